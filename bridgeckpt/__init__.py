@@ -1,0 +1,82 @@
+"""bridgeckpt moves model checkpoints from TensorFlow to PyTorch, without TensorFlow, with every tensor accounted for.
+
+The public API is what this module exports; it is imported on first use, so that ``import bridgeckpt`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from bridgeckpt.conversion import Conversion, convert
+    from bridgeckpt.errors import (
+        BridgeckptError,
+        CheckpointError,
+        ConfigError,
+        OutputError,
+        PlanError,
+        PrecisionError,
+        TableError,
+    )
+    from bridgeckpt.formats import open_checkpoint
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.mapping.lints import check
+    from bridgeckpt.mapping.table import Table, load_table
+    from bridgeckpt.planning.plan import Plan, plan
+    from bridgeckpt.state_dict import load_state_dict
+
+_HOME = {
+    "BridgeckptError": "errors",
+    "Checkpoint": "formats.checkpoint",
+    "CheckpointError": "errors",
+    "ConfigError": "errors",
+    "Conversion": "conversion",
+    "OutputError": "errors",
+    "Plan": "planning.plan",
+    "PlanError": "errors",
+    "PrecisionError": "errors",
+    "Table": "mapping.table",
+    "TableError": "errors",
+    "check": "mapping.lints",
+    "convert": "conversion",
+    "load_state_dict": "state_dict",
+    "load_table": "mapping.table",
+    "open_checkpoint": "formats",
+    "plan": "planning.plan",
+}
+
+__all__ = [
+    "BridgeckptError",
+    "Checkpoint",
+    "CheckpointError",
+    "ConfigError",
+    "Conversion",
+    "OutputError",
+    "Plan",
+    "PlanError",
+    "PrecisionError",
+    "Table",
+    "TableError",
+    "__version__",
+    "check",
+    "convert",
+    "load_state_dict",
+    "load_table",
+    "open_checkpoint",
+    "plan",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the module exports
+    if name not in _HOME:
+        raise AttributeError(f"module 'bridgeckpt' has no attribute {name!r}")
+    value = getattr(import_module(f"bridgeckpt.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

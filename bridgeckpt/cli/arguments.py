@@ -1,0 +1,212 @@
+"""The arguments of every command and the help texts that teach them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bridgeckpt import __version__
+from bridgeckpt.sizes import parse_size
+
+_SOURCE = """\
+SRC is what you have of a checkpoint: its folder, the prefix (bert_model.ckpt), or any of its files (.index, .meta,
+.data-00000-of-00001, checkpoint). bert_config.json and vocab.txt are looked for beside it."""
+
+_MAIN = """\
+Move model checkpoints from TensorFlow to PyTorch without TensorFlow, with every tensor accounted for."""
+
+_MAIN_END = """\
+examples:
+  bridgeckpt inspect uncased_L-12_H-768_A-12/                what is this checkpoint?
+  bridgeckpt convert tf2pt uncased_L-12_H-768_A-12/ bert/    make a folder that AutoModel.from_pretrained loads
+  bridgeckpt mappings list                                   which dialects are known
+
+Exit status: 0 done, 1 refused or failed (the message says why and what to do), 2 wrong usage."""
+
+_CONVERT = f"""\
+Convert a TensorFlow BERT checkpoint into a Hugging Face folder: model.safetensors, config.json, the tokenizer files and
+conversion_report.json, which says for every tensor where it came from.
+
+{_SOURCE}
+
+DST is the folder to make. It appears whole or not at all."""
+
+_CONVERT_END = """\
+what is decided for you, and how to decide it yourself:
+  the dialect           from the variable names            --mapping
+  the class             from the heads that are there      --architecture
+  sizes                 from the shapes, checked against the config
+  heads                 config, else the graph in .meta    --heads
+  activation, epsilon   the graph, else the dialect        --hidden-act, --layer-norm-eps
+  casing                from the vocabulary                --cased, --uncased
+
+examples:
+  bridgeckpt convert tf2pt bert_model.ckpt bert/ --dry-run          plan and check, write nothing
+  bridgeckpt convert tf2pt model.ckpt-3000 ner/ --architecture BertForTokenClassification
+  bridgeckpt convert tf2pt checkpoints/ small/ --dtype bfloat16 --max-shard-size 2GB
+  bridgeckpt convert tf2pt my_bert/ out/ --mapping my_table.toml    a dialect of your own"""
+
+_INSPECT = f"""\
+Say what a checkpoint is: format, dialect, architecture, sizes, tensors (folded over layers), optimizer state. Reads the
+index only, so it is quick however large the checkpoint.
+
+{_SOURCE}"""
+
+_MAPPINGS = """\
+Mapping tables say which TensorFlow variable becomes which PyTorch parameter, and how its axes move. They are TOML
+files; a table of your own is given as a path."""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of our texts and leaves more room for option names."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=110)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    main = argparse.ArgumentParser("bridgeckpt", description=_MAIN, epilog=_MAIN_END, formatter_class=_Formatter)
+    main.add_argument("--version", action="version", version=f"bridgeckpt {__version__}")
+    commands = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _convert(commands)
+    _inspect(commands)
+    _mappings(commands)
+    return main
+
+
+def _convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    convert = commands.add_parser("convert", help="convert a checkpoint", description="Convert a checkpoint.")
+    directions = convert.add_subparsers(dest="direction", metavar="DIRECTION", required=True)
+    tf2pt = directions.add_parser(
+        "tf2pt",
+        help="TensorFlow to PyTorch (a Hugging Face folder)",
+        description=_CONVERT,
+        epilog=_CONVERT_END,
+        formatter_class=_Formatter,
+    )
+    tf2pt.set_defaults(action="convert")
+    _source(tf2pt)
+    tf2pt.add_argument("destination", metavar="DST", type=Path, help="the folder to make")
+    _reading(tf2pt)
+    output = tf2pt.add_argument_group("what to write")
+    output.add_argument(
+        "--dtype",
+        choices=("float32", "float16", "bfloat16"),
+        help="store the weights as this (default: as they are); a value that does not fit is an error",
+    )
+    output.add_argument(
+        "--max-shard-size",
+        type=_size,
+        metavar="SIZE",
+        default=parse_size("5GB"),
+        help="begin a new file above this size, as in 500MB or 5GB (default: 5GB)",
+    )
+    output.add_argument("--dry-run", action="store_true", help="plan, check and report; write nothing")
+    output.add_argument(
+        "--force", action="store_true", help="replace DST when it is a converted model; it survives a failure"
+    )
+    output.add_argument("--skip-crc", action="store_true", help="do not check the CRC-32C of the tensors that are read")
+    output.add_argument(
+        "--checksums",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write the SHA-256 of every tensor into conversion_report.json (default: yes)",
+    )
+    output.add_argument("--json", action="store_true", help="print the report as JSON on stdout and nothing else")
+
+
+def _inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    inspect = commands.add_parser(
+        "inspect", help="say what a checkpoint is", description=_INSPECT, formatter_class=_Formatter
+    )
+    inspect.set_defaults(action="inspect")
+    _source(inspect)
+    _reading(inspect)
+    inspect.add_argument("--json", action="store_true", help="print JSON on stdout and nothing else")
+
+
+def _source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SRC", help="the checkpoint: a folder, a prefix or any of its files")
+
+
+def _reading(parser: argparse.ArgumentParser) -> None:
+    """Options that say how to read the source; the same for converting and inspecting."""
+    reading = parser.add_argument_group("how to read the source")
+    reading.add_argument("--mapping", metavar="NAME|FILE", help="the mapping table, when it is not to be detected")
+    reading.add_argument(
+        "--architecture", metavar="CLASS", help="the Hugging Face class, as in BertForTokenClassification"
+    )
+    reading.add_argument("--config", metavar="FILE", type=Path, help="the config, when it is not beside the checkpoint")
+    reading.add_argument(
+        "--vocab", metavar="FILE", type=Path, help="the vocabulary, when it is not beside the checkpoint"
+    )
+    reading.add_argument("--heads", metavar="N", type=_positive, help="number of attention heads (no shape tells it)")
+    reading.add_argument("--hidden-act", metavar="NAME", help="activation, as in gelu (erf), gelu_pytorch_tanh, relu")
+    reading.add_argument("--layer-norm-eps", metavar="X", type=_epsilon, help="epsilon of the layer normalisations")
+    reading.add_argument(
+        "--scope", metavar="PREFIX", help="which model, when the checkpoint holds several (student/bert/...)"
+    )
+    reading.add_argument("--ema", action="store_true", help="convert the exponential moving averages of the weights")
+    casing = reading.add_mutually_exclusive_group()
+    casing.add_argument("--cased", dest="lowercase", action="store_false", default=None, help="the vocabulary is cased")
+    casing.add_argument(
+        "--uncased", dest="lowercase", action="store_true", default=None, help="the vocabulary is lower case"
+    )
+
+
+def _mappings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    mappings = commands.add_parser(
+        "mappings",
+        help="list, show, check and explain mapping tables",
+        description=_MAPPINGS,
+        formatter_class=_Formatter,
+    )
+    verbs = mappings.add_subparsers(dest="verb", metavar="VERB", required=True)
+    listing = verbs.add_parser("list", help="the tables there are", description="List the tables.")
+    show = verbs.add_parser("show", help="print a table", description="Print a table's TOML file.")
+    check = verbs.add_parser("check", help="check tables", description="Check tables for mistakes, without any tensor.")
+    explain = verbs.add_parser(
+        "explain",
+        help="follow one tensor",
+        description="Say what a table does with a TensorFlow or PyTorch name, and why.",
+    )
+    listing.set_defaults(action="mappings_list")
+    show.set_defaults(action="mappings_show")
+    check.set_defaults(action="mappings_check")
+    explain.set_defaults(action="mappings_explain")
+    show.add_argument("table", metavar="NAME|FILE")
+    check.add_argument("tables", metavar="NAME|FILE", nargs="*", help="default: every table that is shipped")
+    check.add_argument(
+        "--coverage",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="also compare with the Hugging Face classes (default: when torch and transformers are installed)",
+    )
+    explain.add_argument("table", metavar="NAME|FILE")
+    explain.add_argument("name", metavar="TENSOR", help="as in bert/encoder/layer_3/output/dense/kernel")
+    for verb in (listing, check, explain):
+        verb.add_argument("--json", action="store_true", help="print JSON on stdout and nothing else")
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
+def _epsilon(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1, as in 1e-12")
+    return value

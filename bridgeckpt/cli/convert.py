@@ -1,0 +1,108 @@
+"""``bridgeckpt convert``: plan, say what was decided, convert, say what was written."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from bridgeckpt.cli.console import Lines, print_json, progress
+from bridgeckpt.conversion import Conversion, carry_out
+from bridgeckpt.planning.plan import Plan, PlanOptions, plan
+from bridgeckpt.planning.problems import fold
+from bridgeckpt.report import summary
+from bridgeckpt.sizes import format_size
+from bridgeckpt.staging import REPORT, check_destination
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Convert as the arguments say."""
+    began = perf_counter()
+    if not arguments.dry_run:
+        check_destination(arguments.destination, Path(arguments.source), force=arguments.force)
+    planned = plan(arguments.source, **plan_options(arguments))
+    lines = Lines(sys.stderr if arguments.json else sys.stdout)
+    describe(planned, lines)
+    if arguments.dry_run:
+        lines.add("dry run", f"nothing was written; {arguments.destination} would hold {planned.architecture.name}")
+        if arguments.json:
+            print_json({"ok": True, "dry_run": True, **summary(planned)})
+        return 0
+    total = sum(planned.checkpoint.tensors[name].nbytes for a in planned.ledger.assignments for name in a.sources)
+    with progress(total, quiet=arguments.json) as advance:
+        done = carry_out(
+            planned,
+            arguments.destination,
+            dtype=arguments.dtype,
+            max_shard_size=arguments.max_shard_size,
+            verify=not arguments.skip_crc,
+            checksums=arguments.checksums,
+            progress=advance,
+        )
+    seconds = perf_counter() - began
+    _finished(done, seconds, lines)
+    if arguments.json:
+        record = {"ok": True, "path": str(done.path), "files": done.files, "seconds": round(seconds, 3)}
+        print_json({**record, **summary(planned)})
+    return 0
+
+
+def plan_options(arguments: argparse.Namespace) -> PlanOptions:
+    """The planning keywords among the arguments."""
+    return PlanOptions(
+        mapping=arguments.mapping,
+        architecture=arguments.architecture,
+        config=arguments.config,
+        vocab=arguments.vocab,
+        heads=arguments.heads,
+        hidden_act=arguments.hidden_act,
+        layer_norm_eps=arguments.layer_norm_eps,
+        scope=arguments.scope,
+        ema=arguments.ema,
+        lowercase=arguments.lowercase,
+    )
+
+
+def describe(planned: Plan, lines: Lines) -> None:
+    """What was found and what was decided."""
+    checkpoint, ledger, sizes = planned.checkpoint, planned.ledger, planned.sizes.values
+    nbytes = sum(info.nbytes for info in checkpoint.tensors.values())
+    count = len(checkpoint.tensors)
+    lines.add("checkpoint", f"{checkpoint.path} ({checkpoint.format}, {count} tensors, {format_size(nbytes)})")
+    scope = "".join(planned.wildcards.values())
+    lines.add("dialect", f"{planned.table.name}: {planned.table.title}" + (f", under {scope}" if scope else ""))
+    lines.add("class", planned.architecture.name + f" ({', '.join(f'{k} {v}' for k, v in sizes.items())})")
+    lines.add("source", _states(ledger.source_counts()))
+    for state in ("ignored", "excluded"):
+        reasons: dict[str, list[str]] = {}
+        for name, at in ledger.sources.items():
+            if at == state:
+                reasons.setdefault(ledger.reasons[name], []).append(name)
+        for reason, names in reasons.items():
+            folded = [text for text, _ in fold(names)]
+            more = f" and {len(folded) - 3} more" if len(folded) > 3 else ""
+            lines.add(state, f"{', '.join(folded[:3])}{more}: {reason}")
+    lines.add("target", _states(ledger.target_counts()))
+    if planned.configuration is not None:
+        for key, provenance in planned.configuration.provenance.items():
+            lines.add("config", f"{key} = {planned.configuration.values[key]}, {provenance}")
+    if planned.casing is not None:
+        lines.add("tokenizer", planned.casing.reason)
+    else:
+        lines.add("tokenizer", "none: there is no vocabulary (vocab.txt) beside the checkpoint")
+    for note in planned.notes:
+        lines.add("note", note)
+
+
+def _states(counts: Mapping[Any, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+def _finished(done: Conversion, seconds: float, lines: Lines) -> None:
+    lines.add(
+        "wrote", f"{done.path} ({format_size(done.nbytes)} of tensors in {seconds:.2f} s; the account is in {REPORT})"
+    )
+    lines.add("load it", f'transformers.{done.plan.architecture.name}.from_pretrained("{done.path}")')

@@ -1,0 +1,82 @@
+"""``bridgeckpt mappings``: list, show, check and explain the tables."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from bridgeckpt.cli.console import Lines, print_json, table
+from bridgeckpt.errors import TableError
+from bridgeckpt.mapping import lints, tables
+from bridgeckpt.mapping.explain import explain as explain_name
+from bridgeckpt.mapping.table import load_table
+
+
+def list(arguments: argparse.Namespace) -> int:  # noqa: A001 - the verb of the command line
+    """Every table that is shipped."""
+    loaded = [load_table(name) for name in tables.names()]
+    if arguments.json:
+        records = [
+            {"name": t.name, "title": t.title, "model": t.model.model, "classes": [*t.model.architectures]}
+            for t in loaded
+        ]
+        print_json({"ok": True, "tables": records})
+        return 0
+    table(("name", "reads"), [(t.name, t.title) for t in loaded])
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """The TOML text of one table."""
+    sys.stdout.write(load_table(arguments.table).source.decode())
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Lint tables; exit status 1 when anything was found."""
+    names = arguments.tables or tables.names()
+    found = {name: lints.check(name, coverage=arguments.coverage) for name in names}
+    if arguments.json:
+        records = [
+            {"table": name, "code": p.code, "message": p.message, "where": p.where}
+            for name in names
+            for p in found[name]
+        ]
+        print_json({"ok": not records, "checked": names, "problems": records})
+    else:
+        for name in names:
+            print(f"{name}: {len(found[name]) or 'no'} problem{'s' * (len(found[name]) != 1)}")
+            for problem in found[name]:
+                print(f"  {problem.code:<18} {problem.where or ''} {problem.message}")
+    return 1 if any(found.values()) else 0
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """What a table does with one name."""
+    loaded = load_table(arguments.table)
+    found = explain_name(loaded, arguments.name)
+    if not found:
+        raise TableError(
+            f"{loaded.name} knows nothing of {arguments.name}",
+            hint="the name is a TensorFlow variable's, as `bridgeckpt inspect` prints it, or a PyTorch parameter's",
+        )
+    if arguments.json:
+        records = [
+            {**e._asdict(), "row": str(e.row.where) if e.row else None, "group": e.row.group if e.row else None}
+            for e in found
+        ]
+        print_json({"ok": True, "explanations": records})
+        return 0
+    lines = Lines(sys.stdout)
+    for explanation in found:
+        lines.add(explanation.kind.split()[0], explanation.name)
+        for name in explanation.becomes:
+            lines.add("becomes", name)
+        lines.add("axes" if explanation.row else "because", explanation.why)
+        if explanation.row:
+            where = explanation.row.where
+            lines.add("row", f"{where.row} of group {where.group}, {where}")
+            for axis in explanation.row.layout.axes:
+                if axis in loaded.model.dims:
+                    lines.add("sizes", f"{axis} = {loaded.model.dims[axis].text}")
+    return 0

@@ -1,0 +1,151 @@
+"""Converting: a plan carried out tensor by tensor into a Hugging Face folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from bridgeckpt.copying.workers import Placed, finish, open_output, run
+from bridgeckpt.errors import OutputError
+from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.formats.safetensors import index_json, plan_files
+from bridgeckpt.planning.plan import Plan, PlanOptions, plan
+from bridgeckpt.report import report
+from bridgeckpt.sizes import parse_size
+from bridgeckpt.source.tokenizer import tokenizer_files
+from bridgeckpt.staging import REPORT, check_destination, staged
+
+if TYPE_CHECKING:
+    from bridgeckpt.copying.job import Job
+    from bridgeckpt.formats.safetensors import SafetensorsFile
+
+_INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A finished conversion: its plan, the folder, the names of the files in it and the bytes of its tensors."""
+
+    plan: Plan
+    path: Path
+    files: tuple[str, ...]
+    nbytes: int
+
+
+def convert(
+    source: str | os.PathLike[str] | Checkpoint,
+    destination: str | os.PathLike[str],
+    *,
+    dtype: str | None = None,
+    max_shard_size: int | str = "5GB",
+    force: bool = False,
+    verify: bool = True,
+    checksums: bool = True,
+    **options: Unpack[PlanOptions],
+) -> Conversion:
+    """Convert a TensorFlow checkpoint into a folder that ``transformers.AutoModel.from_pretrained`` loads.
+
+    Args:
+        source: any path of a checkpoint (folder, prefix, one of its files), or one that is open.
+        destination: the folder to make; its missing parents are made too.
+        dtype: "float32", "float16" or "bfloat16" for floating-point parameters; None keeps each as it is.
+        max_shard_size: begin a new file above this size, in bytes or as text such as "5GB".
+        force: replace ``destination`` when it is a converted model. It survives a failure.
+        verify: check the CRC-32C of every tensor while it is read.
+        checksums: write the SHA-256 of every parameter into the report.
+        options: see :class:`bridgeckpt.planning.plan.PlanOptions`.
+
+    Raises:
+        CheckpointError: the source cannot be read or is damaged.
+        ConfigError: the config or the vocabulary is malformed or of another model.
+        TableError: the mapping table is malformed.
+        PlanError: the conversion is refused; ``problems`` holds every reason.
+        PrecisionError: a value does not fit ``dtype``.
+        OutputError: ``destination`` exists, or cannot be written.
+    """
+    path = source.path if isinstance(source, Checkpoint) else Path(source)
+    check_destination(Path(destination), path, force=force)
+    return carry_out(
+        plan(source, **options),
+        Path(destination),
+        dtype=dtype,
+        max_shard_size=parse_size(max_shard_size),
+        verify=verify,
+        checksums=checksums,
+    )
+
+
+def carry_out(
+    planned: Plan,
+    destination: Path,
+    *,
+    dtype: str | None,
+    max_shard_size: int,
+    verify: bool,
+    checksums: bool,
+    progress: Callable[[int], None] | None = None,
+) -> Conversion:
+    """Write what was planned. ``progress`` is called with numbers of bytes as they are done, from worker threads."""
+    planned.checkpoint.check_files()
+    jobs = planned.jobs(dtype)
+    files = plan_files([(job.name, job.dtype, job.shape) for job in jobs], max_shard_size, {"format": "pt"})
+    with staged(destination) as folder:
+        placed, homes = _place(jobs, files)
+        digests = _write_tensors(folder, files, placed, verify=verify, checksums=checksums, progress=progress)
+        texts = _texts(planned, jobs)
+        if len(files) > 1:
+            texts[_INDEX] = index_json(files)
+        texts[REPORT] = report(planned, jobs, homes, digests)
+        for name, content in texts.items():
+            (folder / name).write_bytes(content)
+    names = (*(file.name for file in files), *texts)
+    return Conversion(planned, destination, names, sum(file.size - len(file.header) for file in files))
+
+
+def _place(jobs: list[Job], files: list[SafetensorsFile]) -> tuple[list[Placed], list[str]]:
+    """Where each job's bytes go, and the name of the file that is."""
+    places = {name: (at, offset) for at, file in enumerate(files) for name, offset in file.offsets.items()}
+    placed = [Placed(job, *places[job.name]) for job in jobs]
+    return placed, [files[one.file].name for one in placed]
+
+
+def _write_tensors(
+    folder: Path,
+    files: list[SafetensorsFile],
+    placed: list[Placed],
+    *,
+    verify: bool,
+    checksums: bool,
+    progress: Callable[[int], None] | None,
+) -> list[str] | None:
+    outputs: list[int] = []
+    try:
+        for file in files:
+            outputs.append(open_output(folder / file.name, file.size))
+            os.write(outputs[-1], file.header)
+        digests = run(placed, outputs, verify=verify, checksums=checksums, progress=progress)
+        for output in outputs:
+            finish(output)
+    finally:
+        for output in outputs:
+            os.close(output)
+    return digests
+
+
+def _texts(planned: Plan, jobs: list[Job]) -> dict[str, bytes]:
+    """The small files: config and tokenizer."""
+    if planned.configuration is None:
+        raise OutputError("a plan with problems cannot be carried out")
+    texts: dict[str, bytes] = {}
+    values = dict(planned.configuration.values)
+    values["dtype"] = max((job.dtype for job in jobs), key=[job.dtype for job in jobs].count)
+    if planned.vocabulary is not None and planned.casing is not None:
+        texts |= tokenizer_files(
+            planned.vocabulary, planned.casing.lowercase, planned.sizes.values["max_position_embeddings"]
+        )
+    texts["config.json"] = (json.dumps(values, indent=2) + "\n").encode()
+    return texts

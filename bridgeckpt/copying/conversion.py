@@ -1,0 +1,85 @@
+"""Dtypes while copying: elements as plain bits when they only move, and conversion that loses no value to infinity."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bridgeckpt.errors import CheckpointError, PrecisionError
+from bridgeckpt.formats.tensors import DTYPES
+
+if TYPE_CHECKING:
+    from bridgeckpt.copying.job import Block
+    from bridgeckpt.formats.tensors import TensorInfo
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+_WIDER = ("float16", "bfloat16", "float32", "float64")  # in the order in which an error recommends them
+
+
+def numeric_dtype(name: str) -> np.dtype[Any]:
+    """The numpy dtype of a key of ``DTYPES``; ml_dtypes is imported only for one that numpy lacks."""
+    try:
+        return np.dtype(name)
+    except TypeError:
+        import ml_dtypes
+
+        return np.dtype(getattr(ml_dtypes, name))
+
+
+def bits_dtype(name: str) -> np.dtype[Any]:
+    """The dtype under which elements of dtype ``name`` move unchanged: unsigned integers of their width."""
+    # Complex numbers stay what they are: numpy has no 16-byte integer, and their halves change byte order one by one.
+    return np.dtype(name if name.startswith("complex") else f"u{DTYPES[name].itemsize}")
+
+
+def stored_dtype(info: TensorInfo) -> np.dtype[Any]:
+    """The dtype under which a tensor's stored bytes are read, byte order included.
+
+    Raises:
+        CheckpointError: its elements have no fixed size.
+    """
+    if info.dtype not in DTYPES or not DTYPES[info.dtype].itemsize:
+        raise CheckpointError(f"{info.name} is of dtype {info.dtype}, which is no array of numbers")
+    return bits_dtype(info.dtype).newbyteorder(">" if info.big_endian else "<")
+
+
+def convert(bits: Array, info: TensorInfo, dtype: str, shape: tuple[int, ...], block: Block) -> Array:
+    """Bits of ``info`` as bits of ``dtype``; they are the elements ``block`` of it under the shape ``shape``.
+
+    NaN and infinity stay what they are; the rest is rounded to the nearest value.
+
+    Raises:
+        PrecisionError: a finite value is too large for ``dtype``, or either dtype is not a floating-point one.
+    """
+    if not _is_float(info.dtype) or not _is_float(dtype):
+        raise PrecisionError(f"{info.name} is {info.dtype}, which is not converted to {dtype}")
+    values = bits.astype(bits_dtype(info.dtype), copy=False).view(numeric_dtype(info.dtype))
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = values.astype(numeric_dtype(dtype))
+    if not np.isfinite(converted).all():
+        lost = np.isfinite(values) & ~np.isfinite(converted)
+        if lost.any():
+            raise _lost(values, lost, info, dtype, shape, block)
+    return converted.view(bits_dtype(dtype))
+
+
+def _is_float(dtype: str) -> bool:
+    return dtype.startswith(("float", "bfloat"))
+
+
+def _lost(
+    values: Array, lost: Array, info: TensorInfo, dtype: str, shape: tuple[int, ...], block: Block
+) -> PrecisionError:
+    at = np.unravel_index(int(lost.argmax()), lost.shape)
+    value = values[at]
+    position = np.ravel_multi_index([int(i) + axis.start for i, axis in zip(at, block, strict=True)], shape)
+    index = [int(i) for i in np.unravel_index(int(position), info.shape)]
+    with np.errstate(over="ignore"):
+        holds = [name for name in _WIDER if np.isfinite(np.asarray(value).astype(numeric_dtype(name)))]
+    return PrecisionError(
+        f"{info.name}{index} is {float(value):g}, too large for {dtype}",
+        hint=f"write {' or '.join(holds[:2])}, which can hold it" if holds else None,
+    )

@@ -1,0 +1,153 @@
+"""The copying engine: a target tensor's bytes, in order, made from its sources in a few megabytes of memory.
+
+The target is made in strips, and the sources of a strip are read in panels of some rows. A panel is read in one call,
+checksummed and moved into place while it is in the cache: one pass over memory whatever the axes do. Elements whose dtype
+does not change move as unsigned integers of their width, so every NaN keeps its bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bridgeckpt.copying.conversion import bits_dtype, convert, numeric_dtype, stored_dtype
+from bridgeckpt.copying.job import Block, Job, blocks, clip, in_order, keeps_order, lengths, ranges, whole, within
+from bridgeckpt.copying.panels import FileTensor, HeldTensor, Scratch
+from bridgeckpt.copying.reading import PIECE, Sources
+
+if TYPE_CHECKING:
+    from bridgeckpt.formats.tensors import TensorInfo
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+    Tensors = dict[int, FileTensor | HeldTensor]  # by their place in Job.sources
+
+STRIP = 10 << 20  # bytes of a target made at a time where axes move; smaller ones cost more reading, larger ones memory
+
+
+def stream(job: Job, *, verify: bool = True) -> Iterator[memoryview]:
+    """The target's bytes, row-major, in pieces of at most 1 MiB. A piece is valid until the next one is asked for.
+
+    Raises:
+        CheckpointError: a source is damaged, cut short or missing.
+        PrecisionError: a value does not fit the target's dtype.
+    """
+    with Sources(verify=verify) as sources:
+        yield from Copier(sources).stream(job)
+
+
+def assemble(job: Job, *, verify: bool = True) -> Array:
+    """The target as an array of its own, with ``job.shape`` and ``job.dtype`` (ml_dtypes' where numpy has none).
+
+    Raises:
+        CheckpointError: a source is damaged, cut short or missing.
+        PrecisionError: a value does not fit the target's dtype.
+    """
+    target = np.empty(job.shape, numeric_dtype(job.dtype))
+    with Sources(verify=verify) as sources:
+        if job.is_plain:
+            (source,) = job.used.values()
+            sources.reader(source, whole=True).read_into(target.reshape(-1).view(np.uint8), 0)
+        else:
+            Copier(sources).fill(job, target.reshape(-1).view(bits_dtype(job.dtype)))
+    return target
+
+
+def rearrange(job: Job, stored: Sequence[bytes]) -> bytes:
+    """The target's bytes from the stored bytes of each of ``job.used``: for tensors small enough to hold, of one extent.
+
+    Raises:
+        PrecisionError: a value does not fit the target's dtype.
+    """
+    tensors: Tensors = {
+        at: HeldTensor(info, np.frombuffer(data, stored_dtype(info)))
+        for (at, info), data in zip(job.used.items(), stored, strict=True)
+    }
+    target = np.empty(prod(job.shape), bits_dtype(job.dtype))
+    _fill(job, whole(job.split_shape), target, tensors)
+    return target.tobytes()
+
+
+def transpose(job: Job, stored: bytes) -> bytes:
+    """:func:`rearrange` for one move that covers the target and converts nothing: much faster, and there may be 100,000."""
+    move = job.moves[0]
+    source = np.frombuffer(stored, stored_dtype(job.sources[move.source])).reshape(move.source_shape)
+    return source[move.source_index].transpose(move.order).astype(bits_dtype(job.dtype), copy=False).tobytes()
+
+
+class Copier:
+    """Makes targets one after another in the same buffers: one for each worker."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._scratch = Scratch()
+        self._strip = np.empty(0, np.uint8)
+
+    def stream(self, job: Job) -> Iterator[memoryview]:
+        """As the function :func:`stream`."""
+        dtype = bits_dtype(job.dtype)
+        limit = (PIECE if all(map(keeps_order, job.moves)) else STRIP) // dtype.itemsize
+        strips = list(blocks(job.split_shape, limit))
+        tensors = self._open(job, at_once=len(strips) == 1)
+        for strip in strips:
+            nbytes = prod(lengths(strip)) * dtype.itemsize
+            if len(self._strip) < nbytes:
+                self._strip = np.empty(nbytes, np.uint8)
+            target = self._strip[:nbytes]
+            _fill(job, strip, target.view(dtype), tensors)
+            for first in range(0, nbytes, PIECE):
+                yield target[first : first + PIECE].data
+
+    def fill(self, job: Job, target: Array) -> None:
+        """Fill a flat array of the target's bits at once."""
+        _fill(job, whole(job.split_shape), target, self._open(job, at_once=True))
+
+    def _open(self, job: Job, *, at_once: bool) -> Tensors:
+        """The job's sources. ``at_once``: the target is made in one strip, so that no source is read in parts."""
+        tensors: Tensors = {}
+        for at, info in job.used.items():
+            if in_order(info) is None:
+                tensors[at] = HeldTensor(info, self._join(info))
+                continue
+            moves = [move for move in job.moves if move.source == at]
+            through = (
+                len(moves) == 1
+                and ranges(moves[0].source_index, moves[0].source_shape) == whole(moves[0].source_shape)
+                and (at_once or moves[0].is_identity)
+            )
+            tensors[at] = FileTensor(info, self._sources.reader(info, whole=through), self._scratch)
+        return tensors
+
+    def _join(self, info: TensorInfo) -> Array:
+        """The elements of a tensor whose extents interleave, put together in memory."""
+        dtype, position = stored_dtype(info), 0
+        joined = np.empty(info.shape, dtype)
+        reader = self._sources.reader(info, whole=True)
+        for extent in info.extents:
+            part = np.empty(extent.shape, dtype)
+            reader.read_into(part.reshape(-1).view(np.uint8), position)
+            joined[tuple(slice(at, at + size) for at, size in zip(extent.start, extent.shape, strict=True))] = part
+            position += extent.nbytes
+        return joined.reshape(-1)
+
+
+def _fill(job: Job, strip: Block, target: Array, tensors: Tensors) -> None:
+    """Fill ``target``, the flat bits of a strip, with what each move brings into it."""
+    if not job.is_covered:
+        target[...] = np.array(job.fill).astype(numeric_dtype(job.dtype)).view(target.dtype)
+    shaped = target.reshape(lengths(strip))
+    for move in job.moves:
+        clipped = clip(move, strip)
+        if clipped is None:
+            continue
+        wanted, inside = clipped
+        # The elements' place in the target with the axes in the source's order, those at a fixed index included.
+        place = shaped[(*inside, ...)].transpose(np.argsort(move.order))
+        place = place[(*(None if isinstance(at, int) else slice(None) for at in move.source_index), ...)]
+        tensor = tensors[move.source]
+        for block, panel in tensor.panels(move.source_shape, wanted, turned=not keeps_order(move)):
+            if tensor.info.dtype != job.dtype:
+                panel = convert(panel, tensor.info, job.dtype, move.source_shape, block)
+            place[within(block, wanted)] = panel

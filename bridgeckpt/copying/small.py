@@ -1,0 +1,89 @@
+"""Small tensors: read and made many at a time, because calls to the system for each would cost more than its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bridgeckpt.formats.checkpoint import check_crc
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bridgeckpt.copying.job import Job, Kinds
+    from bridgeckpt.copying.reading import Sources
+    from bridgeckpt.formats.tensors import TensorInfo
+
+    Item = tuple[int, int, TensorInfo]  # offset, id, record
+
+SMALL = 64 << 10  # bytes of a tensor that counts as small
+BATCH = 1 << 20  # bytes of small tensors that are held at a time
+_GAP = 64 << 10  # bytes between two tensors that are cheaper to read over than to read around
+
+
+def is_small(job: Job, nbytes: int) -> bool:
+    """Whether a job of ``nbytes`` is one for :func:`make_small`."""
+    return nbytes <= SMALL and all(
+        len(info.extents) == 1 and info.extents[0].nbytes <= SMALL for info in (job.sources[at.source] for at in job.moves)
+    )
+
+
+def make_small(jobs: Sequence[Job], kinds: Kinds, sources: Sources) -> list[bytes]:
+    """The target's bytes of each job, whose sources are small and of one extent.
+
+    Raises:
+        CheckpointError: a tensor is damaged, or a file is missing or too short.
+        PrecisionError: a value does not fit the target's dtype.
+    """
+    stored = _read((job.sources[move.source] for job in jobs for move in job.moves), sources)
+    return [_make(job, kinds, stored) for job in jobs]
+
+
+def _make(job: Job, kinds: Kinds, stored: dict[int, bytes]) -> bytes:
+    if kinds.is_plain(job):
+        return stored[id(job.sources[job.moves[0].source])]
+    from bridgeckpt.copying.engine import rearrange, transpose
+
+    if kinds.is_transpose(job):
+        return transpose(job, stored[id(job.sources[job.moves[0].source])])
+    return rearrange(job, [stored[id(source)] for source in job.used.values()])
+
+
+def _read(infos: Iterable[TensorInfo], sources: Sources) -> dict[int, bytes]:
+    """The stored bytes of tensors, checked, by ``id`` of their record."""
+    files: dict[Path, list[Item]] = {}
+    path, file = None, []
+    for info in infos:
+        extent = info.extents[0]
+        if extent.path is not path:  # neighbours share the object: hashing a path for each would take as long as reading
+            path = extent.path
+            file = files.setdefault(path, [])
+        file.append((extent.offset, id(info), info))
+    stored: dict[int, bytes] = {}
+    for path, file in files.items():
+        file.sort()
+        for begin, end, items in _windows(file):
+            window = sources.read(path, begin, end - begin, items[-1][2].name)
+            for offset, key, info in items:
+                extent = info.extents[0]
+                data = stored[key] = window[offset - begin : offset - begin + extent.nbytes]
+                if sources.extend is not None and extent.crc32c is not None and sources.claim(info):
+                    check_crc(sources.extend(0, data), extent, info.name)
+    return stored
+
+
+def _windows(file: list[Item]) -> Iterator[tuple[int, int, list[Item]]]:
+    """Neighbouring tensors, by ascending offset, that are read in one call: where it begins and ends, and which."""
+    items: list[Item] = []
+    begin = end = 0
+    for item in file:
+        offset, stop = item[0], item[0] + item[2].extents[0].nbytes
+        if items and (offset > end + _GAP or stop > begin + BATCH):
+            yield begin, end, items
+            items = []
+        if not items:
+            begin = end = offset
+        items.append(item)
+        end = max(end, stop)
+    if items:
+        yield begin, end, items

@@ -1,0 +1,109 @@
+"""Writing output files: their space is taken when they are made, and what is written is on its way to the disk at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bridgeckpt.errors import OutputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_HAS_FLUSH = hasattr(os, "posix_fadvise")
+
+
+def open_output(path: Path, size: int) -> int:
+    """Create a file of ``size`` bytes that must not exist, with its space reserved where the system can; its descriptor.
+
+    Raises:
+        OutputError: it exists, cannot be created, or the disk has no room for it. No file is left behind.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        raise OutputError(f"cannot create {path}: {error.strerror}", hint="check the path and its permissions") from None
+    try:
+        _reserve(descriptor, size)
+    except OSError as error:
+        os.close(descriptor)
+        path.unlink()
+        if error.errno not in _NO_SPACE:
+            raise OutputError(f"cannot create {path}: {error.strerror}") from None
+        raise OutputError(
+            f"no space left for {path}: it takes {size:,} bytes{_free(path.parent)}",
+            hint="free some space or give a path on another disk",
+        ) from None
+    return descriptor
+
+
+def write(descriptor: int, data: bytes | memoryview | np.ndarray[Any, Any], offset: int, name: str) -> None:
+    """Write contiguous ``data`` at ``offset``; ``name`` is the tensor that an error speaks of.
+
+    Raises:
+        OutputError: the disk is full or fails.
+    """
+    try:
+        done = _pwrite(descriptor, data, offset)
+        if done < (nbytes := memoryview(data).nbytes):
+            rest = memoryview(data).cast("B")
+            while done < nbytes:
+                done += _pwrite(descriptor, rest[done:], offset + done)
+    except OSError as error:
+        hint = "free some space or give a path on another disk" if error.errno in _NO_SPACE else None
+        raise OutputError(f"cannot write {name}: {error.strerror}", hint=hint) from None
+
+
+def flush(descriptor: int, offset: int, nbytes: int) -> None:
+    """Have a range that was just written go to the disk in the background, so that :func:`finish` has little to wait for.
+
+    On Linux this is what POSIX_FADV_DONTNEED does to pages that are dirty: they are queued for writing and stay cached.
+    """
+    if _HAS_FLUSH:
+        os.posix_fadvise(descriptor, offset, nbytes, os.POSIX_FADV_DONTNEED)
+
+
+def finish(descriptor: int) -> None:
+    """Wait until everything that was written is on the disk. The file stays open.
+
+    Raises:
+        OutputError: the disk is full or fails.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise OutputError(f"cannot write the output to disk: {error.strerror}") from None
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    if size and hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+    os.ftruncate(descriptor, size)
+
+
+def _free(folder: Path) -> str:
+    if not hasattr(os, "statvfs"):
+        return ""
+    about = os.statvfs(folder)
+    return f", {about.f_bavail * about.f_frsize:,} are free"
+
+
+if hasattr(os, "pwrite"):
+    _pwrite = os.pwrite
+else:  # Windows
+    from threading import Lock
+
+    _seeking = Lock()
+
+    def _pwrite(descriptor: int, data: Any, offset: int) -> int:  # noqa: ANN401
+        with _seeking:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            return os.write(descriptor, data)

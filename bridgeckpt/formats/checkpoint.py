@@ -1,0 +1,257 @@
+"""Checkpoint: what every reader hands out, in the manner of ``safetensors.safe_open``.
+
+A subclass per format reads the names, shapes and places of the tensors when it is made. This module turns a place into
+an array: it opens data files when they are first needed, never reads past what they hold, and checks the checksums.
+"""
+
+from __future__ import annotations
+
+import os
+from math import prod
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from bridgeckpt.errors import CheckpointError
+from bridgeckpt.formats.tensors import DTYPES, Extent, TensorInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from io import BufferedReader
+    from pathlib import Path
+    from types import TracebackType
+
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+_MAX_RANK = 32  # numpy 1's limit; TensorFlow's own operations stop at 8
+_MAX_SIZE = 1 << 58  # elements of at most 16 bytes whose number of bytes numpy can still count
+_CUT_SHORT = "the file was cut short: copy or download it again"
+
+
+class Checkpoint:
+    """A checkpoint opened for reading: its index is in memory, its tensors are read one at a time.
+
+    Attributes:
+        path: The file that was opened; for a TensorBundle its prefix (``.../bert_model.ckpt``).
+        tensors: What is known of each tensor, by name, in the file's order.
+        directory: The folder in which a model config and a vocabulary are looked for.
+        graph_path: The ``.meta`` file beside a TensorBundle, if there is one.
+        metadata: The free text of a safetensors header; empty for other formats.
+        writer: The program that wrote it, where the file says so.
+        notes: What a person should be told about how it was found.
+    """
+
+    format: ClassVar[str] = "checkpoint"
+
+    def __init__(
+        self,
+        path: Path,
+        tensors: Mapping[str, TensorInfo],
+        *,
+        directory: Path | None = None,
+        graph_path: Path | None = None,
+        metadata: Mapping[str, str] | None = None,
+        writer: str | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        self.path = path
+        self.tensors = tensors
+        self.directory = directory or path.parent
+        self.graph_path = graph_path
+        self.metadata = metadata or {}
+        self.writer = writer
+        self.notes = notes
+        self._files: dict[Path, BufferedReader] = {}
+
+    def keys(self) -> list[str]:
+        """Every tensor's name, in the file's order."""
+        return list(self.tensors)
+
+    def get_tensor(self, name: str, *, verify: bool = True) -> Array:
+        """The tensor ``name`` as a C-ordered array in native byte order, with the shape and dtype of ``tensors[name]``.
+
+        bfloat16 and the small floats and integers have the dtypes of ml_dtypes; strings come as an object array of
+        bytes. ``verify`` compares the stored bytes with their CRC-32C, where the format keeps one.
+
+        Raises:
+            CheckpointError: there is no such tensor, a data file is missing, too short or damaged, or numpy has no such
+                dtype.
+        """
+        import numpy as np
+
+        info = self.tensors.get(name)
+        if info is None:
+            raise self._unknown(name)
+        self._check_fits(info)
+        is_text = info.dtype == "string"
+        array = np.empty(info.shape, np.dtype(object) if is_text else numpy_dtype(info))
+        for extent in info.extents:
+            whole = extent.shape == info.shape
+            block = array if whole else np.empty(extent.shape, array.dtype)
+            if is_text:
+                block.reshape(-1)[:] = self._read_strings(info, extent, verify)
+            else:
+                self._read_into(block.reshape(-1).view(np.uint8), extent, name, verify)
+            if not whole:
+                array[tuple(slice(at, at + size) for at, size in zip(extent.start, extent.shape, strict=True))] = block
+        if info.big_endian and not is_text:
+            _swap_bytes(array)
+        return array
+
+    def check_files(self) -> None:
+        """See that every data file is there and long enough for the tensors that it should hold.
+
+        Raises:
+            CheckpointError: naming each file that is missing or too short.
+        """
+        needed: dict[Path, int] = {}
+        for info in self.tensors.values():
+            for extent in info.extents:
+                needed[extent.path] = max(needed.get(extent.path, 0), extent.offset + extent.nbytes)
+        lacking = {path: lack for path, size in needed.items() if (lack := _lack(path, size))}
+        if lacking:
+            first = next(iter(lacking))
+            raise CheckpointError(
+                f"{self.path} is incomplete: {'; '.join(lacking.values())}",
+                path=first,
+                hint=f"copy or download {'it' if len(lacking) == 1 else 'them'} into {first.parent}",
+            )
+
+    def close(self) -> None:
+        """Close the data files. A later :meth:`get_tensor` opens them again."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.tensors
+
+    def __repr__(self) -> str:
+        return f"<{self.format} {str(self.path)!r}: {len(self.tensors):,} tensors>"
+
+    def _read_strings(self, info: TensorInfo, extent: Extent, verify: bool) -> list[bytes]:  # noqa: ARG002
+        """The strings of ``extent``, row-major. How they are stored is for the format to say; most have none."""
+        raise CheckpointError(f"{info.name} holds strings, which {self.format} has none of", path=extent.path)
+
+    def _read_into(self, buffer: Array, extent: Extent, name: str, verify: bool) -> None:
+        """Fill the bytes of ``buffer`` with those of ``extent``."""
+        file = self._open(extent.path)
+        try:
+            file.seek(extent.offset)
+            found = file.readinto(buffer.data)
+        except OSError as error:
+            raise CheckpointError(f"cannot read {name} from {extent.path}: {error.strerror}", path=extent.path) from None
+        if found < extent.nbytes:
+            raise CheckpointError(
+                f"{name} ends after {found:,} of {extent.nbytes:,} bytes in {extent.path}",
+                path=extent.path,
+                hint=_CUT_SHORT,
+            )
+        if verify and extent.crc32c is not None:
+            import google_crc32c
+
+            check_crc(google_crc32c.value(buffer), extent, name)
+
+    def _check_fits(self, info: TensorInfo) -> None:
+        """Nothing is allocated for a tensor that its files cannot hold, whatever the index says."""
+        paths = {extent.path for extent in info.extents}
+        sizes = {path: os.fstat(self._open(path).fileno()).st_size for path in paths}
+        for extent in info.extents:
+            if extent.offset + extent.nbytes > sizes[extent.path]:
+                raise CheckpointError(
+                    f"{info.name} ends at byte {extent.offset + extent.nbytes:,} of {extent.path}, "
+                    f"which has {sizes[extent.path]:,}",
+                    path=extent.path,
+                    hint=_CUT_SHORT,
+                )
+        if info.nbytes > sum(sizes.values()):
+            raise CheckpointError(f"{info.name}: its parts overlap in {self.path}", path=self.path)
+
+    def _open(self, path: Path) -> BufferedReader:
+        if path not in self._files:
+            try:
+                self._files[path] = path.open("rb")
+            except OSError as error:
+                raise CheckpointError(
+                    f"cannot read {path}: {error.strerror}",
+                    path=path,
+                    hint="the tensors themselves are in this file: copy or download it into the same folder",
+                ) from None
+        return self._files[path]
+
+    def _unknown(self, name: str) -> CheckpointError:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, self.tensors, n=3, cutoff=0.5)
+        return CheckpointError(
+            f'{self.path} has no tensor "{name}"',
+            path=self.path,
+            hint=f"the nearest names: {', '.join(near)}" if near else "keys() lists the names",
+        )
+
+
+def is_possible_shape(shape: Sequence[int]) -> bool:
+    """Whether numpy can hold an array of this shape; an empty one may be as impossible as another."""
+    return len(shape) <= _MAX_RANK and min(shape, default=0) >= 0 and prod(filter(None, shape)) < _MAX_SIZE
+
+
+def check_crc(found: int, extent: Extent, name: str) -> None:
+    """Compare a computed CRC-32C with the stored one.
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    if found != extent.crc32c:
+        raise CheckpointError(
+            f"{name} is damaged: its {extent.nbytes:,} bytes at byte {extent.offset:,} of {extent.path} "
+            f"have CRC-32C {found:08x}, not {extent.crc32c:08x}",
+            path=extent.path,
+            hint="copy or download the file again, or pass --skip-crc to read it as it is",
+        )
+
+
+def numpy_dtype(info: TensorInfo) -> np.dtype[Any]:
+    """The numpy dtype of a tensor of numbers.
+
+    Raises:
+        CheckpointError: numpy and ml_dtypes have none, as for TensorFlow's variants.
+    """
+    import ml_dtypes
+    import numpy as np
+
+    if info.dtype not in DTYPES or info.dtype == "string":
+        raise CheckpointError(f"{info.name} is of dtype {info.dtype}, which is not read into arrays")
+    return np.dtype(getattr(ml_dtypes, info.dtype, info.dtype))
+
+
+def _lack(path: Path, size: int) -> str | None:
+    """What is wrong with a data file that should hold at least ``size`` bytes, or None."""
+    if not path.is_file():
+        return f"{path.name} is missing"
+    found = path.stat().st_size
+    if found >= size:
+        return None
+    from bridgeckpt.formats.kinds import LFS_POINTER, identify
+
+    if identify(path) is LFS_POINTER:
+        return f"{path.name} is {LFS_POINTER.what} ({LFS_POINTER.hint})"
+    return f"{path.name} has {found:,} bytes of at least {size:,}"
+
+
+def _swap_bytes(array: Array) -> None:
+    """Reverse each element's bytes in place (each half of a complex one's: it is two numbers)."""
+    width = array.itemsize // 2 if array.dtype.kind == "c" else array.itemsize
+    if width > 1:
+        array.reshape(-1).view(f"u{width}").byteswap(inplace=True)

@@ -1,0 +1,88 @@
+"""What every reader hands out: the names, shapes, dtypes and byte ranges of a checkpoint's tensors.
+
+Nothing here reads tensor data or imports numpy: a plan is made from these records alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import NamedTuple
+
+
+class DType(NamedTuple):
+    """A dtype by the name numpy and ml_dtypes use, its size in bytes and its code in a safetensors header (or None)."""
+
+    name: str
+    itemsize: int
+    safetensors: str | None
+
+
+# Source of the codes: https://github.com/huggingface/safetensors (safetensors/src/tensor.rs, enum Dtype).
+DTYPES: Mapping[str, DType] = {
+    dtype.name: dtype
+    for dtype in (
+        DType("bool", 1, "BOOL"),
+        DType("uint8", 1, "U8"),
+        DType("int8", 1, "I8"),
+        DType("uint16", 2, "U16"),
+        DType("int16", 2, "I16"),
+        DType("uint32", 4, "U32"),
+        DType("int32", 4, "I32"),
+        DType("uint64", 8, "U64"),
+        DType("int64", 8, "I64"),
+        DType("float16", 2, "F16"),
+        DType("bfloat16", 2, "BF16"),
+        DType("float32", 4, "F32"),
+        DType("float64", 8, "F64"),
+        DType("complex64", 8, "C64"),
+        DType("complex128", 16, None),
+        DType("float8_e5m2", 1, "F8_E5M2"),
+        DType("float8_e4m3fn", 1, "F8_E4M3"),
+        DType("float8_e4m3fnuz", 1, None),
+        DType("float8_e4m3b11fnuz", 1, None),
+        DType("float8_e5m2fnuz", 1, None),
+        DType("int4", 1, None),
+        DType("uint4", 1, None),
+        DType("string", 0, None),  # variable length; itemsize is not defined
+    )
+}
+
+
+class Extent(NamedTuple):
+    """A block of a tensor stored contiguously, row-major, in one file.
+
+    ``start`` and ``shape`` place the block in the full tensor (start is all zeros and shape the full shape for a tensor
+    that is stored whole). ``crc32c`` is the unmasked CRC-32C of the ``nbytes`` stored bytes, or None when the format
+    keeps none.
+    """
+
+    path: Path
+    offset: int
+    nbytes: int
+    start: tuple[int, ...]
+    shape: tuple[int, ...]
+    crc32c: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One tensor of a checkpoint: ``shape`` in elements, ``dtype`` a key of :data:`DTYPES`, ``extents`` its bytes."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    extents: tuple[Extent, ...] = field(repr=False)
+    big_endian: bool = False
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of storage."""
+        return sum(extent.nbytes for extent in self.extents)

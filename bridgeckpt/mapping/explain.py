@@ -1,0 +1,78 @@
+"""Following one name through a table: which row speaks of it, what it becomes, and how its axes move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from bridgeckpt.mapping.names import Template
+    from bridgeckpt.mapping.records import Row, Table
+
+
+class Explanation(NamedTuple):
+    """What a table does with one name. ``row`` is None for a tensor that is a slot, ignored, tied or derived."""
+
+    name: str
+    kind: str
+    becomes: tuple[str, ...]
+    why: str
+    row: Row | None
+
+
+def explain(table: Table, name: str) -> list[Explanation]:
+    """Everything that ``table`` says about a TensorFlow or PyTorch name; empty when it knows nothing of it."""
+    return [*_rows(table, name), *_slots(table, name), *_others(table, name)]
+
+
+def _rows(table: Table, name: str) -> Iterator[Explanation]:
+    for row in (row for group in table.groups.values() for row in group.rows):
+        for spelling in (row.tf, *row.also):
+            for template in spelling:
+                if (values := _match(template, name, table)) is not None:
+                    yield Explanation(name, "TensorFlow tensor", _spelled(row.pt, values), row.layout.text, row)
+        for template in row.pt:
+            if (values := _match(template, name, table)) is not None:
+                yield Explanation(name, "PyTorch parameter", _spelled(row.tf, values), row.layout.text, row)
+
+
+def _slots(table: Table, name: str) -> Iterator[Explanation]:
+    for slot, templates in table.slots.items():
+        for template in templates:
+            before, _, after = template.text.partition("{tf}")
+            if name.startswith(before) and name.endswith(after):
+                weight = name[len(before) : len(name) - len(after)]
+                if any(True for _ in _rows(table, weight)):
+                    yield Explanation(name, "slot", (), f"optimizer state {slot} of {weight}: not converted", None)
+
+
+def _others(table: Table, name: str) -> Iterator[Explanation]:
+    for entry in table.ignored:
+        if entry.matches(name):
+            yield Explanation(name, "ignored", (), entry.reason, None)
+    for tied in table.model.tied:
+        if tied.pt.text == name:
+            yield Explanation(name, "tied", (tied.to.text,), "the same parameter under another name", None)
+    for derived in table.model.derived:
+        if derived.pt.text == name:
+            yield Explanation(name, "derived", (), f"{derived.value}: {derived.reason}", None)
+
+
+def _match(template: Template, name: str, table: Table) -> dict[str, str | int] | None:
+    """What the placeholders of ``template`` stand for when it is ``name``."""
+    match = template.pattern({}).fullmatch(name)
+    if match is None:
+        return None
+    found = match.groupdict()
+    if any(not found[index].isdecimal() for index in found.keys() & table.model.indices.keys()):
+        return None
+    return {key: int(value) if key in table.model.indices else value for key, value in found.items()}
+
+
+def _spelled(templates: tuple[Template, ...], values: dict[str, str | int]) -> tuple[str, ...]:
+    """The names of the other side; what this side does not tell stays a placeholder."""
+    spelled = []
+    for template in templates:
+        unknown = {key: f"{{{key}}}" for key in (*template.wildcards, *template.indices) if key not in values}
+        spelled.append(template.text if unknown and template.counters else template.render({**values, **unknown}))
+    return tuple(spelled)

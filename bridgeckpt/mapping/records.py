@@ -1,0 +1,193 @@
+"""What a mapping table is made of once it is loaded: plain records that planning reads and nothing here changes.
+
+The language itself is described in :mod:`bridgeckpt.mapping.table`. Most records are tuples, since making a dataclass
+costs half a millisecond each time the program starts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from bridgeckpt.mapping.expressions import Expression
+    from bridgeckpt.mapping.layout import Layout
+    from bridgeckpt.mapping.names import Template
+
+Spelling = tuple["Template", ...]
+
+
+class Where(NamedTuple):
+    """Where a row is written: the file as shown to people, its line, and its number (from 1) in its group."""
+
+    file: str
+    line: int
+    row: int
+    group: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a table: TensorFlow tensors, PyTorch parameters, and the axes of both.
+
+    ``tf`` and ``pt`` are full names, prefix included; one, unless the layout has an ``[axis]`` and the table lists
+    them. ``also`` holds further spellings of the whole of ``tf``, accepted when reading. ``fill`` is what added padding
+    holds, ``orientation`` the reason why a kernel is not transposed.
+    """
+
+    group: str
+    tf: Spelling
+    pt: Spelling
+    also: tuple[Spelling, ...]
+    layout: Layout
+    optional: bool
+    fill: float | None
+    orientation: str | None
+    where: Where
+
+
+class Group(NamedTuple):
+    """Rows under one prefix a side (``tf``, ``pt``), there together or, when ``optional``, not at all."""
+
+    name: str
+    tf: str
+    pt: str
+    optional: bool
+    rows: tuple[Row, ...]
+    where: Where
+
+
+class Architecture(NamedTuple):
+    """A Hugging Face class: the ``groups`` it needs and those it takes when they are there.
+
+    ``drop_prefix`` is what its parameter names lack at the front. ``head`` says what one row of its logits is about
+    ("sequence", "token", "choice") where names and shapes leave it open. ``sizes`` are axes that it fixes.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    optional: tuple[str, ...]
+    drop_prefix: str
+    head: str | None
+    sizes: Mapping[str, int]
+
+
+class Tied(NamedTuple):
+    """A parameter ``pt`` that is the parameter ``to`` under a second name, and is not stored."""
+
+    pt: Template
+    to: Template
+
+
+class Derived(NamedTuple):
+    """A buffer that the model rebuilds: ``value`` is one of arange, zeros, ones, lower_triangle."""
+
+    pt: Template
+    value: str
+    layout: Layout
+    reason: str
+
+
+class Ignored(NamedTuple):
+    """Tensors that are never converted, and why.
+
+    ``pattern`` is a name; ``**/`` in front is any path or none, a wildcard there any text, ``**`` at the end any rest.
+    """
+
+    pattern: str
+    reason: str
+
+    def matches(self, name: str) -> bool:
+        """Whether the pattern covers ``name``."""
+        front, body = "", self.pattern
+        if body.startswith("**/"):
+            front, name, body = "**", "/" + name, body[2:]
+        elif body.startswith("{"):
+            front, _, body = body.partition("}")
+        if body.endswith("**"):
+            return body[:-2] in name if front else name.startswith(body[:-2])
+        return name.endswith(body) if front else name == body
+
+
+class ModelConfig(NamedTuple):
+    """What config.json needs beyond the source's own keys.
+
+    ``keys`` renames keys of the source; ``defaults`` are values for keys that it lacks; ``padded`` are sizes that the
+    checkpoint may exceed; ``foreign`` maps a key to the model whose config it betrays.
+    """
+
+    keys: Mapping[str, str]
+    defaults: Mapping[str, Any]
+    padded: tuple[str, ...]
+    foreign: Mapping[str, str]
+
+
+class DialectConfig(NamedTuple):
+    """What a dialect implies: ``values`` for config.json and, by key, what a word of the source's config means here."""
+
+    values: Mapping[str, Any]
+    words: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTable:
+    """The PyTorch side of a model: its axes, indices, ties, buffers and classes."""
+
+    name: str
+    path: Path
+    model: str
+    dims: Mapping[str, Expression]
+    indices: Mapping[str, Expression]
+    tied: tuple[Tied, ...]
+    derived: tuple[Derived, ...]
+    architectures: Mapping[str, Architecture]
+    config: ModelConfig
+    source: bytes = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file, in hexadecimal."""
+        return _sha256(self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A dialect: how one TensorFlow code base spells the tensors of ``model``.
+
+    ``detect`` names are all in a checkpoint of the dialect and ``absent`` names are not. ``names`` says which name of a
+    variable the table speaks of: "key" (in the checkpoint) or "variable" (its full name in the object graph). Every tf
+    name ends in ``suffix`` already.
+    """
+
+    name: str
+    path: Path
+    title: str
+    model: ModelTable
+    detect: tuple[Template, ...]
+    absent: tuple[Template, ...]
+    names: str
+    suffix: str
+    wildcards: Mapping[str, str]
+    slots: Mapping[str, tuple[Template, ...]]
+    groups: Mapping[str, Group]
+    ignored: tuple[Ignored, ...]
+    config: DialectConfig
+    graph: Mapping[str, Template]
+    source: bytes = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file, in hexadecimal."""
+        return _sha256(self.source)
+
+
+def _sha256(data: bytes) -> str:
+    from hashlib import sha256  # loads OpenSSL: only when a report is written
+
+    return sha256(data).hexdigest()

@@ -1,0 +1,1 @@
+"""Planning: what will become of a checkpoint, decided before a tensor is read."""

@@ -1,0 +1,107 @@
+"""Which Hugging Face class a checkpoint becomes: the one whose groups of parameters are the groups that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.errors import PlanError
+from bridgeckpt.planning.problems import Problem
+
+if TYPE_CHECKING:
+    from bridgeckpt.mapping.records import Architecture, Table
+
+
+class Choice(NamedTuple):
+    """The class chosen, what to say aloud about it, and the problems with it."""
+
+    architecture: Architecture
+    notes: list[str]
+    problems: list[Problem]
+
+
+def choose_architecture(
+    table: Table, present: set[str], axes: Mapping[str, int], asked: str | None, head: str | None
+) -> Choice:
+    """The class for the ``present`` groups.
+
+    ``axes`` are the sizes found, by axis. ``asked`` is the user's ``--architecture``; ``head`` is what the graph says
+    of a classifier: "sequence", "token" or None. A class is never chosen that would drop a head or lack one.
+
+    Raises:
+        PlanError: ``asked`` is not a class of the model.
+    """
+    classes = table.model.architectures
+    if asked is not None:
+        if asked not in classes:
+            raise PlanError(
+                f"{asked} is not a class that {table.name} converts to", hint=f"choose one of: {', '.join(classes)}"
+            )
+        return Choice(classes[asked], [], [*_lacking(table, classes[asked], present), *_misfits(classes[asked], axes)])
+    complete = [a for a in classes.values() if set(a.groups) <= present and a.sizes.items() <= axes.items()]
+    if not complete:
+        nearest = min(classes.values(), key=lambda a: len(set(a.groups) - present))
+        return Choice(nearest, [], _lacking(table, nearest, present))
+    heads = {name for name in present if any(name in set(a.groups) - _body(table) for a in classes.values())}
+    best = max(len(heads & set(a.groups)) for a in complete)
+    widest = [a for a in complete if len(heads & set(a.groups)) == best]
+    if heads - set(widest[0].groups):
+        return Choice(widest[0], [], [_ambiguous(heads, complete)])
+    return _settle(widest, present, head)
+
+
+def _body(table: Table) -> set[str]:
+    """The groups of the bare model: those of its smallest class, required or optional."""
+    bare = min(table.model.architectures.values(), key=lambda a: len(a.groups))
+    return {*bare.groups, *bare.optional}
+
+
+def _settle(classes: list[Architecture], present: set[str], head: str | None) -> Choice:
+    """Among classes with the same heads take the graph's, else the one that uses most of what is there."""
+    told = [a for a in classes if head is not None and a.head == head]
+    if told:
+        return Choice(told[0], [f"{told[0].name}: the graph computes its logits per {told[0].head}"], [])
+    used = max(len(present & {*a.groups, *a.optional}) for a in classes)
+    chosen = next(a for a in classes if len(present & {*a.groups, *a.optional}) == used)
+    others = [a.name for a in classes if a.name != chosen.name and a.head is not None]
+    notes = []
+    if others and chosen.head is not None:
+        notes.append(
+            f"took {chosen.name}: the names and shapes would also fit {' or '.join(others)}, and no graph tells; "
+            f"--architecture {others[0]} makes it that"
+        )
+    return Choice(chosen, notes, [])
+
+
+def _ambiguous(heads: set[str], classes: list[Architecture]) -> Problem:
+    fitting = [f"{a.name}: {', '.join(sorted(heads & set(a.groups)))}" for a in classes if heads & set(a.groups)]
+    return Problem(
+        "heads",
+        f"no class has all the heads of this checkpoint: {', '.join(sorted(heads))}",
+        tuple(fitting),
+        "choose the class with --architecture; the other heads are then reported as excluded",
+    )
+
+
+def _lacking(table: Table, architecture: Architecture, present: set[str]) -> list[Problem]:
+    return [
+        Problem(
+            "missing",
+            f"group {name} of {architecture.name}",
+            (f"none of its tensors is in the checkpoint, for instance {table.groups[name].rows[0].tf[0].text}",)
+            if name in table.groups
+            else (f"{table.name} has no such group: this dialect does not store it",),
+            "a class whose groups are all there is chosen without --architecture; "
+            "transformers adds a new head when a model is loaded as another class",
+        )
+        for name in architecture.groups
+        if name not in present
+    ]
+
+
+def _misfits(architecture: Architecture, axes: Mapping[str, int]) -> list[Problem]:
+    return [
+        Problem("heads", f"{architecture.name} takes {axis} = {size}, and the checkpoint has {axes[axis]}")
+        for axis, size in architecture.sizes.items()
+        if axes.get(axis, size) != size
+    ]

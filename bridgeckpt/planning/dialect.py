@@ -1,0 +1,98 @@
+"""Which mapping table reads a checkpoint: exactly one dialect may recognise it, under exactly one leading scope."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.errors import PlanError
+from bridgeckpt.mapping import tables
+from bridgeckpt.mapping.names import Names, bind
+from bridgeckpt.mapping.table import load_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.mapping.records import Table
+
+Wildcards = dict[str, str]
+
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+
+class Dialect(NamedTuple):
+    """A table, what its wildcards stand for in the checkpoint, and the bindings of the towers that were not chosen."""
+
+    table: Table
+    wildcards: Wildcards
+    other_towers: list[Wildcards]
+
+
+def choose_table(checkpoint: Checkpoint, names: Names, mapping: str | Path | None, scope: str | None) -> Dialect:
+    """The table that reads ``checkpoint``, and what its wildcards stand for there.
+
+    ``mapping`` names the table (or its file); without it every shipped dialect is tried. ``scope`` chooses among
+    several models in one checkpoint by the leading path of its names.
+
+    Raises:
+        PlanError: no dialect recognises the names, two do, or one does under several scopes (two towers).
+    """
+    candidates = [load_table(mapping)] if mapping else [load_table(name) for name in tables.names()]
+    matches = [(table, bindings) for table in candidates if (bindings := bindings_of(table, names))]
+    if not matches:
+        raise _unrecognised(checkpoint, candidates, mapping is not None)
+    if len(matches) > 1:
+        listed = " and ".join(f"{table.name} ({table.title})" for table, _ in matches)
+        raise PlanError(
+            f"{checkpoint.path} could be of {len(matches)} dialects: {listed}",
+            hint=f"name the right one, for instance --mapping {matches[0][0].name}",
+        )
+    table, bindings = matches[0]
+    if scope is None:
+        if len(bindings) > 1:
+            raise _towers(checkpoint, table, bindings)
+        return Dialect(table, bindings[0], [])
+    wanted = f"{scope.rstrip('/')}/" if scope else ""
+    chosen = [binding for binding in bindings if wanted in binding.values()]
+    if not chosen:
+        there = ", ".join(repr(value) for binding in bindings for value in binding.values())
+        raise PlanError(
+            f"{checkpoint.path} holds no model of dialect {table.name} under the scope {scope!r}",
+            hint=f"the scopes there are: {there}",
+        )
+    return Dialect(table, chosen[0], [binding for binding in bindings if binding != chosen[0]])
+
+
+def bindings_of(table: Table, names: Names) -> list[Wildcards]:
+    """Every way in which the table's ``detect`` names are all in the checkpoint."""
+    bindings, zeros = bind(table.detect, names), dict.fromkeys(table.model.indices, 0)
+    return [binding for binding in bindings if not any(names.find(name, {**zeros, **binding}) for name in table.absent)]
+
+
+def _unrecognised(checkpoint: Checkpoint, candidates: list[Table], chosen: bool) -> PlanError:
+    looked_for = [f"  {table.name:<20} looks for {table.detect[0].text}" for table in candidates]
+    tensors = list(checkpoint.tensors)
+    some = [f"  {name}" for name in tensors[:5]] + ([f"  and {len(tensors) - 5} more"] if len(tensors) > 5 else [])
+    if _OBJECT_GRAPH in checkpoint.tensors:
+        some.append(
+            "it is a TF2 object-graph checkpoint (tf.train.Checkpoint, as Model Garden writes), not converted yet"
+        )
+    subject = f"{candidates[0].name} does not match" if chosen else "no mapping table recognises"
+    return PlanError(
+        "\n".join(
+            [f"{subject} {checkpoint.path}", *looked_for, f"the checkpoint holds {len(tensors)} tensors:", *some]
+        ),
+        hint="run `bridgeckpt inspect` to see its tensors; a table of your own is a file: --mapping my_table.toml",
+    )
+
+
+def _towers(checkpoint: Checkpoint, table: Table, bindings: list[Wildcards]) -> PlanError:
+    towers = [", ".join(f"{key} = {value!r}" for key, value in sorted(binding.items())) for binding in bindings]
+    return PlanError(
+        "\n".join(
+            [f"{checkpoint.path} holds {len(towers)} models of dialect {table.name}:", *(f"  {t}" for t in towers)]
+        )
+        + "\nConverting both into one model would overwrite one with the other.",
+        hint="choose one with --scope, for instance "
+        f"--scope {next((value for binding in bindings for value in binding.values() if value), '')!r}",
+    )

@@ -1,0 +1,91 @@
+"""Expansion: the rows of a table at every value of their indices, and the tensors of a checkpoint that they find.
+
+It works on whole rows at a time, since a model can have a hundred thousand tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from bridgeckpt.formats.tensors import TensorInfo
+    from bridgeckpt.mapping.layout import Side
+    from bridgeckpt.mapping.names import Names, Template
+    from bridgeckpt.mapping.records import Group, Row, Table
+
+    Tensors = tuple[str, ...]
+
+
+class Expanded(NamedTuple):
+    """A row at every value of its indices, in order; the lists run parallel.
+
+    ``sources`` are the tensors that are there (None where they are not, under any spelling), ``expected`` the names
+    under the first spelling, ``targets`` the PyTorch names.
+    """
+
+    row: Row
+    sources: list[Tensors | None]
+    expected: list[Tensors]
+    targets: list[Tensors]
+
+
+class Expansion(NamedTuple):
+    """What rows are expanded against. ``axes`` gives the sizes by axis, and how many values each index takes."""
+
+    table: Table
+    names: Names
+    tensors: Mapping[str, TensorInfo]
+    axes: Mapping[str, int]
+
+    def groups(self, wildcards: Mapping[str, str]) -> Iterator[tuple[Group, list[Expanded]]]:
+        """Every group with its rows."""
+        for group in self.table.groups.values():
+            yield group, [self.expand(row, wildcards) for row in group.rows]
+
+    def expand(self, row: Row, wildcards: Mapping[str, str]) -> Expanded:
+        """One row at every value of its indices."""
+        listed = {row.layout.tf.listed, row.layout.pt.listed}
+        used = {index for template in (*row.tf, *row.pt) for index in template.indices}
+        running = sorted(used - listed)
+        expected = self._spell(row.tf, row.layout.tf, wildcards, running)
+        sources: list[Tensors | None] = [None] * len(expected)
+        for spelling in (row.tf, *row.also):
+            if any(template.counters for template in spelling):
+                spelled = self._counted(spelling, wildcards, running)
+            else:
+                spelled = expected if spelling is row.tf else self._spell(spelling, row.layout.tf, wildcards, running)
+            for at, names in enumerate(spelled):
+                if sources[at] is None and all(map(self.tensors.__contains__, names)):
+                    sources[at] = names
+            if None not in sources:
+                break
+        return Expanded(row, sources, expected, self._spell(row.pt, row.layout.pt, wildcards, running))
+
+    def _values(self, wildcards: Mapping[str, str], running: list[str]) -> Iterator[dict[str, int | str]]:
+        for combination in product(*(range(self.axes.get(index, 0)) for index in running)):
+            yield {**wildcards, **dict(zip(running, combination, strict=True))}
+
+    def _spell(
+        self, templates: tuple[Template, ...], side: Side, wildcards: Mapping[str, str], running: list[str]
+    ) -> list[Tensors]:
+        """The names of one side: one per template, or one per value of the index that the layout lists."""
+        if side.listed is not None and side.listed in self.table.model.indices:
+            count = self.axes.get(side.listed, 0)
+            return [tuple(templates[0].render_range(v, side.listed, count)) for v in self._values(wildcards, running)]
+        if len(running) == 1:
+            count = self.axes.get(running[0], 0)
+            return list(
+                zip(*(template.render_range(wildcards, running[0], count) for template in templates), strict=True)
+            )
+        return [tuple([template.render(v) for template in templates]) for v in self._values(wildcards, running)]
+
+    def _counted(
+        self, templates: tuple[Template, ...], wildcards: Mapping[str, str], running: list[str]
+    ) -> list[Tensors]:
+        """Names with counters are looked up; a missing one is spelled with its placeholder, which no name has."""
+        return [
+            tuple([self.names.find(template, values) or template.text for template in templates])
+            for values in self._values(wildcards, running)
+        ]

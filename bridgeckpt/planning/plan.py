@@ -1,0 +1,263 @@
+"""The plan: everything a conversion will do, decided from names, shapes, config and graph before a tensor is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from bridgeckpt.copying.job import Job
+from bridgeckpt.errors import PlanError
+from bridgeckpt.formats import open_checkpoint
+from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.mapping.names import Names
+from bridgeckpt.planning.architecture import choose_architecture
+from bridgeckpt.planning.dialect import choose_table
+from bridgeckpt.planning.ledger import Ledger, Request, settle
+from bridgeckpt.planning.problems import Problem, render
+from bridgeckpt.planning.solve import Sizes, present_groups, solve
+from bridgeckpt.source.config import Configuration, find_config, read_config, translate
+from bridgeckpt.source.tokenizer import Casing, Vocabulary, find_vocabulary, infer_casing, read_vocabulary
+
+if TYPE_CHECKING:
+    from bridgeckpt.mapping.layout import Move
+    from bridgeckpt.mapping.records import Architecture, Table
+    from bridgeckpt.source.graph import GraphFacts
+
+_HEADS = "num_attention_heads"
+_FLOATS = {"float16", "bfloat16", "float32", "float64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of a checkpoint.
+
+    ``ledger`` accounts for every tensor on both sides; ``configuration`` is the content of config.json with the
+    provenance of what no tensor says, and ``graph`` what the graph says of it; ``notes`` are the decisions to say
+    aloud, ``problems`` the reasons to refuse.
+    """
+
+    checkpoint: Checkpoint
+    table: Table
+    architecture: Architecture
+    wildcards: Mapping[str, str]
+    sizes: Sizes
+    ledger: Ledger
+    graph: GraphFacts | None
+    configuration: Configuration | None
+    vocabulary: Vocabulary | None
+    casing: Casing | None
+    notes: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+    def jobs(self, dtype: str | None = None) -> list[Job]:
+        """One copying job for each parameter, in the order of the table.
+
+        ``dtype`` is what floating-point parameters are stored as; None keeps each as it is.
+        """
+        jobs: list[Job] = []
+        moves: dict[int, tuple[tuple[tuple[Move, ...], ...], tuple[int, ...]]] = {}
+        tensors, axes = self.checkpoint.tensors, self.sizes.axes
+        for row, sources, targets in self.ledger.assignments:
+            known = moves.get(id(row))
+            if known is None:
+                known = moves[id(row)] = row.layout.moves(axes), row.layout.pt.shape(axes)
+            infos = tuple([tensors[name] for name in sources])
+            stored = infos[0].dtype
+            kept = dtype if dtype is not None and stored in _FLOATS else stored
+            for target, its_moves in zip(targets, known[0], strict=True):
+                jobs.append(Job(target, infos, its_moves, known[1], kept, row.fill or 0))
+        return jobs
+
+
+class PlanOptions(TypedDict, total=False):
+    """What a caller may settle instead of having it detected; every function that plans takes these keywords.
+
+    mapping: name or file of the mapping table; None detects the dialect.
+    architecture: Hugging Face class; None takes the one whose heads are there.
+    config: config file; None looks beside the checkpoint.
+    vocab: vocabulary file; None looks beside the checkpoint.
+    heads: number of attention heads, when neither config nor graph tells.
+    hidden_act: activation by its transformers name; None takes the graph's, else the dialect's.
+    layer_norm_eps: epsilon; None takes the graph's, else the dialect's.
+    scope: leading path of the variables, when the checkpoint holds several models.
+    ema: convert the exponential moving averages instead of the weights.
+    lowercase: whether the tokenizer lower-cases; None infers it from the vocabulary.
+    """
+
+    mapping: str | Path | None
+    architecture: str | None
+    config: str | os.PathLike[str] | None
+    vocab: str | os.PathLike[str] | None
+    heads: int | None
+    hidden_act: str | None
+    layer_norm_eps: float | None
+    scope: str | None
+    ema: bool
+    lowercase: bool | None
+
+
+def plan(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOptions]) -> Plan:
+    """Plan a conversion to PyTorch. Reads the index, the config, the graph and the vocabulary; no tensor.
+
+    Args:
+        source: any path of a checkpoint (folder, prefix, one of its files), or one that is open.
+        options: see :class:`PlanOptions`.
+
+    Raises:
+        CheckpointError: the source cannot be read.
+        ConfigError: the config or the vocabulary is malformed or of another model.
+        TableError: the mapping table is malformed.
+        PlanError: the conversion is refused; ``problems`` holds every reason.
+    """
+    drafted = draft(source, **options)
+    if drafted.problems:
+        heading = f"{drafted.table.name} cannot convert {drafted.checkpoint.path} to {drafted.architecture.name}"
+        raise PlanError(render(heading, drafted.problems), drafted.problems)
+    return drafted
+
+
+def draft(
+    source: str | os.PathLike[str] | Checkpoint,
+    *,
+    mapping: str | Path | None = None,
+    architecture: str | None = None,
+    config: str | os.PathLike[str] | None = None,
+    vocab: str | os.PathLike[str] | None = None,
+    heads: int | None = None,
+    hidden_act: str | None = None,
+    layer_norm_eps: float | None = None,
+    scope: str | None = None,
+    ema: bool = False,
+    lowercase: bool | None = None,
+) -> Plan:
+    """Like :func:`plan`, but returns a plan with problems instead of raising them."""
+    checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
+    names = Names(checkpoint.tensors)
+    table, wildcards, other_towers = choose_table(checkpoint, names, mapping, scope)
+    groups = present_groups(table, names, wildcards)
+    config_path = find_config(checkpoint.directory, Path(config) if config is not None else None)
+    source_config = read_config(config_path, table.model) if config_path else {}
+    config_name = config_path.name if config_path else "no config"
+    facts = _graph_facts(checkpoint, table, wildcards)
+    given, problems = _heads(source_config, config_name, facts, heads)
+    sizes = solve(table, groups, names, checkpoint.tensors, wildcards, source_config, config_name, given)
+    choice = choose_architecture(
+        table, {group.name for group in groups}, sizes.axes, architecture, facts.head if facts is not None else None
+    )
+    problems += [*sizes.problems, *_divisible(sizes), *choice.problems]
+    ledger = settle(Request(table, choice.architecture, names, checkpoint.tensors, wildcards, other_towers, sizes, ema))
+    problems += ledger.problems
+    vocabulary, casing = _vocabulary(checkpoint, vocab, lowercase)
+    problems += _vocabulary_problems(vocabulary, sizes)
+    configuration = None
+    if not problems:
+        configuration = translate(
+            source_config,
+            table,
+            choice.architecture.name,
+            sizes=sizes.values,
+            facts=facts,
+            hidden_act=hidden_act,
+            layer_norm_eps=layer_norm_eps,
+            labels=sizes.axes.get("labels") if _has_labels(table, choice.architecture) else None,
+            vocabulary=vocabulary,
+        )
+    notes = [*checkpoint.notes, *choice.notes, *sizes.notes, *_optional_notes(ledger, choice.architecture)]
+    return Plan(
+        checkpoint,
+        table,
+        choice.architecture,
+        wildcards,
+        sizes,
+        ledger,
+        facts,
+        configuration,
+        vocabulary,
+        casing,
+        (*notes, *(configuration.notes if configuration else ())),
+        tuple(problems),
+    )
+
+
+def _graph_facts(checkpoint: Checkpoint, table: Table, wildcards: Mapping[str, str]) -> GraphFacts | None:
+    if checkpoint.graph_path is None:
+        return None
+    from bridgeckpt.formats.graphdef import read_graph
+    from bridgeckpt.source.graph import read_facts
+
+    return read_facts(read_graph(checkpoint.graph_path), table.graph, wildcards)
+
+
+def _heads(
+    config: Mapping[str, Any], config_name: str, facts: GraphFacts | None, asked: int | None
+) -> tuple[dict[str, int], list[Problem]]:
+    """The number of attention heads, which no shape tells: the user's, the config's, the graph's."""
+    stated, drawn = config.get(_HEADS), facts.num_attention_heads if facts is not None else None
+    if asked is not None:
+        return {_HEADS: asked}, []
+    if stated is not None and drawn is not None and stated != drawn:
+        subject = f"{_HEADS} = {stated} ({config_name}), but the graph computes with {drawn}"
+        hint = f"is {config_name} the config of another checkpoint? --heads settles it"
+        return {_HEADS: drawn}, [Problem("config", subject, (), hint)]
+    found = stated if stated is not None else drawn
+    if found is None:
+        subject = "the number of attention heads is unknown"
+        details = ("no shape tells it, and there is neither a config nor a graph (.meta) beside the checkpoint",)
+        return {}, [Problem("heads", subject, details, "give --heads N, or the config with --config FILE")]
+    return {_HEADS: found}, []
+
+
+def _divisible(sizes: Sizes) -> list[Problem]:
+    heads, hidden = sizes.values.get(_HEADS), sizes.values.get("hidden_size")
+    if heads and hidden and hidden % heads:
+        return [
+            Problem(
+                "heads",
+                f"hidden_size = {hidden} cannot be split over {heads} attention heads",
+                (),
+                "the number of heads divides hidden_size; give the right one with --heads",
+            )
+        ]
+    return []
+
+
+def _vocabulary(
+    checkpoint: Checkpoint, given: str | os.PathLike[str] | None, lowercase: bool | None
+) -> tuple[Vocabulary | None, Casing | None]:
+    path = find_vocabulary(checkpoint.directory, Path(given) if given is not None else None)
+    if path is None:
+        return None, None
+    vocabulary = read_vocabulary(path)
+    if lowercase is None:
+        return vocabulary, infer_casing(vocabulary)
+    return vocabulary, Casing(lowercase, f"{'un' * lowercase}cased, as asked")
+
+
+def _vocabulary_problems(vocabulary: Vocabulary | None, sizes: Sizes) -> list[Problem]:
+    rows = sizes.axes.get("vocab")
+    if vocabulary is None or rows is None or len(vocabulary.tokens) <= rows:
+        return []
+    subject = f"{vocabulary.path.name} has {len(vocabulary.tokens)} tokens, the embedding table only {rows} rows"
+    return [
+        Problem(
+            "vocabulary", subject, (), "is it the vocabulary of another checkpoint? Give the right one with --vocab"
+        )
+    ]
+
+
+def _has_labels(table: Table, architecture: Architecture) -> bool:
+    groups = [table.groups[name] for name in architecture.groups if name in table.groups]
+    return any("labels" in row.layout.axes for group in groups for row in group.rows)
+
+
+def _optional_notes(ledger: Ledger, architecture: Architecture) -> list[str]:
+    absent = [name for name, state in ledger.targets.items() if state == "optional"]
+    if not absent:
+        return []
+    return [
+        f"the checkpoint has no {', '.join(architecture.optional)}: {', '.join(absent)} will be missing when "
+        f"{architecture.name} is loaded (load it with add_pooling_layer=False)"
+    ]

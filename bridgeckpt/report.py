@@ -1,0 +1,79 @@
+"""conversion_report.json: where every parameter came from, what was left out and why, and what decided the config."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bridgeckpt import __version__
+
+if TYPE_CHECKING:
+    from bridgeckpt.copying.job import Job
+    from bridgeckpt.planning.plan import Plan
+
+
+def summary(plan: Plan) -> dict[str, Any]:
+    """The plan without its tensors: what is said on a terminal and leads the report."""
+    checkpoint, table, ledger = plan.checkpoint, plan.table, plan.ledger
+    return {
+        "bridgeckpt": __version__,
+        "source": {
+            "checkpoint": checkpoint.path.name,
+            "format": checkpoint.format,
+            "tensors": len(checkpoint.tensors),
+            "bytes": sum(info.nbytes for info in checkpoint.tensors.values()),
+        },
+        "table": {
+            "name": table.name,
+            "title": table.title,
+            "sha256": table.digest,
+            "model": table.model.name,
+            "model_sha256": table.model.digest,
+            "wildcards": dict(plan.wildcards),
+        },
+        "architecture": plan.architecture.name,
+        "sizes": dict(sorted(plan.sizes.values.items())),
+        "config": plan.configuration.provenance if plan.configuration else {},
+        "casing": plan.casing.reason if plan.casing else None,
+        "notes": list(plan.notes),
+        "source_states": ledger.source_counts(),
+        "target_states": ledger.target_counts(),
+    }
+
+
+def report(plan: Plan, jobs: Sequence[Job], files: Sequence[str], digests: Sequence[str] | None) -> bytes:
+    """The whole report as JSON, one line for each tensor.
+
+    ``files`` and ``digests`` (SHA-256 of the stored bytes, in hexadecimal) run parallel to ``jobs``.
+    """
+    ledger, table = plan.ledger, plan.table
+    head = summary(plan)
+    head["slots"] = [name for name, state in ledger.sources.items() if state == "slot"]
+    for state in ("ignored", "excluded"):
+        head[state] = {name: ledger.reasons[name] for name, at in ledger.sources.items() if at == state}
+    drop = plan.architecture.drop_prefix
+    head["tied"] = {
+        entry.pt.text.removeprefix(drop): entry.to.text.removeprefix(drop)
+        for entry in table.model.tied
+        if ledger.targets.get(entry.pt.text.removeprefix(drop)) == "tied"
+    }
+    rows = (row for row, _, targets in ledger.assignments for _ in targets)
+    encode = json.JSONEncoder(separators=(", ", ": ")).encode
+    lines = []
+    for at, (job, row, file) in enumerate(zip(jobs, rows, files, strict=True)):
+        record: dict[str, Any] = {
+            "name": job.name,
+            "file": file,
+            "dtype": job.dtype,
+            "shape": job.shape,
+            "source": [info.name for info in job.sources],
+            "source_dtype": job.sources[0].dtype,
+            "row": f"{row.where.file}:{row.where.line}",
+            "layout": row.layout.text,
+        }
+        if digests is not None:
+            record["sha256"] = digests[at]
+        lines.append(encode(record))
+    text = json.dumps(head, indent=2)
+    return (text[:-2] + ',\n  "tensors": [\n    ' + ",\n    ".join(lines) + "\n  ]\n}\n").encode()

@@ -1,0 +1,283 @@
+"""The model's configuration: finding and reading the source's, and writing transformers' with a reason for each guess.
+
+No tensor says which activation a model has or what its LayerNorm adds to the variance, and configs say little: Google's
+has no epsilon, and its "gelu" is the tanh approximation where transformers' is the error function. In order, the truth
+is what the user says, what the graph computes, what the config's word means in its dialect, what the dialect always
+does.
+
+Sizes are not this module's: planning solves them from the shapes and hands them in.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from bridgeckpt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from bridgeckpt.mapping.table import ModelTable, Table
+    from bridgeckpt.source.graph import GraphFacts
+    from bridgeckpt.source.tokenizer import Vocabulary
+
+# transformers.activations.ACT2FN: the names that mean one function, with no parameter of their own.
+ACTIVATIONS = (
+    *("gelu", "gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python", "gelu_pytorch_tanh", "laplace"),
+    *("linear", "mish", "quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu", "swish", "tanh"),
+)
+# Names of one function: which of them stands in a config is no disagreement.
+_SAME = {"gelu_new": "gelu_pytorch_tanh", "gelu_accurate": "gelu_pytorch_tanh", "gelu_python": "gelu", "swish": "silu"}
+_NAMES = ("bert_config.json", "config.json")
+_PATTERN = "*bert_config*.json"
+_LARGEST = 16 << 20
+_ACTIVATION, _EPSILON = "hidden_act", "layer_norm_eps"
+# Keys of a transformers config that are about its file or class; ours are written in their place.
+_REPLACED = (
+    "_name_or_path",
+    "architectures",
+    "dtype",
+    "model_type",
+    "num_labels",
+    "torch_dtype",
+    "transformers_version",
+)
+
+JSON = dict[str, Any]
+Value = str | float
+
+
+class Configuration(NamedTuple):
+    """The content of config.json: ``values`` in transformers' order, ``provenance`` of what no tensor says, by key, and
+    ``notes`` to say aloud."""
+
+    values: JSON
+    provenance: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def find_config(directory: Path, explicit: Path | None = None) -> Path | None:
+    """The config file: ``explicit`` (a file, or a folder to look in), else the one in ``directory``; None without one.
+
+    Raises:
+        ConfigError: ``explicit`` does not exist or holds no config; several files could be it.
+    """
+    if explicit is not None and not explicit.is_dir():
+        if not explicit.is_file():
+            raise ConfigError(f"there is no config {explicit}", hint="--config takes the path of a JSON file")
+        return explicit
+    folder = explicit or directory
+    if named := [folder / name for name in _NAMES if (folder / name).is_file()]:
+        return named[0]
+    similar = sorted(folder.glob(_PATTERN))
+    if len(similar) > 1:
+        names = ", ".join(path.name for path in similar)
+        raise ConfigError(f"{folder} holds {len(similar)} configs: {names}", hint="say which with --config FILE")
+    if explicit is not None and not similar:
+        raise ConfigError(f"there is no config in {explicit}", hint=f"it would be called {' or '.join(_NAMES)}")
+    return similar[0] if similar else None
+
+
+def read_config(path: Path, model: ModelTable) -> JSON:
+    """Read a config of ``model`` and check the keys that a conversion uses.
+
+    Raises:
+        ConfigError: the file is no JSON object, it is the config of another model, or a value cannot be.
+    """
+    values = _read_json(path)
+    kind = values.get("model_type", model.model)
+    if kind != model.model:
+        raise _of_another_model(path, f'"model_type" is {json.dumps(kind)}', model)
+    for key, other in model.config.foreign.items():
+        if key in values:
+            raise _of_another_model(path, f'"{key}" is a key of {other}', model)
+    wrong = [f"{key} = {json.dumps(values[key])}: {reason}" for key, reason in _wrong(values, model)]
+    if wrong:
+        raise ConfigError("\n  ".join([f"{path} holds values that cannot be:", *wrong]), hint="correct the file")
+    return values
+
+
+def _read_json(path: Path) -> JSON:
+    def not_json(name: str) -> NoReturn:
+        raise ConfigError(f"{path} is not JSON: it holds {name}", hint="write a number")
+
+    try:
+        size = path.stat().st_size
+        if size > _LARGEST:
+            raise ConfigError(
+                f"{path} is no model config: it has {size:,} bytes", hint="give the config with --config FILE"
+            )
+        values = json.loads(path.read_bytes(), parse_constant=not_json)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ConfigError(f"{path} is not JSON: {error.msg} at {where}", hint="correct the file") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON text", hint="give the config with --config FILE") from error
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{path} holds no JSON object but {json.dumps(values)[:40]}", hint='a config is { "key": value }'
+        )
+    return values
+
+
+def _of_another_model(path: Path, evidence: str, model: ModelTable) -> ConfigError:
+    return ConfigError(
+        f"{path} is not the config of a {model.model} model: {evidence}",
+        hint="give the config of this checkpoint with --config FILE",
+    )
+
+
+def _wrong(values: JSON, model: ModelTable) -> list[tuple[str, str]]:
+    """The keys whose values cannot be, and why."""
+    sizes = {key for expression in (*model.dims.values(), *model.indices.values()) for key in expression.keys}
+    numbers = {key for key, value in model.config.defaults.items() if isinstance(value, float)} | {_EPSILON}
+    wrong = []
+    for key, value in values.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        name = model.config.keys.get(key, key)
+        if name in sizes and not (number and isinstance(value, int) and value > 0):
+            wrong.append((key, "a size is a whole number above 0"))
+        elif name in numbers and not (number and value >= 0):
+            wrong.append((key, "a number from 0 is expected"))
+        elif name == _ACTIVATION and not (value is None or isinstance(value, str)):
+            wrong.append((key, "the name of an activation is expected"))
+    return wrong
+
+
+def translate(
+    source: Mapping[str, Any],
+    table: Table,
+    architecture: str,
+    *,
+    sizes: Mapping[str, int],
+    facts: GraphFacts | None = None,
+    hidden_act: str | None = None,
+    layer_norm_eps: float | None = None,
+    labels: int | None = None,
+    vocabulary: Vocabulary | None = None,
+) -> Configuration:
+    """The config.json of the converted model.
+
+    Args:
+        source: what :func:`read_config` returned, {} without a config. Keys that mean nothing here are kept.
+        table: the dialect, which says what a word of its configs means and what it always computes.
+        architecture: the Hugging Face class.
+        sizes: every size by its config key, as the shapes have it.
+        facts: what the graph says.
+        hidden_act: the user's choice of activation, by transformers' name.
+        layer_norm_eps: the user's choice of epsilon.
+        labels: number of labels of a classifier, None for a model that has none.
+        vocabulary: says which token is padding.
+
+    Raises:
+        ConfigError: the activation is none that transformers knows, or the epsilon is not above 0.
+    """
+    model = table.model
+    written = {model.config.keys.get(key, key): value for key, value in source.items() if key not in _REPLACED}
+    notes: list[str] = []
+    claimed = _config_activation(written, table, by_transformers="model_type" in source)
+    activation, activation_from = _settle(_ACTIVATION, hidden_act, facts, claimed, table, notes)
+    stated = written.get(_EPSILON)
+    claimed = _Claim(stated, "read from the config", str(stated)) if stated is not None else None
+    epsilon, epsilon_from = _settle(_EPSILON, layer_norm_eps, facts, claimed, table, notes)
+    if activation not in ACTIVATIONS:
+        raise ConfigError(
+            f'transformers has no activation "{activation}" ({activation_from})',
+            hint=f"choose one with --hidden-act: {', '.join(ACTIVATIONS)}",
+        )
+    if isinstance(epsilon, str) or not 0 < epsilon < 1:
+        raise ConfigError(f"{_EPSILON} = {epsilon} ({epsilon_from}) is not between 0 and 1", hint="as in 1e-12")
+    values = {
+        **model.config.defaults,
+        **written,
+        **sizes,
+        _ACTIVATION: activation,
+        _EPSILON: epsilon,
+        "architectures": [architecture],
+        "model_type": model.model,
+        **_labels(source, labels if "labels" not in model.architectures[architecture].sizes else None, notes),
+    }
+    if vocabulary is not None and "[PAD]" in vocabulary.ids:
+        values["pad_token_id"] = vocabulary.ids["[PAD]"]
+    provenance = {_ACTIVATION: activation_from, _EPSILON: epsilon_from}
+    return Configuration(dict(sorted(values.items())), provenance, tuple(notes))
+
+
+class _Claim(NamedTuple):
+    """What a config says: the value, how it came about, the config's words for it, and what to say if it is taken."""
+
+    value: Value
+    provenance: str
+    words: str
+    note: str = ""
+
+
+def _config_activation(written: JSON, table: Table, *, by_transformers: bool) -> _Claim | None:
+    """The activation by the config's word, which in a config that transformers wrote means what it means there."""
+    if _ACTIVATION not in written:
+        return None
+    word = (written[_ACTIVATION] or "linear").lower()  # as get_activation of google-research/bert has it
+    meaning = _meaning(table, word)
+    if meaning == word:
+        return _Claim(word, "read from the config", f'"{word}"')
+    if by_transformers:
+        note = (
+            f'{_ACTIVATION} = {word}: the config has a "model_type", so transformers wrote it and its words are '
+            f"transformers'; in a config of {table.name} it would be {meaning} (--hidden-act {meaning})"
+        )
+        return _Claim(word, "read from the config, which transformers wrote", f'"{word}"', note)
+    words = f'"{word}", which in {table.name} is {meaning}'
+    return _Claim(meaning, f'the config\'s "{word}", as {table.name} computes it', words)
+
+
+def _meaning(table: Table, word: str) -> str:
+    """The activation that a config of the dialect calls ``word``."""
+    return table.config.words.get(_ACTIVATION, {}).get(word, word)
+
+
+def _settle(
+    key: str, asked: Value | None, facts: GraphFacts | None, claim: _Claim | None, table: Table, notes: list[str]
+) -> tuple[Value, str]:
+    """The value of ``key`` and where it comes from; adds a note where the reader would be surprised."""
+    if asked is not None:
+        return asked, "as asked"
+    drawn: Value | None = getattr(facts, key, None)
+    if facts is not None and drawn is not None:
+        if claim is not None and _same(claim.value) != _same(drawn):
+            notes.append(f"{key} = {drawn}, as the graph computes it, although the config says {claim.words}")
+        return drawn, f"read from the graph ({facts.evidence[key]})"
+    if claim is not None:
+        notes += [claim.note] if claim.note else []
+        return claim.value, claim.provenance
+    assumed = table.config.values.get(key)
+    if assumed is None and key in table.model.config.defaults:
+        assumed = _meaning(table, table.model.config.defaults[key])
+    if assumed is None:
+        raise ConfigError(
+            f"{table.name} does not say what {key} is, and neither does a graph or a config",
+            hint=f"give it with --{key.replace('_', '-')}, or as {key} in [config] of the table",
+        )
+    return assumed, f"assumed by {table.name}: neither a graph (.meta) nor a config says"
+
+
+def _same(value: Value) -> Value:
+    """One name for all names of a function."""
+    return _SAME.get(value, value) if isinstance(value, str) else value
+
+
+def _labels(source: Mapping[str, Any], labels: int | None, notes: list[str]) -> JSON:
+    """id2label and label2id of a classifier: the source's names where they fit, else LABEL_0 and so on."""
+    if labels is None:
+        return {}
+    numbers = [str(number) for number in range(labels)]
+    names = {number: f"LABEL_{number}" for number in numbers}
+    if named := source.get("id2label"):
+        if isinstance(named, dict) and sorted(named) == sorted(numbers) and len({*map(str, named.values())}) == labels:
+            names = {number: str(named[number]) for number in numbers}
+        else:
+            notes.append(f"id2label of the config does not name {labels} labels: LABEL_0, ... are written instead")
+    return {"id2label": names, "label2id": {name: int(number) for number, name in names.items()}}

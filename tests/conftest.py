@@ -1,0 +1,46 @@
+"""Fixtures shared by all tests: the samples, the example, and checkpoints that TensorFlow wrote once per session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tfbert import Built, build
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """Real checkpoints kept outside the repository; tests that need them skip where they are not."""
+    path = ROOT.parent / "shared" / "samples"
+    if not path.is_dir():
+        pytest.skip("the samples are not here")
+    return path
+
+
+@pytest.fixture(scope="session")
+def example() -> Path:
+    """The checkpoint in the repository."""
+    return ROOT / "examples" / "tiny-bert"
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Built]:
+    """``built(**spec)``: a checkpoint written by TensorFlow, made once for each spec in a session. Do not modify it."""
+    pytest.importorskip("tensorflow")
+    made: dict[str, Built] = {}
+
+    def make(**spec: Any) -> Built:
+        key = repr(sorted(spec.items()))
+        if key not in made:
+            made[key] = build(tmp_path_factory.mktemp("tf"), **spec)
+        return made[key]
+
+    return make

@@ -1,0 +1,260 @@
+"""The source's config: found, checked and translated into what transformers computes the same with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bridgeckpt.errors import ConfigError
+from bridgeckpt.mapping.table import load_table
+from bridgeckpt.source.config import ACTIVATIONS, find_config, read_config, translate
+from bridgeckpt.source.graph import GraphFacts
+from bridgeckpt.source.tokenizer import Vocabulary
+
+GOOGLE = load_table("bert/google")
+KERAS = load_table("bert/google_keras")
+SIZES = {
+    "vocab_size": 101,
+    "hidden_size": 36,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 80,
+    "max_position_embeddings": 24,
+    "type_vocab_size": 2,
+}
+CONFIG = {
+    "attention_probs_dropout_prob": 0.2,
+    "directionality": "bidi",
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.3,
+    "initializer_range": 0.05,
+    "pooler_fc_size": 768,
+    **SIZES,
+}
+GRAPH = GraphFacts(layer_norm_eps=1e-6, hidden_act="gelu", evidence={"layer_norm_eps": "norm/y", "hidden_act": "Erf"})
+
+
+def converted(source=CONFIG, table=GOOGLE, architecture="BertForPreTraining", **options):
+    return translate(source, table, architecture, sizes=SIZES, **options)
+
+
+def refusal(tmp_path: Path, text: str | bytes) -> str:
+    path = tmp_path / "bert_config.json"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(ConfigError) as caught:
+        read_config(path, GOOGLE.model)
+    return str(caught.value).replace(str(path), "CONFIG")
+
+
+class TestFinding:
+    @pytest.mark.parametrize(
+        ("names", "found"),
+        [
+            ([], None),
+            (["config.json"], "config.json"),
+            (["config.json", "bert_config.json"], "bert_config.json"),
+            (["my_bert_config_large.json"], "my_bert_config_large.json"),
+            (["config.json", "my_bert_config_large.json"], "config.json"),
+            (["tokenizer_config.json"], None),
+        ],
+    )
+    def test_the_usual_names(self, tmp_path, names, found):
+        for name in names:
+            (tmp_path / name).write_text("{}")
+        assert find_config(tmp_path) == (found and tmp_path / found)
+
+    def test_several_are_named(self, tmp_path):
+        for size in ("base", "large"):
+            (tmp_path / f"bert_config_{size}.json").write_text("{}")
+        with pytest.raises(ConfigError, match=r"2 configs: bert_config_base\.json, bert_config_large\.json") as caught:
+            find_config(tmp_path)
+        assert caught.value.hint == "say which with --config FILE"
+
+    def test_an_explicit_file_or_folder(self, tmp_path):
+        path = tmp_path / "settings.json"
+        path.write_text("{}")
+        (tmp_path / "config.json").write_text("{}")
+        (tmp_path / "empty").mkdir()
+        assert find_config(tmp_path / "empty", path) == path
+        assert find_config(tmp_path / "empty", tmp_path) == tmp_path / "config.json"
+        with pytest.raises(ConfigError, match=r"there is no config in .*empty"):
+            find_config(tmp_path, tmp_path / "empty")
+        with pytest.raises(ConfigError, match=r"there is no config .*missing\.json"):
+            find_config(tmp_path, tmp_path / "missing.json")
+
+
+class TestReading:
+    def test_a_good_config(self, tmp_path):
+        path = tmp_path / "bert_config.json"
+        path.write_text(json.dumps(CONFIG))
+        assert read_config(path, GOOGLE.model) == CONFIG
+
+    def test_what_is_no_json_says_where(self, tmp_path):
+        assert "CONFIG is not JSON: Expecting ',' delimiter at line 2, column 1" in refusal(
+            tmp_path, '{"a": 1\n"b": 2}'
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "CONFIG is not JSON: Expecting value at line 1, column 1"),
+            (b"\xff\xfe\x00", "CONFIG is not JSON text"),
+            ("[" * 100_000, "CONFIG is not JSON text"),
+            ('{"hidden_size": NaN}', "CONFIG is not JSON: it holds NaN"),
+            ('["hidden_size"]', 'CONFIG holds no JSON object but ["hidden_size"]'),
+        ],
+    )
+    def test_what_is_no_object(self, tmp_path, text, message):
+        assert message in refusal(tmp_path, text)
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            ({"model_type": "albert"}, 'CONFIG is not the config of a bert model: "model_type" is "albert"'),
+            (
+                {"num_hidden_groups": 1},
+                'CONFIG is not the config of a bert model: "num_hidden_groups" is a key of ALBERT',
+            ),
+            ({"d_inner": 3072}, '"d_inner" is a key of XLNet'),
+        ],
+    )
+    def test_another_model_is_named(self, tmp_path, values, message):
+        assert message in refusal(tmp_path, json.dumps(CONFIG | values))
+
+    def test_all_wrong_values_are_named_at_once(self, tmp_path):
+        wrong = {
+            "hidden_size": -36,
+            "num_hidden_layers": 2.5,
+            "vocab_size": True,
+            "type_vocab_size": "2",
+            "hidden_dropout_prob": "a",
+            "hidden_act": 1,
+            "layer_norm_eps": -1,
+        }
+        message = refusal(tmp_path, json.dumps(CONFIG | wrong))
+        for key, value in wrong.items():
+            assert f"{key} = {json.dumps(value)}: " in message
+
+    def test_a_file_that_cannot_be_read(self, tmp_path):
+        with pytest.raises(ConfigError, match=r"cannot read .*missing\.json: No such file"):
+            read_config(tmp_path / "missing.json", GOOGLE.model)
+
+
+class TestWhatNoTensorSays:
+    """The user, then the graph, then the config's word as the dialect means it, then the dialect."""
+
+    def test_google_means_the_tanh_approximation(self):
+        result = converted()
+        assert result.values["hidden_act"] == "gelu_pytorch_tanh"
+        assert result.values["layer_norm_eps"] == 1e-12
+        assert result.provenance == {
+            "hidden_act": 'the config\'s "gelu", as bert/google computes it',
+            "layer_norm_eps": "assumed by bert/google: neither a graph (.meta) nor a config says",
+        }
+        assert result.notes == ()
+
+    def test_the_port_has_the_epsilon_of_keras(self):
+        assert converted(table=KERAS).values["layer_norm_eps"] == 1e-3
+
+    def test_without_config_the_dialect_decides(self):
+        result = converted({})
+        assert (result.values["hidden_act"], result.values["layer_norm_eps"]) == ("gelu_pytorch_tanh", 1e-12)
+        assert all("neither a graph" in reason for reason in result.provenance.values())
+
+    def test_the_graph_is_right_and_a_disagreement_is_said_aloud(self):
+        result = converted(facts=GRAPH)
+        assert (result.values["hidden_act"], result.values["layer_norm_eps"]) == ("gelu", 1e-6)
+        assert result.provenance == {
+            "hidden_act": "read from the graph (Erf)",
+            "layer_norm_eps": "read from the graph (norm/y)",
+        }
+        assert result.notes == (
+            'hidden_act = gelu, as the graph computes it, although the config says "gelu", '
+            "which in bert/google is gelu_pytorch_tanh",
+        )
+
+    @pytest.mark.parametrize(("word", "name"), [("gelu_new", "gelu_pytorch_tanh"), ("swish", "silu"), ("relu", "relu")])
+    def test_another_name_of_the_same_function_is_no_disagreement(self, word, name):
+        facts = GraphFacts(hidden_act=name, evidence={"hidden_act": "node"})
+        result = converted(CONFIG | {"hidden_act": word}, facts=facts)
+        assert (result.values["hidden_act"], result.notes) == (name, ())
+
+    def test_the_user_is_obeyed(self):
+        result = converted(facts=GRAPH, hidden_act="relu", layer_norm_eps=1e-5)
+        assert (result.values["hidden_act"], result.values["layer_norm_eps"]) == ("relu", 1e-5)
+        assert (set(result.provenance.values()), result.notes) == ({"as asked"}, ())
+
+    def test_a_config_of_transformers_speaks_its_language(self):
+        result = converted(CONFIG | {"model_type": "bert", "layer_norm_eps": 1e-7})
+        assert (result.values["hidden_act"], result.values["layer_norm_eps"]) == ("gelu", 1e-7)
+        assert result.provenance["layer_norm_eps"] == "read from the config"
+        assert len(result.notes) == 1
+        assert "--hidden-act gelu_pytorch_tanh" in result.notes[0]
+
+    @pytest.mark.parametrize("word", [None, "", "linear", "LINEAR"])
+    def test_no_activation_is_linear(self, word):
+        assert converted(CONFIG | {"hidden_act": word}).values["hidden_act"] == "linear"
+
+    def test_an_unknown_activation_lists_the_known(self):
+        with pytest.raises(ConfigError, match='no activation "gelo"') as caught:
+            converted(CONFIG | {"hidden_act": "gelo"})
+        assert caught.value.hint is not None
+        assert "gelu_pytorch_tanh" in caught.value.hint
+
+    @pytest.mark.parametrize("epsilon", [0.0, -1e-12, 1.0, float("nan")])
+    def test_an_epsilon_that_cannot_be(self, epsilon):
+        with pytest.raises(ConfigError, match="is not between 0 and 1"):
+            converted(layer_norm_eps=epsilon)
+
+
+class TestConfigJson:
+    def test_keys_of_the_source_are_kept_and_sizes_are_those_of_the_checkpoint(self):
+        values = converted({**CONFIG, "vocab_size": 90, "_name_or_path": "x", "transformers_version": "4"}).values
+        assert values["vocab_size"] == 101
+        assert (values["pooler_fc_size"], values["hidden_dropout_prob"]) == (768, 0.3)
+        assert not values.keys() & {"_name_or_path", "transformers_version"}
+        assert list(values) == sorted(values)
+
+    def test_defaults_fill_what_a_missing_config_would_say(self):
+        values = converted({}).values
+        assert (values["hidden_dropout_prob"], values["initializer_range"]) == (0.1, 0.02)
+
+    def test_padding_is_the_vocabulary_s(self):
+        vocabulary = Vocabulary(Path("vocab.txt"), b"", ["[UNK]", "[PAD]"], {"[UNK]": 0, "[PAD]": 1})
+        assert converted(vocabulary=vocabulary).values["pad_token_id"] == 1
+        assert "pad_token_id" not in converted().values
+
+    def test_labels(self):
+        classifier = {"architecture": "BertForSequenceClassification", "labels": 3}
+        values = converted(**classifier).values
+        assert values["id2label"] == {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
+        assert values["label2id"] == {"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2}
+        named = {"0": "O", "1": "PER", "2": "LOC"}
+        assert converted(CONFIG | {"id2label": named}, **classifier).values["id2label"] == named
+        misfit = converted(CONFIG | {"id2label": {"0": "O"}}, **classifier)
+        assert misfit.values["id2label"]["2"] == "LABEL_2"
+        assert "does not name 3 labels" in misfit.notes[0]
+        assert "id2label" not in converted(architecture="BertForMultipleChoice", labels=1).values
+
+    @pytest.mark.parametrize("architecture", GOOGLE.model.architectures)
+    def test_transformers_reads_it_for_every_class(self, tmp_path, architecture):
+        transformers = pytest.importorskip("transformers")
+        torch = pytest.importorskip("torch")
+        labels = 5 if architecture.endswith(("SequenceClassification", "TokenClassification")) else None
+        result = converted(architecture=architecture, labels=labels)
+        (tmp_path / "config.json").write_text(json.dumps(result.values))
+        config = transformers.AutoConfig.from_pretrained(tmp_path)
+        assert config.model_type == "bert"
+        assert config.architectures == [architecture]
+        assert (config.hidden_act, config.layer_norm_eps) == ("gelu_pytorch_tanh", 1e-12)
+        assert {key: getattr(config, key) for key in SIZES} == SIZES
+        with torch.device("meta"):
+            model = getattr(transformers, architecture)(config)
+        if labels:
+            assert model.classifier.weight.shape == (5, 36)
+
+    def test_the_known_activations_are_those_of_transformers(self):
+        known = pytest.importorskip("transformers.activations").ACT2FN
+        assert set(ACTIVATIONS) <= set(known)

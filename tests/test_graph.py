@@ -1,0 +1,276 @@
+"""Graph files: constants and attributes against TensorFlow, and the facts that are read from graphs of every kind."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+import tfbert
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bridgeckpt.errors import CheckpointError
+from bridgeckpt.formats.graphdef import read_graph
+from bridgeckpt.mapping.names import Template
+from bridgeckpt.source.graph import GraphFacts, read_facts
+
+SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "samples"
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "tiny-bert" / "bert_model.ckpt.meta"
+GOOGLE = {
+    "layer_norm_eps": "{scope}bert/embeddings/LayerNorm",
+    "hidden_act": "{scope}bert/encoder/layer_0/intermediate",
+    "num_attention_heads": "{scope}bert/encoder/layer_0/attention/self",
+    "pooler": "{scope}bert/pooler",
+    "encoder": "{scope}bert/encoder",
+    "classifier": "{scope}output_weights",
+}
+KERAS = GOOGLE | {"layer_norm_eps": "{scope}bert/embeddings/layer_normalization{#}"}
+
+
+def facts_of(path: Path, scopes: dict[str, str] = GOOGLE, scope: str = "") -> GraphFacts:
+    return read_facts(read_graph(path), {fact: Template.parse(text) for fact, text in scopes.items()}, {"scope": scope})
+
+
+def built_facts(directory: Path, scopes: dict[str, str] = GOOGLE, **options) -> GraphFacts:
+    pytest.importorskip("tensorflow")
+    built = tfbert.build(directory, **options)
+    return facts_of(built.prefix.with_name(f"{built.prefix.name}.meta"), scopes, built.spec.scope)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A graph with constants of every kind, as TensorFlow writes and reads it."""
+    tf = pytest.importorskip("tensorflow")
+    tf1 = tf.compat.v1
+    path = tmp_path_factory.mktemp("graph") / "graph.pb"
+    values = {
+        "epsilon": (1e-12, tf.float32),
+        "third": (0.33333334, tf.float32),
+        "largest": (3.4028235e38, tf.float32),
+        "double": (0.1, tf.float64),
+        "negative": ([-1, -2, 3], tf.int32),
+        "equal": ([7, 7, 7, 7], tf.int32),
+        "zeros": ([0, 0], tf.int32),
+        "long": ([2**40, -1], tf.int64),
+        "none": ([], tf.int32),
+    }
+    with tf.Graph().as_default() as graph:
+        for name, (value, dtype) in values.items():
+            tf1.constant(value, dtype, name=name)
+        tf1.constant(list(range(100)), name="many")
+        tf1.constant(["text"], name="string")
+        tf1.placeholder(tf.float32, name="input")
+        _, second = tf.split(tf1.constant([1.0, 2.0]), 2)
+        with tf1.control_dependencies([graph.get_operation_by_name("equal")]):
+            tf.identity(second, name="second")
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path, values
+
+
+def test_constants_are_those_that_tensorflow_wrote(written):
+    path, values = written
+    graph = read_graph(path)
+    for name, (value, _) in values.items():
+        assert graph.constant(name) == (tuple(value) if isinstance(value, list) else (value,)), name
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_a_float_is_the_shortest_decimal_of_its_bits(value):
+    tf = pytest.importorskip("tensorflow")
+    definition = tf.compat.v1.GraphDef()
+    node = definition.node.add(name="norm", op="FusedBatchNormV3")
+    node.attr["epsilon"].f = value
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "graph.pb"
+        path.write_bytes(definition.SerializeToString())
+        graph = read_graph(path)
+    assert graph.number(graph["norm"], "epsilon") == float(str(np.float32(value)))
+
+
+def test_what_is_no_small_number_is_no_constant(written):
+    graph = read_graph(written[0])
+    assert [graph.constant(name) for name in ("many", "string", "input", "absent")] == [None] * 4
+
+
+def test_operands_have_neither_output_numbers_nor_control_edges(written):
+    node = read_graph(written[0])["second"]
+    assert (node.op, node.inputs, node.operands) == ("Identity", ("split:1", "^equal"), ("split",))
+
+
+def test_every_node_is_indexed(written):
+    tf = pytest.importorskip("tensorflow")
+    definition = tf.compat.v1.GraphDef.FromString(written[0].read_bytes())
+    graph = read_graph(written[0])
+    assert [(node.name, node.op, list(node.input)) for node in definition.node] == [
+        (node.name, node.op, list(node.inputs)) for node in map(graph.__getitem__, graph)
+    ]
+    assert len(graph) == len(definition.node)
+    assert "equal" in graph
+    assert "absent" not in graph
+
+
+@pytest.mark.parametrize(
+    ("activation", "name"),
+    [
+        ("gelu", "gelu_pytorch_tanh"),
+        ("gelu_erf", "gelu"),
+        ("gelu_nn", "gelu_pytorch_tanh"),
+        ("gelu_nn_erf", "gelu"),
+        ("relu", "relu"),
+        ("tanh", "tanh"),
+        ("swish", "silu"),
+        ("linear", "linear"),
+    ],
+)
+def test_the_activation_is_read(tmp_path, activation, name):
+    facts = built_facts(tmp_path, hidden_act=activation, layers=1, head=None)
+    assert facts.hidden_act == name
+    assert facts.evidence["hidden_act"].startswith("bert/encoder/layer_0/intermediate/dense/")
+    assert facts.head is None
+
+
+@pytest.mark.parametrize("epsilon", [1e-12, 1e-6, 1e-3])
+@pytest.mark.parametrize("port", ["google", "keras"])
+def test_the_epsilon_is_read_fused_or_not(tmp_path, port, epsilon):
+    facts = built_facts(tmp_path, GOOGLE if port == "google" else KERAS, port=port, eps=epsilon, layers=1, head=None)
+    assert facts.layer_norm_eps == epsilon
+    fused = port == "keras" and epsilon == 1e-3
+    assert ("FusedBatchNorm" in facts.evidence["layer_norm_eps"]) == fused
+
+
+@pytest.mark.parametrize("static", [True, False])
+@pytest.mark.parametrize("heads", [1, 3, 9])
+def test_the_heads_are_read(tmp_path, static, heads):
+    facts = built_facts(tmp_path, heads=heads, static=static, dropout=True, layers=1, head=None)
+    assert facts.num_attention_heads == heads
+
+
+@pytest.mark.parametrize(("head", "expected"), [("classifier", "sequence"), ("token", "token"), ("squad", None)])
+@pytest.mark.parametrize("resource", [True, False])
+def test_the_head_is_told_apart(tmp_path, head, expected, resource):
+    facts = built_facts(tmp_path, head=head, resource=resource, dropout=True, static=not resource, scope="my_model/")
+    assert facts.head == expected
+    if expected:
+        assert facts.evidence["head"].startswith("my_model/bert/")
+
+
+def test_a_training_graph_says_the_same_as_a_plain_one(tmp_path):
+    options = {"head": "classifier", "layers": 1, "hidden_act": "linear", "eps": 1e-5}
+    plain = built_facts(tmp_path / "plain", **options)
+    trained = built_facts(tmp_path / "trained", **options, slots="adam", dropout=True, resource=True)
+    assert plain.hidden_act == "linear"
+    assert {**_facts(plain), "evidence": None} == {**_facts(trained), "evidence": None}
+
+
+def _facts(facts: GraphFacts) -> dict[str, object]:
+    return {name: getattr(facts, name) for name in GraphFacts.__slots__}
+
+
+def test_scopes_that_were_numbered_or_lie_under_another_are_found(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    tf1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        with tf1.name_scope("gradients/bert/encoder/layer_0/intermediate/dense"):
+            tf.nn.relu(tf1.placeholder(tf.float32))
+        with tf1.name_scope("tower_0/bert_1/encoder/layer_0/intermediate/dense"):
+            tf.math.erf(tf1.placeholder(tf.float32))
+    path = tmp_path / "graph.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    facts = facts_of(path)
+    assert facts.hidden_act == "gelu"
+    assert facts.evidence["hidden_act"] == "tower_0/bert_1/encoder/layer_0/intermediate/dense/Erf"
+
+
+def test_what_is_computed_in_no_known_way_stays_unknown(tmp_path):
+    """A leaky ReLU has a slope that no config expresses; a classifier over a mean is of neither class."""
+    tf = pytest.importorskip("tensorflow")
+    tf1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        with tf1.name_scope("bert/encoder/layer_0/intermediate/dense"):
+            tf.nn.leaky_relu(tf.matmul(tf.zeros((2, 3)), tf.zeros((3, 3)), name="MatMul"), name="LeakyRelu")
+        with tf1.name_scope("bert/encoder"):
+            states = tf.zeros((2, 3, 4), name="states") + 1.0
+        kernel = tf1.get_variable("output_weights", (3, 4), use_resource=False)
+        tf.matmul(tf.reduce_mean(states, axis=1), kernel, transpose_b=True)
+    path = tmp_path / "graph.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    assert facts_of(path) == GraphFacts()
+
+
+def test_the_example_holds_its_facts():
+    facts = facts_of(EXAMPLE)
+    assert (facts.layer_norm_eps, facts.hidden_act, facts.num_attention_heads) == (1e-12, "gelu_pytorch_tanh", 3)
+    assert facts.writer is not None
+    assert facts.writer.startswith("TensorFlow 2.")
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        ("golden/t1_pretrain_v2_slots/model.ckpt.meta", (1e-12, "gelu_pytorch_tanh", 4, "TensorFlow 1.15.5")),
+        ("real/kerasbert-toy-tf1/bert_model.ckpt.meta", (1e-12, "gelu", 4, "TensorFlow 1.11.0")),
+    ],
+)
+def test_graphs_of_others(sample, expected):
+    """Written by google-research/bert and by an older copy of it, whose GELU is the error function."""
+    if not (SAMPLES / sample).exists():
+        pytest.skip("no samples here")
+    facts = facts_of(SAMPLES / sample)
+    assert (facts.layer_norm_eps, facts.hidden_act, facts.num_attention_heads, facts.writer) == expected
+
+
+def test_a_file_that_is_no_graph_is_refused(tmp_path):
+    path = tmp_path / "model.ckpt.meta"
+    with pytest.raises(CheckpointError, match=r"cannot read .*No such file"):
+        read_graph(path)
+    path.write_bytes(EXAMPLE.read_bytes()[:-100_000])
+    with pytest.raises(CheckpointError, match="is not a whole TensorFlow graph") as caught:
+        read_graph(path)
+    assert caught.value.path == path
+    assert "move it away" in str(caught.value)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.integers(0, EXAMPLE.stat().st_size - 1), to=st.binary(min_size=1, max_size=4), cut=st.booleans())
+def test_damage_is_an_error_or_harmless(tmp_path, at, to, cut):
+    data = EXAMPLE.read_bytes()
+    damaged = data[:at] + to + (b"" if cut else data[at + len(to) :])
+    path = tmp_path / "model.ckpt.meta"
+    path.write_bytes(damaged)
+    tracemalloc.start()
+    try:
+        facts_of(path)
+    except CheckpointError:
+        pass
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 20 * len(data)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    size=st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4),
+    content=st.binary(max_size=16),
+    bits=st.integers(0, 2**32 - 1),
+)
+def test_a_hostile_constant_is_none_small_or_an_error(size, content, bits):
+    tf = pytest.importorskip("tensorflow")
+    definition = tf.compat.v1.GraphDef()
+    node = definition.node.add(name="constant", op="Const")
+    tensor = node.attr["value"].tensor
+    tensor.dtype = bits % 11
+    for dim in size:
+        tensor.tensor_shape.dim.add(size=dim)
+    tensor.tensor_content = content
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "graph.pb"
+        path.write_bytes(definition.SerializeToString())
+        try:
+            constant = read_graph(path).constant("constant")
+        except CheckpointError:
+            return
+    assert constant is None or len(constant) <= 64

@@ -1,0 +1,313 @@
+"""Which checkpoint a path stands for, and what is said of a path that stands for none."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import pickle
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tfwrite
+
+from bridgeckpt.errors import CheckpointError
+from bridgeckpt.formats import open_checkpoint
+
+STEPS = (100, 300, 1000)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run as tf.compat.v1.train.Saver leaves it: three steps, each with its graph, and a state file."""
+    tf = tfwrite.tensorflow()
+    folder = tmp_path_factory.mktemp("written")
+    with tf.Graph().as_default():
+        step = tf.compat.v1.get_variable("step", initializer=0, use_resource=False)
+        assign = [step.assign(number) for number in STEPS]
+        with tf.compat.v1.Session() as session:
+            saver = tf.compat.v1.train.Saver()
+            for number, operation in zip(STEPS, assign, strict=True):
+                session.run(operation)
+                saver.save(session, str(folder / "model.ckpt"), global_step=number)
+    return folder
+
+
+@pytest.fixture
+def run(written: Path, tmp_path: Path) -> Path:
+    """A copy to take apart; its state file still names the folder in which it was written, which is then gone."""
+    folder = tmp_path / "run"
+    shutil.copytree(written, folder)
+    state = folder / "checkpoint"
+    state.write_text(state.read_text().replace(str(written), "/of/another/machine").replace('"model', '"/gone/model'))
+    return folder
+
+
+def step_of(path: Path | str) -> int:
+    return int(open_checkpoint(path).get_tensor("step"))
+
+
+def refusal(path: Path | str) -> str:
+    with pytest.raises(CheckpointError) as error:
+        open_checkpoint(path)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "checkpoint", "model.ckpt-1000", *(f"model.ckpt-1000.{part}" for part in ("index", "meta"))]
+)
+def test_every_path_that_people_pass(run, path):
+    given = open_checkpoint(run / path)
+    assert given.path == run / "model.ckpt-1000"
+    assert given.directory == run
+    assert given.graph_path == run / "model.ckpt-1000.meta"
+    assert given.notes == ()
+
+
+def test_data_files_text_and_trailing_slashes(run, monkeypatch):
+    assert step_of(run / "model.ckpt-300.data-00000-of-00001") == 300
+    assert step_of(str(run)) == 1000
+    assert step_of(f"{run}/") == 1000
+    assert step_of(os.fspath(run / "model.ckpt-100")) == 100
+    monkeypatch.setenv("HOME", str(run.parent))
+    assert step_of("~/run") == 1000
+    monkeypatch.chdir(run)
+    assert step_of(".") == step_of("") == step_of("model.ckpt-1000") == 1000
+    monkeypatch.chdir(run.parent)
+    assert step_of("run/../run/checkpoint") == 1000
+
+
+def test_the_state_file_decides(run):
+    (run / "checkpoint").write_text(
+        'model_checkpoint_path: "model.ckpt-300"\nall_model_checkpoint_paths: "model.ckpt-300"'
+    )
+    checkpoint = open_checkpoint(run)
+    assert checkpoint.path.name == "model.ckpt-300"
+    assert checkpoint.notes == (
+        f"took model.ckpt-300, which {run}/checkpoint names; model.ckpt-1000 is newer: pass its path to take it instead",
+    )
+
+
+def test_an_absolute_path_that_is_there_is_taken(run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    (run / "checkpoint").write_text(f'model_checkpoint_path: "{other}/model.ckpt-100"\n')
+    checkpoint = open_checkpoint(run)
+    assert checkpoint.path == other / "model.ckpt-100"
+    assert checkpoint.notes == (f"{run}/checkpoint names {other}/model.ckpt-100, which is in another folder",)
+
+
+@pytest.mark.parametrize("named", [r"C:\\models\\bert\\model.ckpt-300", "/data/model.ckpt-300", "sub/model.ckpt-300"])
+def test_paths_of_other_machines(run, named):
+    (run / "checkpoint").write_text(f'model_checkpoint_path: "{named}"\n')
+    assert open_checkpoint(run).path == run / "model.ckpt-300"
+
+
+def test_names_that_are_not_ascii(tmp_path):
+    """Protobuf's text format has two ways of writing them."""
+    tf = tfwrite.tensorflow()
+    folder = tmp_path / 'größe "x"'
+    folder.mkdir()
+    path = tf.train.Checkpoint(v=tf.Variable(1.0)).save(str(folder / "prüf"))
+    assert str(open_checkpoint(folder).path) == path
+    (folder / "checkpoint").write_bytes(rb'model_checkpoint_path: "pr\303\274f-1"')
+    assert str(open_checkpoint(folder).path) == path
+
+
+def test_without_a_state_file_the_newest(run):
+    (run / "checkpoint").unlink()
+    checkpoint = open_checkpoint(run)
+    assert checkpoint.path.name == "model.ckpt-1000"
+    assert checkpoint.notes == (
+        f"{run} holds model.ckpt-100, model.ckpt-1000, model.ckpt-300: took model.ckpt-1000, the newest",
+    )
+    (run / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-2000"\n')
+    assert open_checkpoint(run).notes == (
+        f"{run}/checkpoint names model.ckpt-2000, which is not there; {run} holds model.ckpt-100, model.ckpt-1000, "
+        "model.ckpt-300: took model.ckpt-1000, the newest",
+    )
+
+
+def test_without_steps_the_newest_by_time(tmp_path):
+    for name, time in (("b", 2_000_000_000), ("a", 1_000_000_000)):
+        tfwrite.save(tmp_path / name, {"step": np.int64(0)})
+        os.utime(tmp_path / f"{name}.index", (time, time))
+    assert open_checkpoint(tmp_path).path.name == "b"
+
+
+def test_a_mistyped_path(run):
+    assert refusal(run / "model.ckpt") == (
+        f"{run}/model.ckpt does not exist\n"
+        f"  hint: did you mean {run}/model.ckpt-100, {run}/model.ckpt-1000, {run}/model.ckpt-300?"
+    )
+    assert f"hint: did you mean {run}/model.ckpt-300," in refusal(run / "modle.ckpt-300.index")
+    parent = run.parent
+    assert refusal(parent / "rum" / "deep" / "model.ckpt") == (
+        f"{parent}/rum/deep/model.ckpt does not exist: {parent} holds no rum\n  hint: did you mean {parent}/run?"
+    )
+    assert refusal(run / "checkpoint" / "model.ckpt") == (
+        f"{run}/checkpoint/model.ckpt does not exist: {run}/checkpoint is a file, not a folder"
+    )
+    assert "hint" not in refusal(run.parent / "nothing like it")
+    assert "nobody-of-this-name" in refusal("~nobody-of-this-name/model")
+    assert refusal("gs://bucket/model.ckpt").startswith("gs:/bucket/model.ckpt is an address, not a path")
+
+
+def test_a_missing_index(run):
+    (run / "model.ckpt-300.index").unlink()
+    said = (
+        f"{run}/model.ckpt-300.index is missing, and without it model.ckpt-300.data-00000-of-00001, model.ckpt-300.meta"
+    )
+    for path in ("model.ckpt-300", *(f"model.ckpt-300.{part}" for part in ("meta", "data-00000-of-00001", "index"))):
+        assert refusal(run / path).startswith(said)
+    for step in (100, 1000):
+        (run / f"model.ckpt-{step}.index").unlink()
+    assert "model.ckpt-100.index is missing" in refusal(run)
+
+
+def test_a_saved_model(tmp_path):
+    tf = tfwrite.tensorflow()
+    module = tf.Module()
+    module.w = tf.Variable([1.0, 2.0])
+    tf.saved_model.save(module, str(tmp_path / "m"))
+    said = (
+        f"{tmp_path}/m is a SavedModel\n  hint: its variables are a TensorBundle: pass {tmp_path}/m/variables/variables"
+    )
+    assert refusal(tmp_path / "m") == said
+    assert refusal(tmp_path / "m" / "saved_model.pb") == said.replace("/m is", "/m/saved_model.pb is")
+    assert refusal(tmp_path) == f"there is no checkpoint in {tmp_path}\n  hint: did you mean {tmp_path}/m?"
+    for path in ("variables", "variables/variables", "variables/variables.index"):
+        checkpoint = open_checkpoint(tmp_path / "m" / path)
+        assert checkpoint.directory == tmp_path / "m"
+        assert checkpoint.get_tensor("w/.ATTRIBUTES/VARIABLE_VALUE").tolist() == [1, 2]
+    (tmp_path / "m" / "tfhub_module.pb").write_bytes(b"\x08\x03")
+    assert "is a TF1 hub module (saved_model.pb with tfhub_module.pb)" in refusal(tmp_path / "m")
+
+
+def test_a_v1_checkpoint(tmp_path):
+    tf = tfwrite.tensorflow()
+    with tf.Graph().as_default():
+        tf.compat.v1.get_variable("w", initializer=tf.ones([3]), use_resource=False)
+        with tf.compat.v1.Session() as session:
+            session.run(tf.compat.v1.global_variables_initializer())
+            for sharded in (False, True):
+                saver = tf.compat.v1.train.Saver(write_version=tf.compat.v1.train.SaverDef.V1, sharded=sharded)
+                (tmp_path / f"sharded_{sharded}").mkdir()
+                saver.save(session, str(tmp_path / f"sharded_{sharded}" / "old.ckpt"))
+    said = "is a TensorFlow V1 checkpoint (the format before 2017)"
+    for path in ("", "checkpoint", "old.ckpt", "old.ckpt.meta"):
+        assert f"/old.ckpt {said}" in refusal(tmp_path / "sharded_False" / path)
+    for path in ("", "checkpoint", "old.ckpt", "old.ckpt.meta", "old.ckpt-00000-of-00001"):
+        assert f"/old.ckpt-00000-of-00001 {said}" in refusal(tmp_path / "sharded_True" / path)
+
+
+def archive(path: Path, *names: str) -> None:
+    with zipfile.ZipFile(path, "w") as out:
+        for name in names:
+            out.writestr(name, b"content")
+
+
+def tar(path: Path) -> None:
+    with tarfile.open(path, "w") as out:
+        out.add(__file__, "x")
+
+
+KINDS = {
+    "tf_model.h5": (
+        lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99)),
+        "is an HDF5 file, as Keras writes (.h5)",
+    ),
+    "model.keras": (lambda path: archive(path, "config.json", "model.weights.h5"), "is a .keras archive (Keras 3)"),
+    "pytorch_model.bin": (lambda path: archive(path, "archive/data.pkl"), "is a PyTorch checkpoint (a pickle)"),
+    "old.bin": (lambda path: path.write_bytes(pickle.dumps({"w": 1})), "is a PyTorch checkpoint (a pickle)"),
+    "weights.npz": (lambda path: np.savez(path, w=np.ones(3)), "is a numpy file (.npy, .npz)"),
+    "weights.npy": (lambda path: np.save(path, np.ones(3)), "is a numpy file (.npy, .npz)"),
+    "bert.zip": (lambda path: archive(path, "bert_model.ckpt.index"), "is a zip archive\n  hint: unpack it first"),
+    "broken.zip": (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "is a zip archive"),
+    "bert.tar": (tar, "is a tar archive\n  hint: unpack it first"),
+    "bert.tar.gz": (lambda path: path.write_bytes(gzip.compress(b"x")), "is a gzip archive"),
+    "graph.pb": (
+        lambda path: path.write_bytes(tfwrite.message((10, b"\n\1x\x12\5Const"))),
+        "is a TensorFlow graph (.pb)",
+    ),
+    "model.tflite": (lambda path: path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(9)), "is a TensorFlow Lite model"),
+    "model.onnx": (lambda path: path.write_bytes(b"\x08\x07\x12\x07pytorch"), "is an ONNX model"),
+    "pointer": (
+        lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"),
+        "is a Git LFS pointer, not the file itself\n  hint: run `git lfs pull`",
+    ),
+    "page.index": (lambda path: path.write_text("\n<!DOCTYPE html><html>"), "is a web page saved as a file"),
+    "empty.ckpt": (lambda path: path.touch(), "is an empty file"),
+    "empty.index": (lambda path: path.touch(), "is an empty file"),
+    "bert_config.json": (lambda path: path.write_text('{"hidden_size": 3}'), "is a JSON file\n  hint: pass the folder"),
+    "vocab.txt": (lambda path: path.write_text("[PAD]\n" * 2000), "is a text file\n  hint: pass the folder"),
+    "noise": (lambda path: path.write_bytes(bytes(range(200))), "is no checkpoint"),
+    "pipe": (os.mkfifo, "is neither a file nor a folder"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_other_kinds_are_named(tmp_path, name):
+    make, said = KINDS[name]
+    path = tmp_path / "sub" / name
+    path.parent.mkdir()
+    make(path)
+    assert f"{path} {said}" in refusal(path)
+    assert str(tmp_path) in refusal(path.parent)
+
+
+def test_a_folder_names_the_model_in_it(tmp_path):
+    for name in ("bert_config.json", "tf_model.h5", "vocab.txt"):
+        KINDS[name][0](tmp_path / name)
+    assert f"{tmp_path} holds tf_model.h5, which is an HDF5 file" in refusal(tmp_path)
+
+
+def test_folders_without_a_model(tmp_path):
+    assert refusal(tmp_path) == f"there is no checkpoint in {tmp_path}\n  hint: the folder is empty"
+    for number in range(10):
+        (tmp_path / f"note{number}.txt").write_text("hello")
+    assert refusal(tmp_path).endswith("hint: it holds note0.txt, note1.txt, note2.txt, note3.txt, note4.txt, "
+                                      "note5.txt, note6.txt, note7.txt and 2 more")  # fmt: skip
+    tfwrite.save(tmp_path / "uncased_L-2" / "bert_model.ckpt", {"w": np.float32(1)})
+    assert refusal(tmp_path).endswith(f"hint: did you mean {tmp_path}/uncased_L-2/bert_model.ckpt?")
+
+
+def test_an_index_under_another_name(run):
+    (run / "model.ckpt-300.index").rename(run / "model.idx")
+    assert "its name does not end in .index" in refusal(run / "model.idx")
+
+
+def test_several_safetensors_without_an_index(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
+    assert refusal(tmp_path).startswith(f"{tmp_path} holds a.safetensors, b.safetensors and no index of them")
+    (tmp_path / "model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
+    assert open_checkpoint(tmp_path).path.name == "model.safetensors"
+
+
+def test_a_state_file_that_leads_nowhere(tmp_path):
+    state = tmp_path / "checkpoint"
+    state.write_text('model_checkpoint_path: "model.ckpt-9"\n')
+    assert refusal(tmp_path) == (
+        f"{state} names model.ckpt-9, which is not there; there is no checkpoint in {tmp_path}\n  hint: it holds checkpoint"
+    )
+    state.write_text('model_checkpoint_path: "checkpoint"\n')
+    assert "names checkpoint, which is not there" in refusal(state)
+    state.write_text('model_checkpoint_path: "\\777"\n')
+    assert "in a way that cannot be read" in refusal(state)
+
+
+def test_published_folders(samples):
+    for folder, said in {
+        "hub-module-v1-mini": "is a TF1 hub module",
+        "basic-pitch-sm": "is a SavedModel",
+        "kerasbert-h5-e": "is an HDF5 file",
+        "serving-v1-sharded": "is a TensorFlow V1 checkpoint",
+        "v1-softmax-1000": "is a TensorFlow V1 checkpoint",
+    }.items():
+        assert said in refusal(samples / "real" / folder)
+    for folder in ("t1_squad", "t1_pretrain_sharded"):  # their state files name /data/models/...
+        assert open_checkpoint(samples / "golden" / folder).notes == ()

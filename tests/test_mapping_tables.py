@@ -1,0 +1,462 @@
+"""Loading mapping tables: what a well-formed one becomes, what is refused with which line, and the shipped ones."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from bridgeckpt.errors import TableError
+from bridgeckpt.mapping import tables
+from bridgeckpt.mapping.names import Names, bind
+from bridgeckpt.mapping.records import Table
+from bridgeckpt.mapping.table import load_table
+
+MODEL = """schema = 1
+model = "toy"
+
+[dims]
+hidden = "hidden_size"
+out = "hidden_size * 4"
+heads = "num_heads"
+qkv = 3
+vocab = "vocab_size"
+pad = "*"
+
+[indices]
+layer = "num_layers"
+
+[architectures]
+Toy = { groups = ["body"], optional = ["head"], drop_prefix = "toy." }
+ToyWithTop = { groups = ["body", "top"] }
+"""
+
+DIALECT = """schema = 1
+title = "a toy"
+detect = "{scope}w"
+
+[wildcards]
+scope = ""
+
+[group.body]
+tf = "{scope}"
+pt = "toy."
+rows = [
+  { tf = "w", pt = "w", layout = "hidden" },
+]
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "model.toml").write_text(MODEL)
+
+    def write(text: str, name: str = "dialect.toml") -> Path:
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+def row(text: str) -> str:
+    """The toy dialect with one more row."""
+    return DIALECT.replace("rows = [\n", f"rows = [\n  {{ {text} }},\n")
+
+
+def texts(table: Table, group: str) -> list[tuple[str, str]]:
+    return [(r.tf[0].text, r.pt[0].text) for r in table.groups[group].rows]
+
+
+# --- what a table becomes ---------------------------------------------------------------------------------------------
+
+
+def test_a_row_has_full_names_and_its_place(write):
+    table = load_table(write(DIALECT))
+    (only,) = table.groups["body"].rows
+    assert (only.tf[0].text, only.pt[0].text, only.layout.text) == ("{scope}w", "toy.w", "hidden")
+    assert (only.where.line, only.where.row, only.where.group) == (12, 1, "body")
+    assert only.where.file == str(table.path)
+    assert str(only.where) == f"{table.path}:12"
+    assert (only.optional, only.fill, only.orientation, only.also) == (False, None, None, ())
+
+
+def test_lines_are_found_around_comments_strings_and_blank_lines(write):
+    text = row(
+        'tf = "a#[b", pt = "a", layout = "hidden" },  # a comment with [ and "\n\n  { tf = "c", pt = "c", layout = "hidden"'
+    )
+    rows = load_table(write(text)).groups["body"].rows
+    lines = text.splitlines()
+    assert [lines[r.where.line - 1].strip()[:10] for r in rows] == ['{ tf = "a#', '{ tf = "c"', '{ tf = "w"']
+    assert [r.where.row for r in rows] == [1, 2, 3]
+
+
+def test_rows_written_over_several_lines(write):
+    text = DIALECT.replace('rows = [\n  { tf = "w"', 'rows = [\n\n  # first\n  { tf = "w"')
+    assert load_table(write(text)).groups["body"].rows[0].where.line == 14
+
+
+def test_a_row_with_everything(write):
+    text = row(
+        'tf = "v", also = ["u", "t"], pt = "v", layout = "vocab hidden -> (vocab + pad) hidden", '
+        'optional = true, fill = -1.5, orientation = "because"'
+    ).replace('tf = "{scope}"', 'tf = "{scope}x/"\nalso = ["y/"]')
+    first = load_table(write(text)).groups["body"].rows[0]
+    assert [s[0].text for s in first.also] == ["{scope}x/u", "{scope}x/t", "y/v", "y/u", "y/t"]
+    assert (first.optional, first.fill, first.orientation) == (True, -1.5, "because")
+
+
+def test_lists_of_tensors(write):
+    text = row(
+        'tf = ["q", "k", "v"], also = [["a", "b", "c"]], pt = "qkv", layout = "[qkv] hidden heads -> hidden (qkv heads)"'
+    )
+    first = load_table(write(text)).groups["body"].rows[0]
+    assert [t.text for t in first.tf] == ["{scope}q", "{scope}k", "{scope}v"]
+    assert [[t.text for t in s] for s in first.also] == [["{scope}a", "{scope}b", "{scope}c"]]
+
+
+def test_a_stacked_tensor_has_one_name_with_the_index(write):
+    text = row('tf = "stack", pt = "{layer}.x", layout = "layer hidden -> [layer] hidden"')
+    assert load_table(write(text)).groups["body"].rows[0].pt[0].indices == ("layer",)
+
+
+def test_suffix_ends_every_tensorflow_name(write):
+    assert texts(load_table(write('suffix = ":0"\n' + DIALECT)), "body") == [("{scope}w:0", "toy.w")]
+
+
+def test_detect_with_names_that_must_be_absent(write):
+    table = load_table(write(DIALECT.replace('detect = "{scope}w"', 'detect = ["{scope}w", "!{scope}v"]')))
+    assert [t.text for t in table.detect] == ["{scope}w"]
+    assert [t.text for t in table.absent] == ["{scope}v"]
+
+
+def test_slots_take_a_name_or_a_list(write):
+    table = load_table(write(DIALECT + '[slots]\nm = ["{tf}/m", "{tf}/M"]\nv = "{tf}/v"\n'))
+    assert {key: [t.text for t in value] for key, value in table.slots.items()} == {
+        "m": ["{tf}/m", "{tf}/M"],
+        "v": ["{tf}/v"],
+    }
+
+
+def test_model_table(write):
+    model = load_table(write(DIALECT)).model
+    assert model.dims["out"].evaluate({"hidden_size": 5}) == 20
+    assert model.dims["qkv"].evaluate({}) == 3
+    assert model.dims["pad"].free
+    assert model.indices["layer"].key == "num_layers"
+    assert model.architectures["Toy"].optional == ("head",)
+    assert model.architectures["Toy"].drop_prefix == "toy."
+
+
+def test_borrowed_rows_stand_under_the_own_prefixes(write):
+    write(DIALECT.replace('tf = "w", pt', 'tf = "w", also = ["old"], pt'), "lender.toml")
+    text = (
+        DIALECT.replace("rows = [", 'use = "lender.toml.body"\nrows = [')
+        .replace('{ tf = "w", pt = "w", layout = "hidden" }', '{ tf = "x", pt = "x", layout = "hidden" }')
+        .replace('tf = "{scope}"', 'tf = "{scope}own/"')
+        .replace('detect = "{scope}w"', 'detect = "{scope}own/w"')
+    )
+    table = load_table(write(text))
+    assert texts(table, "body") == [("{scope}own/w", "toy.w"), ("{scope}own/x", "toy.x")]
+    first, second = table.groups["body"].rows
+    assert first.also[0][0].text == "{scope}own/old"
+    assert Path(first.where.file).name == "lender.toml"
+    assert Path(second.where.file).name == "dialect.toml"
+
+
+def test_an_own_row_replaces_a_borrowed_one_in_its_place(write):
+    lender = DIALECT.replace(
+        'layout = "hidden" },\n', 'layout = "hidden" },\n  { tf = "v", pt = "v", layout = "hidden" },\n'
+    )
+    write(lender, "lender.toml")
+    text = DIALECT.replace("rows = [", 'use = "lender.toml.body"\nrows = [').replace('tf = "w", pt', 'tf = "other", pt')
+    assert texts(load_table(write(text)), "body") == [("{scope}other", "toy.w"), ("{scope}v", "toy.v")]
+
+
+def test_a_table_on_top_of_another(write):
+    write(
+        DIALECT + '[slots]\nm = "{tf}/m"\n[[ignored]]\ntf = "step"\nreason = "a counter"\n'
+        '[config]\neps = 1\nact = "a"\n[graph]\nencoder = "{scope}body"\n[group.top]\ntf = "top/"\npt = "top."\n'
+        'rows = [{ tf = "t", pt = "t", layout = "hidden" }]\n',
+        "lender.toml",
+    )
+    table = load_table(
+        write(
+            'schema = 1\ntitle = "mine"\nuse = "lender.toml"\n[[ignored]]\ntf = "extra/**"\nreason = "ours"\n'
+            '[config]\neps = 2\n[group.top]\ntf = "mine/"\npt = "top."\nuse = "lender.toml.top"\n'
+        )
+    )
+    assert table.title == "mine"
+    assert texts(table, "body") == [("{scope}w", "toy.w")]
+    assert texts(table, "top") == [("mine/t", "top.t")]
+    assert [entry.pattern for entry in table.ignored] == ["extra/**", "step"]
+    assert dict(table.config.values) == {"eps": 2, "act": "a"}
+    assert [t.text for t in table.detect] == ["{scope}w"]
+    assert dict(table.wildcards) == {"scope": ""}
+    assert (table.slots["m"][0].text, table.graph["encoder"].text) == ("{tf}/m", "{scope}body")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "other"),
+    [
+        ("global_step", ["global_step"], ["a/global_step", "global_step_1"]),
+        ("**/global_step", ["global_step", "a/global_step", "a/b/global_step"], ["my_global_step", "global_step/x"]),
+        ("adapter/**", ["adapter/x", "adapter/x/y"], ["a/adapter/x", "adapter"]),
+        ("**/adapter/**", ["adapter/x", "a/adapter/x/y"], ["my_adapter/x", "adapter"]),
+        ("{scope}extra", ["extra", "my/extra"], ["extra/x", "my/extras"]),
+    ],
+)
+def test_ignored_patterns(write, pattern, matching, other):
+    (entry,) = load_table(write(DIALECT + f'[[ignored]]\ntf = "{pattern}"\nreason = "no weight"\n')).ignored
+    assert [name for name in (*matching, *other) if entry.matches(name)] == matching
+
+
+def test_a_table_is_loaded_again_when_its_file_changes(write):
+    import os
+
+    lender = write(DIALECT, "lender.toml")
+    path = write('schema = 1\ntitle = "mine"\nuse = "lender.toml"\n')
+    assert texts(load_table(path), "body") == [("{scope}w", "toy.w")]
+    lender.write_text(DIALECT.replace('pt = "w"', 'pt = "v"'))
+    os.utime(lender, ns=(1, 1))
+    assert texts(load_table(path), "body") == [("{scope}w", "toy.v")]
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+BAD_DIALECTS = {
+    "unknown key": (DIALECT.replace("title", "titel"), "schema", 2, 'unknown key "titel"'),
+    "unknown key in a row": (row('tf = "x", pt = "x", layuot = "hidden"'), "schema", 12, 'unknown key "layuot"'),
+    "no title": (DIALECT.replace('title = "a toy"\n', ""), "schema", 1, '"title" is missing'),
+    "no schema": (DIALECT.replace("schema = 1", ""), "schema", 1, '"schema" is missing'),
+    "a later schema": (DIALECT.replace("schema = 1", "schema = 2"), "schema", 1, "schema is 2"),
+    "not TOML": (DIALECT.replace("rows = [", "rows = [["), "schema", 1, "is not TOML"),
+    "a title that is a number": (DIALECT.replace('"a toy"', "7"), "schema", 2, '"title" is 7, not a string'),
+    "rows that are text": (row('tf = "x", pt = "x", layout = 7'), "schema", 12, '"layout" in [group.body.rows] is 7'),
+    "a row without a layout": (row('tf = "x", pt = "x"'), "schema", 12, '"layout" is missing'),
+    "optional that is text": (row('tf = "x", pt = "x", layout = "hidden", optional = "yes"'), "schema", 12, "true or false"),
+    "fill that is text": (row('tf = "x", pt = "x", layout = "hidden", fill = "0"'), "schema", 12, "not a number"),
+    "layout syntax": (row('tf = "x", pt = "x", layout = "hidden ->> out"'), "schema", 12, 'has ">"'),
+    "a brace": (row('tf = "x{", pt = "x", layout = "hidden"'), "schema", 12, "a brace without its twin"),
+    "an unknown wildcard": (row('tf = "{root}x", pt = "x", layout = "hidden"'), "schema", 12, "an unknown {root}"),
+    "a wildcard in pt": (row('tf = "x", pt = "{scope}x", layout = "hidden"'), "schema", 12, "an unknown {scope}"),
+    "names of something else": ('names = "node"\n' + DIALECT, "schema", 1, '"names" is "node"'),
+    "an unknown graph fact": (DIALECT + '[graph]\nepsilon = "x"\n', "schema", 15, 'unknown key "epsilon"'),
+    "a repeated axis": (row('tf = "x", pt = "x", layout = "hidden hidden"'), "repeated-axis", 12, '"hidden" twice'),
+    "a lost axis": (row('tf = "x", pt = "x", layout = "hidden out -> out"'), "one-sided-axis", 12, '"hidden" is only'),
+    "an unknown axis": (row('tf = "x", pt = "x", layout = "hiden"'), "unknown-axis", 12, 'unknown axis "hiden"'),
+    "an index on one side": (row('tf = "{layer}/x", pt = "x", layout = "hidden"'), "index-mismatch", 12, "{layer} is in only one"),
+    "a list without an axis": (row('tf = ["x", "y"], pt = "x", layout = "hidden"'), "index-mismatch", 12, "a list of 2 without"),
+    "a list of another length": (
+        row('tf = ["x", "y"], pt = "x", layout = "[qkv] hidden -> qkv hidden"'), "index-mismatch", 12, "lists 2, and qkv is 3"
+    ),
+    "a stack without its index": (
+        row('tf = "x", pt = "x", layout = "layer hidden -> [layer] hidden"'), "index-mismatch", 12, "is not one name with {layer}"
+    ),
+    "another spelling of another length": (
+        row('tf = ["x", "y", "z"], also = [["a", "b"]], pt = "x", layout = "[qkv] hidden -> qkv hidden"'),
+        "schema", 12, "a list of lists of 3 names",
+    ),
+    "one parameter twice": (row('tf = "x", pt = "w", layout = "hidden"'), "duplicate-name", 8, '"toy.w" is in two rows'),
+    "one variable twice": (row('tf = "w", pt = "x", layout = "hidden"'), "duplicate-name", 8, '"{scope}w" is in two rows'),
+    "an open wildcard": (DIALECT.replace('detect = "{scope}w"', 'detect = "w"'), "detect", 3, "does not bind {scope}"),
+    "detect without a name": (DIALECT.replace('"{scope}w"', '"!x"'), "detect", 3, "names nothing that is there"),
+    "ignored without a reason": (DIALECT + '[[ignored]]\ntf = "x"\n', "reason", 14, '"reason" is missing or empty'),
+    "an empty reason": (DIALECT + '[[ignored]]\ntf = "x"\nreason = " "\n', "reason", 14, '"reason" is missing or empty'),
+    "an orientation without words": (
+        row('tf = "x", pt = "x", layout = "hidden", orientation = ""'), "reason", 12, '"orientation" is missing or empty'
+    ),
+    "** in the middle": (DIALECT + '[[ignored]]\ntf = "a/**/b"\nreason = "x"\n', "schema", 15, "** in the middle"),
+    "a group of no class": (DIALECT.replace("group.body", "group.boddy"), "reference", 8, 'no class of'),
+    "use of a table that is not there": (
+        DIALECT.replace("rows = [", 'use = "bert/googel.layer"\nrows = ['), "reference", 11, 'no mapping table "bert/googel"'
+    ),
+    "use of a group that is not there": (
+        DIALECT.replace("rows = [", 'use = "bert/google.layers"\nrows = ['), "reference", 11, 'has no group "layers"'
+    ),
+    "use without a group": (DIALECT.replace("rows = [", 'use = "google"\nrows = ['), "reference", 11, '"use" is "google"'),
+    "a group that borrows from itself": (
+        DIALECT.replace("rows = [", 'use = "dialect.toml.body"\nrows = ['), "reference", 11, "borrows from itself"
+    ),
+    "a table that builds on itself": (
+        DIALECT.replace("title", 'use = "dialect.toml"\ntitle'), "reference", 2, "borrows from itself"
+    ),
+    "a suffix that is the lender's": (
+        DIALECT.replace("title", 'use = "bert/google"\nsuffix = ":0"\ntitle'), "schema", 3, '"suffix" is that of the table'
+    ),
+    "another model that is not there": ('model = "bort/model"\n' + DIALECT, "reference", 1, 'no mapping table "bort/model"'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_DIALECTS)
+def test_refused_with_file_and_line(write, case):
+    text, code, line, says = BAD_DIALECTS[case]
+    path = write(text)
+    with pytest.raises(TableError) as caught:
+        load_table(path)
+    assert says in caught.value.message
+    assert caught.value.code == code
+    assert caught.value.where == (str(path) if "not TOML" in case else f"{path}:{line}")
+
+
+BAD_MODELS = {
+    "unknown key": (MODEL.replace("[dims]", "[dim]"), "schema", 'unknown key "dim"'),
+    "an expression": (MODEL.replace("hidden_size * 4", "hidden_size *"), "schema", "ends where a name or number belongs"),
+    "a size that is a fraction": (MODEL.replace("qkv = 3", "qkv = 3.5"), "schema", '"qkv" is 3.5'),
+    "an axis that is an index": (MODEL.replace('heads = "num_heads"', 'layer = "num_heads"'), "schema", "both an axis and an index"),
+    "a tie without a twin": (MODEL + '[[tied]]\npt = "a"\n', "schema", '"to" is missing'),
+    "a buffer of unknown content": (
+        MODEL + '[[derived]]\npt = "a"\nvalue = "sevens"\nlayout = "hidden"\nreason = "r"\n', "schema", '"value" is "sevens"'
+    ),
+    "a buffer without a reason": (
+        MODEL + '[[derived]]\npt = "a"\nvalue = "zeros"\nlayout = "hidden"\n', "reason", '"reason" is missing or empty'
+    ),
+    "a buffer of unknown size": (
+        MODEL + '[[derived]]\npt = "a"\nvalue = "zeros"\nlayout = "hiden"\nreason = "r"\n', "unknown-axis", "did you mean"
+    ),
+    "an unknown head": (MODEL.replace('["body", "top"] }', '["body", "top"], head = "word" }'), "schema", '"head" is "word"'),
+    "sizes of an unknown axis": (
+        MODEL.replace('["body", "top"] }', '["body", "top"], sizes = { labls = 1 } }'), "unknown-axis", '"labls"'
+    ),
+    "a wildcard in a parameter": (MODEL + '[[tied]]\npt = "{scope}a"\nto = "b"\n', "schema", "only indices stand"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_MODELS)
+def test_model_refused(write, case):
+    text, code, says = BAD_MODELS[case]
+    path = write(DIALECT)
+    write(text, "model.toml")
+    with pytest.raises(TableError) as caught:
+        load_table(path)
+    assert says in str(caught.value)
+    assert caught.value.code == code
+    assert caught.value.message.startswith(f"{path.parent / 'model.toml'}:")
+
+
+def test_no_model_beside_a_users_table(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(DIALECT)
+    with pytest.raises(TableError) as caught:
+        load_table(path)
+    assert 'add  model = "bert/model"' in str(caught.value)
+
+
+def test_a_mistyped_key_gets_the_nearest_one(write):
+    with pytest.raises(TableError) as caught:
+        load_table(write(row('tf = "x", pt = "x", layuot = "hidden"')))
+    assert caught.value.hint == 'did you mean "layout"?'
+
+
+def test_a_mistyped_name_gets_the_nearest_one():
+    with pytest.raises(TableError) as caught:
+        load_table("bert/gogle")
+    assert "did you mean bert/google?" in str(caught.value)
+    assert "bert/google_keras" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["bert/model", Path("nowhere.toml"), "nowhere.toml", "", "..", "bert"])
+def test_names_that_are_no_dialect(name):
+    with pytest.raises(TableError):
+        load_table(name)
+
+
+def test_not_text(tmp_path):
+    path = tmp_path / "binary.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(TableError, match="is not UTF-8 text"):
+        load_table(path)
+
+
+# --- the shipped tables -----------------------------------------------------------------------------------------------
+
+
+def test_names_of_the_shipped_tables():
+    assert {"bert/google", "bert/google_keras"} <= set(tables.names())
+    assert "bert/model" not in tables.names()
+    assert load_table("bert/google").name == "bert/google"
+
+
+def test_shipped_rows_point_at_their_line_in_the_checkout():
+    rows = load_table("bert/google").groups["layer"].rows
+    lines = (tables.folder() / "bert/google.toml").read_text().splitlines()
+    assert rows[13].where.file == "mappings/bert/google.toml"
+    assert '"output/dense/bias"' in lines[rows[13].where.line - 1]
+    assert len(rows) == 16
+
+
+def expanded(table: Table, names: Names, wildcards: dict[str, str], layers: int) -> dict[str, str]:
+    """Every name of the checkpoint that a row finds, and the PyTorch name it becomes."""
+    found: dict[str, str] = {}
+    for group in table.groups.values():
+        for r in group.rows:
+            for numbers in product(range(layers), repeat=len(r.pt[0].indices)):
+                values = {**wildcards, **dict(zip(r.pt[0].indices, numbers, strict=True))}
+                for spelling in (r.tf, *r.also):
+                    if name := names.find(spelling[0], values):
+                        found.setdefault(name, r.pt[0].render(values))
+                        break
+    return found
+
+
+SPECS = [
+    {"port": "google", "head": "pretraining", "slots": "adamw", "ema": True},
+    {"port": "google", "head": "squad", "slots": "lamb", "scope": "my_model/"},
+    {"port": "google", "head": "classifier", "slots": "adam"},
+    {"port": "google", "head": "token", "slots": "momentum"},
+    {"port": "keras", "head": "pretraining", "slots": "contrib_adamw", "pooler": True},
+    {"port": "keras_dense", "head": "mlm", "pooler": False, "slots": "adamw"},
+]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: "-".join(map(str, spec.values())))
+def test_every_variable_that_tensorflow_wrote_is_known(built, spec):
+    """Names and shapes of a graph that TensorFlow built: each is a weight with the shape of its layout, a slot or ignored."""
+    checkpoint = built(**spec, layers=2)
+    names = Names(checkpoint.variables)
+    dialects = [load_table(name) for name in tables.names()]
+    recognised = [(table, bound) for table in dialects if (bound := bind(table.detect, names))]
+    ((table, (wildcards,)),) = recognised
+    assert table.name == ("bert/google" if spec["port"] == "google" else "bert/google_keras")
+    assert wildcards == {"scope": spec.get("scope", "")}
+    found = expanded(table, names, wildcards, 2)
+    assert len(set(found.values())) == len(found)
+    left = []
+    for name in names:
+        slot = any(
+            name == template.render({"tf": weight})
+            for weight in found
+            for ts in table.slots.values()
+            for template in ts
+        )
+        if name not in found and not slot and not any(entry.matches(name) for entry in table.ignored):
+            left.append(name)
+    assert left == []
+    weights = 5 + 16 * 2 + 2 * spec.get("pooler", True) + {"pretraining": 7, "mlm": 5}.get(spec["head"], 2)
+    assert len(found) == weights
+
+
+def test_shapes_of_tensorflow_variables_are_those_of_the_layouts(built):
+    checkpoint = built(port="google", head="pretraining", slots="adamw", ema=True, layers=2)
+    spec, table = checkpoint.spec, load_table("bert/google")
+    config = {**checkpoint.spec.bert_config}
+    sizes = {axis: e.evaluate(config) for axis, e in table.model.dims.items() if not e.free}
+    for group in ("embeddings", "layer", "pooler", "mlm", "nsp"):
+        for r in table.groups[group].rows:
+            name = r.tf[0].render({"scope": "", "layer": 0})
+            assert checkpoint.variables[name].shape == r.layout.tf.shape(sizes), name
+    assert spec.hidden == sizes["hidden"]
+
+
+def test_planning_and_loading_need_the_standard_library_only():
+    code = (
+        "import sys; from bridgeckpt.mapping.table import load_table; load_table('bert/google_keras');"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & "
+        "{'numpy', 'torch', 'tensorflow', 'transformers', 'ml_dtypes', 'hashlib', 'tempfile', 'difflib'}))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tables.folder().parent
+    )
+    assert out.stdout.strip() == "[]"

@@ -1,0 +1,298 @@
+"""Bad input: each ends in one clear message that says what, where and what to do, with nothing written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+import bridgeckpt
+from bridgeckpt.cli import main
+from bridgeckpt.planning.problems import Problem, fold, ranges, render
+
+
+@pytest.fixture
+def copy(example, tmp_path):
+    """A copy of the example that a test may harm."""
+    folder = tmp_path / "source"
+    shutil.copytree(example, folder, ignore=shutil.ignore_patterns("*.py", "*.md"))
+    return folder
+
+
+def refuse(capsys, *arguments):
+    """Run a conversion that must fail: what it printed on stderr."""
+    assert main(["convert", "tf2pt", *map(str, arguments)]) == 1
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    assert printed.err.startswith("error: ")
+    return printed.err
+
+
+def change(config_path, **values):
+    config = json.loads(config_path.read_text())
+    config_path.write_text(json.dumps({**config, **values}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("num_hidden_layers", 5, ["num_hidden_layers = 5 (bert_config.json)", "2", "--config"]),
+        ("num_hidden_layers", 1, ["num_hidden_layers = 1 (bert_config.json)", "2", "--config"]),
+        ("hidden_size", 768, ["hidden_size = 768 (bert_config.json)", "another checkpoint"]),
+        ("intermediate_size", 99, ["intermediate_size = 99", "intermediate/dense/kernel"]),
+        ("max_position_embeddings", 512, ["max_position_embeddings = 512"]),
+        ("vocab_size", 30522, ["vocab_size = 30522"]),
+        ("num_attention_heads", 6, ["num_attention_heads = 6", "the graph computes with", "--heads"]),
+    ],
+)
+def test_a_config_that_disagrees_with_the_checkpoint(key, value, says, copy, tmp_path, capsys):
+    change(copy / "bert_config.json", **{key: value})
+    message = refuse(capsys, copy, tmp_path / "out")
+    for part in says:
+        assert part in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_heads_that_cannot_be(copy, tmp_path, capsys):
+    assert "cannot be split over 7 attention heads" in refuse(capsys, copy, tmp_path / "out", "--heads", "7")
+
+
+def test_no_config_and_no_graph_stops_and_asks_for_heads(copy, tmp_path, capsys):
+    (copy / "bert_config.json").unlink()
+    for meta in copy.glob("*.meta"):
+        meta.unlink()
+    message = refuse(capsys, copy, tmp_path / "out")
+    assert "number of attention heads is unknown" in message
+    assert "--heads N" in message
+    assert main(["convert", "tf2pt", str(copy), str(tmp_path / "out"), "--heads", "3"]) == 0
+
+
+def test_a_config_that_is_not_json(copy, tmp_path, capsys):
+    (copy / "bert_config.json").write_text('{"vocab_size": 12,')
+    message = refuse(capsys, copy, tmp_path / "out")
+    assert "bert_config.json" in message
+    assert "JSON" in message
+
+
+def test_a_config_of_another_model(copy, tmp_path, capsys):
+    change(copy / "bert_config.json", num_hidden_groups=1, inner_group_num=1, embedding_size=128)
+    assert "albert" in refuse(capsys, copy, tmp_path / "out").lower()
+
+
+def test_a_vocabulary_longer_than_the_embedding_table(copy, tmp_path, capsys):
+    with (copy / "vocab.txt").open("a") as file:
+        file.writelines(f"more{number}\n" for number in range(500))
+    message = refuse(capsys, copy, tmp_path / "out")
+    assert "vocab.txt has" in message
+    assert "rows" in message
+
+
+def test_a_padded_vocabulary_is_resolved_and_said(copy, tmp_path, capsys):
+    rows = json.loads((copy / "bert_config.json").read_text())["vocab_size"]
+    change(copy / "bert_config.json", vocab_size=rows - 3)
+    assert main(["convert", "tf2pt", str(copy), str(tmp_path / "out")]) == 0
+    assert f"vocab_size = {rows - 3} in bert_config.json, but the checkpoint has {rows} rows" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["vocab_size"] == rows
+
+
+def test_a_missing_type_vocab_size_is_resolved_and_said(copy, tmp_path, capsys):
+    config = json.loads((copy / "bert_config.json").read_text())
+    types = config.pop("type_vocab_size")
+    (copy / "bert_config.json").write_text(json.dumps(config))
+    assert main(["convert", "tf2pt", str(copy), str(tmp_path / "out")]) == 0
+    assert f"type_vocab_size = {types}" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["type_vocab_size"] == types
+
+
+def test_a_missing_data_file(copy, tmp_path, capsys):
+    next(copy.glob("*.data-*")).unlink()
+    message = refuse(capsys, copy, tmp_path / "out")
+    assert ".data-00000-of-00001 is missing" in message
+
+
+def test_a_missing_index(copy, tmp_path, capsys):
+    next(copy.glob("*.index")).unlink()
+    message = refuse(capsys, copy, tmp_path / "out")
+    assert ".index" in message
+
+
+def test_a_truncated_data_file(copy, tmp_path, capsys):
+    data = next(copy.glob("*.data-*"))
+    data.write_bytes(data.read_bytes()[:-100])
+    assert data.name in refuse(capsys, copy, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_flipped_bit_is_found_and_can_be_waved_through(copy, tmp_path, capsys):
+    data = next(copy.glob("*.data-*"))
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+    message = refuse(capsys, copy, tmp_path / "out")
+    assert "CRC" in message
+    assert "--skip-crc" in message
+    assert not list(tmp_path.glob("*out*"))
+    assert main(["convert", "tf2pt", str(copy), str(tmp_path / "out"), "--skip-crc"]) == 0
+
+
+def test_an_existing_output_survives(copy, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["convert", "tf2pt", str(copy), str(out)]) == 0
+    before = (out / "model.safetensors").read_bytes()
+    capsys.readouterr()
+    assert "--force" in refuse(capsys, copy, out)
+    data = next(copy.glob("*.data-*"))
+    data.write_bytes(data.read_bytes()[:-100])
+    refuse(capsys, copy, out, "--force")
+    assert (out / "model.safetensors").read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"source", "out"}
+
+
+def test_a_mistyped_path_names_what_is_near(copy, tmp_path, capsys):
+    message = refuse(capsys, copy / "bert_modle.ckpt", tmp_path / "out")
+    assert "bert_modle.ckpt" in message
+    assert "bert_model.ckpt" in message
+
+
+def test_an_unknown_mapping_and_architecture(copy, tmp_path, capsys):
+    assert "bert/google" in refuse(capsys, copy, tmp_path / "out", "--mapping", "bert/gogle")
+    message = refuse(capsys, copy, tmp_path / "out", "--architecture", "BertForMaskedLanguage")
+    assert "BertForMaskedLM" in message
+
+
+def test_an_unknown_variable_is_refused_by_name(built, tmp_path, capsys):
+    tf = pytest.importorskip("tensorflow")
+    made = built()
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        for name, value in {**made.variables, **{f"bert/adapter_{i}/kernel": [[1.0]] for i in range(3)}}.items():
+            tf.compat.v1.get_variable(name, initializer=tf.constant(value))
+        session.run(tf.compat.v1.global_variables_initializer())
+        tf.compat.v1.train.Saver().save(session, str(tmp_path / "m.ckpt"), write_meta_graph=False)
+    shutil.copy(made.directory / "bert_config.json", tmp_path)
+    message = refuse(capsys, tmp_path / "m.ckpt", tmp_path / "out")
+    assert "unmapped   bert/adapter_{0..2}/kernel [1, 1]" in message
+    assert "[[ignored]]" in message
+    assert message.count("unmapped") == 1
+
+
+def merged(target, *sources):
+    """One checkpoint with the variables of several, each under a prefix of its own."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        for prefix, variables in sources:
+            for name, value in variables.items():
+                tf.compat.v1.get_variable(prefix + name, initializer=tf.constant(value))
+        session.run(tf.compat.v1.global_variables_initializer())
+        return tf.compat.v1.train.Saver().save(session, str(target), write_meta_graph=False)
+
+
+def test_a_second_tower_is_refused_and_can_be_chosen(built, tmp_path, capsys):
+    from parity import assert_parity
+
+    teacher, student = built(head="mlm"), built(head="mlm", seed=5)
+    path = merged(tmp_path / "m.ckpt", ("", teacher.variables), ("student/", student.variables))
+    shutil.copy(teacher.directory / "bert_config.json", tmp_path)
+    message = refuse(capsys, path, tmp_path / "out")
+    assert "2 models" in message
+    assert "--scope" in message
+    for scope, tower in (("student", student), ("", teacher)):
+        out = tmp_path / f"out-{scope}"
+        assert main(["convert", "tf2pt", path, str(out), "--scope", scope]) == 0
+        assert_parity(out, tower.inputs, {k: v for k, v in tower.outputs.items() if k != "pooled_output"})
+    assert "of another model in the checkpoint" in capsys.readouterr().out
+
+
+def test_two_dialects_that_both_match(built, tmp_path, capsys):
+    google, keras = built(head="mlm"), built(head="mlm", port="keras", pooler=False)
+    variables = {**keras.variables, **google.variables}
+    path = merged(tmp_path / "m.ckpt", ("", variables))
+    message = refuse(capsys, path, tmp_path / "out")
+    assert "bert/google" in message
+    assert "bert/google_keras" in message
+    assert "--mapping" in message
+
+
+def test_a_checkpoint_without_one_of_its_tensors(built, tmp_path, capsys):
+    made = built()
+    variables = {k: v for k, v in made.variables.items() if k != "bert/encoder/layer_1/output/dense/bias"}
+    path = merged(tmp_path / "m.ckpt", ("", variables))
+    shutil.copy(made.directory / "bert_config.json", tmp_path)
+    message = refuse(capsys, path, tmp_path / "out")
+    assert "missing    bert/encoder/layer_1/output/dense/bias" in message
+    assert "mappings/bert/google.toml:" in message
+
+
+def test_a_tensor_of_another_shape_in_one_layer(built, tmp_path, capsys):
+    made = built()
+    variables = dict(made.variables)
+    variables["bert/encoder/layer_1/intermediate/dense/bias"] = variables[
+        "bert/encoder/layer_1/intermediate/dense/bias"
+    ][:-1]
+    path = merged(tmp_path / "m.ckpt", ("", variables))
+    shutil.copy(made.directory / "bert_config.json", tmp_path)
+    message = refuse(capsys, path, tmp_path / "out")
+    assert "shape      bert/encoder/layer_1/intermediate/dense/bias is [79]" in message
+    assert '"intermediate" makes it [80]' in message
+    assert "intermediate = intermediate_size = 80" in message
+
+
+def test_two_heads_that_no_class_has_together(built, tmp_path, capsys):
+    made, tuned = built(), built(head="classifier")
+    path = merged(tmp_path / "m.ckpt", ("", {**made.variables, **tuned.variables}))
+    shutil.copy(made.directory / "bert_config.json", tmp_path)
+    message = refuse(capsys, path, tmp_path / "out")
+    assert "no class has all the heads" in message
+    assert "--architecture" in message
+    assert (
+        main(["convert", "tf2pt", path, str(tmp_path / "out"), "--architecture", "BertForSequenceClassification"]) == 0
+    )
+    assert "BertForSequenceClassification has no mlm" in capsys.readouterr().out
+
+
+def test_a_head_that_is_asked_for_but_not_there(copy, tmp_path, capsys):
+    message = refuse(capsys, copy, tmp_path / "out", "--architecture", "BertForQuestionAnswering")
+    assert "group squad of BertForQuestionAnswering" in message
+
+
+def test_a_value_that_does_not_fit_the_dtype(built, tmp_path, capsys):
+    made = built()
+    variables = dict(made.variables)
+    kernel = variables["bert/encoder/layer_0/output/dense/kernel"].copy()
+    kernel[3, 5] = 1e6
+    variables["bert/encoder/layer_0/output/dense/kernel"] = kernel
+    path = merged(tmp_path / "m.ckpt", ("", variables))
+    shutil.copy(made.directory / "bert_config.json", tmp_path)
+    message = refuse(capsys, path, tmp_path / "out", "--dtype", "float16")
+    assert "bert.encoder.layer.0.output.dense.weight" in message
+    assert "bfloat16" in message
+    assert main(["convert", "tf2pt", path, str(tmp_path / "out"), "--dtype", "bfloat16"]) == 0
+
+
+def test_all_problems_are_reported_at_once_with_json(built, tmp_path, capsys):
+    made = built()
+    variables = {k: v for k, v in made.variables.items() if k != "bert/encoder/layer_1/output/dense/bias"}
+    path = merged(tmp_path / "m.ckpt", ("", {**variables, "adapter/kernel": made.variables["bert/pooler/dense/bias"]}))
+    shutil.copy(made.directory / "bert_config.json", tmp_path)
+    assert main(["convert", "tf2pt", path, str(tmp_path / "out"), "--json"]) == 1
+    record = json.loads(capsys.readouterr().out)
+    assert record["ok"] is False
+    assert {problem["kind"] for problem in record["problems"]} == {"missing", "unmapped"}
+    with pytest.raises(bridgeckpt.PlanError) as caught:
+        bridgeckpt.plan(path)
+    assert len(caught.value.problems) == 2
+
+
+def test_names_are_folded_over_layers():
+    names = [f"l_{i}/a" for i in (0, 1, 2, 5)] + ["b"] + [f"x.{i}.{j}" for i in (0, 1) for j in (0, 1)]
+    assert [text for text, _ in fold(names)] == ["l_{0..2,5}/a", "b", "x.{0..1}.{0..1}"]
+    assert [text for text, _ in fold(["n_0_0", "n_1_1"])] == ["n_0_0", "n_1_1"]
+    assert ranges([0, 1, 3]) == "0..1,3"
+
+
+def test_the_report_of_problems_reads_as_designed():
+    text = render("error", [Problem("shape", "a is [1]", ("it is [2]",), "look"), Problem("missing", "b")])
+    assert text == (
+        "error (2 problems)\n\n  shape      a is [1]\n             it is [2]\n             hint: look\n  missing    b"
+    )

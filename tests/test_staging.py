@@ -1,0 +1,108 @@
+"""The output appears whole or not at all; what stood there survives every failure."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from bridgeckpt.errors import OutputError
+from bridgeckpt.staging import check_destination, staged
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_folder_appears_when_the_block_ends(tmp_path):
+    with staged(tmp_path / "a" / "b") as folder:
+        (folder / "x").write_text("1")
+        assert not (tmp_path / "a" / "b").exists()
+    assert contents(tmp_path) == {(tmp_path / "a/b/x").relative_to(tmp_path): b"1"}
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_failure_leaves_nothing_not_even_parents(error, tmp_path):
+    with pytest.raises(error), staged(tmp_path / "a" / "b") as folder:
+        (folder / "x").write_text("1")
+        raise error
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_existing_folder_survives_a_failure_and_goes_on_success(tmp_path):
+    old = tmp_path / "out"
+    old.mkdir()
+    (old / "config.json").write_text("old")
+    (old / "sub").mkdir()
+    with pytest.raises(ValueError, match="no"), staged(old) as folder:
+        (folder / "config.json").write_text("new")
+        raise ValueError("no")
+    assert (old / "config.json").read_text() == "old"
+    with staged(old) as folder:
+        (folder / "config.json").write_text("new")
+    assert {path.name: path.read_text() for path in old.iterdir()} == {"config.json": "new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_replacing_without_the_system_call_that_swaps(tmp_path, monkeypatch):
+    monkeypatch.setattr("bridgeckpt.staging._exchange", lambda a, b: False)
+    test_an_existing_folder_survives_a_failure_and_goes_on_success(tmp_path)
+
+
+def test_destinations_that_are_refused(tmp_path):
+    source = tmp_path / "source" / "model.ckpt"
+    (tmp_path / "empty").mkdir()
+    check_destination(tmp_path / "new", source, force=False)
+    check_destination(tmp_path / "empty", source, force=False)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="is not a folder"):
+        check_destination(tmp_path / "file", source, force=True)
+    model, other = tmp_path / "model", tmp_path / "source"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    with pytest.raises(OutputError, match="exists already") as caught:
+        check_destination(model, source, force=False)
+    assert "--force" in caught.value.hint
+    check_destination(model, source, force=True)
+    other.mkdir()
+    (other / "thesis.txt").write_text("x")
+    with pytest.raises(OutputError, match="holds the source"):
+        check_destination(other, source, force=True)
+    with pytest.raises(OutputError, match=r"not a converted model: it holds thesis\.txt"):
+        check_destination(other, tmp_path / "elsewhere", force=True)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_conversion_leaves_the_old_output_and_no_new_one(sent, example, tmp_path):
+    """A real process is stopped while it copies, held there by an output file that is written very slowly."""
+    out, slow = tmp_path / "out", tmp_path / "slow.py"
+    out.mkdir()
+    (out / "config.json").write_text("old")
+    slow.write_text(
+        "import sys, time\n"
+        "import bridgeckpt.conversion as conversion\n"
+        "from bridgeckpt.cli import main\n"
+        "finish = conversion.finish\n"
+        "def wait(output):\n"
+        "    finish(output)\n"
+        "    print('copied', flush=True)\n"
+        "    time.sleep(60)\n"
+        "conversion.finish = wait\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, str(slow), "convert", "tf2pt", str(example), str(out), "--force", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "copied\n"
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == (-signal.SIGKILL if sent == signal.SIGKILL else 130)
+    assert contents(out) == {(out / "config.json").relative_to(out): b"old"}
+    left = [path for path in tmp_path.iterdir() if path not in (out, slow)]
+    if sent == signal.SIGKILL:  # nobody could clean up, but what is left is hidden and does not load
+        assert [path.name.startswith(".out.") and path.name.endswith(".tmp") for path in left] == [True]
+        assert not (left[0] / "config.json").exists()
+    else:
+        assert not left
+        assert "interrupted" in errors
