@@ -147,5 +147,5 @@ def _texts(planned: Plan, jobs: list[Job]) -> dict[str, bytes]:
         texts |= tokenizer_files(
             planned.vocabulary, planned.casing.lowercase, planned.sizes.values["max_position_embeddings"]
         )
-    texts["config.json"] = (json.dumps(values, indent=2) + "\n").encode()
+    texts["config.json"] = (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
     return texts

@@ -106,3 +106,47 @@ def test_a_killed_conversion_leaves_the_old_output_and_no_new_one(sent, example,
     else:
         assert not left
         assert "interrupted" in errors
+
+
+def convert_in_a_process(example, out, **options):
+    command = [sys.executable, "-m", "bridgeckpt", "convert", "tf2pt", str(example), str(out)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+def test_a_disk_that_fills_up(example, tmp_path):
+    """A real file system of 64 KiB, where the user may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("mounting a file system is not allowed here")
+    try:
+        done = convert_in_a_process(example, disk / "out")
+        assert done.returncode == 1
+        assert "no space left" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not list(disk.iterdir())
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_file_that_may_not_grow(example, tmp_path):
+    """The same where the limit is the process's own, as under ulimit -f or a quota."""
+    resource = pytest.importorskip("resource")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+    done = convert_in_a_process(example, tmp_path / "out", preexec_fn=limit)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for a folder that nobody may write to")
+def test_an_output_folder_that_may_not_be_written(example):
+    done = convert_in_a_process(example, "/proc/out")
+    assert done.returncode == 1
+    assert "cannot write /proc/out" in done.stderr
+    assert "Traceback" not in done.stderr

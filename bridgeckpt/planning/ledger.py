@@ -132,8 +132,8 @@ def _drop_prefix(names: list[tuple[str, ...]], prefix: str) -> list[tuple[str, .
 
 def _check_shapes(request: Request, ledger: Ledger, row: Row, sources: list[tuple[str, ...]]) -> None:
     """Compare the shapes of a row's tensors with the one that its layout and the sizes make."""
-    if not sources:
-        return
+    if not sources or any(axis not in request.sizes.axes for term in row.layout.tf.terms for axis in term.axes):
+        return  # a size that is unknown is a problem of its own
     expected, tensors = row.layout.tf.shape(request.sizes.axes), request.tensors
     wrong: dict[tuple[int, ...], list[str]] = {}
     for names in sources:

@@ -140,14 +140,14 @@ def draft(
     groups = present_groups(table, names, wildcards)
     config_path = find_config(checkpoint.directory, Path(config) if config is not None else None)
     source_config = read_config(config_path, table.model) if config_path else {}
-    config_name = config_path.name if config_path else "no config"
+    config_name = config_path.name if config_path else "a config"
     facts = _graph_facts(checkpoint, table, wildcards)
     given, problems = _heads(source_config, config_name, facts, heads)
     sizes = solve(table, groups, names, checkpoint.tensors, wildcards, source_config, config_name, given)
     choice = choose_architecture(
         table, {group.name for group in groups}, sizes.axes, architecture, facts.head if facts is not None else None
     )
-    problems += [*sizes.problems, *_divisible(sizes), *choice.problems]
+    problems += [*sizes.problems, *choice.problems]
     ledger = settle(Request(table, choice.architecture, names, checkpoint.tensors, wildcards, other_towers, sizes, ema))
     problems += ledger.problems
     vocabulary, casing = _vocabulary(checkpoint, vocab, lowercase)
@@ -208,20 +208,6 @@ def _heads(
         details = ("no shape tells it, and there is neither a config nor a graph (.meta) beside the checkpoint",)
         return {}, [Problem("heads", subject, details, "give --heads N, or the config with --config FILE")]
     return {_HEADS: found}, []
-
-
-def _divisible(sizes: Sizes) -> list[Problem]:
-    heads, hidden = sizes.values.get(_HEADS), sizes.values.get("hidden_size")
-    if heads and hidden and hidden % heads:
-        return [
-            Problem(
-                "heads",
-                f"hidden_size = {hidden} cannot be split over {heads} attention heads",
-                (),
-                "the number of heads divides hidden_size; give the right one with --heads",
-            )
-        ]
-    return []
 
 
 def _vocabulary(

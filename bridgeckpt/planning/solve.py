@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridgeckpt.errors import ConfigError
 from bridgeckpt.planning.problems import Problem, fold, shape_text
 
 if TYPE_CHECKING:
@@ -134,10 +135,13 @@ def _settle(
     what: str,
 ) -> None:
     """Take the checkpoint's size for ``key``; compare it with the one that the config states."""
-    if stated is None or stated == found:
-        sizes.set(key, found, config_name if stated == found else "the checkpoint's shapes")
+    if stated == found:
+        sizes.set(key, found, config_name)
         return
     sizes.set(key, found, "the checkpoint's shapes")
+    if stated is None:
+        sizes.notes.append(f"{key} = {found} by the checkpoint's shapes; {config_name} does not say")
+        return
     if key in model.config.padded and stated < found:
         sizes.notes.append(
             f"{key} = {stated} in {config_name}, but the checkpoint has {found} rows: "
@@ -190,7 +194,10 @@ def _axes(sizes: Sizes, model: ModelTable, samples: Mapping[str, list[Sample]]) 
             if votes := samples.get(f"axis:{axis}"):
                 sizes.axes[axis] = Counter(sample.value for sample in votes).most_common(1)[0][0]
         elif all(key in sizes.values for key in expression.keys):
-            sizes.axes[axis] = expression.evaluate(sizes.values)
+            try:
+                sizes.axes[axis] = expression.evaluate(sizes.values)
+            except ConfigError as error:  # hidden_size that the number of heads does not divide
+                sizes.problems.append(Problem("config", f"{axis} = {expression.text}", (error.message,)))
     for index, expression in model.indices.items():
         if all(key in sizes.values for key in expression.keys):
             sizes.axes[index] = expression.evaluate(sizes.values)

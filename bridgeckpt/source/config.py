@@ -217,21 +217,19 @@ class _Claim(NamedTuple):
 
 
 def _config_activation(written: JSON, table: Table, *, by_transformers: bool) -> _Claim | None:
-    """The activation by the config's word, which in a config that transformers wrote means what it means there."""
+    """The activation by the config's word, as the dialect defines it: it is the dialect's code that made the tensors."""
     if _ACTIVATION not in written:
         return None
     word = (written[_ACTIVATION] or "linear").lower()  # as get_activation of google-research/bert has it
     meaning = _meaning(table, word)
     if meaning == word:
         return _Claim(word, "read from the config", f'"{word}"')
-    if by_transformers:
-        note = (
-            f'{_ACTIVATION} = {word}: the config has a "model_type", so transformers wrote it and its words are '
-            f"transformers'; in a config of {table.name} it would be {meaning} (--hidden-act {meaning})"
-        )
-        return _Claim(word, "read from the config, which transformers wrote", f'"{word}"', note)
+    note = (
+        f'{_ACTIVATION}: the config has a "model_type", as transformers writes it, and its "{word}" is another function '
+        f"there; it is taken as {table.name} computes it ({meaning}), and --hidden-act {word} gives transformers'"
+    )
     words = f'"{word}", which in {table.name} is {meaning}'
-    return _Claim(meaning, f'the config\'s "{word}", as {table.name} computes it', words)
+    return _Claim(meaning, f'the config\'s "{word}", as {table.name} computes it', words, note if by_transformers else "")
 
 
 def _meaning(table: Table, word: str) -> str:

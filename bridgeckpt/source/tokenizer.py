@@ -1,10 +1,9 @@
 """The vocabulary beside a checkpoint, and the tokenizer files that make transformers split text as its code did.
 
-``tokenizer.json`` is the serialisation of Hugging Face's tokenizers library. It is written here rather than by the
-library, which takes three times as long to import, build and print a BERT vocabulary. Two settings differ from what
-transformers would make of the same vocabulary, and are why it is told to load this file instead of rebuilding it:
-google-research/bert gives up on words above 200 characters, not 100, and lower-cases a Greek sigma at the end of a word
-to its final form, as Python does.
+``tokenizer.json`` is the serialisation of Hugging Face's tokenizers library. Two settings differ from what transformers
+would make of the same vocabulary, and are why it is told to load this file instead of rebuilding it: google-research/bert
+gives up on words above 200 characters, not 100, and lower-cases a Greek sigma at the end of a word to its final form, as
+Python does.
 
 What stays different: special tokens are recognised in running text ("[MASK]" is one token, not three); private-use
 characters are dropped, which google-research/bert keeps as a part of the word; 256 rare Chinese characters (U+2B820 to
@@ -16,7 +15,7 @@ Source: https://github.com/huggingface/tokenizers, and tokenization.py of https:
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError
 
@@ -156,53 +155,28 @@ def tokenizer_files(vocabulary: Vocabulary, lowercase: bool, model_max_length: i
         **special,
     }
     return {
-        "tokenizer.json": json.dumps(_tokenizer(vocabulary, lowercase, special.values()), ensure_ascii=False).encode(),
+        "tokenizer.json": _tokenizer(vocabulary, lowercase, special.values()).encode(),
         "tokenizer_config.json": (json.dumps(settings, indent=2) + "\n").encode(),
         _NAME: vocabulary.content,
     }
 
 
-def _tokenizer(vocabulary: Vocabulary, lowercase: bool, special: Iterable[str]) -> dict[str, Any]:
-    """The content of tokenizer.json."""
-    normalizer: dict[str, Any] = {
-        "type": "BertNormalizer",
-        "clean_text": True,
-        "handle_chinese_chars": True,
-        "strip_accents": None,  # as lowercase
-        "lowercase": lowercase,
-    }
-    if lowercase:
-        sigma = {"type": "Replace", "pattern": {"Regex": _FINAL_SIGMA}, "content": "ς"}
-        normalizer = {"type": "Sequence", "normalizers": [sigma, normalizer]}
-    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    added = sorted((vocabulary.ids[token], token) for token in special)
-    first, second = {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}
-    start, end, last = (
-        {"SpecialToken": {"id": token, "type_id": segment}}
-        for token, segment in ((_CLASS, 0), (_SEPARATOR, 0), (_SEPARATOR, 1))
+def _tokenizer(vocabulary: Vocabulary, lowercase: bool, special: Iterable[str]) -> str:
+    """The content of tokenizer.json: the steps of google-research/bert's FullTokenizer, as the library serialises them."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    ids = vocabulary.ids
+    wordpiece = models.WordPiece(dict(ids), unk_token=_UNKNOWN, max_input_chars_per_word=_LONGEST_WORD)
+    tokenizer = Tokenizer(wordpiece)
+    basic = normalizers.BertNormalizer(lowercase=lowercase)  # accents are stripped with it, and only with it
+    sigma = normalizers.Replace(Regex(_FINAL_SIGMA), "ς")
+    tokenizer.normalizer = normalizers.Sequence([sigma, basic]) if lowercase else basic
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{_CLASS} $A {_SEPARATOR}",
+        pair=f"{_CLASS} $A {_SEPARATOR} $B:1 {_SEPARATOR}:1",
+        special_tokens=[(token, ids[token]) for token in (_CLASS, _SEPARATOR)],
     )
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [{"id": number, "content": token, **plain} for number, token in added],
-        "normalizer": normalizer,
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": [start, first, end],
-            "pair": [start, first, end, second, last],
-            "special_tokens": {
-                token: {"id": token, "ids": [vocabulary.ids[token]], "tokens": [token]}
-                for token in (_CLASS, _SEPARATOR)
-            },
-        },
-        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
-        "model": {
-            "type": "WordPiece",
-            "unk_token": _UNKNOWN,
-            "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": _LONGEST_WORD,
-            "vocab": vocabulary.ids,
-        },
-    }
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(list(special))
+    return str(tokenizer.to_str())
