@@ -52,7 +52,9 @@ def mutants(table_text: str) -> list[Mutant]:
         for kind, changes in _changes(row, rows(table_text)):
             changed = [changes.get(at, line) if at in changes else line for at, line in enumerate(lines)]
             name = f"{row.group}.{row.pt}"
-            made.append(Mutant(kind, name, f"{kind}: {name} = {changes[row.at].strip() or 'dropped'}", "".join(changed)))
+            made.append(
+                Mutant(kind, name, f"{kind}: {name} = {changes[row.at].strip() or 'dropped'}", "".join(changed))
+            )
     return made
 
 
@@ -76,14 +78,20 @@ def _changes(row: Line, everything: list[Line]) -> Iterator[tuple[str, dict[int,
         other = next((other for other in siblings if (other.layout == row.layout) is alike), None)
         if other is not None:
             what = "the same layout" if alike else "another layout"
-            yield f"pt swapped with one of {what}", {
-                row.at: _written(row._replace(pt=other.pt)),
-                other.at: _written(other._replace(pt=row.pt)),
-            }
-            yield f"tf swapped with one of {what}", {
-                row.at: _written(row._replace(tf=other.tf)),
-                other.at: _written(other._replace(tf=row.tf)),
-            }
+            yield (
+                f"pt swapped with one of {what}",
+                {
+                    row.at: _written(row._replace(pt=other.pt)),
+                    other.at: _written(other._replace(pt=row.pt)),
+                },
+            )
+            yield (
+                f"tf swapped with one of {what}",
+                {
+                    row.at: _written(row._replace(tf=other.tf)),
+                    other.at: _written(other._replace(tf=row.tf)),
+                },
+            )
 
 
 def _another_axis(layout: str) -> str:

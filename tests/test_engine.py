@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import google_crc32c
@@ -18,7 +19,8 @@ import pytest
 
 from bridgeckpt.copying import engine, panels, reading, workers
 from bridgeckpt.copying.engine import assemble, stream
-from bridgeckpt.copying.job import Job, blocks
+from bridgeckpt.copying.geometry import blocks
+from bridgeckpt.copying.job import Job
 from bridgeckpt.copying.workers import Placed, finish, open_output, run
 from bridgeckpt.errors import BridgeckptError, CheckpointError, OutputError, PrecisionError
 from bridgeckpt.formats.tensors import Extent, TensorInfo
@@ -45,7 +47,7 @@ class Store:
         """Store an array; ``cuts`` partition it along ``axis``, and the parts are stored last first."""
         edges = [0, *(cuts or []), array.shape[axis] if array.ndim else 1]
         extents = []
-        for first, last in zip(edges, edges[1:], strict=False):
+        for first, last in pairwise(edges):
             part = array.take(range(first, last), axis) if cuts else array
             start = tuple(first if at == axis else 0 for at in range(array.ndim))
             extents.insert(0, (part, start))
@@ -69,7 +71,9 @@ def same_bits(found: np.ndarray, expected: np.ndarray) -> bool:
     return found.shape == expected.shape and found.dtype == expected.dtype and found.tobytes() == expected.tobytes()
 
 
-def job(layout: str, sizes: dict[str, int], *sources: TensorInfo, target: int = 0, dtype: str = "", fill: float = 0) -> Job:
+def job(
+    layout: str, sizes: dict[str, int], *sources: TensorInfo, target: int = 0, dtype: str = "", fill: float = 0
+) -> Job:
     parsed = Layout.parse(layout)
     return Job("out", sources, parsed.moves(sizes)[target], parsed.pt.shape(sizes), dtype or sources[0].dtype, fill)
 
@@ -102,7 +106,12 @@ MOVES = {
         [(17, 23)] * 3,
         lambda *x: np.concatenate(x, axis=1),
     ),
-    "stack": ("[layer] a b -> layer b a", {"layer": 4, "a": 9, "b": 13}, [(9, 13)] * 4, lambda *x: np.stack([y.T for y in x])),
+    "stack": (
+        "[layer] a b -> layer b a",
+        {"layer": 4, "a": 9, "b": 13},
+        [(9, 13)] * 4,
+        lambda *x: np.stack([y.T for y in x]),
+    ),
     "crop": ("(vocab + pad) hidden -> vocab hidden", {"vocab": 91, "pad": 5, "hidden": 7}, [(96, 7)], lambda x: x[:91]),
     "pad": (
         "vocab hidden -> (vocab + pad) hidden",
@@ -130,7 +139,8 @@ MOVES = {
 def strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Small tensors in the engine's own buffers, and in buffers so small that every one takes many."""
     if request.param == "many strips":
-        monkeypatch.setattr(engine, "STRIP", 256)
+        monkeypatch.setattr(engine.Copier.__init__, "__defaults__", (256,))
+        monkeypatch.setattr(workers, "_OTHER_STRIP", 256)
         monkeypatch.setattr(panels, "_PANEL", 64)
         monkeypatch.setattr(panels, "_ROWS", (2, 3))
         monkeypatch.setattr(panels, "_RUN", 16)
@@ -200,7 +210,13 @@ def test_padding_takes_the_fill_value(store: Store, strips: str) -> None:
 @pytest.mark.parametrize("big_endian", [False, True])
 @pytest.mark.parametrize(
     ("before", "after"),
-    [("float32", "float16"), ("float32", "bfloat16"), ("bfloat16", "float32"), ("float64", "float32"), ("float16", "float64")],
+    [
+        ("float32", "float16"),
+        ("float32", "bfloat16"),
+        ("bfloat16", "float32"),
+        ("float64", "float32"),
+        ("float16", "float64"),
+    ],
 )
 def test_dtype_conversion_rounds_as_numpy_does(
     before: str, after: str, big_endian: bool, layout: str, store: Store, strips: str
@@ -312,7 +328,7 @@ def test_truncated_file_is_an_error(layout: str, rows: int, store: Store, tmp_pa
     source = store.add(bits((rows, 100)), "bert/kernel")
     os.truncate(store.path, store.path.stat().st_size - 100)
     for verify in (True, False):
-        with pytest.raises(CheckpointError, match="bert/kernel is truncated: .*data ends at byte"):
+        with pytest.raises(CheckpointError, match=r"bert/kernel is truncated: .*data ends at byte"):
             converted([job(layout, {"a": rows, "b": 100}, source)], tmp_path, verify=verify)
         (tmp_path / "out").unlink()
 
@@ -320,7 +336,7 @@ def test_truncated_file_is_an_error(layout: str, rows: int, store: Store, tmp_pa
 def test_missing_file_is_an_error(store: Store, tmp_path: Path) -> None:
     source = store.add(bits((10, 100)))
     store.path.unlink()
-    with pytest.raises(CheckpointError, match="cannot read .*data: No such file"):
+    with pytest.raises(CheckpointError, match=r"cannot read .*data: No such file"):
         converted([job("a b", {"a": 10, "b": 100}, source)], tmp_path)
 
 
@@ -430,7 +446,7 @@ def test_many_small_tensors_take_few_calls(store: Store, tmp_path: Path, monkeyp
 def test_error_in_one_worker_stops_the_others(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs, _ = mixed_jobs(store)
     damaged = bytearray(store.path.read_bytes())
-    largest = max(jobs, key=lambda one: (one.is_plain, one.nbytes)).sources[0].extents[0]
+    largest = max(jobs, key=lambda one: one.nbytes).sources[0].extents[0]
     damaged[largest.offset] ^= 1
     store.path.write_bytes(damaged)
     before = threading.active_count()
@@ -477,9 +493,9 @@ def test_output_is_created_with_its_size_and_never_over_another(tmp_path: Path) 
     for size in (0, 12345):
         os.close(open_output(tmp_path / str(size), size))
         assert (tmp_path / str(size)).stat().st_size == size
-    with pytest.raises(OutputError, match="cannot create .*12345: File exists"):
+    with pytest.raises(OutputError, match=r"cannot create .*12345: File exists"):
         open_output(tmp_path / "12345", 1)
-    with pytest.raises(OutputError, match="cannot create .*nowhere"):
+    with pytest.raises(OutputError, match=r"cannot create .*nowhere"):
         open_output(tmp_path / "nowhere" / "x", 1)
 
 
@@ -506,7 +522,7 @@ def test_disk_that_fills_up_while_writing(rows: int, store: Store) -> None:
     one = job("a b -> b a", {"a": rows, "b": 100}, store.add(bits((rows, 100))))
     output = os.open("/dev/full", os.O_WRONLY)
     try:
-        with pytest.raises(OutputError, match="cannot write out: No space left on device") as caught:
+        with pytest.raises(OutputError, match=r"cannot write out: No space left on device") as caught:
             run([Placed(one, 0, 0)], [output])
     finally:
         os.close(output)

@@ -87,7 +87,8 @@ def test_the_state_file_decides(run):
     checkpoint = open_checkpoint(run)
     assert checkpoint.path.name == "model.ckpt-300"
     assert checkpoint.notes == (
-        f"took model.ckpt-300, which {run}/checkpoint names; model.ckpt-1000 is newer: pass its path to take it instead",
+        f"took model.ckpt-300, which {run}/checkpoint names; model.ckpt-1000 is newer: "
+        "pass its path to take it instead",
     )
 
 
@@ -292,7 +293,8 @@ def test_a_state_file_that_leads_nowhere(tmp_path):
     state = tmp_path / "checkpoint"
     state.write_text('model_checkpoint_path: "model.ckpt-9"\n')
     assert refusal(tmp_path) == (
-        f"{state} names model.ckpt-9, which is not there; there is no checkpoint in {tmp_path}\n  hint: it holds checkpoint"
+        f"{state} names model.ckpt-9, which is not there; there is no checkpoint in {tmp_path}\n"
+        "  hint: it holds checkpoint"
     )
     state.write_text('model_checkpoint_path: "checkpoint"\n')
     assert "names checkpoint, which is not there" in refusal(state)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from itertools import product
+from itertools import count, product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bridgeckpt.errors import TableError
 from bridgeckpt.mapping import tables
 from bridgeckpt.mapping.names import Names, bind
-from bridgeckpt.mapping.records import Table
 from bridgeckpt.mapping.table import load_table
+
+if TYPE_CHECKING:
+    from bridgeckpt.mapping.records import Table
 
 MODEL = """schema = 1
 model = "toy"
@@ -33,6 +38,8 @@ layer = "num_layers"
 Toy = { groups = ["body"], optional = ["head"], drop_prefix = "toy." }
 ToyWithTop = { groups = ["body", "top"] }
 """
+
+CLOCK = count(1)
 
 DIALECT = """schema = 1
 title = "a toy"
@@ -85,7 +92,8 @@ def test_a_row_has_full_names_and_its_place(write):
 
 def test_lines_are_found_around_comments_strings_and_blank_lines(write):
     text = row(
-        'tf = "a#[b", pt = "a", layout = "hidden" },  # a comment with [ and "\n\n  { tf = "c", pt = "c", layout = "hidden"'
+        'tf = "a#[b", pt = "a", layout = "hidden" },  # a comment with [ and "\n\n'
+        '  { tf = "c", pt = "c", layout = "hidden"'
     )
     rows = load_table(write(text)).groups["body"].rows
     lines = text.splitlines()
@@ -110,7 +118,8 @@ def test_a_row_with_everything(write):
 
 def test_lists_of_tensors(write):
     text = row(
-        'tf = ["q", "k", "v"], also = [["a", "b", "c"]], pt = "qkv", layout = "[qkv] hidden heads -> hidden (qkv heads)"'
+        'tf = ["q", "k", "v"], also = [["a", "b", "c"]], pt = "qkv", '
+        'layout = "[qkv] hidden heads -> hidden (qkv heads)"'
     )
     first = load_table(write(text)).groups["body"].rows[0]
     assert [t.text for t in first.tf] == ["{scope}q", "{scope}k", "{scope}v"]
@@ -236,7 +245,12 @@ BAD_DIALECTS = {
     "a title that is a number": (DIALECT.replace('"a toy"', "7"), "schema", 2, '"title" is 7, not a string'),
     "rows that are text": (row('tf = "x", pt = "x", layout = 7'), "schema", 12, '"layout" in [group.body.rows] is 7'),
     "a row without a layout": (row('tf = "x", pt = "x"'), "schema", 12, '"layout" is missing'),
-    "optional that is text": (row('tf = "x", pt = "x", layout = "hidden", optional = "yes"'), "schema", 12, "true or false"),
+    "optional that is text": (
+        row('tf = "x", pt = "x", layout = "hidden", optional = "yes"'),
+        "schema",
+        12,
+        "true or false",
+    ),
     "fill that is text": (row('tf = "x", pt = "x", layout = "hidden", fill = "0"'), "schema", 12, "not a number"),
     "layout syntax": (row('tf = "x", pt = "x", layout = "hidden ->> out"'), "schema", 12, 'has ">"'),
     "a brace": (row('tf = "x{", pt = "x", layout = "hidden"'), "schema", 12, "a brace without its twin"),
@@ -247,47 +261,108 @@ BAD_DIALECTS = {
     "a repeated axis": (row('tf = "x", pt = "x", layout = "hidden hidden"'), "repeated-axis", 12, '"hidden" twice'),
     "a lost axis": (row('tf = "x", pt = "x", layout = "hidden out -> out"'), "one-sided-axis", 12, '"hidden" is only'),
     "an unknown axis": (row('tf = "x", pt = "x", layout = "hiden"'), "unknown-axis", 12, 'unknown axis "hiden"'),
-    "an index on one side": (row('tf = "{layer}/x", pt = "x", layout = "hidden"'), "index-mismatch", 12, "{layer} is in only one"),
-    "a list without an axis": (row('tf = ["x", "y"], pt = "x", layout = "hidden"'), "index-mismatch", 12, "a list of 2 without"),
+    "an index on one side": (
+        row('tf = "{layer}/x", pt = "x", layout = "hidden"'),
+        "index-mismatch",
+        12,
+        "{layer} is in only one",
+    ),
+    "a list without an axis": (
+        row('tf = ["x", "y"], pt = "x", layout = "hidden"'),
+        "index-mismatch",
+        12,
+        "a list of 2 without",
+    ),
     "a list of another length": (
-        row('tf = ["x", "y"], pt = "x", layout = "[qkv] hidden -> qkv hidden"'), "index-mismatch", 12, "lists 2, and qkv is 3"
+        row('tf = ["x", "y"], pt = "x", layout = "[qkv] hidden -> qkv hidden"'),
+        "index-mismatch",
+        12,
+        "lists 2, and qkv is 3",
     ),
     "a stack without its index": (
-        row('tf = "x", pt = "x", layout = "layer hidden -> [layer] hidden"'), "index-mismatch", 12, "is not one name with {layer}"
+        row('tf = "x", pt = "x", layout = "layer hidden -> [layer] hidden"'),
+        "index-mismatch",
+        12,
+        "is not one name with {layer}",
     ),
     "another spelling of another length": (
         row('tf = ["x", "y", "z"], also = [["a", "b"]], pt = "x", layout = "[qkv] hidden -> qkv hidden"'),
-        "schema", 12, "a list of lists of 3 names",
+        "schema",
+        12,
+        "a list of lists of 3 names",
     ),
-    "one parameter twice": (row('tf = "x", pt = "w", layout = "hidden"'), "duplicate-name", 8, '"toy.w" is in two rows'),
-    "one variable twice": (row('tf = "w", pt = "x", layout = "hidden"'), "duplicate-name", 8, '"{scope}w" is in two rows'),
+    "one parameter twice": (
+        row('tf = "x", pt = "w", layout = "hidden"'),
+        "duplicate-name",
+        8,
+        '"toy.w" is in two rows',
+    ),
+    "one variable twice": (
+        row('tf = "w", pt = "x", layout = "hidden"'),
+        "duplicate-name",
+        8,
+        '"{scope}w" is in two rows',
+    ),
     "an open wildcard": (DIALECT.replace('detect = "{scope}w"', 'detect = "w"'), "detect", 3, "does not bind {scope}"),
     "detect without a name": (DIALECT.replace('"{scope}w"', '"!x"'), "detect", 3, "names nothing that is there"),
     "ignored without a reason": (DIALECT + '[[ignored]]\ntf = "x"\n', "reason", 14, '"reason" is missing or empty'),
-    "an empty reason": (DIALECT + '[[ignored]]\ntf = "x"\nreason = " "\n', "reason", 14, '"reason" is missing or empty'),
+    "an empty reason": (
+        DIALECT + '[[ignored]]\ntf = "x"\nreason = " "\n',
+        "reason",
+        14,
+        '"reason" is missing or empty',
+    ),
     "an orientation without words": (
-        row('tf = "x", pt = "x", layout = "hidden", orientation = ""'), "reason", 12, '"orientation" is missing or empty'
+        row('tf = "x", pt = "x", layout = "hidden", orientation = ""'),
+        "reason",
+        12,
+        '"orientation" is missing or empty',
     ),
     "** in the middle": (DIALECT + '[[ignored]]\ntf = "a/**/b"\nreason = "x"\n', "schema", 15, "** in the middle"),
-    "a group of no class": (DIALECT.replace("group.body", "group.boddy"), "reference", 8, 'no class of'),
+    "a group of no class": (DIALECT.replace("group.body", "group.boddy"), "reference", 8, "no class of"),
     "use of a table that is not there": (
-        DIALECT.replace("rows = [", 'use = "bert/googel.layer"\nrows = ['), "reference", 11, 'no mapping table "bert/googel"'
+        DIALECT.replace("rows = [", 'use = "bert/googel.layer"\nrows = ['),
+        "reference",
+        11,
+        'no mapping table "bert/googel"',
     ),
     "use of a group that is not there": (
-        DIALECT.replace("rows = [", 'use = "bert/google.layers"\nrows = ['), "reference", 11, 'has no group "layers"'
+        DIALECT.replace("rows = [", 'use = "bert/google.layers"\nrows = ['),
+        "reference",
+        11,
+        'has no group "layers"',
     ),
-    "use without a group": (DIALECT.replace("rows = [", 'use = "google"\nrows = ['), "reference", 11, '"use" is "google"'),
+    "use without a group": (
+        DIALECT.replace("rows = [", 'use = "google"\nrows = ['),
+        "reference",
+        11,
+        '"use" is "google"',
+    ),
     "a group that borrows from itself": (
-        DIALECT.replace("rows = [", 'use = "dialect.toml.body"\nrows = ['), "reference", 11, "borrows from itself"
+        DIALECT.replace("rows = [", 'use = "dialect.toml.body"\nrows = ['),
+        "reference",
+        11,
+        "borrows from itself",
     ),
     "a table that builds on itself": (
-        DIALECT.replace("title", 'use = "dialect.toml"\ntitle'), "reference", 2, "borrows from itself"
+        DIALECT.replace("title", 'use = "dialect.toml"\ntitle'),
+        "reference",
+        2,
+        "borrows from itself",
     ),
     "a suffix that is the lender's": (
-        DIALECT.replace("title", 'use = "bert/google"\nsuffix = ":0"\ntitle'), "schema", 3, '"suffix" is that of the table'
+        DIALECT.replace("title", 'use = "bert/google"\nsuffix = ":0"\ntitle'),
+        "schema",
+        3,
+        '"suffix" is that of the table',
     ),
-    "another model that is not there": ('model = "bort/model"\n' + DIALECT, "reference", 1, 'no mapping table "bort/model"'),
-}  # fmt: skip
+    "another model that is not there": (
+        'model = "bort/model"\n' + DIALECT,
+        "reference",
+        1,
+        'no mapping table "bort/model"',
+    ),
+}
 
 
 @pytest.mark.parametrize("case", BAD_DIALECTS)
@@ -303,25 +378,45 @@ def test_refused_with_file_and_line(write, case):
 
 BAD_MODELS = {
     "unknown key": (MODEL.replace("[dims]", "[dim]"), "schema", 'unknown key "dim"'),
-    "an expression": (MODEL.replace("hidden_size * 4", "hidden_size *"), "schema", "ends where a name or number belongs"),
+    "an expression": (
+        MODEL.replace("hidden_size * 4", "hidden_size *"),
+        "schema",
+        "ends where a name or number belongs",
+    ),
     "a size that is a fraction": (MODEL.replace("qkv = 3", "qkv = 3.5"), "schema", '"qkv" is 3.5'),
-    "an axis that is an index": (MODEL.replace('heads = "num_heads"', 'layer = "num_heads"'), "schema", "both an axis and an index"),
+    "an axis that is an index": (
+        MODEL.replace('heads = "num_heads"', 'layer = "num_heads"'),
+        "schema",
+        "both an axis and an index",
+    ),
     "a tie without a twin": (MODEL + '[[tied]]\npt = "a"\n', "schema", '"to" is missing'),
     "a buffer of unknown content": (
-        MODEL + '[[derived]]\npt = "a"\nvalue = "sevens"\nlayout = "hidden"\nreason = "r"\n', "schema", '"value" is "sevens"'
+        MODEL + '[[derived]]\npt = "a"\nvalue = "sevens"\nlayout = "hidden"\nreason = "r"\n',
+        "schema",
+        '"value" is "sevens"',
     ),
     "a buffer without a reason": (
-        MODEL + '[[derived]]\npt = "a"\nvalue = "zeros"\nlayout = "hidden"\n', "reason", '"reason" is missing or empty'
+        MODEL + '[[derived]]\npt = "a"\nvalue = "zeros"\nlayout = "hidden"\n',
+        "reason",
+        '"reason" is missing or empty',
     ),
     "a buffer of unknown size": (
-        MODEL + '[[derived]]\npt = "a"\nvalue = "zeros"\nlayout = "hiden"\nreason = "r"\n', "unknown-axis", "did you mean"
+        MODEL + '[[derived]]\npt = "a"\nvalue = "zeros"\nlayout = "hiden"\nreason = "r"\n',
+        "unknown-axis",
+        "did you mean",
     ),
-    "an unknown head": (MODEL.replace('["body", "top"] }', '["body", "top"], head = "word" }'), "schema", '"head" is "word"'),
+    "an unknown head": (
+        MODEL.replace('["body", "top"] }', '["body", "top"], head = "word" }'),
+        "schema",
+        '"head" is "word"',
+    ),
     "sizes of an unknown axis": (
-        MODEL.replace('["body", "top"] }', '["body", "top"], sizes = { labls = 1 } }'), "unknown-axis", '"labls"'
+        MODEL.replace('["body", "top"] }', '["body", "top"], sizes = { labls = 1 } }'),
+        "unknown-axis",
+        '"labls"',
     ),
     "a wildcard in a parameter": (MODEL + '[[tied]]\npt = "{scope}a"\nto = "b"\n', "schema", "only indices stand"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD_MODELS)
@@ -363,6 +458,24 @@ def test_names_that_are_no_dialect(name):
         load_table(name)
 
 
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, len(DIALECT) - 1), st.integers(0, 3), st.text(alphabet='[]{}"=,#*/ a1\n{', max_size=3))
+def test_a_table_with_any_slip_loads_or_is_refused(write, at, cut, typed):
+    import os
+
+    path = write(DIALECT[:at] + typed + DIALECT[at + cut :])
+    os.utime(path, ns=(0, next(CLOCK)))  # tables are read again when their time changes
+    try:
+        load_table(path)
+    except TableError as error:
+        assert str(path) in error.message
+
+
+def test_nesting_that_exhausts_the_stack(write):
+    with pytest.raises(TableError, match="is not TOML"):
+        load_table(write("a = " + "[" * 20_000))
+
+
 def test_not_text(tmp_path):
     path = tmp_path / "binary.toml"
     path.write_bytes(b"\xff\xfe\x00")
@@ -371,6 +484,14 @@ def test_not_text(tmp_path):
 
 
 # --- the shipped tables -----------------------------------------------------------------------------------------------
+
+
+def test_digest_is_that_of_the_file():
+    from hashlib import sha256
+
+    table = load_table("bert/google")
+    assert table.digest == sha256((tables.folder() / "bert/google.toml").read_bytes()).hexdigest()
+    assert table.model.digest == sha256((tables.folder() / "bert/model.toml").read_bytes()).hexdigest()
 
 
 def test_names_of_the_shipped_tables():
@@ -413,7 +534,7 @@ SPECS = [
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: "-".join(map(str, spec.values())))
 def test_every_variable_that_tensorflow_wrote_is_known(built, spec):
-    """Names and shapes of a graph that TensorFlow built: each is a weight with the shape of its layout, a slot or ignored."""
+    """Each name of a checkpoint that TensorFlow wrote is one weight's, a slot's, or ignored."""
     checkpoint = built(**spec, layers=2)
     names = Names(checkpoint.variables)
     dialects = [load_table(name) for name in tables.names()]

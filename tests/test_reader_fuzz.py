@@ -1,4 +1,4 @@
-"""Damaged and hostile checkpoints: a CheckpointError, never another exception, a hang, or memory that the file cannot fill.
+"""Damaged and hostile checkpoints: a CheckpointError, never another exception, a hang, or memory beyond the file's.
 
 Half of the mutations are made behind the checksums, which are computed again, so that they reach the parsers.
 """
@@ -195,6 +195,13 @@ def test_numbers_round_trip(values):
             wire.varint(tfwrite.varint(value)[:-1], 0)
 
 
+def test_numbers_of_more_than_64_bits():
+    wire.varint(b"\xff" * 9 + b"\1", 0)
+    for content in (b"\xff" * 9 + b"\2", b"\x80" * 10 + b"\0", b"\xff" * 1000):
+        with pytest.raises(wire.WireError):
+            wire.varint(content, 0)
+
+
 def refused(path: Path) -> str:
     with pytest.raises(CheckpointError) as error:
         open_checkpoint(path)
@@ -331,7 +338,9 @@ def test_parts_that_share_their_bytes(tmp_path):
     """A hundred slices of one small file do not make a tensor of a hundred times its size."""
     count, size = 100, 4096
     prefix = tfwrite.save(
-        tmp_path / "m", {}, [("w", f"{count * size} {at * size},{size}", np.zeros(size, np.int8)) for at in range(count)]
+        tmp_path / "m",
+        {},
+        [("w", f"{count * size} {at * size},{size}", np.zeros(size, np.int8)) for at in range(count)],
     )
     rows = tfwrite.index_entries(prefix)
     rows = [(key, value + tfwrite.message((tag(4, VARINT), 0)) if key[:1] == b"\0" else value) for key, value in rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import ml_dtypes
@@ -158,7 +159,7 @@ def test_slices_of_large_sizes(tmp_path):
     size = 3_000_000
     whole = random("int8", (size,))
     cuts = [0, 8191, 8192, 1_048_575, 1_048_576, size]
-    rows = [("w", f"{size} {at},{end - at}", whole[at:end]) for at, end in zip(cuts, cuts[1:], strict=False)]
+    rows = [("w", f"{size} {at},{end - at}", whole[at:end]) for at, end in pairwise(cuts)]
     tfwrite.save(tmp_path / "m", {}, rows)
     assert_same(open_checkpoint(tmp_path / "m").get_tensor("w"), whole)
 
@@ -264,12 +265,12 @@ def test_missing_and_short_shards(tmp_path):
     checkpoint = open_checkpoint(prefix)  # the index is enough to look at it
     with pytest.raises(
         CheckpointError,
-        match="m is incomplete: m.data-00000-of-00003 is missing; m.data-00001-of-00003 has 39 bytes of at least 40",
+        match=r"m is incomplete: m\.data-00000-of-00003 is missing; m\.data-00001-of-00003 has 39 bytes of at least 40",
     ):
         checkpoint.check_files()
     with pytest.raises(CheckpointError, match="No such file"):
         checkpoint.get_tensor("v0")
-    with pytest.raises(CheckpointError, match="v1 ends at byte 40 of .* which has 39"):
+    with pytest.raises(CheckpointError, match=r"v1 ends at byte 40 of .* which has 39"):
         checkpoint.get_tensor("v1")
     assert checkpoint.get_tensor("v2").shape == (10,)
 
@@ -277,7 +278,7 @@ def test_missing_and_short_shards(tmp_path):
 def test_a_shard_that_is_a_git_lfs_pointer(tmp_path):
     prefix = tfwrite.save(tmp_path / "m", {"w": np.zeros(1000, np.float32)})
     Path(f"{prefix}.data-00000-of-00001").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    with pytest.raises(CheckpointError, match="is a Git LFS pointer, not the file itself .*git lfs pull"):
+    with pytest.raises(CheckpointError, match=r"is a Git LFS pointer, not the file itself .*git lfs pull"):
         open_checkpoint(prefix).check_files()
 
 

@@ -94,7 +94,8 @@ def block_of(rows: Entries) -> bytes:
     for number, (key, value) in enumerate(rows):
         shared = 0
         if number % 16:
-            shared = len(os.path.commonprefix([last, key]))
+            while last[shared : shared + 1] == key[shared : shared + 1] != b"":
+                shared += 1
         else:
             restarts.append(len(data))
         data += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
@@ -122,7 +123,7 @@ def message(*content: tuple[int, int | bytes]) -> bytes:
 
 
 def big_endian(prefix: Path, widths: Mapping[str, int]) -> None:
-    """Turn a bundle of one shard into what a big-endian machine writes; ``widths`` gives each number's size in bytes."""
+    """Turn a bundle of one shard into what a big-endian machine writes; ``widths``: the bytes of each number."""
     shard = Path(f"{prefix}.data-00000-of-00001")
     data = bytearray(shard.read_bytes())
     (header_key, header), *rows = index_entries(prefix)

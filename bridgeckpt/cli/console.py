@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from bridgeckpt.errors import BridgeckptError, PlanError
 from bridgeckpt.sizes import format_size
 
+_UNLIMITED = 10_000  # columns
 _INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 
 
@@ -91,14 +92,14 @@ def progress(total: int, quiet: bool) -> Iterator[Callable[[int], None] | None]:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout; in a pipe it is as wide as it needs to be."""
+    """A table on stdout: folded to the width of a terminal, in a pipe a line for each row however long."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    grid = Table(*header, box=None, pad_edge=False, header_style="bold")
+    grid = Table(*(Column(name, overflow="fold") for name in header), box=None, pad_edge=False, header_style="bold")
     for row in rows:
         grid.add_row(*row)
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
-        console.width = max(80, console.measure(grid).maximum)
+        console = Console(highlight=False, markup=False, width=_UNLIMITED)
     console.print(grid)

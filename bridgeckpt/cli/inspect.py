@@ -32,7 +32,7 @@ def _describe(found: Inspection, lines: Lines) -> None:
     for note in plan.notes if plan else checkpoint.notes:
         lines.add("note", note)
     if plan is None:
-        lines.add("dialect", f"unknown: {found.refusal}")
+        lines.add("dialect", f"unknown: {found.refusal.message if found.refusal else None}")
         return
     lines.add("dialect", f"{plan.table.name}: {plan.table.title}")
     lines.add("class", plan.architecture.name)

@@ -70,6 +70,8 @@ def explain(arguments: argparse.Namespace) -> int:
     lines = Lines(sys.stdout)
     for explanation in found:
         lines.add(explanation.kind.split()[0], explanation.name)
+        if explanation.spelling != explanation.name:
+            lines.add("matches", explanation.spelling)
         for name in explanation.becomes:
             lines.add("becomes", name)
         lines.add("axes" if explanation.row else "because", explanation.why)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from bridgeckpt.errors import CheckpointError, PrecisionError
 from bridgeckpt.formats.tensors import DTYPES
 
 if TYPE_CHECKING:
-    from bridgeckpt.copying.job import Block
+    from bridgeckpt.copying.geometry import Block
     from bridgeckpt.formats.tensors import TensorInfo
 
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -19,16 +19,19 @@ if TYPE_CHECKING:
 _WIDER = ("float16", "bfloat16", "float32", "float64")  # in the order in which an error recommends them
 
 
+@cache
 def numeric_dtype(name: str) -> np.dtype[Any]:
     """The numpy dtype of a key of ``DTYPES``; ml_dtypes is imported only for one that numpy lacks."""
     try:
-        return np.dtype(name)
+        dtype = np.dtype(name)
     except TypeError:
         import ml_dtypes
 
-        return np.dtype(getattr(ml_dtypes, name))
+        dtype = np.dtype(getattr(ml_dtypes, name))
+    return dtype
 
 
+@cache
 def bits_dtype(name: str) -> np.dtype[Any]:
     """The dtype under which elements of dtype ``name`` move unchanged: unsigned integers of their width."""
     # Complex numbers stay what they are: numpy has no 16-byte integer, and their halves change byte order one by one.

@@ -1,4 +1,4 @@
-"""Panels: a block of a source tensor cut into pieces that fit the cache, read with as few calls as its layout allows."""
+"""Panels: a block of a source tensor in pieces that fit the cache, read with as few calls as its layout allows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bridgeckpt.copying.conversion import stored_dtype
-from bridgeckpt.copying.job import Block, blocks, lengths, overlap, within
+from bridgeckpt.copying.dtypes import stored_dtype
+from bridgeckpt.copying.geometry import Block, blocks, lengths, outside, overlap, within
 from bridgeckpt.copying.reading import PIECE
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 _PANEL = 512 << 10  # bytes: with its padded copy a panel fits a core's second-level cache
-_ROWS = 16, 64  # rows of a panel that is turned: fewer fill little of each cache line, more do not fit the first-level cache
+_ROWS = 16, 64  # rows of a panel to turn: fewer fill little of a cache line, more do not fit the first-level cache
 _PADDING = 128  # bytes
 _RUN = 4 << 10  # bytes: pieces shorter than this are read together with the gaps between them, if those are small
 
@@ -63,7 +63,7 @@ class HeldTensor:
 
     def panels(self, shape: tuple[int, ...], wanted: Block, *, turned: bool) -> Iterator[tuple[Block, Array]]:  # noqa: ARG002
         """As :meth:`FileTensor.panels`, in one panel."""
-        yield wanted, self._elements.reshape(shape)[(*wanted, ...)]
+        yield wanted, self._elements.reshape(shape)[wanted or ...]
 
 
 class FileTensor:
@@ -83,7 +83,7 @@ class FileTensor:
         read = _widen(shape, wanted, self._dtype.itemsize)
         sizes = lengths(read)
         for piece in blocks(sizes, self._panel_size(sizes) if turned else PIECE // self._dtype.itemsize):
-            block = tuple(slice(at.start + axis.start, at.stop + axis.start) for at, axis in zip(piece, read, strict=True))
+            block = outside(piece, read)
             panel = self._load(shape, block)
             if read != wanted:
                 found = overlap(block, wanted)

@@ -1,8 +1,8 @@
 """Reading stored bytes: source files are opened once, and each tensor's checksum is checked once, by whoever is first.
 
-Everything goes through bounded ``pread`` calls rather than a mapping: a file that shrinks or a disk that fails is then an
-error and not a SIGBUS, and two threads read one descriptor side by side. No numpy here: the bytes of a tensor that only
-has to be copied move while numpy is still being imported.
+Everything goes through bounded ``pread`` calls rather than a mapping: a file that shrinks or a disk that fails is then
+an error and not a SIGBUS, and two threads read one descriptor side by side. No numpy here: the bytes of a tensor that
+only has to be copied move while numpy is still being imported.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Sources:
 
             self.extend = google_crc32c.extend
         self._descriptors: dict[Path, int] = {}
-        self._claimed: dict[int, TensorInfo] = {}  # by id: hashing a record of many extents would cost more than reading it
+        self._claimed: dict[int, TensorInfo] = {}  # by id: hashing a record costs more than checking a small tensor
 
     def reader(self, info: TensorInfo, *, whole: bool) -> Reader:
         """A reader of ``info``. ``whole``: it will be read from the first byte to the last, once and in order.
@@ -79,7 +79,8 @@ class Sources:
         try:
             opened = os.open(path, os.O_RDONLY | _BINARY)
         except OSError as error:
-            raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path, hint="copy or download it again") from None
+            hint = "copy or download it into the same folder"
+            raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path, hint=hint) from None
         if self._descriptors.setdefault(path, opened) != opened:  # another worker was quicker
             os.close(opened)
         return self._descriptors[path]
@@ -134,7 +135,7 @@ class Sources:
 class Reader:
     """One tensor's stored bytes, addressed by their position in its row-major order over all its extents.
 
-    With ``extend``, the CRC-32C function, the bytes must be read in order: each extent is checked when its end is reached.
+    With ``extend``, the CRC-32C function, they must be read in order: each extent is checked when its end is reached.
     """
 
     def __init__(self, info: TensorInfo, sources: Sources, extend: Callable[[int, Any], int] | None) -> None:
@@ -219,7 +220,7 @@ else:  # Windows
 
 def _pread_into(descriptor: int, array: ByteArray, offset: int) -> int:
     if hasattr(os, "preadv"):
-        return os.preadv(descriptor, [array], offset)
+        return os.preadv(descriptor, [array.data], offset)
     data = _pread(descriptor, len(array), offset)
-    memoryview(array)[: len(data)] = data
+    array.data[: len(data)] = data
     return len(data)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from bridgeckpt.copying.job import Kind
 from bridgeckpt.formats.checkpoint import check_crc
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bridgeckpt.copying.job import Job, Kinds
+    from bridgeckpt.copying.job import Job
     from bridgeckpt.copying.reading import Sources
     from bridgeckpt.formats.tensors import TensorInfo
 
@@ -23,29 +24,28 @@ _GAP = 64 << 10  # bytes between two tensors that are cheaper to read over than 
 
 def is_small(job: Job, nbytes: int) -> bool:
     """Whether a job of ``nbytes`` is one for :func:`make_small`."""
-    return nbytes <= SMALL and all(
-        len(info.extents) == 1 and info.extents[0].nbytes <= SMALL for info in (job.sources[at.source] for at in job.moves)
-    )
+    sources = (job.sources[move.source].extents for move in job.moves)
+    return nbytes <= SMALL and all(len(extents) == 1 and extents[0].nbytes <= SMALL for extents in sources)
 
 
-def make_small(jobs: Sequence[Job], kinds: Kinds, sources: Sources) -> list[bytes]:
-    """The target's bytes of each job, whose sources are small and of one extent.
+def make_small(jobs: Sequence[tuple[Job, Kind]], sources: Sources) -> list[bytes]:
+    """The target's bytes of each job that :func:`is_small`.
 
     Raises:
         CheckpointError: a tensor is damaged, or a file is missing or too short.
         PrecisionError: a value does not fit the target's dtype.
     """
-    stored = _read((job.sources[move.source] for job in jobs for move in job.moves), sources)
-    return [_make(job, kinds, stored) for job in jobs]
+    stored = _read((job.sources[move.source] for job, _ in jobs for move in job.moves), sources)
+    return [_make(job, kind, stored) for job, kind in jobs]
 
 
-def _make(job: Job, kinds: Kinds, stored: dict[int, bytes]) -> bytes:
-    if kinds.is_plain(job):
+def _make(job: Job, kind: Kind, stored: dict[int, bytes]) -> bytes:
+    if kind is Kind.PLAIN:
         return stored[id(job.sources[job.moves[0].source])]
-    from bridgeckpt.copying.engine import rearrange, transpose
+    from bridgeckpt.copying.engine import rearrange, turn
 
-    if kinds.is_transpose(job):
-        return transpose(job, stored[id(job.sources[job.moves[0].source])])
+    if kind is Kind.TURNED:
+        return turn(job, stored[id(job.sources[job.moves[0].source])])
     return rearrange(job, [stored[id(source)] for source in job.used.values()])
 
 
@@ -55,7 +55,7 @@ def _read(infos: Iterable[TensorInfo], sources: Sources) -> dict[int, bytes]:
     path, file = None, []
     for info in infos:
         extent = info.extents[0]
-        if extent.path is not path:  # neighbours share the object: hashing a path for each would take as long as reading
+        if extent.path is not path:  # neighbours share the object, and hashing a path is slow
             path = extent.path
             file = files.setdefault(path, [])
         file.append((extent.offset, id(info), info))

@@ -1,30 +1,32 @@
 """Carrying out jobs: two threads that copy whole tensors into the output files, the largest first.
 
-:func:`run` is all that a conversion knows of the copying engine, so that a compiled one can take its place: it is given jobs, each
-with an output file and an offset, and files that have their size, and returns when every byte is in its place.
+:func:`run` is all that a conversion knows of the copying engine, so that a compiled one can take its place: it is given
+jobs, each with an output file and an offset, and files of their final size, and returns when every byte is there.
 
-Threads and not processes: reading, writing, transposing and hashing all release the interpreter lock, so two threads reach
-what two processes do, and a library must not fork under a caller that has torch loaded.
+Threads and not processes: reading, writing, transposing and hashing all release the interpreter lock, so that two
+threads reach what two processes do, and a library must not fork under a caller that has torch loaded.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.copying.job import Job, Kinds
+from bridgeckpt.copying.job import Job, Kind, Kinds
 from bridgeckpt.copying.reading import Sources
 from bridgeckpt.copying.small import BATCH, is_small, make_small
 from bridgeckpt.copying.writing import finish, flush, open_output, write
 
 if TYPE_CHECKING:
+    import hashlib
+
     from bridgeckpt.copying.engine import Copier
 
 __all__ = ["Placed", "finish", "open_output", "run"]
 
 _FLUSH = 8 << 20  # bytes
+_OTHER_STRIP = 4 << 20  # bytes of a target that workers other than the first hold at a time
 
 
 class Placed(NamedTuple):
@@ -71,10 +73,8 @@ def run(
         PrecisionError: A value does not fit the target's dtype.
         OutputError: The disk is full or fails.
     """
-    digests = [""] * len(placed) if checksums else None
     with Sources(verify=verify) as sources:
-        _Run(placed, outputs, sources, digests, progress).carry_out(workers)
-    return digests
+        return _Run(placed, outputs, sources, progress, checksums=checksums).carry_out(workers)
 
 
 class _Run:
@@ -85,27 +85,27 @@ class _Run:
         placed: Sequence[Placed],
         outputs: Sequence[int],
         sources: Sources,
-        digests: list[str] | None,
         progress: Callable[[int], None] | None,
+        *,
+        checksums: bool,
     ) -> None:
         self._placed = placed
         self._outputs = outputs
         self._sources = sources
-        self._digests = digests
         self._progress = progress
+        self._digests = [""] * len(placed)
+        self._sha256 = _sha256() if checksums else None
         self._kinds = Kinds()
         tasks = sorted(self._tasks(), reverse=True)
         self._plain = deque(task for task in tasks if task.plain)
         self._moved = deque(task for task in tasks if not task.plain)
         self._failures: list[BaseException] = []
 
-    def carry_out(self, workers: int) -> None:
-        """Work until everything is done or something fails."""
+    def carry_out(self, workers: int) -> list[str] | None:
+        """Work until everything is done, then return the digests, or until something fails."""
         from threading import Thread
 
-        # Every other worker begins with the tensors that need no numpy: they fill the time in which it is imported.
-        queues = (self._moved, self._plain), (self._plain, self._moved)
-        threads = [Thread(target=self._work, args=(queues[number % 2],), daemon=True) for number in range(workers)]
+        threads = [Thread(target=self._work, args=(number == 0,), daemon=True) for number in range(workers)]
         try:
             for thread in threads:
                 thread.start()
@@ -118,55 +118,74 @@ class _Run:
             raise
         if self._failures:
             raise self._failures[0]
+        return self._digests if self._sha256 else None
 
-    def _work(self, queues: Iterable[deque[_Task]]) -> None:
+    def _work(self, first: bool) -> None:
+        """Carry out tasks until none is left.
+
+        The first worker begins with the largest tensors that are not plain. The others begin with the plain ones, which
+        need no numpy and fill the time in which the first imports it, and go on with the smallest: so only the first
+        needs room for a whole large tensor, and the others meet one, if at all, when little is left to do.
+        """
         copier: Copier | None = None
         try:
-            for task in _taken(queues):
+            for task in self._taken(first):
                 if self._failures:
                     return
                 if task.small:
                     self._copy_small(task)
-                elif task.plain:
-                    job = self._placed[task.numbers[0]].job
+                    continue
+                number = task.numbers[0]
+                job = self._placed[number].job
+                if task.plain:
                     (source,) = job.used.values()
-                    self._copy_large(task, self._sources.reader(source, whole=True).pieces())
-                else:
-                    if copier is None:
-                        from bridgeckpt.copying.engine import Copier
+                    self._copy_large(number, self._sources.reader(source, whole=True).pieces())
+                    continue
+                if copier is None:
+                    from bridgeckpt.copying.engine import STRIP, Copier
 
-                        copier = Copier(self._sources)
-                    self._copy_large(task, copier.stream(self._placed[task.numbers[0]].job))
+                    copier = Copier(self._sources, STRIP if first else _OTHER_STRIP)
+                self._copy_large(number, copier.stream(job))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self._failures.append(error)
 
-    def _copy_large(self, task: _Task, pieces: Iterable[bytes | memoryview]) -> None:
-        (number,) = task.numbers
+    def _taken(self, first: bool) -> Iterator[_Task]:
+        """The tasks of one worker. Other workers take from the same queues at the same time."""
+        smallest, largest = self._moved.pop, self._moved.popleft
+        for take in (largest, self._plain.popleft) if first else (self._plain.popleft, smallest):
+            try:
+                while True:
+                    yield take()
+            except IndexError:  # none is left
+                continue
+
+    def _copy_large(self, number: int, pieces: Iterable[bytes | memoryview]) -> None:
         job, file, offset = self._placed[number]
-        digest = sha256() if self._digests is not None else None
+        output = self._outputs[file]
+        digest = self._sha256() if self._sha256 else None
         flushed = offset
         for data in pieces:
             if self._failures:
                 return
+            write(output, data, offset, job.name)
+            offset += len(data)
             if digest is not None:
                 digest.update(data)
-            write(self._outputs[file], data, offset, job.name)
-            offset += len(data)
             if offset - flushed >= _FLUSH:
-                flush(self._outputs[file], flushed, offset - flushed)
+                flush(output, flushed, offset - flushed)
                 flushed = offset
             if self._progress is not None:
                 self._progress(len(data))
-        flush(self._outputs[file], flushed, offset - flushed)
-        if self._digests is not None and digest is not None:
+        flush(output, flushed, offset - flushed)
+        if digest is not None:
             self._digests[number] = digest.hexdigest()
 
     def _copy_small(self, task: _Task) -> None:
         placed = [self._placed[number] for number in task.numbers]
-        made = make_small([one.job for one in placed], self._kinds, self._sources)
-        if self._digests is not None:
+        made = make_small([(one.job, self._kinds.of(one.job)) for one in placed], self._sources)
+        if self._sha256 is not None:
             for number, data in zip(task.numbers, made, strict=True):
-                self._digests[number] = sha256(data).hexdigest()
+                self._digests[number] = self._sha256(data).hexdigest()
         begin, end = 0, placed[0].offset
         for at, (one, data) in enumerate(zip(placed, made, strict=True)):
             if one.offset != end or one.file != placed[begin].file:
@@ -187,7 +206,7 @@ class _Run:
         plain, nbytes = True, 0
         for number, (job, _, _) in enumerate(self._placed):
             size = job.nbytes
-            is_plain = self._kinds.is_plain(job)
+            is_plain = self._kinds.of(job) is Kind.PLAIN
             if not is_small(job, size):
                 yield _Task(size, (number,), is_plain, small=False)
                 continue
@@ -200,11 +219,7 @@ class _Run:
             yield _Task(nbytes, tuple(batch), plain, small=True)
 
 
-def _taken(queues: Iterable[deque[_Task]]) -> Iterator[_Task]:
-    """Take tasks from queues that other threads take from too, until they are empty."""
-    for queue in queues:
-        try:
-            while True:
-                yield queue.popleft()
-        except IndexError:
-            continue
+def _sha256() -> Callable[..., hashlib._Hash]:
+    from hashlib import sha256  # OpenSSL takes 15 ms to load
+
+    return sha256

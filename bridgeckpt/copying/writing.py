@@ -1,23 +1,20 @@
-"""Writing output files: their space is taken when they are made, and what is written is on its way to the disk at once."""
+"""Writing output files: their space is taken when they are made, and what is written goes to the disk at once."""
 
 from __future__ import annotations
 
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bridgeckpt.errors import OutputError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _HAS_FLUSH = hasattr(os, "posix_fadvise")
 
 
 def open_output(path: Path, size: int) -> int:
-    """Create a file of ``size`` bytes that must not exist, with its space reserved where the system can; its descriptor.
+    """Create a file of ``size`` bytes that must not exist, its space reserved where the system can, and open it.
 
     Raises:
         OutputError: it exists, cannot be created, or the disk has no room for it. No file is left behind.
@@ -26,7 +23,8 @@ def open_output(path: Path, size: int) -> int:
     try:
         descriptor = os.open(path, flags, 0o666)
     except OSError as error:
-        raise OutputError(f"cannot create {path}: {error.strerror}", hint="check the path and its permissions") from None
+        hint = "check the path and its permissions"
+        raise OutputError(f"cannot create {path}: {error.strerror}", hint=hint) from None
     try:
         _reserve(descriptor, size)
     except OSError as error:
@@ -41,7 +39,7 @@ def open_output(path: Path, size: int) -> int:
     return descriptor
 
 
-def write(descriptor: int, data: bytes | memoryview | np.ndarray[Any, Any], offset: int, name: str) -> None:
+def write(descriptor: int, data: bytes | memoryview, offset: int, name: str) -> None:
     """Write contiguous ``data`` at ``offset``; ``name`` is the tensor that an error speaks of.
 
     Raises:
@@ -49,17 +47,15 @@ def write(descriptor: int, data: bytes | memoryview | np.ndarray[Any, Any], offs
     """
     try:
         done = _pwrite(descriptor, data, offset)
-        if done < (nbytes := memoryview(data).nbytes):
-            rest = memoryview(data).cast("B")
-            while done < nbytes:
-                done += _pwrite(descriptor, rest[done:], offset + done)
+        while done < len(data):  # a system may write less than it was given
+            done += _pwrite(descriptor, memoryview(data)[done:], offset + done)
     except OSError as error:
         hint = "free some space or give a path on another disk" if error.errno in _NO_SPACE else None
         raise OutputError(f"cannot write {name}: {error.strerror}", hint=hint) from None
 
 
 def flush(descriptor: int, offset: int, nbytes: int) -> None:
-    """Have a range that was just written go to the disk in the background, so that :func:`finish` has little to wait for.
+    """Send a range that was just written to the disk in the background, so that :func:`finish` has little to wait for.
 
     On Linux this is what POSIX_FADV_DONTNEED does to pages that are dirty: they are queued for writing and stay cached.
     """

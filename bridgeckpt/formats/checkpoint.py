@@ -152,7 +152,9 @@ class Checkpoint:
             file.seek(extent.offset)
             found = file.readinto(buffer.data)
         except OSError as error:
-            raise CheckpointError(f"cannot read {name} from {extent.path}: {error.strerror}", path=extent.path) from None
+            raise CheckpointError(
+                f"cannot read {name} from {extent.path}: {error.strerror}", path=extent.path
+            ) from None
         if found < extent.nbytes:
             raise CheckpointError(
                 f"{name} ends after {found:,} of {extent.nbytes:,} bytes in {extent.path}",

@@ -100,8 +100,8 @@ def identify(path: Path) -> Kind:
         return _TORCH
     if int.from_bytes(head[:8], "little") <= size - 8 and head[8:9] == b"{":
         return SAFETENSORS
-    if kind := _message(path, head) or _text(head):
-        return kind
+    if told := _message(path, head) or _text(head):
+        return told
     return SAFETENSORS if path.suffix == ".safetensors" else UNKNOWN  # one that is damaged: its reader says how
 
 

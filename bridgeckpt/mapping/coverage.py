@@ -63,7 +63,12 @@ class _Target(NamedTuple):
 def _compare(table: Table, architecture: Architecture) -> Iterator[LintProblem]:
     values = _config_values(table.model)
     labels = architecture.sizes.get("labels", _LABELS)
-    target = _target(table.model.model, architecture.name, (("num_labels", labels), *values.items()))
+    try:
+        target = _target(table.model.model, architecture.name, (("num_labels", labels), *values.items()))
+    except (TypeError, ValueError) as error:  # what configurations and modules raise for sizes that do not go together
+        message = f"transformers does not build {architecture.name} with {values}: {error}"
+        yield LintProblem("target-coverage", message, str(table.model.path))
+        return
     if target is None:
         message = f"transformers has no class {architecture.name} for {table.model.model}"
         yield LintProblem("target-coverage", message, str(table.model.path))

@@ -43,7 +43,7 @@ class Document:
             raise LintError("reference", f"cannot read {path}: {error.strerror}") from None
         except UnicodeDecodeError as error:
             raise LintError("schema", f"is not UTF-8 text (byte {error.start})", where=label) from None
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise LintError("schema", f"is not TOML: {error}", where=label) from None
         self.lines = dict(_lines(text))
 

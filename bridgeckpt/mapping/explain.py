@@ -11,10 +11,14 @@ if TYPE_CHECKING:
 
 
 class Explanation(NamedTuple):
-    """What a table does with one name. ``row`` is None for a tensor that is a slot, ignored, tied or derived."""
+    """What a table does with one name, and the ``spelling`` in the table that the name matches.
+
+    ``row`` is None for a tensor that is a slot, ignored, tied or derived.
+    """
 
     name: str
     kind: str
+    spelling: str
     becomes: tuple[str, ...]
     why: str
     row: Row | None
@@ -30,10 +34,14 @@ def _rows(table: Table, name: str) -> Iterator[Explanation]:
         for spelling in (row.tf, *row.also):
             for template in spelling:
                 if (values := _match(template, name, table)) is not None:
-                    yield Explanation(name, "TensorFlow tensor", _spelled(row.pt, values), row.layout.text, row)
+                    yield Explanation(
+                        name, "TensorFlow tensor", template.text, _spelled(row.pt, values), row.layout.text, row
+                    )
         for template in row.pt:
             if (values := _match(template, name, table)) is not None:
-                yield Explanation(name, "PyTorch parameter", _spelled(row.tf, values), row.layout.text, row)
+                yield Explanation(
+                    name, "PyTorch parameter", template.text, _spelled(row.tf, values), row.layout.text, row
+                )
 
 
 def _slots(table: Table, name: str) -> Iterator[Explanation]:
@@ -43,19 +51,21 @@ def _slots(table: Table, name: str) -> Iterator[Explanation]:
             if name.startswith(before) and name.endswith(after):
                 weight = name[len(before) : len(name) - len(after)]
                 if any(True for _ in _rows(table, weight)):
-                    yield Explanation(name, "slot", (), f"optimizer state {slot} of {weight}: not converted", None)
+                    yield Explanation(
+                        name, "slot", template.text, (), f"optimizer state {slot} of {weight}: not converted", None
+                    )
 
 
 def _others(table: Table, name: str) -> Iterator[Explanation]:
     for entry in table.ignored:
         if entry.matches(name):
-            yield Explanation(name, "ignored", (), entry.reason, None)
+            yield Explanation(name, "ignored", entry.pattern, (), entry.reason, None)
     for tied in table.model.tied:
         if tied.pt.text == name:
-            yield Explanation(name, "tied", (tied.to.text,), "the same parameter under another name", None)
+            yield Explanation(name, "tied", name, (tied.to.text,), "the same parameter under another name", None)
     for derived in table.model.derived:
         if derived.pt.text == name:
-            yield Explanation(name, "derived", (), f"{derived.value}: {derived.reason}", None)
+            yield Explanation(name, "derived", name, (), f"{derived.value}: {derived.reason}", None)
 
 
 def _match(template: Template, name: str, table: Table) -> dict[str, str | int] | None:

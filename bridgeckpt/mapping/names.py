@@ -26,6 +26,7 @@ from bridgeckpt.mapping.expressions import Expression
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _COUNTER = re.compile(r"\{#([^{}]*)\}")
 _WORD = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
+_NUMBER = re.compile(r"_[0-9]{1,9}\Z")
 _MANY = 2000  # names that difflib compares in a few milliseconds
 
 Values = Mapping[str, int | str]
@@ -177,13 +178,14 @@ class Names:
             return known
         if self._sorted is None:
             self._sorted = sorted(self._names)
-        counted = re.compile(f"{re.escape(before)}(?:_([0-9]+))?{re.escape(after)}", re.DOTALL)
         found: list[tuple[int, str]] = []
-        at = bisect_left(self._sorted, before)
-        while at < len(self._sorted) and self._sorted[at].startswith(before):
-            if match := counted.fullmatch(self._sorted[at]):
-                found.append((int(match[1] or 0), match[0]))
-            at += 1
+        for at in range(bisect_left(self._sorted, before), len(self._sorted)):
+            name = self._sorted[at]
+            if not name.startswith(before):
+                break
+            counter = name[len(before) : len(name) - len(after)]
+            if name == f"{before}{counter}{after}" and (not counter or _NUMBER.match(counter)):
+                found.append((int(counter[1:] or 0), name))
         self._numbered[before, after] = numbered = [name for _, name in sorted(found)]
         return numbered
 

@@ -140,7 +140,7 @@ def draft(
     groups = present_groups(table, names, wildcards)
     config_path = find_config(checkpoint.directory, Path(config) if config is not None else None)
     source_config = read_config(config_path, table.model) if config_path else {}
-    config_name = config_path.name if config_path else "a config"
+    config_name = config_path.name if config_path else "no config"
     facts = _graph_facts(checkpoint, table, wildcards)
     given, problems = _heads(source_config, config_name, facts, heads)
     sizes = solve(table, groups, names, checkpoint.tensors, wildcards, source_config, config_name, given)
@@ -193,21 +193,21 @@ def _graph_facts(checkpoint: Checkpoint, table: Table, wildcards: Mapping[str, s
 
 def _heads(
     config: Mapping[str, Any], config_name: str, facts: GraphFacts | None, asked: int | None
-) -> tuple[dict[str, int], list[Problem]]:
+) -> tuple[dict[str, tuple[int, str]], list[Problem]]:
     """The number of attention heads, which no shape tells: the user's, the config's, the graph's."""
     stated, drawn = config.get(_HEADS), facts.num_attention_heads if facts is not None else None
     if asked is not None:
-        return {_HEADS: asked}, []
+        return {_HEADS: (asked, "--heads")}, []
     if stated is not None and drawn is not None and stated != drawn:
         subject = f"{_HEADS} = {stated} ({config_name}), but the graph computes with {drawn}"
         hint = f"is {config_name} the config of another checkpoint? --heads settles it"
-        return {_HEADS: drawn}, [Problem("config", subject, (), hint)]
+        return {_HEADS: (drawn, "the graph")}, [Problem("config", subject, (), hint)]
     found = stated if stated is not None else drawn
     if found is None:
         subject = "the number of attention heads is unknown"
         details = ("no shape tells it, and there is neither a config nor a graph (.meta) beside the checkpoint",)
         return {}, [Problem("heads", subject, details, "give --heads N, or the config with --config FILE")]
-    return {_HEADS: found}, []
+    return {_HEADS: (found, config_name if stated is not None else "the graph")}, []
 
 
 def _vocabulary(

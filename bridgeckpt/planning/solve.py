@@ -87,12 +87,12 @@ def solve(
     wildcards: Values,
     config: Mapping[str, object],
     config_name: str,
-    given: Mapping[str, int],
+    given: Mapping[str, tuple[int, str]],
 ) -> Sizes:
     """Read every size off the shapes and compare with the config.
 
-    ``given`` are sizes that the user or the graph settles (the number of heads). A disagreement becomes a problem; the
-    checkpoint's own size is then used for the rest of the plan, so that one wrong line in a config is one problem.
+    ``given`` are sizes that no shape tells (the number of heads), each with its origin. A disagreement becomes a
+    problem; the checkpoint's own size is then used for the rest, so that one wrong line in a config is one problem.
     """
     model, groups = table.model, list(groups)
     sizes = Sizes()
@@ -107,7 +107,7 @@ def solve(
             continue
         votes = samples.get(key, [])
         if key in given:
-            sizes.set(key, given[key], "given")
+            sizes.set(key, *given[key])
         elif votes:
             winner = Counter(sample.value for sample in votes).most_common(1)[0][0]
             if stated.get(key) in {sample.value for sample in votes if key not in model.config.padded}:
@@ -116,6 +116,11 @@ def solve(
         elif key in stated:
             sizes.set(key, stated[key], config_name)
     _axes(sizes, model, samples)
+    silent = ", ".join(f"{key} = {sizes.values[key]}" for key in sizes.values if key not in stated and key not in given)
+    if silent and config:
+        sizes.notes.append(f"{silent}: not in {config_name}, solved from the checkpoint's shapes")
+    elif silent:
+        sizes.notes.append("there is no config: sizes are solved from the checkpoint's shapes")
     return sizes
 
 
@@ -140,7 +145,6 @@ def _settle(
         return
     sizes.set(key, found, "the checkpoint's shapes")
     if stated is None:
-        sizes.notes.append(f"{key} = {found} by the checkpoint's shapes; {config_name} does not say")
         return
     if key in model.config.padded and stated < found:
         sizes.notes.append(

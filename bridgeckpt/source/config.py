@@ -217,7 +217,7 @@ class _Claim(NamedTuple):
 
 
 def _config_activation(written: JSON, table: Table, *, by_transformers: bool) -> _Claim | None:
-    """The activation by the config's word, as the dialect defines it: it is the dialect's code that made the tensors."""
+    """The activation by the config's word, as the dialect defines it: its code made the tensors."""
     if _ACTIVATION not in written:
         return None
     word = (written[_ACTIVATION] or "linear").lower()  # as get_activation of google-research/bert has it
@@ -225,11 +225,12 @@ def _config_activation(written: JSON, table: Table, *, by_transformers: bool) ->
     if meaning == word:
         return _Claim(word, "read from the config", f'"{word}"')
     note = (
-        f'{_ACTIVATION}: the config has a "model_type", as transformers writes it, and its "{word}" is another function '
-        f"there; it is taken as {table.name} computes it ({meaning}), and --hidden-act {word} gives transformers'"
+        f'{_ACTIVATION}: the config has a "model_type", as transformers writes it, whose "{word}" is another function; '
+        f"it is taken as {table.name} computes it ({meaning}), and --hidden-act {word} gives transformers'"
     )
     words = f'"{word}", which in {table.name} is {meaning}'
-    return _Claim(meaning, f'the config\'s "{word}", as {table.name} computes it', words, note if by_transformers else "")
+    provenance = f'the config\'s "{word}", as {table.name} computes it'
+    return _Claim(meaning, provenance, words, note if by_transformers else "")
 
 
 def _meaning(table: Table, word: str) -> str:

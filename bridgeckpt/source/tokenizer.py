@@ -1,9 +1,9 @@
 """The vocabulary beside a checkpoint, and the tokenizer files that make transformers split text as its code did.
 
 ``tokenizer.json`` is the serialisation of Hugging Face's tokenizers library. Two settings differ from what transformers
-would make of the same vocabulary, and are why it is told to load this file instead of rebuilding it: google-research/bert
-gives up on words above 200 characters, not 100, and lower-cases a Greek sigma at the end of a word to its final form, as
-Python does.
+would make of the same vocabulary, and are why it is told to load this file instead of rebuilding it:
+google-research/bert gives up on words above 200 characters, not 100, and lower-cases a Greek sigma at the end of a word
+to its final form, as Python does.
 
 What stays different: special tokens are recognised in running text ("[MASK]" is one token, not three); private-use
 characters are dropped, which google-research/bert keeps as a part of the word; 256 rare Chinese characters (U+2B820 to
@@ -162,7 +162,7 @@ def tokenizer_files(vocabulary: Vocabulary, lowercase: bool, model_max_length: i
 
 
 def _tokenizer(vocabulary: Vocabulary, lowercase: bool, special: Iterable[str]) -> str:
-    """The content of tokenizer.json: the steps of google-research/bert's FullTokenizer, as the library serialises them."""
+    """The content of tokenizer.json: google-research/bert's FullTokenizer, as the library serialises it."""
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     ids = vocabulary.ids
