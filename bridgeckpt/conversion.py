@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from bridgeckpt.copying.workers import Placed, finish, open_output, run
 from bridgeckpt.errors import OutputError
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 _INDEX = "model.safetensors.index.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
+class Conversion(NamedTuple):
     """A finished conversion: its plan, the folder, the names of the files in it and the bytes of its tensors."""
 
     plan: Plan

@@ -135,15 +135,16 @@ MOVES = {
 }
 
 
-@pytest.fixture(params=["one strip", "many strips"])
+@pytest.fixture(params=["one strip", "many strips", "many strips and calls"])
 def strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Small tensors in the engine's own buffers, and in buffers so small that every one takes many."""
-    if request.param == "many strips":
+    if request.param != "one strip":
+        gap = 0 if request.param == "many strips and calls" else 100
         monkeypatch.setattr(engine.Copier.__init__, "__defaults__", (256,))
         monkeypatch.setattr(workers, "_OTHER_STRIP", 256)
         monkeypatch.setattr(panels, "_PANEL", 64)
         monkeypatch.setattr(panels, "_ROWS", (2, 3))
-        monkeypatch.setattr(panels, "_RUN", 16)
+        monkeypatch.setattr(panels, "_GAP", gap)
         for module in (engine, panels, reading):
             monkeypatch.setattr(module, "PIECE", 48)
     return request.param

@@ -8,8 +8,12 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 refused or failed, 2 wrong usage."""
+    import gc
+
     from bridgeckpt.cli.arguments import parser
     from bridgeckpt.cli.console import run
+
+    gc.disable()  # a short run makes many small objects and no cycles worth collecting
 
     arguments = parser().parse_args(argv)
     return run(arguments)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PANEL = 512 << 10  # bytes: with its padded copy a panel fits a core's second-level cache
 _ROWS = 16, 64  # rows of a panel to turn: fewer fill little of a cache line, more do not fit the first-level cache
 _PADDING = 128  # bytes
-_RUN = 4 << 10  # bytes: pieces shorter than this are read together with the gaps between them, if those are small
+_GAP = 32 << 10  # bytes between two runs that take no longer to read than another call does
 
 
 class Scratch:
@@ -114,15 +114,13 @@ class FileTensor:
 
 
 def _widen(shape: tuple[int, ...], wanted: Block, itemsize: int) -> Block:
-    """What to read so as to have ``wanted``: gaps that cost less to read than to leave out are included."""
+    """What to read so as to have ``wanted``: short gaps are read as well."""
     read = list(wanted)
-    run = itemsize
+    below = itemsize  # bytes of one step along the axis
     for axis in reversed(range(len(shape))):
-        taken, size = wanted[axis].stop - wanted[axis].start, shape[axis]
-        if taken < size:
-            alone = all(at.stop - at.start == 1 for at in wanted[:axis])
-            if alone or not (2 * taken >= size or (run * taken < _RUN and 8 * taken >= size)):
-                break
-            read[axis] = slice(0, size)
-        run *= size
+        gap = (shape[axis] - wanted[axis].stop + wanted[axis].start) * below
+        if gap > _GAP or all(at.stop - at.start == 1 for at in wanted[:axis]):
+            break
+        read[axis] = slice(0, shape[axis])
+        below *= shape[axis]
     return tuple(read)

@@ -6,7 +6,6 @@ Nothing here reads tensor data or imports numpy: a plan is made from these recor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -67,14 +66,13 @@ class Extent(NamedTuple):
     crc32c: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
+class TensorInfo(NamedTuple):
     """One tensor of a checkpoint: ``shape`` in elements, ``dtype`` a key of :data:`DTYPES`, ``extents`` its bytes."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
-    extents: tuple[Extent, ...] = field(repr=False)
+    extents: tuple[Extent, ...]
     big_endian: bool = False
 
     @property

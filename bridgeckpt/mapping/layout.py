@@ -15,7 +15,6 @@ target tensor. It touches no tensor.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
@@ -111,8 +110,7 @@ def _is_whole(index: Index, shape: tuple[int, ...]) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """A parsed layout; ``tf`` is the side left of the arrow and ``pt`` the one right of it."""
 
     text: str

@@ -1,12 +1,11 @@
 """What a mapping table is made of once it is loaded: plain records that planning reads and nothing here changes.
 
-The language itself is described in :mod:`bridgeckpt.mapping.table`. Most records are tuples, since making a dataclass
-costs half a millisecond each time the program starts.
+The language itself is described in :mod:`bridgeckpt.mapping.table`. Records are tuples here and elsewhere in
+the package, since the machinery of dataclasses costs a dozen milliseconds each time the program starts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -32,8 +31,7 @@ class Where(NamedTuple):
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One line of a table: TensorFlow tensors, PyTorch parameters, and the axes of both.
 
     ``tf`` and ``pt`` are full names, prefix included; one, unless the layout has an ``[axis]`` and the table lists
@@ -135,8 +133,7 @@ class DialectConfig(NamedTuple):
     words: Mapping[str, Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelTable:
+class ModelTable(NamedTuple):
     """The PyTorch side of a model: its axes, indices, ties, buffers and classes."""
 
     name: str
@@ -148,7 +145,10 @@ class ModelTable:
     derived: tuple[Derived, ...]
     architectures: Mapping[str, Architecture]
     config: ModelConfig
-    source: bytes = field(repr=False)
+    source: bytes
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
 
     @property
     def digest(self) -> str:
@@ -156,8 +156,7 @@ class ModelTable:
         return _sha256(self.source)
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """A dialect: how one TensorFlow code base spells the tensors of ``model``.
 
     ``detect`` names are all in a checkpoint of the dialect and ``absent`` names are not. ``names`` says which name of a
@@ -179,7 +178,10 @@ class Table:
     ignored: tuple[Ignored, ...]
     config: DialectConfig
     graph: Mapping[str, Template]
-    source: bytes = field(repr=False)
+    source: bytes
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
 
     @property
     def digest(self) -> str:

@@ -32,7 +32,6 @@ A full name is the group's prefix and the row's name, so that grep finds both sp
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bridgeckpt.mapping import tables
@@ -129,8 +128,7 @@ def _lender(root: Section, borrowers: tuple[str, ...]) -> Table | None:
 
 def _over(own: Table, lender: Table) -> Table:
     """A dialect on top of the one that it builds on."""
-    return replace(
-        own,
+    return own._replace(
         detect=own.detect or lender.detect,
         absent=own.absent if own.detect else lender.absent,
         slots={**lender.slots, **own.slots},

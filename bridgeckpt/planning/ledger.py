@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -44,15 +43,15 @@ class Assignment(NamedTuple):
     targets: tuple[str, ...]
 
 
-@dataclass(slots=True)
 class Ledger:
     """The account of both sides. ``reasons`` says why a source tensor is ignored or excluded, by name."""
 
-    assignments: list[Assignment] = field(default_factory=list)
-    sources: dict[str, SourceState] = field(default_factory=dict)
-    targets: dict[str, TargetState] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.assignments: list[Assignment] = []
+        self.sources: dict[str, SourceState] = {}
+        self.targets: dict[str, TargetState] = {}
+        self.reasons: dict[str, str] = {}
+        self.problems: list[Problem] = []
 
     def source_counts(self) -> dict[SourceState, int]:
         """How many source tensors are in each state."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 from bridgeckpt.copying.job import Job
 from bridgeckpt.errors import PlanError
@@ -30,8 +29,7 @@ _HEADS = "num_attention_heads"
 _FLOATS = {"float16", "bfloat16", "float32", "float64"}
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What becomes of a checkpoint.
 
     ``ledger`` accounts for every tensor on both sides; ``configuration`` is the content of config.json with the

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError
@@ -30,15 +29,15 @@ class Sample(NamedTuple):
     row: Row
 
 
-@dataclass(slots=True)
 class Sizes:
     """Sizes of a model: ``values`` by config key, ``axes`` by axis name, ``origin`` of each value."""
 
-    values: dict[str, int] = field(default_factory=dict)
-    axes: dict[str, int] = field(default_factory=dict)
-    origin: dict[str, str] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.values: dict[str, int] = {}
+        self.axes: dict[str, int] = {}
+        self.origin: dict[str, str] = {}
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
 
     def set(self, key: str, value: int, origin: str) -> None:
         """Settle a config key."""
