@@ -37,7 +37,7 @@ def change(config_path, **values):
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("num_hidden_layers", 5, ["num_hidden_layers = 5 (bert_config.json)", "2", "--config"]),
+        ("num_hidden_layers", 5, ["num_hidden_layers = 5 (bert_config.json)", "has 2", "--config"]),
         ("num_hidden_layers", 1, ["num_hidden_layers = 1 (bert_config.json)", "2", "--config"]),
         ("hidden_size", 768, ["hidden_size = 768 (bert_config.json)", "another checkpoint"]),
         ("intermediate_size", 99, ["intermediate_size = 99", "intermediate/dense/kernel"]),

@@ -13,10 +13,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from bridgeckpt.cli.arguments import parser
     from bridgeckpt.cli.console import run
 
-    gc.disable()  # a short run makes many small objects and no cycles worth collecting
-
     arguments = parser().parse_args(argv)
-    return run(arguments)
+    gc.disable()  # a short run makes many small objects and no cycles worth collecting
+    try:
+        return run(arguments)
+    finally:
+        gc.enable()
 
 
 if __name__ == "__main__":

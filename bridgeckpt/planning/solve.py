@@ -26,6 +26,7 @@ class Sample(NamedTuple):
 
     value: int
     tensor: str
+    shape: tuple[int, ...]
     row: Row
 
 
@@ -99,7 +100,7 @@ def solve(
     for index, count in count_indices(table, groups, names, wildcards).items():
         key = model.indices[index].key
         if key and count:
-            _settle(sizes, key, count, stated.get(key), config_name, model, [], f"holds {count} of {{{index}}}")
+            _settle(sizes, key, count, stated.get(key), config_name, model, [], f"has {count} ({index} 0 to {count - 1})")
     samples = _samples(table, groups, names, tensors, wildcards)
     for key in _keys(model):
         if key in sizes.values:
@@ -154,7 +155,7 @@ def _settle(
     details: list[str] = []
     if votes:
         sample = next(sample for sample in votes if sample.value == found)
-        details.append(f'{sample.tensor}: "{sample.row.layout.text}"')
+        details.append(f'{sample.tensor} is {shape_text(sample.shape)}, by its row "{sample.row.layout.text}"')
     sizes.problems.append(
         Problem(
             "config",
@@ -179,7 +180,7 @@ def _samples(
             for size, term in zip(shape, terms, strict=True):
                 key = _key(term, table.model)
                 if key:
-                    samples.setdefault(key, []).append(Sample(size, name, row))
+                    samples.setdefault(key, []).append(Sample(size, name, shape, row))
     return samples
 
 

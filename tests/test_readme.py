@@ -1,0 +1,86 @@
+"""The README is true: its commands, what they print, and the table that it shows."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+
+import pytest
+from conftest import ROOT
+
+import bridgeckpt
+from bridgeckpt.cli import main
+from bridgeckpt.cli.arguments import parser
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def words(text):
+    """Without line breaks, and without what a run takes."""
+    return re.sub(r"in \d+\.\d\d s", "in N s", " ".join(text.split()))
+
+
+def test_every_command_parses():
+    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    ours = [part.strip() for line in commands for part in line.split("&&") if part.strip().startswith("bridgeckpt ")]
+    assert len(ours) >= 5
+    for command in ours:
+        parser().parse_args(shlex.split(command, comments=True)[1:])
+
+
+def test_ci_runs_the_second_command():
+    second = blocks("sh")[1].strip()
+    assert second in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_what_the_first_command_prints(tmp_path, monkeypatch, capsys):
+    shown = next(block for block in blocks("") if block.startswith("$ bridgeckpt convert tf2pt examples"))
+    command, _, output = shown.partition("\n")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(command)[2:]) == 0
+    assert words(capsys.readouterr().out) == words(output)
+
+
+def test_what_a_refusal_prints(tmp_path, monkeypatch, capsys):
+    shown = next(block for block in blocks("") if "--config wrong_config.json" in block)
+    command, _, output = shown.partition("\n")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    config = json.loads((ROOT / "examples/tiny-bert/bert_config.json").read_text())
+    wrong = {**config, "num_hidden_layers": 12, "intermediate_size": 3072}
+    (tmp_path / "wrong_config.json").write_text(json.dumps(wrong))
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(command)[2:]) == 1
+    assert words(capsys.readouterr().err) == words(output)
+
+
+def test_the_table_of_the_readme_converts_such_a_checkpoint(built, tmp_path):
+    from parity import assert_parity
+    from test_refusals import merged
+
+    table = tmp_path / "my_table.toml"
+    table.write_text(next(block for block in blocks("toml") if "our BERT" in block))
+    assert bridgeckpt.check(table) == []
+    made = built(head="pretraining")
+    names = {name.replace("bert/embeddings/LayerNorm/", "bert/embeddings/ln/"): v for name, v in made.variables.items()}
+    names["our_adapter/dense/kernel"] = made.variables["bert/pooler/dense/kernel"]
+    path = merged(tmp_path / "m.ckpt", ("", names))
+    shutil.copy(made.directory / "bert_config.json", tmp_path)
+    with pytest.raises(bridgeckpt.PlanError, match="our_adapter/dense/kernel"):
+        bridgeckpt.plan(path)
+    done = bridgeckpt.convert(path, tmp_path / "out", mapping=table)
+    assert done.plan.ledger.reasons["our_adapter/dense/kernel"] == "trained beside BERT, never used with it"
+    assert_parity(tmp_path / "out", made.inputs, made.outputs)
+
+
+def test_the_python_of_the_readme_names_what_there_is():
+    (code,) = blocks("python")
+    compile(code, "README.md", "exec")
+    for name in re.findall(r"bridgeckpt\.(\w+)\(", code):
+        assert callable(getattr(bridgeckpt, name))
