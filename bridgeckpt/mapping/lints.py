@@ -53,7 +53,9 @@ def check(table: Table | str | Path, *, coverage: bool | None = None) -> list[Li
         return [LintProblem(error.code, error.reason, error.where, error.hint)]
     others = [other for other in _shipped() if other.name != loaded.name]
     problems = [*_role(loaded), *_orientation(loaded), *_merge_order(loaded), *_round_trip(loaded)]
-    problems += [problem for other in others for problem in (*_agreement(loaded, other), *_detect(loaded, other))]
+    problems += [problem for other in others for problem in _agreement(loaded, other)]
+    if loaded.name in tables.names():  # a table of the user's is named, not detected
+        problems += [problem for other in others for problem in _detect(loaded, other)]
     problems += _detect(loaded, loaded)
     if coverage or (coverage is None and target_coverage.available()):
         problems += target_coverage.coverage(loaded)
@@ -132,7 +134,7 @@ def _agreement(table: Table, other: Table) -> Iterator[LintProblem]:
 def _detect(table: Table, other: Table) -> Iterator[LintProblem]:
     """Whether the names that ``table`` writes are recognised by ``other``: by itself they must be, by no one else."""
     names = Names(_written(table))
-    bindings = [binding for binding in bind(other.detect, names) if not _holds(other, names, binding)]
+    bindings = bind(other.detect, names, other.absent)
     if other is table and bindings != [dict(table.wildcards)]:
         yield LintProblem(
             "detect",
@@ -149,11 +151,6 @@ def _detect(table: Table, other: Table) -> Iterator[LintProblem]:
             str(table.path),
             'exactly one dialect may: put a name in detect that the other lacks, or one of its own with "!" in front',
         )
-
-
-def _holds(table: Table, names: Names, binding: Mapping[str, str]) -> bool:
-    zeros = dict.fromkeys(table.model.indices, 0)
-    return any(names.find(template, {**zeros, **binding}) is not None for template in table.absent)
 
 
 def _written(table: Table) -> Iterator[str]:

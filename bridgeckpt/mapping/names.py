@@ -190,22 +190,27 @@ class Names:
         return numbered
 
 
-def bind(templates: Sequence[Template], names: Collection[str]) -> list[dict[str, str]]:
-    """Every way of filling the wildcards so that all ``templates`` are among ``names``, every index being 0.
+def bind(
+    templates: Sequence[Template], names: Collection[str], absent: Sequence[Template] = ()
+) -> list[dict[str, str]]:
+    """Every way of filling the wildcards so that all ``templates``, and none of ``absent``, are among ``names``.
 
-    Linear in the number of names. Two towers in one checkpoint (``bert/...`` and ``student/bert/...``) are two.
+    Every index is 0. Linear in the number of names. Two towers in one checkpoint (``bert/...`` and
+    ``student/bert/...``) are two.
     """
     bindings: list[dict[str, str]] = [{}]
     for template in templates:
-        literal_end = template.text.rpartition("}")[2]  # cheap to compare, and rules out nearly every name
-        candidates = [name for name in names if name.endswith(literal_end)]
-        extended: dict[tuple[tuple[str, str], ...], None] = {}
-        for binding in bindings:
-            pattern = template.pattern({**dict.fromkeys(template.indices, 0), **binding})
-            for match in filter(None, map(pattern.fullmatch, candidates)):
-                extended[tuple({**binding, **match.groupdict()}.items())] = None
-        bindings = [dict(items) for items in extended]
-    return bindings
+        bindings = [extended for binding in bindings for extended in _extend(binding, template, names)]
+    return [binding for binding in bindings if not any(_extend(binding, template, names) for template in absent)]
+
+
+def _extend(binding: dict[str, str], template: Template, names: Collection[str]) -> list[dict[str, str]]:
+    """The bindings that go on from ``binding`` and name a ``template`` that is there."""
+    pattern = template.pattern({**dict.fromkeys(template.indices, 0), **binding})
+    literal_end = template.text.rpartition("}")[2]  # cheap to compare, and rules out nearly every name
+    matches = filter(None, (pattern.fullmatch(name) for name in names if name.endswith(literal_end)))
+    extended = dict.fromkeys(tuple({**binding, **match.groupdict()}.items()) for match in matches)
+    return [dict(items) for items in extended]
 
 
 def _evaluate(expression: Expression, values: Values) -> int:

@@ -38,7 +38,7 @@ def choose_table(checkpoint: Checkpoint, names: Names, mapping: str | Path | Non
         PlanError: no dialect recognises the names, two do, or one does under several scopes (two towers).
     """
     candidates = [load_table(mapping)] if mapping else [load_table(name) for name in tables.names()]
-    matches = [(table, bindings) for table in candidates if (bindings := bindings_of(table, names))]
+    matches = [(table, bindings) for table in candidates if (bindings := bind(table.detect, names, table.absent))]
     if not matches:
         raise _unrecognised(checkpoint, candidates, mapping is not None)
     if len(matches) > 1:
@@ -61,12 +61,6 @@ def choose_table(checkpoint: Checkpoint, names: Names, mapping: str | Path | Non
             hint=f"the scopes there are: {there}",
         )
     return Dialect(table, chosen[0], [binding for binding in bindings if binding != chosen[0]])
-
-
-def bindings_of(table: Table, names: Names) -> list[Wildcards]:
-    """Every way in which the table's ``detect`` names are all in the checkpoint."""
-    bindings, zeros = bind(table.detect, names), dict.fromkeys(table.model.indices, 0)
-    return [binding for binding in bindings if not any(names.find(name, {**zeros, **binding}) for name in table.absent)]
 
 
 def _unrecognised(checkpoint: Checkpoint, candidates: list[Table], chosen: bool) -> PlanError:

@@ -100,7 +100,9 @@ def solve(
     for index, count in count_indices(table, groups, names, wildcards).items():
         key = model.indices[index].key
         if key and count:
-            _settle(sizes, key, count, stated.get(key), config_name, model, [], f"has {count} ({index} 0 to {count - 1})")
+            _settle(
+                sizes, key, count, stated.get(key), config_name, model, [], f"has {count} ({index} 0 to {count - 1})"
+            )
     samples = _samples(table, groups, names, tensors, wildcards)
     for key in _keys(model):
         if key in sizes.values:
