@@ -84,7 +84,7 @@ def test_every_wrong_row_is_caught(tmp_path, monkeypatch):
 
 
 def test_what_lints_leave_is_refused_or_moves_the_outputs(built, tmp_path):
-    """The rest of the mutation test: a table that passes every lint and is still wrong never gives the right numbers."""
+    """The rest of the mutation test: a table that passes every lint and is wrong never gives the right numbers."""
     from parity import load, outputs, worst
 
     from bridgeckpt import PlanError, convert
