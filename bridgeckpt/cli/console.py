@@ -16,6 +16,7 @@ from bridgeckpt.errors import BridgeckptError, PlanError
 from bridgeckpt.sizes import format_size
 
 _UNLIMITED = 10_000  # columns
+_WORTH_WATCHING = 1_000_000_000  # bytes
 _INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 
 
@@ -78,8 +79,8 @@ class Lines:
 
 @contextmanager
 def progress(total: int, quiet: bool) -> Iterator[Callable[[int], None] | None]:
-    """A progress bar of ``total`` bytes on stderr while a person watches; nothing in a pipe or for a short job."""
-    if quiet or not sys.stderr.isatty() or total < 64_000_000:
+    """A progress bar of ``total`` bytes on stderr while a person watches; nothing in a pipe or for a second's work."""
+    if quiet or not sys.stderr.isatty() or total < _WORTH_WATCHING:
         yield None
         return
     from rich.console import Console
