@@ -1,4 +1,4 @@
-"""Writes a google-research/bert checkpoint of any size with TensorFlow: run as a process, so that its memory is its own."""
+"""Writes a google-research/bert checkpoint of any size with TensorFlow, in a process of its own for its memory."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
+Variable = tuple[str, tuple[int, ...]]  # name and shape
 
-def variables(
-    hidden: int, layers: int, vocab: int, intermediate: int, positions: int
-) -> Iterator[tuple[str, tuple[int, ...]]]:
+
+def variables(hidden: int, layers: int, vocab: int, intermediate: int, positions: int) -> Iterator[Variable]:
     """Name and shape of every variable of BERT with both pre-training heads."""
 
-    def dense(name: str, inputs: int, outputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    def dense(name: str, inputs: int, outputs: int) -> Iterator[Variable]:
         yield f"{name}/kernel", (inputs, outputs)
         yield f"{name}/bias", (outputs,)
 
-    def norm(name: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    def norm(name: str) -> Iterator[Variable]:
         yield f"{name}/LayerNorm/beta", (hidden,)
         yield f"{name}/LayerNorm/gamma", (hidden,)
 
@@ -64,7 +64,7 @@ def main() -> None:
     prefix = str(folder / "bert_model.ckpt")
     parts = [f"{prefix}-part-{number}" for number in range(options.shards)]
     for number, part in enumerate(parts):
-        tensors = [np.int64(1)] if number == 0 else []
+        tensors: list[object] = [np.int64(1)] if number == 0 else []
         mine = shapes[number :: options.shards]
         tensors += [rng.standard_normal(shape, np.float32) * np.float32(0.02) for _, shape in mine]
         kept = ["global_step"] * (number == 0) + [name for name, _ in mine]

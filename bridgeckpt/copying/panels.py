@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 _PANEL = 512 << 10  # bytes: with its padded copy a panel fits a core's second-level cache
-_ROWS = 16, 64  # rows of a panel to turn: fewer fill little of a cache line, more do not fit the first-level cache
+_ROWS = 16, 128  # rows of a panel to turn: fewer fill little of a cache line, more do not fit the first-level cache
 _PADDING = 128  # bytes
 _GAP = 32 << 10  # bytes between two runs that take no longer to read than another call does
 

@@ -104,15 +104,15 @@ def _map_group(request: Request, ledger: Ledger, group: Group, rows: list[Expand
     present = any(sources for row in rows for sources in row.sources)
     assigned: list[list[Assignment]] = []
     missing: dict[str, Row] = {}
-    for row, found, expected, full_targets in rows:
-        targets = _drop_prefix(full_targets, request.architecture.drop_prefix)
-        if None in found:
-            absent = row.optional or (group.name in request.architecture.optional and not present)
-            for sources, names, made in zip(found, expected, targets, strict=True):
-                if sources is None:
-                    ledger.targets.update(dict.fromkeys(made, "optional" if absent else "missing"))
-                    missing.update({} if absent or not present else dict.fromkeys(names, row))
-        there = [(sources, made) for sources, made in zip(found, targets, strict=True) if sources is not None]
+    for expanded in rows:
+        row, targets = expanded.row, _drop_prefix(expanded.targets, request.architecture.drop_prefix)
+        if None in expanded.sources:
+            optional = row.optional or (group.name in request.architecture.optional and not present)
+            absent = _leave_out(request, ledger, expanded, targets, "optional" if optional else "missing")
+            missing.update({} if optional else dict.fromkeys(absent, row))
+        there = [
+            (sources, made) for sources, made in zip(expanded.sources, targets, strict=True) if sources is not None
+        ]
         if request.ema:
             there = [(_averages(sources, request, ledger), made) for sources, made in there]
         _check_shapes(request, ledger, row, [sources for sources, _ in there])
@@ -122,7 +122,24 @@ def _map_group(request: Request, ledger: Ledger, group: Group, rows: list[Expand
         assigned.append([Assignment(row, sources, made) for sources, made in there])
     for together in zip_longest(*assigned):  # a layer's parameters stand together, so that they share a shard
         ledger.assignments += [assignment for assignment in together if assignment is not None]
-    ledger.problems += _missing_problems(missing, request)
+    if present:  # a group that is wholly absent is the business of choosing the class
+        ledger.problems += _missing_problems(missing, request)
+
+
+def _leave_out(
+    request: Request, ledger: Ledger, expanded: Expanded, targets: list[tuple[str, ...]], state: TargetState
+) -> list[str]:
+    """Account for parameters that cannot be written; returns the source names that are absent."""
+    absent: list[str] = []
+    for sources, names, made in zip(expanded.sources, expanded.expected, targets, strict=True):
+        if sources is None:
+            ledger.targets.update(dict.fromkeys(made, state))
+            for name in names:
+                if name in request.tensors:  # of a list that is not whole
+                    ledger.sources[name] = "mapped"
+                else:
+                    absent.append(name)
+    return absent
 
 
 def _drop_prefix(names: list[tuple[str, ...]], prefix: str) -> list[tuple[str, ...]]:
@@ -131,7 +148,7 @@ def _drop_prefix(names: list[tuple[str, ...]], prefix: str) -> list[tuple[str, .
 
 def _check_shapes(request: Request, ledger: Ledger, row: Row, sources: list[tuple[str, ...]]) -> None:
     """Compare the shapes of a row's tensors with the one that its layout and the sizes make."""
-    if not sources or any(axis not in request.sizes.axes for term in row.layout.tf.terms for axis in term.axes):
+    if not sources or any(axis not in request.sizes.axes for axis in row.layout.axes):
         return  # a size that is unknown is a problem of its own
     expected, tensors = row.layout.tf.shape(request.sizes.axes), request.tensors
     wrong: dict[tuple[int, ...], list[str]] = {}

@@ -16,7 +16,7 @@ from bridgeckpt.planning.architecture import choose_architecture
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.ledger import Ledger, Request, settle
 from bridgeckpt.planning.problems import Problem, render
-from bridgeckpt.planning.solve import Sizes, present_groups, solve
+from bridgeckpt.planning.solve import Question, Sizes, present_groups, solve
 from bridgeckpt.source.config import Configuration, find_config, read_config, translate
 from bridgeckpt.source.tokenizer import Casing, Vocabulary, find_vocabulary, infer_casing, read_vocabulary
 
@@ -141,7 +141,8 @@ def draft(
     config_name = config_path.name if config_path else "no config"
     facts = _graph_facts(checkpoint, table, wildcards)
     given, problems = _heads(source_config, config_name, facts, heads)
-    sizes = solve(table, groups, names, checkpoint.tensors, wildcards, source_config, config_name, given)
+    question = Question(table, groups, names, checkpoint.tensors, wildcards, source_config, config_name, given)
+    sizes = solve(question)
     choice = choose_architecture(
         table, {group.name for group in groups}, sizes.axes, architecture, facts.head if facts is not None else None
     )

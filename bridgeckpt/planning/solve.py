@@ -6,7 +6,7 @@ Everything but the number of attention heads can be read off the shapes, so a co
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError
@@ -15,16 +15,18 @@ from bridgeckpt.planning.problems import Problem, fold, shape_text
 if TYPE_CHECKING:
     from bridgeckpt.formats.tensors import TensorInfo
     from bridgeckpt.mapping.layout import Term
-    from bridgeckpt.mapping.names import Names, Template
+    from bridgeckpt.mapping.names import Names
     from bridgeckpt.mapping.records import Group, ModelTable, Row, Table
 
 Values = Mapping[str, int | str]
+_SHAPES = "the checkpoint's shapes"
 
 
 class Sample(NamedTuple):
-    """One tensor that a size was read from."""
+    """One dimension of one tensor: its size, the term of the layout that stands for it, and where that is."""
 
-    value: int
+    size: int
+    term: Term
     tensor: str
     shape: tuple[int, ...]
     row: Row
@@ -55,158 +57,149 @@ def locate(row: Row, names: Names, values: Values) -> tuple[str, ...] | None:
     return None
 
 
-def index_names(templates: Iterable[Template]) -> set[str]:
-    """The indices that run in these templates."""
-    return {name for template in templates for name in template.indices}
-
-
 def present_groups(table: Table, names: Names, wildcards: Values) -> list[Group]:
     """The groups of which the checkpoint holds at least one tensor (looking at index 0 where one runs)."""
     first: dict[str, int | str] = {**wildcards, **dict.fromkeys(table.model.indices, 0)}
     return [group for group in table.groups.values() if any(locate(row, names, first) for row in group.rows)]
 
 
-def count_indices(table: Table, groups: Iterable[Group], names: Names, wildcards: Values) -> dict[str, int]:
-    """How many values each index takes in the checkpoint: the first number of which no tensor is there ends it."""
+class Question(NamedTuple):
+    """What :func:`solve` works on: the groups that are there, and what is stated of their sizes.
+
+    ``config`` is what the file ``config_name`` says; ``given`` are sizes that no shape tells (the number of heads),
+    each with its origin.
+    """
+
+    table: Table
+    groups: list[Group]
+    names: Names
+    tensors: Mapping[str, TensorInfo]
+    wildcards: Values
+    config: Mapping[str, object]
+    config_name: str
+    given: Mapping[str, tuple[int, str]]
+
+    @property
+    def keys(self) -> list[str]:
+        """Every config key that is a size."""
+        expressions = [*self.table.model.dims.values(), *self.table.model.indices.values()]
+        return list(dict.fromkeys(key for expression in expressions for key in expression.keys))
+
+    def stated(self, key: str) -> int | None:
+        """What the config says of a size."""
+        value = self.config.get(key)
+        return value if isinstance(value, int) else None
+
+
+def solve(question: Question) -> Sizes:
+    """Read every size off the shapes and compare with the config.
+
+    A disagreement becomes a problem; the checkpoint's own size is then used for the rest, so that one wrong line in a
+    config is one problem.
+    """
+    sizes, model = Sizes(), question.table.model
+    samples = list(_samples(question))
+    votes = _votes(model, samples)
+    for index, count in _counts(question).items():
+        if (key := model.indices[index].key) and count:
+            _compare(question, sizes, key, count, [])
+    for key in question.keys:
+        if key in question.given:
+            sizes.set(key, *question.given[key])
+        elif key in votes and key not in sizes.values:
+            _compare(question, sizes, key, _winner(question, key, votes[key]), votes[key])
+        elif key not in sizes.values and (stated := question.stated(key)) is not None:
+            sizes.set(key, stated, question.config_name)
+    _solve_axes(model, sizes, samples)
+    solved = ", ".join(f"{key} = {value}" for key, value in sizes.values.items() if question.stated(key) is None)
+    if not question.config:
+        sizes.notes.append("there is no config: sizes are solved from the checkpoint's shapes")
+    elif solved:
+        sizes.notes.append(f"{solved}: not in {question.config_name}, solved from the checkpoint")
+    return sizes
+
+
+def _counts(question: Question) -> dict[str, int]:
+    """How many values each index takes in the names: the first number of which no tensor is there ends it."""
     counts: dict[str, int] = {}
-    for index in table.model.indices:
-        rows = [row for group in groups for row in group.rows if index in index_names(row.tf)]
-        others = dict.fromkeys(table.model.indices, 0)
+    zeros = dict.fromkeys(question.table.model.indices, 0)
+    for index in zeros:
+        rows = [row for group in question.groups for row in group.rows if any(index in t.indices for t in row.tf)]
         count = 0
-        while any(locate(row, names, {**wildcards, **others, index: count}) for row in rows):
+        while any(locate(row, question.names, {**question.wildcards, **zeros, index: count}) for row in rows):
             count += 1
         counts[index] = count
     return counts
 
 
-def solve(
-    table: Table,
-    groups: Iterable[Group],
-    names: Names,
-    tensors: Mapping[str, TensorInfo],
-    wildcards: Values,
-    config: Mapping[str, object],
-    config_name: str,
-    given: Mapping[str, tuple[int, str]],
-) -> Sizes:
-    """Read every size off the shapes and compare with the config.
-
-    ``given`` are sizes that no shape tells (the number of heads), each with its origin. A disagreement becomes a
-    problem; the checkpoint's own size is then used for the rest, so that one wrong line in a config is one problem.
-    """
-    model, groups = table.model, list(groups)
-    sizes = Sizes()
-    stated = {key: value for key in _keys(model) if isinstance(value := config.get(key), int)}
-    for index, count in count_indices(table, groups, names, wildcards).items():
-        key = model.indices[index].key
-        if key and count:
-            _settle(
-                sizes, key, count, stated.get(key), config_name, model, [], f"has {count} ({index} 0 to {count - 1})"
-            )
-    samples = _samples(table, groups, names, tensors, wildcards)
-    for key in _keys(model):
-        if key in sizes.values:
-            continue
-        votes = samples.get(key, [])
-        if key in given:
-            sizes.set(key, *given[key])
-        elif votes:
-            winner = Counter(sample.value for sample in votes).most_common(1)[0][0]
-            if stated.get(key) in {sample.value for sample in votes if key not in model.config.padded}:
-                winner = stated[key]  # the tensors disagree among themselves: the others are shape problems
-            _settle(sizes, key, winner, stated.get(key), config_name, model, votes, f"makes it {winner}")
-        elif key in stated:
-            sizes.set(key, stated[key], config_name)
-    _axes(sizes, model, samples)
-    silent = ", ".join(f"{key} = {sizes.values[key]}" for key in sizes.values if key not in stated and key not in given)
-    if silent and config:
-        sizes.notes.append(f"{silent}: not in {config_name}, solved from the checkpoint's shapes")
-    elif silent:
-        sizes.notes.append("there is no config: sizes are solved from the checkpoint's shapes")
-    return sizes
+def _samples(question: Question) -> Iterator[Sample]:
+    """The dimensions of every tensor that is there, at index 0 where one runs."""
+    first = {**question.wildcards, **dict.fromkeys(question.table.model.indices, 0)}
+    for row in (row for group in question.groups for row in group.rows):
+        for name in locate(row, question.names, first) or ():
+            shape, terms = question.tensors[name].shape, row.layout.tf.terms
+            if len(shape) == len(terms):
+                for size, term in zip(shape, terms, strict=True):
+                    yield Sample(size, term, name, shape, row)
 
 
-def _keys(model: ModelTable) -> list[str]:
-    expressions = [*model.dims.values(), *model.indices.values()]
-    return list(dict.fromkeys(key for expression in expressions for key in expression.keys))
+def _votes(model: ModelTable, samples: list[Sample]) -> dict[str, list[Sample]]:
+    """The samples that state a config key outright: dimensions of one axis, whose size is that key."""
+    votes: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if len(sample.term.axes) == 1 and not sample.term.pad:
+            axis = sample.term.axes[0]
+            expression = model.dims.get(axis) or model.indices.get(axis)
+            if expression is not None and expression.key:
+                votes.setdefault(expression.key, []).append(sample)
+    return votes
 
 
-def _settle(
-    sizes: Sizes,
-    key: str,
-    found: int,
-    stated: int | None,
-    config_name: str,
-    model: ModelTable,
-    votes: list[Sample],
-    what: str,
-) -> None:
+def _winner(question: Question, key: str, votes: list[Sample]) -> int:
+    """The size most tensors have; the config's, when they disagree and one has it (the others are shape problems)."""
+    found, stated = Counter(sample.size for sample in votes), question.stated(key)
+    if stated is not None and stated in found and key not in question.table.model.config.padded:
+        return stated
+    return found.most_common(1)[0][0]
+
+
+def _compare(question: Question, sizes: Sizes, key: str, found: int, votes: list[Sample]) -> None:
     """Take the checkpoint's size for ``key``; compare it with the one that the config states."""
-    if stated == found:
-        sizes.set(key, found, config_name)
+    stated, name = question.stated(key), question.config_name
+    sizes.set(key, found, name if stated == found else _SHAPES)
+    if stated is None or stated == found:
         return
-    sizes.set(key, found, "the checkpoint's shapes")
-    if stated is None:
+    if key in question.table.model.config.padded and stated < found:
+        kept = f"all {found} are kept and config.json says {found}"
+        sizes.notes.append(f"{key} = {stated} in {name}, but the checkpoint has {found} rows: {kept}")
         return
-    if key in model.config.padded and stated < found:
-        sizes.notes.append(
-            f"{key} = {stated} in {config_name}, but the checkpoint has {found} rows: "
-            f"all {found} are kept and config.json says {found}"
-        )
-        return
-    details: list[str] = []
-    if votes:
-        sample = next(sample for sample in votes if sample.value == found)
-        details.append(f'{sample.tensor} is {shape_text(sample.shape)}, by its row "{sample.row.layout.text}"')
-    sizes.problems.append(
-        Problem(
-            "config",
-            f"{key} = {stated} ({config_name}), but the checkpoint {what}",
-            tuple(details),
-            f"is {config_name} the config of another checkpoint? Give the right one with --config",
-        )
-    )
+    samples = [sample for sample in votes if sample.size == found]
+    details = [f'{s.tensor} is {shape_text(s.shape)}, by its row "{s.row.layout.text}"' for s in samples[:1]]
+    subject = f"{key} = {stated} ({name}), but the checkpoint {'makes it' if samples else 'has'} {found}"
+    hint = f"is {name} the config of another checkpoint? Give the right one with --config"
+    sizes.problems.append(Problem("config", subject, tuple(details), hint))
 
 
-def _samples(
-    table: Table, groups: Iterable[Group], names: Names, tensors: Mapping[str, TensorInfo], wildcards: Values
-) -> dict[str, list[Sample]]:
-    """Sizes that single dimensions state outright, by config key, or by ``axis:NAME`` for an axis that has none."""
-    samples: dict[str, list[Sample]] = {}
-    first: dict[str, int | str] = {**wildcards, **dict.fromkeys(table.model.indices, 0)}
-    for row in (row for group in groups for row in group.rows):
-        for name in locate(row, names, first) or ():
-            shape, terms = tensors[name].shape, row.layout.tf.terms
-            if len(shape) != len(terms):
-                continue
-            for size, term in zip(shape, terms, strict=True):
-                key = _key(term, table.model)
-                if key:
-                    samples.setdefault(key, []).append(Sample(size, name, shape, row))
-    return samples
-
-
-def _key(term: Term, model: ModelTable) -> str | None:
-    """What a dimension of one axis measures: the config key that its size is."""
-    if len(term.axes) != 1 or term.pad or (expression := model.dims.get(term.axes[0])) is None:
-        return None
-    return f"axis:{term.axes[0]}" if expression.free else expression.key
-
-
-def _axes(sizes: Sizes, model: ModelTable, samples: Mapping[str, list[Sample]]) -> None:
-    """Sizes by axis, and the number of values of each index, from the settled config keys."""
-    for axis, expression in model.dims.items():
+def _solve_axes(model: ModelTable, sizes: Sizes, samples: list[Sample]) -> None:
+    """Sizes by axis and the number of values of each index: from the config keys, and from the shapes where free."""
+    free: dict[str, list[Sample]] = {}
+    for name, expression in (*model.dims.items(), *model.indices.items()):
         if expression.free:
-            if votes := samples.get(f"axis:{axis}"):
-                sizes.axes[axis] = Counter(sample.value for sample in votes).most_common(1)[0][0]
+            free[name] = []
         elif all(key in sizes.values for key in expression.keys):
             try:
-                sizes.axes[axis] = expression.evaluate(sizes.values)
+                sizes.axes[name] = expression.evaluate(sizes.values)
             except ConfigError as error:  # hidden_size that the number of heads does not divide
-                sizes.problems.append(Problem("config", f"{axis} = {expression.text}", (error.message,)))
-    for index, expression in model.indices.items():
-        if all(key in sizes.values for key in expression.keys):
-            sizes.axes[index] = expression.evaluate(sizes.values)
+                sizes.problems.append(Problem("config", f"{name} = {expression.text}", (error.message,)))
+    for axis in free:
+        alone = [sample.size for sample in samples if sample.term.axes == (axis,) and not sample.term.pad]
+        padding = [
+            sample.size - sizes.axes[sample.term.axes[0]]
+            for sample in samples
+            if sample.term.pad == axis and sample.term.axes[0] in sizes.axes
+        ]
+        if found := Counter(size for size in alone + padding if size >= 0).most_common(1):
+            sizes.axes[axis] = found[0][0]
 
 
 def shape_problem(row: Row, names: list[str], shape: tuple[int, ...], sizes: Sizes, model: ModelTable) -> Problem:
