@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.dry_run:
         check_destination(arguments.destination, Path(arguments.source), force=arguments.force)
     planned = plan(arguments.source, **plan_options(arguments))
+    planned.checkpoint.check_files()
     lines = Lines(sys.stderr if arguments.json else sys.stdout)
     describe(planned, lines)
     if arguments.dry_run:
