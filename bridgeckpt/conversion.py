@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Unpack
@@ -140,7 +141,7 @@ def _texts(planned: Plan, jobs: list[Job]) -> dict[str, bytes]:
         raise OutputError("a plan with problems cannot be carried out")
     texts: dict[str, bytes] = {}
     values = dict(planned.configuration.values)
-    values["dtype"] = max((job.dtype for job in jobs), key=[job.dtype for job in jobs].count)
+    values["dtype"] = Counter(job.dtype for job in jobs).most_common(1)[0][0]
     if planned.vocabulary is not None and planned.casing is not None:
         texts |= tokenizer_files(
             planned.vocabulary, planned.casing.lowercase, planned.sizes.values["max_position_embeddings"]

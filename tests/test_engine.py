@@ -425,6 +425,17 @@ def test_run_leaves_the_gaps_alone(store: Store, tmp_path: Path) -> None:
     assert all(data[at.offset + at.job.nbytes :][:5] == b"\xff" * 5 for at in places)
 
 
+def test_run_with_the_smallest_of_jobs(store: Store, tmp_path: Path) -> None:
+    gates = bits((4,))
+    source, empty = store.add(gates, "gates"), store.add(bits((0, 3)), "empty")
+    jobs = [job("layer -> [layer]", {"layer": 4}, source, target=layer) for layer in (2, 0)]
+    jobs.append(job("a b -> b a", {"a": 0, "b": 3}, empty))
+    jobs.append(Job("ones", (), (), (2,), "float32", 1))
+    jobs.append(job("a", {"a": 4}, source, dtype="float64"))
+    expected = [gates[2:3], gates[:1], np.ones(2, np.float32), gates.astype(np.float64)]
+    assert converted(jobs, tmp_path) == b"".join(array.tobytes() for array in expected)
+
+
 def test_nothing_to_do() -> None:
     assert run([], []) is None
     assert run([], [], checksums=True) == []

@@ -24,8 +24,13 @@ _GAP = 64 << 10  # bytes between two tensors that are cheaper to read over than 
 
 def is_small(job: Job, nbytes: int) -> bool:
     """Whether a job of ``nbytes`` is one for :func:`make_small`."""
-    sources = (job.sources[move.source].extents for move in job.moves)
-    return nbytes <= SMALL and all(len(extents) == 1 and extents[0].nbytes <= SMALL for extents in sources)
+    if nbytes > SMALL:
+        return False
+    for move in job.moves:
+        extents = job.sources[move.source].extents
+        if len(extents) != 1 or extents[0].nbytes > SMALL:
+            return False
+    return True
 
 
 def make_small(jobs: Sequence[tuple[Job, Kind]], sources: Sources) -> list[bytes]:

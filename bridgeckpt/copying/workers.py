@@ -4,13 +4,14 @@
 jobs, each with an output file and an offset, and files of their final size, and returns when every byte is there.
 
 Threads and not processes: reading, writing, transposing and hashing all release the interpreter lock, so that two
-threads reach what two processes do, and a library must not fork under a caller that has torch loaded.
+threads come within a tenth of two processes, and a library must not fork under a caller that has torch loaded.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.copying.job import Job, Kind, Kinds
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Placed", "finish", "open_output", "run"]
 
 _FLUSH = 8 << 20  # bytes
-_OTHER_STRIP = 4 << 20  # bytes of a target that workers other than the first hold at a time
+_OTHER_STRIP = 2304 << 10  # bytes of a target that workers other than the first hold at a time: a smaller matrix
 
 
 class Placed(NamedTuple):
@@ -95,16 +96,16 @@ class _Run:
         self._progress = progress
         self._digests = [""] * len(placed)
         self._sha256 = _sha256() if checksums else None
-        self._kinds = Kinds()
+        kinds = Kinds()
+        self._kinds = [kinds.of(one.job) for one in placed]
         tasks = sorted(self._tasks(), reverse=True)
         self._plain = deque(task for task in tasks if task.plain)
         self._moved = deque(task for task in tasks if not task.plain)
         self._failures: list[BaseException] = []
+        self._one_at_a_time = Lock()  # for what needs the interpreter lock throughout: two threads would fight for it
 
     def carry_out(self, workers: int) -> list[str] | None:
         """Work until everything is done, then return the digests, or until something fails."""
-        from threading import Thread
-
         threads = [Thread(target=self._work, args=(number == 0,), daemon=True) for number in range(workers)]
         try:
             for thread in threads:
@@ -182,7 +183,10 @@ class _Run:
 
     def _copy_small(self, task: _Task) -> None:
         placed = [self._placed[number] for number in task.numbers]
-        made = make_small([(one.job, self._kinds.of(one.job)) for one in placed], self._sources)
+        with self._one_at_a_time:
+            made = make_small(
+                [(self._placed[number].job, self._kinds[number]) for number in task.numbers], self._sources
+            )
         if self._sha256 is not None:
             for number, data in zip(task.numbers, made, strict=True):
                 self._digests[number] = self._sha256(data).hexdigest()
@@ -206,7 +210,7 @@ class _Run:
         plain, nbytes = True, 0
         for number, (job, _, _) in enumerate(self._placed):
             size = job.nbytes
-            is_plain = self._kinds.of(job) is Kind.PLAIN
+            is_plain = self._kinds[number] is Kind.PLAIN
             if not is_small(job, size):
                 yield _Task(size, (number,), is_plain, small=False)
                 continue
