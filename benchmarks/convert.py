@@ -94,14 +94,14 @@ def commands(folder: Path, with_slots: Path | None, peer_python: str | None) -> 
     convert = [python, "-m", "bridgeckpt", "convert", "tf2pt", str(folder), "OUTPUT"]
     data = [str(path) for path in sorted(folder.glob("*.data-*"))]
     copy = Runs(["sh", "-c", 'mkdir "$0" && cp "$@" "$0"', "OUTPUT", *data])
-    plain = Runs([*convert, "--no-checksums"])
+    plain = Runs([*convert])
     if with_slots:
-        slots = [python, "-m", "bridgeckpt", "convert", "tf2pt", str(with_slots), "OUTPUT", "--no-checksums"]
+        slots = [python, "-m", "bridgeckpt", "convert", "tf2pt", str(with_slots), "OUTPUT"]
         return {COPY: copy, WITHOUT_SLOTS: plain, CONVERT: Runs(slots)}
     runs = {
         COPY: copy,
         CONVERT: plain,
-        BARE: Runs([*convert, "--no-checksums", "--skip-crc"]),
+        BARE: Runs([*convert, "--skip-crc"]),
         SUMS: Runs([*convert, "--checksums"]),
         SCRIPT: Runs([python, peers, "script", str(folder), "OUTPUT"], every=5),
     }

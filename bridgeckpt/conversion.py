@@ -43,7 +43,7 @@ def convert(
     max_shard_size: int | str = "5GB",
     force: bool = False,
     verify: bool = True,
-    checksums: bool = True,
+    checksums: bool = False,
     **options: Unpack[PlanOptions],
 ) -> Conversion:
     """Convert a TensorFlow checkpoint into a folder that ``transformers.AutoModel.from_pretrained`` loads.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt import __version__
@@ -59,21 +60,17 @@ def report(plan: Plan, jobs: Sequence[Job], files: Sequence[str], digests: Seque
         if ledger.targets.get(entry.pt.text.removeprefix(drop)) == "tied"
     }
     rows = (row for row, _, targets in ledger.assignments for _ in targets)
-    encode = json.JSONEncoder(separators=(", ", ": ")).encode
     lines = []
+    alike: dict[tuple[int, str, str, str], str] = {}  # what many tensors have in common is encoded once
     for at, (job, row, file) in enumerate(zip(jobs, rows, files, strict=True)):
-        record: dict[str, Any] = {
-            "name": job.name,
-            "file": file,
-            "dtype": job.dtype,
-            "shape": job.shape,
-            "source": [info.name for info in job.sources],
-            "source_dtype": job.sources[0].dtype,
-            "row": f"{row.where.file}:{row.where.line}",
-            "layout": row.layout.text,
-        }
-        if digests is not None:
-            record["sha256"] = digests[at]
-        lines.append(encode(record))
+        stored = job.sources[0].dtype
+        key = id(row), file, job.dtype, stored
+        common = alike.get(key)
+        if common is None:
+            facts = {"file": file, "dtype": job.dtype, "shape": job.shape, "source_dtype": stored}
+            common = alike[key] = json.dumps({**facts, "row": str(row.where), "layout": row.layout.text})[1:]
+        sources = ", ".join([quoted(info.name) for info in job.sources])
+        sha256 = f'"sha256": "{digests[at]}", ' if digests is not None else ""
+        lines.append(f'{{"name": {quoted(job.name)}, "source": [{sources}], {sha256}{common}')
     text = json.dumps(head, indent=2)
     return (text[:-2] + ',\n  "tensors": [\n    ' + ",\n    ".join(lines) + "\n  ]\n}\n").encode()

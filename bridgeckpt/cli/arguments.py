@@ -109,9 +109,8 @@ def _convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     output.add_argument("--skip-crc", action="store_true", help="do not check the CRC-32C of the tensors that are read")
     output.add_argument(
         "--checksums",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="write the SHA-256 of every tensor into conversion_report.json (default: yes)",
+        action="store_true",
+        help="write the SHA-256 of every tensor into conversion_report.json (a quarter slower)",
     )
     output.add_argument("--json", action="store_true", help="print the report as JSON on stdout and nothing else")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from bridgeckpt.staging import REPORT, check_destination
 def run(arguments: argparse.Namespace) -> int:
     """Convert as the arguments say."""
     began = perf_counter()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy moves bytes here: its algebra's threads only cost time
     if not arguments.dry_run:
         check_destination(arguments.destination, Path(arguments.source), force=arguments.force)
     planned = plan(arguments.source, **plan_options(arguments))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bridgeckpt.planning.expansion import Expanded, Expansion
@@ -116,9 +116,8 @@ def _map_group(request: Request, ledger: Ledger, group: Group, rows: list[Expand
         if request.ema:
             there = [(_averages(sources, request, ledger), made) for sources, made in there]
         _check_shapes(request, ledger, row, [sources for sources, _ in there])
-        for sources, made in there:
-            ledger.sources.update(dict.fromkeys(sources, "mapped"))
-            ledger.targets.update(dict.fromkeys(made, "written"))
+        ledger.sources.update(dict.fromkeys(chain.from_iterable(sources for sources, _ in there), "mapped"))
+        ledger.targets.update(dict.fromkeys(chain.from_iterable(made for _, made in there), "written"))
         assigned.append([Assignment(row, sources, made) for sources, made in there])
     for together in zip_longest(*assigned):  # a layer's parameters stand together, so that they share a shard
         ledger.assignments += [assignment for assignment in together if assignment is not None]
