@@ -7,12 +7,10 @@ attributes, so that a script can act on them without parsing a sentence.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from bridgeckpt.planning.problems import Problem
 
 
 class BridgeckptError(Exception):
@@ -45,6 +43,25 @@ class TableError(BridgeckptError):
 
 class ConfigError(BridgeckptError):
     """A model configuration or vocabulary that is missing, malformed or of another model."""
+
+
+class Problem(NamedTuple):
+    """One reason to refuse.
+
+    ``kind`` is missing, shape, unmapped, config, heads or vocabulary; ``subject`` what it is about; ``details`` explain
+    it, ``hint`` says what to do about it; ``tensors`` are the names of all tensors it covers.
+    """
+
+    kind: str
+    subject: str
+    details: tuple[str, ...] = ()
+    hint: str | None = None
+    tensors: tuple[str, ...] = ()
+
+    @property
+    def explanation(self) -> tuple[str, ...]:
+        """The lines below the subject."""
+        return (*self.details, f"hint: {self.hint}") if self.hint else self.details
 
 
 class PlanError(BridgeckptError):

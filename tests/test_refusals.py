@@ -9,7 +9,8 @@ import pytest
 
 import bridgeckpt
 from bridgeckpt.cli import main
-from bridgeckpt.planning.problems import Problem, fold, ranges, render
+from bridgeckpt.errors import Problem
+from bridgeckpt.planning.problems import fold, ranges, render
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.errors import PlanError
-from bridgeckpt.planning.problems import Problem
+from bridgeckpt.errors import PlanError, Problem
 
 if TYPE_CHECKING:
     from bridgeckpt.mapping.records import Architecture, Table

@@ -19,8 +19,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from bridgeckpt.errors import Problem
 from bridgeckpt.planning.expansion import Expanded, Expansion
-from bridgeckpt.planning.problems import Problem, fold, shape_text
+from bridgeckpt.planning.problems import fold, shape_text
 from bridgeckpt.planning.solve import shape_problem
 
 if TYPE_CHECKING:

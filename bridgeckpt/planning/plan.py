@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 from bridgeckpt.copying.job import Job
-from bridgeckpt.errors import PlanError
+from bridgeckpt.errors import PlanError, Problem
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.mapping.names import Names
 from bridgeckpt.planning.architecture import choose_architecture
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.ledger import Ledger, Request, settle
-from bridgeckpt.planning.problems import Problem, render
+from bridgeckpt.planning.problems import render
 from bridgeckpt.planning.solve import Question, Sizes, present_groups, solve
 from bridgeckpt.source.config import Configuration, find_config, read_config, translate
 from bridgeckpt.source.tokenizer import Casing, Vocabulary, find_vocabulary, infer_casing, read_vocabulary

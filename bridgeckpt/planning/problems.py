@@ -5,28 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from math import prod
-from typing import NamedTuple
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bridgeckpt.errors import Problem
 
 _NUMBER = re.compile(r"(?<![0-9A-Za-z])\d+(?![0-9A-Za-z])|(?<=_)\d+")
-
-
-class Problem(NamedTuple):
-    """One reason to refuse.
-
-    ``kind`` is missing, shape, unmapped, config, heads or vocabulary; ``subject`` what it is about; ``details`` explain
-    it, ``hint`` says what to do about it; ``tensors`` are the names of all tensors it covers.
-    """
-
-    kind: str
-    subject: str
-    details: tuple[str, ...] = ()
-    hint: str | None = None
-    tensors: tuple[str, ...] = ()
-
-    @property
-    def explanation(self) -> tuple[str, ...]:
-        """The lines below the subject."""
-        return (*self.details, f"hint: {self.hint}") if self.hint else self.details
 
 
 def render(heading: str, problems: Sequence[Problem]) -> str:

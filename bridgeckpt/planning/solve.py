@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.errors import ConfigError
-from bridgeckpt.planning.problems import Problem, fold, shape_text
+from bridgeckpt.errors import ConfigError, Problem
+from bridgeckpt.planning.problems import fold, shape_text
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.tensors import TensorInfo
