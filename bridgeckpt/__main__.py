@@ -1,8 +1,6 @@
 """``python -m bridgeckpt`` is the command line."""
 
-import sys
-
-from bridgeckpt.cli import main
+from bridgeckpt.cli import script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

@@ -37,7 +37,6 @@ def run(arguments: argparse.Namespace) -> int:
         print("interrupted: nothing was written", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
-        sys.stderr.close()
         return 1
 
 
