@@ -146,7 +146,7 @@ def draft(
     choice = choose_architecture(
         table, {group.name for group in groups}, sizes.axes, architecture, facts.head if facts is not None else None
     )
-    problems += [*sizes.problems, *choice.problems]
+    problems += [*sizes.problems, *_unknown_heads(question, sizes), *choice.problems]
     ledger = settle(Request(table, choice.architecture, names, checkpoint.tensors, wildcards, other_towers, sizes, ema))
     problems += ledger.problems
     vocabulary, casing = _vocabulary(checkpoint, vocab, lowercase)
@@ -193,20 +193,27 @@ def _graph_facts(checkpoint: Checkpoint, table: Table, wildcards: Mapping[str, s
 def _heads(
     config: Mapping[str, Any], config_name: str, facts: GraphFacts | None, asked: int | None
 ) -> tuple[dict[str, tuple[int, str]], list[Problem]]:
-    """The number of attention heads, which no shape tells: the user's, the config's, the graph's."""
+    """The number of attention heads where it is not the config's to say: the user's, else the graph's."""
     stated, drawn = config.get(_HEADS), facts.num_attention_heads if facts is not None else None
     if asked is not None:
         return {_HEADS: (asked, "--heads")}, []
-    if stated is not None and drawn is not None and stated != drawn:
+    if drawn is None or stated == drawn:
+        return {}, []
+    problems = []
+    if stated is not None:
         subject = f"{_HEADS} = {stated} ({config_name}), but the graph computes with {drawn}"
         hint = f"is {config_name} the config of another checkpoint? --heads settles it"
-        return {_HEADS: (drawn, "the graph")}, [Problem("config", subject, (), hint)]
-    found = stated if stated is not None else drawn
-    if found is None:
-        subject = "the number of attention heads is unknown"
-        details = ("no shape tells it, and there is neither a config nor a graph (.meta) beside the checkpoint",)
-        return {}, [Problem("heads", subject, details, "give --heads N, or the config with --config FILE")]
-    return {_HEADS: (found, config_name if stated is not None else "the graph")}, []
+        problems.append(Problem("config", subject, (), hint))
+    return {_HEADS: (drawn, "the graph")}, problems
+
+
+def _unknown_heads(question: Question, sizes: Sizes) -> list[Problem]:
+    """Of most layouts no shape tells the number of heads."""
+    if _HEADS not in question.keys or _HEADS in sizes.values:
+        return []
+    details = ("no shape tells it, and there is neither a config nor a graph (.meta) beside the checkpoint",)
+    hint = "give --heads N, or the config with --config FILE"
+    return [Problem("heads", "the number of attention heads is unknown", details, hint)]
 
 
 def _vocabulary(
