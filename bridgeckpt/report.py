@@ -28,14 +28,13 @@ def summary(plan: Plan) -> dict[str, Any]:
         "table": {
             "name": table.name,
             "title": table.title,
-            "sha256": table.digest,
             "model": table.model.name,
-            "model_sha256": table.model.digest,
+            "sha256": table.digests,
             "wildcards": dict(plan.wildcards),
         },
         "architecture": plan.architecture.name,
-        "sizes": dict(sorted(plan.sizes.values.items())),
-        "config": plan.configuration.provenance if plan.configuration else {},
+        "sizes": {key: {"value": value, "from": plan.sizes.origin[key]} for key, value in plan.sizes.values.items()},
+        "config": decided(plan),
         "casing": plan.casing.reason if plan.casing else None,
         "notes": list(plan.notes),
         "source_states": ledger.source_counts(),
@@ -43,22 +42,25 @@ def summary(plan: Plan) -> dict[str, Any]:
     }
 
 
+def decided(plan: Plan) -> dict[str, dict[str, Any]]:
+    """The config's values that no tensor tells, with where each is from."""
+    if plan.configuration is None:
+        return {}
+    values, provenance = plan.configuration.values, plan.configuration.provenance
+    return {key: {"value": values[key], "from": origin} for key, origin in provenance.items()}
+
+
 def report(plan: Plan, jobs: Sequence[Job], files: Sequence[str], digests: Sequence[str] | None) -> bytes:
     """The whole report as JSON, one line for each tensor.
 
     ``files`` and ``digests`` (SHA-256 of the stored bytes, in hexadecimal) run parallel to ``jobs``.
     """
-    ledger, table = plan.ledger, plan.table
+    ledger = plan.ledger
     head = summary(plan)
     head["slots"] = [name for name, state in ledger.sources.items() if state == "slot"]
     for state in ("ignored", "excluded"):
         head[state] = {name: ledger.reasons[name] for name, at in ledger.sources.items() if at == state}
-    drop = plan.architecture.drop_prefix
-    head["tied"] = {
-        entry.pt.text.removeprefix(drop): entry.to.text.removeprefix(drop)
-        for entry in table.model.tied
-        if ledger.targets.get(entry.pt.text.removeprefix(drop)) == "tied"
-    }
+    head["tied"] = ledger.tied
     rows = (row for row, _, targets in ledger.assignments for _ in targets)
     lines = []
     alike: dict[tuple[int, str, str, str], str] = {}  # what many tensors have in common is encoded once

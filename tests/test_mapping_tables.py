@@ -111,8 +111,11 @@ def test_a_row_with_everything(write):
         'tf = "v", also = ["u", "t"], pt = "v", layout = "vocab hidden -> (vocab + pad) hidden", '
         'optional = true, fill = -1.5, orientation = "because"'
     ).replace('tf = "{scope}"', 'tf = "{scope}x/"\nalso = ["y/"]')
-    first = load_table(write(text)).groups["body"].rows[0]
-    assert [s[0].text for s in first.also] == ["{scope}x/u", "{scope}x/t", "y/v", "y/u", "y/t"]
+    group = load_table(write(text)).groups["body"]
+    first = group.rows[0]
+    assert [s[0].text for s in first.also] == ["{scope}x/u", "{scope}x/t"]
+    ((elsewhere, *_),) = group.elsewhere
+    assert [s[0].text for s in (elsewhere.tf, *elsewhere.also)] == ["y/v", "y/u", "y/t"]
     assert (first.optional, first.fill, first.orientation) == (True, -1.5, "because")
 
 
@@ -490,8 +493,10 @@ def test_digest_is_that_of_the_file():
     from hashlib import sha256
 
     table = load_table("bert/google")
-    assert table.digest == sha256((tables.folder() / "bert/google.toml").read_bytes()).hexdigest()
-    assert table.model.digest == sha256((tables.folder() / "bert/model.toml").read_bytes()).hexdigest()
+    for name in ("google.toml", "model.toml"):
+        expected = sha256((tables.folder() / "bert" / name).read_bytes()).hexdigest()
+        assert table.digests[f"mappings/bert/{name}"] == expected
+    assert load_table("bert/google_keras").digests.keys() > table.digests.keys()  # what it borrows from is in it
 
 
 def test_names_of_the_shipped_tables():

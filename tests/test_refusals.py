@@ -299,3 +299,76 @@ def test_the_report_of_problems_reads_as_designed():
     assert text == (
         "error (2 problems)\n\n  shape      a is [1]\n             it is [2]\n             hint: look\n  missing    b"
     )
+
+
+def test_a_chosen_tower_never_gets_the_head_of_another(built, tmp_path):
+    teacher, student = built(head="mlm"), built(head=None, seed=5)
+    path = merged(tmp_path / "m.ckpt", ("", teacher.variables), ("student/", student.variables))
+    shutil.copy(teacher.directory / "bert_config.json", tmp_path)
+    planned = bridgeckpt.plan(path, scope="student")
+    assert planned.architecture.name == "BertModel"
+    assert planned.ledger.sources["cls/predictions/output_bias"] == "excluded"
+    assert "another model" in planned.ledger.reasons["cls/predictions/output_bias"]
+
+
+def test_a_missing_tensor_of_a_head_is_not_taken_from_elsewhere(built, tmp_path, capsys):
+    made = built(head="mlm", scope="my/")
+    variables = {k: v for k, v in made.variables.items() if k != "my/cls/predictions/output_bias"}
+    path = merged(
+        tmp_path / "m.ckpt",
+        ("", variables),
+        ("", {"cls/predictions/output_bias": made.variables["my/cls/predictions/output_bias"]}),
+    )
+    shutil.copy(made.directory / "bert_config.json", tmp_path)
+    message = refuse(capsys, path, tmp_path / "out")
+    assert "missing    my/cls/predictions/output_bias" in message
+    assert "unmapped   cls/predictions/output_bias" in message
+
+
+def test_a_head_at_the_root_of_a_scoped_encoder(built, tmp_path):
+    """As in a model that was fine-tuned on a hub module: module/bert/..., and output_weights at the root."""
+    made = built(head="classifier", scope="module/")
+    variables = {k.replace("module/output", "output"): v for k, v in made.variables.items()}
+    path = merged(tmp_path / "m.ckpt", ("", variables))
+    shutil.copy(made.directory / "bert_config.json", tmp_path)
+    planned = bridgeckpt.plan(path)
+    assert planned.architecture.name == "BertForSequenceClassification"
+    assert planned.ledger.source_counts() == {"mapped": len(variables)}
+
+
+def test_a_class_is_sized_by_its_own_groups(built, tmp_path):
+    """Three labels and a SQuAD head of two: each class sees its own."""
+    squad, tuned = built(head="squad"), built(head="classifier")
+    path = merged(tmp_path / "m.ckpt", ("", {**squad.variables, **tuned.variables}))
+    shutil.copy(squad.directory / "bert_config.json", tmp_path)
+    for name, labels in (("BertForQuestionAnswering", 2), ("BertForSequenceClassification", 3)):
+        planned = bridgeckpt.plan(path, architecture=name)
+        assert planned.sizes.axes["labels"] == labels
+
+
+def test_a_tower_whose_scope_is_no_folder(built, tmp_path, capsys):
+    one, two = built(head=None), built(head=None, seed=5)
+    path = merged(tmp_path / "m.ckpt", ("query_", one.variables), ("doc_", two.variables))
+    shutil.copy(one.directory / "bert_config.json", tmp_path)
+    assert "--scope 'doc_'" in refuse(capsys, path, tmp_path / "out")
+    assert bridgeckpt.plan(path, scope="doc_").wildcards == {"scope": "doc_"}
+
+
+def test_moving_averages_that_are_missing_are_one_problem_a_row(built, tmp_path, capsys):
+    made = built(ema=True, slots="adamw")
+    ending = "output/dense/kernel/ExponentialMovingAverage"
+    path = merged(tmp_path / "m.ckpt", ("", {k: v for k, v in made.variables.items() if not k.endswith(ending)}))
+    shutil.copy(made.directory / "bert_config.json", tmp_path)
+    message = refuse(capsys, path, tmp_path / "out", "--ema")
+    assert "(2 problems)" in message
+    assert f"missing    bert/encoder/layer_{{0..1}}/{ending}" in message
+    message = refuse(capsys, built().prefix, tmp_path / "out", "--ema")
+    assert "(1 problem)" in message
+    assert "missing    moving averages" in message
+
+
+def test_heads_that_contradict_what_was_found_are_said(copy, tmp_path, capsys):
+    assert main(["convert", "tf2pt", str(copy), str(tmp_path / "out"), "--heads", "6"]) == 0
+    assert "--heads 6 is taken although 3 was found" in capsys.readouterr().out
+    report = json.loads((tmp_path / "out" / "conversion_report.json").read_text())
+    assert report["sizes"]["num_attention_heads"] == {"value": 6, "from": "--heads"}

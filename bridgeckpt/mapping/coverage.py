@@ -73,10 +73,9 @@ def _compare(table: Table, architecture: Architecture) -> Iterator[LintProblem]:
         message = f"transformers has no class {architecture.name} for {table.model.model}"
         yield LintProblem("target-coverage", message, str(table.model.path))
         return
-    groups = [table.groups[name] for name in (*architecture.groups, *architecture.optional) if name in table.groups]
     free = dict(architecture.sizes)
     made: set[str] = set()
-    for row in (row for group in groups for row in group.rows):
+    for row in table.rows_of(architecture):
         for full_name in _names(row):
             name = full_name.removeprefix(architecture.drop_prefix)
             made.add(name)

@@ -70,8 +70,8 @@ def _document(path: Path, _modified: int) -> Document:
     return Document(path, tables.label(path)[1])
 
 
-def load_group(source: Document, name: str, naming: Naming) -> Group:
-    """Load one group of a dialect.
+def load_group(source: Document, name: str, naming: Naming, files: dict[str, bytes]) -> Group:
+    """Load one group of a dialect; the files that it borrows from are added to ``files``.
 
     Raises:
         TableError: the group or one of its rows is not well formed, or borrows from what is not there.
@@ -80,18 +80,21 @@ def load_group(source: Document, name: str, naming: Naming) -> Group:
     if not any(name in (*a.groups, *a.optional) for a in model.architectures.values()):
         hint = f"add it to [architectures] in {tables.label(model.path)[1]}"
         raise section.error("reference", f'no class of {model.name} has the group "{name}"', hint=hint)
-    prefixes, pt = (section.text("tf"), *section.texts("also", ())), section.text("pt")
-    rows = tuple(_placed(row, name, prefixes, pt, naming) for row in _rows(source, name, ()))
-    return Group(name, prefixes[0], pt, section.flag("optional"), rows, Where(source.label, section.line, 0, name))
+    written, pt = _rows(source, name, ()), section.text("pt")
+    files.update((row.section.document.label, row.section.document.source) for row in written)
+    rows, *elsewhere = (
+        tuple(_placed(row, name, prefix, pt, naming) for row in written)
+        for prefix in (section.text("tf"), *section.texts("also", ()))
+    )
+    return Group(name, pt, section.flag("optional"), rows, tuple(elsewhere))
 
 
-def _placed(row: _Row, group: str, prefixes: Texts, pt: str, naming: Naming) -> Row:
+def _placed(row: _Row, group: str, prefix: str, pt: str, naming: Naming) -> Row:
     """A row under the prefixes of its group."""
     section = row.section
     check_axes(section, row.layout, (*naming.model.dims, *naming.model.indices))
     tf, *also = (
         tuple(naming.template(section, "tf", prefix + text + naming.suffix) for text in spelling)
-        for prefix in prefixes
         for spelling in (row.tf, *row.also)
     )
     targets = tuple(naming.template(section, "pt", pt + text, {}) for text in row.pt)

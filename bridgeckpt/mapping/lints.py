@@ -71,13 +71,9 @@ def _shipped() -> Iterator[Table]:
             continue
 
 
-def _rows(table: Table) -> Iterator[Row]:
-    return (row for group in table.groups.values() for row in group.rows)
-
-
 def _role(table: Table) -> Iterator[LintProblem]:
     """Swapped rows of one module have shapes that fit; their names tell."""
-    for row in _rows(table):
+    for row in table.rows:
         source, target = row.tf[0].text.removesuffix(table.suffix), row.pt[0].text
         if (source.endswith(_BIASES) and target.endswith("weight")) or (
             source.endswith(_WEIGHTS) and target.endswith("bias")
@@ -86,7 +82,7 @@ def _role(table: Table) -> Iterator[LintProblem]:
 
 
 def _orientation(table: Table) -> Iterator[LintProblem]:
-    for row in _rows(table):
+    for row in table.rows:
         kernels = [name.text for name in row.tf if name.text.removesuffix(table.suffix).endswith("kernel")]
         if kernels and row.pt[0].text.endswith("weight") and not row.layout.moves_axes and row.orientation is None:
             yield LintProblem(
@@ -101,7 +97,7 @@ def _orientation(table: Table) -> Iterator[LintProblem]:
 def _merge_order(table: Table) -> Iterator[LintProblem]:
     """Two rows that merge the same axes on the same side, one of them in another order: one is likely a slip."""
     seen: dict[tuple[str, frozenset[str]], tuple[tuple[str, ...], Row]] = {}
-    for row in _rows(table):
+    for row in table.rows:
         for name, side in (("tf", row.layout.tf), ("pt", row.layout.pt)):
             for axes in (term.axes for term in side.terms if len(term.axes) > 1):
                 first, where = seen.setdefault((name, frozenset(axes)), (axes, row))
@@ -118,8 +114,8 @@ def _merge_order(table: Table) -> Iterator[LintProblem]:
 def _agreement(table: Table, other: Table) -> Iterator[LintProblem]:
     if other.model.path != table.model.path:
         return
-    layouts = {name.text: (row.layout.pt, row) for row in _rows(other) for name in row.pt}
-    for row in _rows(table):
+    layouts = {name.text: (row.layout.pt, row) for row in other.rows for name in row.pt}
+    for row in table.rows:
         for name in row.pt:
             side, twin = layouts.get(name.text, (row.layout.pt, row))
             if side != row.layout.pt:
@@ -155,14 +151,14 @@ def _detect(table: Table, other: Table) -> Iterator[LintProblem]:
 
 def _written(table: Table) -> Iterator[str]:
     """The tf names of a small model, as the table would write them."""
-    for row in _rows(table):
+    for row in table.rows:
         for template in row.tf:
             for numbers in product(range(_COUNT), repeat=len(template.indices)):
                 yield template.render({**table.wildcards, **dict(zip(template.indices, numbers, strict=True))})
 
 
 def _round_trip(table: Table) -> Iterator[LintProblem]:
-    for row in _rows(table):
+    for row in table.rows:
         sizes = _sizes(row)
         count = prod(sizes[axis] for axis in (*row.layout.pt.axes, *filter(None, [row.layout.pt.listed])))
         there = _apply(row.layout, _distinct(row.layout.tf, sizes), sizes)

@@ -51,14 +51,16 @@ class Row(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Rows under one prefix a side (``tf``, ``pt``), there together or, when ``optional``, not at all."""
+    """Rows under one prefix a side (``pt`` is PyTorch's), there together or, when ``optional``, not at all.
+
+    ``elsewhere`` holds the same rows under each further tf prefix at which a checkpoint may have the group instead.
+    """
 
     name: str
-    tf: str
     pt: str
     optional: bool
     rows: tuple[Row, ...]
-    where: Where
+    elsewhere: tuple[tuple[Row, ...], ...]
 
 
 class Architecture(NamedTuple):
@@ -150,18 +152,14 @@ class ModelTable(NamedTuple):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the file, in hexadecimal."""
-        return _sha256(self.source)
-
 
 class Table(NamedTuple):
     """A dialect: how one TensorFlow code base spells the tensors of ``model``.
 
     ``detect`` names are all in a checkpoint of the dialect and ``absent`` names are not. ``names`` says which name of a
     variable the table speaks of: "key" (in the checkpoint) or "variable" (its full name in the object graph). Every tf
-    name ends in ``suffix`` already.
+    name ends in ``suffix`` already. ``files`` are the bytes of the files that it is made of, by the name that
+    people are shown: its own, those it borrows from, the model's.
     """
 
     name: str
@@ -178,18 +176,24 @@ class Table(NamedTuple):
     ignored: tuple[Ignored, ...]
     config: DialectConfig
     graph: Mapping[str, Template]
-    source: bytes
+    files: Mapping[str, bytes]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of the file, in hexadecimal."""
-        return _sha256(self.source)
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each of ``files``, in hexadecimal."""
+        from hashlib import sha256  # loads OpenSSL: only when a report is written
 
+        return {name: sha256(data).hexdigest() for name, data in self.files.items()}
 
-def _sha256(data: bytes) -> str:
-    from hashlib import sha256  # loads OpenSSL: only when a report is written
+    def rows_of(self, architecture: Architecture) -> list[Row]:
+        """The rows of the groups that a class needs or takes."""
+        names = (*architecture.groups, *architecture.optional)
+        return [row for name in names if name in self.groups for row in self.groups[name].rows]
 
-    return sha256(data).hexdigest()
+    @property
+    def rows(self) -> list[Row]:
+        """Every row."""
+        return [row for group in self.groups.values() for row in group.rows]

@@ -88,6 +88,7 @@ def _load(path: Path, borrowers: tuple[str, ...]) -> Table:
     words = config.table("words")
     graph.only(*GRAPH_FACTS)
     detect = root.texts("detect", () if lender else None)
+    files = {label: source.source}
     table = Table(
         name,
         path,
@@ -99,15 +100,16 @@ def _load(path: Path, borrowers: tuple[str, ...]) -> Table:
         naming.suffix,
         naming.wildcards,
         {key: tuple(naming.template(slots, key, text, {"tf": ""}) for text in slots.texts(key)) for key in slots},
-        {key: load_group(source, key, naming) for key in root.table("group")},
+        {key: load_group(source, key, naming, files) for key in root.table("group")},
         tuple(_ignored(section, naming) for section in root.tables("ignored")),
         DialectConfig(
             {key: value for key, value in config.data.items() if key != "words"},
             {key: {word: words.table(key).text(word) for word in words.table(key)} for key in words},
         ),
         {key: naming.template(graph, key, graph.text(key)) for key in graph},
-        source.source,
+        files,
     )
+    files[tables.label(model.path)[1]] = model.source
     if lender:
         table = _over(table, lender)
     _check_detect(table, root)
@@ -138,6 +140,7 @@ def _over(own: Table, lender: Table) -> Table:
             {**lender.config.values, **own.config.values}, {**lender.config.words, **own.config.words}
         ),
         graph={**lender.graph, **own.graph},
+        files={**own.files, **lender.files},
     )
 
 
@@ -186,8 +189,7 @@ def _check_detect(table: Table, root: Section) -> None:
 def _refuse_duplicates(table: Table, root: Section) -> None:
     """Refuse two rows of one class that speak of one tensor."""
     for architecture in table.model.architectures.values():
-        groups = [table.groups[name] for name in (*architecture.groups, *architecture.optional) if name in table.groups]
-        for first, second, name in _shared(row for group in groups for row in group.rows):
+        for first, second, name in _shared(table.rows_of(architecture)):
             message = f'"{name}" is in two rows: {first.where} and {second.where}'
             raise root.error("duplicate-name", message, "group", second.group, hint="every tensor has one row")
 

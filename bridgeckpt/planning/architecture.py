@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import PlanError, Problem
@@ -20,12 +20,17 @@ class Choice(NamedTuple):
 
 
 def choose_architecture(
-    table: Table, present: set[str], axes: Mapping[str, int], asked: str | None, head: str | None
+    table: Table,
+    present: set[str],
+    axes_of: Callable[[Architecture], Mapping[str, int]],
+    asked: str | None,
+    head: str | None,
 ) -> Choice:
     """The class for the ``present`` groups.
 
-    ``axes`` are the sizes found, by axis. ``asked`` is the user's ``--architecture``; ``head`` is what the graph says
-    of a classifier: "sequence", "token" or None. A class is never chosen that would drop a head or lack one.
+    ``axes_of`` solves the sizes of a class's tensors, by axis. ``asked`` is the user's ``--architecture``; ``head`` is
+    what the graph says of a classifier: "sequence", "token" or None. A class is never chosen that would drop a head or
+    lack one.
 
     Raises:
         PlanError: ``asked`` is not a class of the model.
@@ -36,11 +41,11 @@ def choose_architecture(
             raise PlanError(
                 f"{asked} is not a class that {table.name} converts to", hint=f"choose one of: {', '.join(classes)}"
             )
-        return Choice(classes[asked], [], [*_lacking(table, classes[asked], present), *_misfits(classes[asked], axes)])
-    complete = [a for a in classes.values() if set(a.groups) <= present and a.sizes.items() <= axes.items()]
+        return Choice(classes[asked], [], _misfits(classes[asked], axes_of))
+    complete = [a for a in classes.values() if set(a.groups) <= present and not _misfits(a, axes_of)]
     if not complete:
         nearest = min(classes.values(), key=lambda a: len(set(a.groups) - present))
-        return Choice(nearest, [], _lacking(table, nearest, present))
+        return Choice(nearest, [], [])  # what it lacks is a problem of its own
     heads = {name for name in present if any(name in set(a.groups) - _body(table) for a in classes.values())}
     best = max(len(heads & set(a.groups)) for a in complete)
     widest = [a for a in complete if len(heads & set(a.groups)) == best]
@@ -82,23 +87,30 @@ def _ambiguous(heads: set[str], classes: list[Architecture]) -> Problem:
     )
 
 
-def _lacking(table: Table, architecture: Architecture, present: set[str]) -> list[Problem]:
+def lacking(table: Table, architecture: Architecture, present: set[str]) -> list[Problem]:
+    """Groups that are not there: the class needs them, or by the table every checkpoint of the dialect has them."""
+    always = [name for name, group in table.groups.items() if not group.optional]
+    hint = (
+        "a class whose groups are all there is chosen without --architecture; "
+        "transformers adds a new head when a model is loaded as another class"
+    )
     return [
         Problem(
             "missing",
-            f"group {name} of {architecture.name}",
+            f"group {name} of {architecture.name if name in architecture.groups else table.name}",
             (f"none of its tensors is in the checkpoint, for instance {table.groups[name].rows[0].tf[0].text}",)
             if name in table.groups
             else (f"{table.name} has no such group: this dialect does not store it",),
-            "a class whose groups are all there is chosen without --architecture; "
-            "transformers adds a new head when a model is loaded as another class",
+            hint if name in architecture.groups else "is the checkpoint complete?",
         )
-        for name in architecture.groups
+        for name in dict.fromkeys((*architecture.groups, *always))
         if name not in present
     ]
 
 
-def _misfits(architecture: Architecture, axes: Mapping[str, int]) -> list[Problem]:
+def _misfits(architecture: Architecture, axes_of: Callable[[Architecture], Mapping[str, int]]) -> list[Problem]:
+    """The sizes that the class fixes and the checkpoint has otherwise."""
+    axes = axes_of(architecture) if architecture.sizes else {}
     return [
         Problem("heads", f"{architecture.name} takes {axis} = {size}, and the checkpoint has {axes[axis]}")
         for axis, size in architecture.sizes.items()

@@ -13,26 +13,23 @@ unmapped   an error                                         missing    an error
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bridgeckpt.errors import Problem
-from bridgeckpt.planning.expansion import Expanded, Expansion
-from bridgeckpt.planning.problems import fold, shape_text
+from bridgeckpt.planning.leftovers import settle_rest
+from bridgeckpt.planning.problems import fold
 from bridgeckpt.planning.solve import shape_problem
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.tensors import TensorInfo
-    from bridgeckpt.mapping.names import Names
     from bridgeckpt.mapping.records import Architecture, Group, Row, Table
+    from bridgeckpt.planning.expansion import Expanded, Expansion
+    from bridgeckpt.planning.leftovers import SourceState
     from bridgeckpt.planning.solve import Sizes
 
-_PART = re.compile(r"/part_\d+\Z")
-
-SourceState = Literal["mapped", "slot", "ignored", "excluded", "unmapped"]
 TargetState = Literal["written", "tied", "derived", "optional", "missing"]
 
 
@@ -45,13 +42,19 @@ class Assignment(NamedTuple):
 
 
 class Ledger:
-    """The account of both sides. ``reasons`` says why a source tensor is ignored or excluded, by name."""
+    """The account of both sides.
+
+    ``assignments`` are the rows that are carried out, ``sources`` and ``targets`` the state of every tensor by name.
+    ``reasons`` says why a source tensor is ignored or excluded, ``tied`` which parameter a tied one is. ``problems``
+    are the reasons to refuse.
+    """
 
     def __init__(self) -> None:
         self.assignments: list[Assignment] = []
         self.sources: dict[str, SourceState] = {}
         self.targets: dict[str, TargetState] = {}
         self.reasons: dict[str, str] = {}
+        self.tied: dict[str, str] = {}
         self.problems: list[Problem] = []
 
     def source_counts(self) -> dict[SourceState, int]:
@@ -64,23 +67,33 @@ class Ledger:
 
 
 class Request(NamedTuple):
-    """What :func:`settle` needs to know: the table and class chosen, the checkpoint's tensors, and the sizes."""
+    """What :func:`settle` needs to know: the class chosen, where rows find their tensors, and the sizes.
 
-    table: Table
+    ``wildcards`` are those of the model that is converted, ``other_towers`` those of other models in the checkpoint.
+    """
+
     architecture: Architecture
-    names: Names
-    tensors: Mapping[str, TensorInfo]
+    expansion: Expansion
     wildcards: Mapping[str, str]
     other_towers: Iterable[Mapping[str, str]]
     sizes: Sizes
     ema: bool
 
+    @property
+    def table(self) -> Table:
+        """The table whose rows are assigned."""
+        return self.expansion.table
+
+    @property
+    def tensors(self) -> Mapping[str, TensorInfo]:
+        """Every tensor of the checkpoint."""
+        return self.expansion.tensors
+
 
 def settle(request: Request) -> Ledger:
     """Put each tensor of both sides in exactly one state; what cannot be is a problem."""
     ledger = Ledger()
-    expansion = Expansion(request.table, request.names, request.tensors, request.sizes.axes)
-    groups = list(expansion.groups(request.wildcards))
+    groups = list(request.expansion.groups(request.wildcards))
     chosen = {*request.architecture.groups, *request.architecture.optional}
     for group, rows in groups:
         if group.name in chosen:
@@ -88,16 +101,23 @@ def settle(request: Request) -> Ledger:
     for group, rows in groups:
         _exclude(ledger, rows, f"{request.architecture.name} has no {group.name}")
     for wildcards in request.other_towers:
-        for _, rows in expansion.groups(wildcards):
-            _exclude(
-                ledger, rows, f"of another model in the checkpoint, under {''.join(wildcards.values()) or 'no scope'}"
-            )
-    _settle_rest(request, ledger)
+        scope = "".join(wildcards.values()) or "no scope"
+        for _, rows in request.expansion.groups(wildcards):
+            _exclude(ledger, rows, f"of another model in the checkpoint, under {scope}")
+    ledger.problems += settle_rest(request.table, request.tensors, ledger.sources, ledger.reasons)
     _complete_targets(request, ledger)
-    if ledger.sources.keys() != request.tensors.keys():
-        lost = sorted(ledger.sources.keys() ^ request.tensors.keys())[:3]
-        raise AssertionError(f"the ledger accounts for {len(ledger.sources)} of {len(request.tensors)} tensors: {lost}")
+    _check_sums(request, ledger)
     return ledger
+
+
+def _check_sums(request: Request, ledger: Ledger) -> None:
+    """The account has to add up, whatever the problems are."""
+    if lost := ledger.sources.keys() ^ request.tensors.keys():
+        raise AssertionError(f"{len(lost)} source tensors are in no state or do not exist, {min(lost)} among them")
+    written = [name for assignment in ledger.assignments for name in assignment.targets]
+    if len(written) != sum(state == "written" for state in ledger.targets.values()):
+        twice = next((name for name, count in Counter(written).items() if count > 1), None)
+        raise AssertionError(f"{len(written)} parameters are written, and the account differs ({twice} is there twice)")
 
 
 def _map_group(request: Request, ledger: Ledger, group: Group, rows: list[Expanded]) -> None:
@@ -115,7 +135,7 @@ def _map_group(request: Request, ledger: Ledger, group: Group, rows: list[Expand
             (sources, made) for sources, made in zip(expanded.sources, targets, strict=True) if sources is not None
         ]
         if request.ema:
-            there = [(_averages(sources, request, ledger), made) for sources, made in there]
+            there = [(_averages(request, ledger, row, sources, missing), made) for sources, made in there]
         _check_shapes(request, ledger, row, [sources for sources, _ in there])
         ledger.sources.update(dict.fromkeys(chain.from_iterable(sources for sources, _ in there), "mapped"))
         ledger.targets.update(dict.fromkeys(chain.from_iterable(made for _, made in there), "written"))
@@ -161,28 +181,20 @@ def _check_shapes(request: Request, ledger: Ledger, row: Row, sources: list[tupl
     ]
 
 
-def _averages(sources: tuple[str, ...], request: Request, ledger: Ledger) -> tuple[str, ...]:
-    """The moving averages that stand in for the weights with ``--ema``."""
-    templates = request.table.slots.get("ema", ())
+def _averages(
+    request: Request, ledger: Ledger, row: Row, sources: tuple[str, ...], missing: dict[str, Row]
+) -> tuple[str, ...]:
+    """The moving averages that stand in for the weights with ``--ema``; those that are absent go into ``missing``."""
     averages = []
     for name in sources:
-        spelled = [template.render({"tf": name}) for template in templates]
+        spelled = [template.render({"tf": name}) for template in request.table.slots["ema"]]
         average = next((average for average in spelled if average in request.tensors), None)
         if average is None:
-            ledger.problems.append(
-                Problem(
-                    "missing",
-                    spelled[0],
-                    ("--ema converts the moving average of every weight",),
-                    "convert the weights themselves, without --ema",
-                    (spelled[0],),
-                )
-            )
-            average = name
+            missing[spelled[0]] = row
         else:
             ledger.sources[name] = "excluded"
             ledger.reasons[name] = "--ema: its moving average is converted instead"
-        averages.append(average)
+        averages.append(average or name)
     return tuple(averages)
 
 
@@ -190,7 +202,7 @@ def _missing_problems(missing: Mapping[str, Row], request: Request) -> Iterator[
     for folded, names in fold(missing):
         where = missing[names[0]].where
         details = [f"row {where.row} of group {where.group}, {where}"]
-        if near := request.names.nearest(names[0], 2):
+        if near := request.expansion.names.nearest(names[0], 2):
             details.append(f"the nearest names there: {', '.join(near)}")
         yield Problem("missing", folded, tuple(details), "is the checkpoint complete?", tuple(names))
 
@@ -205,62 +217,16 @@ def _exclude(ledger: Ledger, rows: list[Expanded], reason: str) -> None:
                     ledger.reasons[name] = reason
 
 
-def _settle_rest(request: Request, ledger: Ledger) -> None:
-    """Slots, ignored tensors, and what nobody knows."""
-    slots = [
-        (before, after)
-        for templates in request.table.slots.values()
-        for template in templates
-        for before, _, after in [template.text.partition("{tf}")]
-    ]
-    unmapped: list[str] = []
-    wrong: dict[str, str] = {}
-    for name, info in request.tensors.items():
-        if name in ledger.sources:
-            continue
-        if weight := _weight_of(name, slots, ledger):
-            ledger.sources[name] = "slot"
-            if weight in request.tensors and info.shape != request.tensors[weight].shape:
-                wrong[name] = weight
-        elif entry := next((entry for entry in request.table.ignored if entry.matches(name)), None):
-            ledger.sources[name] = "ignored"
-            ledger.reasons[name] = entry.reason
-        else:
-            ledger.sources[name] = "unmapped"
-            unmapped.append(name)
-    for folded, names in fold(wrong):
-        weight = wrong[names[0]]
-        subject = f"{folded} is {shape_text(request.tensors[names[0]].shape)}"
-        detail = f"it is optimizer state of {weight}, which is {shape_text(request.tensors[weight].shape)}"
-        ledger.problems.append(Problem("shape", subject, (detail,), None, tuple(names)))
-    for folded, names in fold(unmapped):
-        subject = f"{folded} {shape_text(request.tensors[names[0]].shape)}"
-        detail = "no row, no [[ignored]] entry"
-        hint = "in a table of your own (--mapping FILE) add a group that maps it, or an ignored entry with a reason"
-        ledger.problems.append(Problem("unmapped", subject, (detail,), hint, tuple(names)))
-
-
-def _weight_of(name: str, slots: list[tuple[str, str]], ledger: Ledger) -> str | None:
-    """The weight that ``name`` is a slot of: a name of the checkpoint, or a part of a partitioned one (``/part_0``).
-
-    Optimizers that name their state after each variable, as google-research/bert's does, name it after the parts.
-    """
-    for before, after in slots:
-        if name.startswith(before) and name.endswith(after):
-            weight = name[len(before) : len(name) - len(after)]
-            if weight in ledger.sources or _PART.sub("", weight) in ledger.sources:
-                return weight
-    return None
-
-
 def _complete_targets(request: Request, ledger: Ledger) -> None:
     """Parameters that no row writes because the model ties or derives them."""
-    drop = request.architecture.drop_prefix
+    drop, spell_out = request.architecture.drop_prefix, request.expansion.at_every_index
     groups = [request.table.groups[name] for name in request.architecture.groups if name in request.table.groups]
     prefixes = tuple(group.pt for group in groups)
-    for entry in request.table.model.tied:
-        if entry.pt.text.startswith(prefixes):
-            ledger.targets.setdefault(entry.pt.text.removeprefix(drop), "tied")
+    for tied in request.table.model.tied:
+        if tied.pt.text.startswith(prefixes):
+            for name, to in zip(spell_out(tied.pt), spell_out(tied.to), strict=True):
+                ledger.targets.setdefault(name.removeprefix(drop), "tied")
+                ledger.tied[name.removeprefix(drop)] = to.removeprefix(drop)
     for buffer in request.table.model.derived:
         if buffer.pt.text.startswith(prefixes):
-            ledger.targets.setdefault(buffer.pt.text.removeprefix(drop), "derived")
+            ledger.targets.update(dict.fromkeys((name.removeprefix(drop) for name in spell_out(buffer.pt)), "derived"))

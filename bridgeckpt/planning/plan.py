@@ -12,17 +12,18 @@ from bridgeckpt.errors import PlanError, Problem
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.mapping.names import Names
-from bridgeckpt.planning.architecture import choose_architecture
+from bridgeckpt.planning.architecture import choose_architecture, lacking
 from bridgeckpt.planning.dialect import choose_table
+from bridgeckpt.planning.expansion import Expansion
 from bridgeckpt.planning.ledger import Ledger, Request, settle
 from bridgeckpt.planning.problems import render
-from bridgeckpt.planning.solve import Question, Sizes, present_groups, solve
+from bridgeckpt.planning.solve import Question, Sizes, solve
 from bridgeckpt.source.config import Configuration, find_config, read_config, translate
 from bridgeckpt.source.tokenizer import Casing, Vocabulary, find_vocabulary, infer_casing, read_vocabulary
 
 if TYPE_CHECKING:
-    from bridgeckpt.mapping.layout import Move
     from bridgeckpt.mapping.records import Architecture, Table
+    from bridgeckpt.moves import Move
     from bridgeckpt.source.graph import GraphFacts
 
 _HEADS = "num_attention_heads"
@@ -135,19 +136,29 @@ def draft(
     checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
     names = Names(checkpoint.tensors)
     table, wildcards, other_towers = choose_table(checkpoint, names, mapping, scope)
-    groups = present_groups(table, names, wildcards)
+    expansion = Expansion(table, names, checkpoint.tensors, not other_towers, {})
+    present = expansion.present(wildcards)
     config_path = find_config(checkpoint.directory, Path(config) if config is not None else None)
     source_config = read_config(config_path, table.model) if config_path else {}
     config_name = config_path.name if config_path else "no config"
     facts = _graph_facts(checkpoint, table, wildcards)
     given, problems = _heads(source_config, config_name, facts, heads)
-    question = Question(table, groups, names, checkpoint.tensors, wildcards, source_config, config_name, given)
+
+    def question_of(architecture: Architecture) -> Question:
+        groups = (*architecture.groups, *architecture.optional)
+        rows = [row for name in groups for row in present.get(name, ())]
+        return Question(expansion, rows, wildcards, source_config, config_name, given)
+
+    head = facts.head if facts is not None else None
+    choice = choose_architecture(table, set(present), lambda a: solve(question_of(a)).axes, architecture, head)
+    question = question_of(choice.architecture)
     sizes = solve(question)
-    choice = choose_architecture(
-        table, {group.name for group in groups}, sizes.axes, architecture, facts.head if facts is not None else None
-    )
+    expansion = expansion._replace(axes=sizes.axes)
+    unavailable = _without_averages(table, checkpoint) if ema else []
+    averages = ema and not unavailable
+    ledger = settle(Request(choice.architecture, expansion, wildcards, other_towers, sizes, averages))
     problems += [*sizes.problems, *_unknown_heads(question, sizes), *choice.problems]
-    ledger = settle(Request(table, choice.architecture, names, checkpoint.tensors, wildcards, other_towers, sizes, ema))
+    problems += [*lacking(table, choice.architecture, set(present)), *unavailable]
     problems += ledger.problems
     vocabulary, casing = _vocabulary(checkpoint, vocab, lowercase)
     problems += _vocabulary_problems(vocabulary, sizes)
@@ -164,6 +175,8 @@ def draft(
             labels=sizes.axes.get("labels") if _has_labels(table, choice.architecture) else None,
             vocabulary=vocabulary,
         )
+    if heads is not None and (told := {source_config.get(_HEADS), facts and facts.num_attention_heads} - {None, heads}):
+        sizes.notes.append(f"--heads {heads} is taken although {' and '.join(map(str, told))} was found")
     notes = [*checkpoint.notes, *choice.notes, *sizes.notes, *_optional_notes(ledger, choice.architecture)]
     return Plan(
         checkpoint,
@@ -179,6 +192,16 @@ def draft(
         (*notes, *(configuration.notes if configuration else ())),
         tuple(problems),
     )
+
+
+def _without_averages(table: Table, checkpoint: Checkpoint) -> list[Problem]:
+    """Of a checkpoint that holds no moving average at all, that is the one problem."""
+    endings = tuple(template.text.partition("{tf}")[2] for template in table.slots.get("ema", ()))
+    if endings and any(name.endswith(endings) for name in checkpoint.tensors):
+        return []
+    looked_for = ", ".join(f"...{ending}" for ending in endings) or f"{table.name} has no slot ema"
+    details = (f"there is none in the checkpoint ({looked_for})",)
+    return [Problem("missing", "moving averages", details, "convert the weights themselves, without --ema")]
 
 
 def _graph_facts(checkpoint: Checkpoint, table: Table, wildcards: Mapping[str, str]) -> GraphFacts | None:
@@ -241,8 +264,7 @@ def _vocabulary_problems(vocabulary: Vocabulary | None, sizes: Sizes) -> list[Pr
 
 
 def _has_labels(table: Table, architecture: Architecture) -> bool:
-    groups = [table.groups[name] for name in architecture.groups if name in table.groups]
-    return any("labels" in row.layout.axes for group in groups for row in group.rows)
+    return any("labels" in row.layout.axes for row in table.rows_of(architecture))
 
 
 def _optional_notes(ledger: Ledger, architecture: Architecture) -> list[str]:

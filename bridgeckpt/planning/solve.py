@@ -13,12 +13,10 @@ from bridgeckpt.errors import ConfigError, Problem
 from bridgeckpt.planning.problems import fold, shape_text
 
 if TYPE_CHECKING:
-    from bridgeckpt.formats.tensors import TensorInfo
     from bridgeckpt.mapping.layout import Term
-    from bridgeckpt.mapping.names import Names
-    from bridgeckpt.mapping.records import Group, ModelTable, Row, Table
+    from bridgeckpt.mapping.records import ModelTable, Row, Table
+    from bridgeckpt.planning.expansion import Expansion
 
-Values = Mapping[str, int | str]
 _SHAPES = "the checkpoint's shapes"
 
 
@@ -33,7 +31,11 @@ class Sample(NamedTuple):
 
 
 class Sizes:
-    """Sizes of a model: ``values`` by config key, ``axes`` by axis name, ``origin`` of each value."""
+    """Sizes of a model.
+
+    ``values`` are by config key, and ``origin`` says where each is from (the config's file name, the shapes, the
+    graph); ``axes`` are by the axis or index of the table. ``problems`` and ``notes`` are what came up.
+    """
 
     def __init__(self) -> None:
         self.values: dict[str, int] = {}
@@ -48,36 +50,24 @@ class Sizes:
         self.origin[key] = origin
 
 
-def locate(row: Row, names: Names, values: Values) -> tuple[str, ...] | None:
-    """The source tensors of a row under the spellings it accepts, or None when no spelling is wholly there."""
-    for spelling in (row.tf, *row.also):
-        found = tuple(name for template in spelling if (name := names.find(template, values)) is not None)
-        if len(found) == len(spelling):
-            return found
-    return None
-
-
-def present_groups(table: Table, names: Names, wildcards: Values) -> list[Group]:
-    """The groups of which the checkpoint holds at least one tensor (looking at index 0 where one runs)."""
-    first: dict[str, int | str] = {**wildcards, **dict.fromkeys(table.model.indices, 0)}
-    return [group for group in table.groups.values() if any(locate(row, names, first) for row in group.rows)]
-
-
 class Question(NamedTuple):
-    """What :func:`solve` works on: the groups that are there, and what is stated of their sizes.
+    """What :func:`solve` works on: the rows of the groups that are there, and what is stated of their sizes.
 
     ``config`` is what the file ``config_name`` says; ``given`` are sizes that no shape tells (the number of heads),
     each with its origin.
     """
 
-    table: Table
-    groups: list[Group]
-    names: Names
-    tensors: Mapping[str, TensorInfo]
-    wildcards: Values
+    expansion: Expansion
+    rows: list[Row]
+    wildcards: Mapping[str, str]
     config: Mapping[str, object]
     config_name: str
     given: Mapping[str, tuple[int, str]]
+
+    @property
+    def table(self) -> Table:
+        """The table that the rows are of."""
+        return self.expansion.table
 
     @property
     def keys(self) -> list[str]:
@@ -124,9 +114,9 @@ def _counts(question: Question) -> dict[str, int]:
     counts: dict[str, int] = {}
     zeros = dict.fromkeys(question.table.model.indices, 0)
     for index in zeros:
-        rows = [row for group in question.groups for row in group.rows if any(index in t.indices for t in row.tf)]
+        rows = [row for row in question.rows if any(index in template.indices for template in row.tf)]
         count = 0
-        while any(locate(row, question.names, {**question.wildcards, **zeros, index: count}) for row in rows):
+        while any(question.expansion.find(row, {**question.wildcards, **zeros, index: count}) for row in rows):
             count += 1
         counts[index] = count
     return counts
@@ -134,10 +124,10 @@ def _counts(question: Question) -> dict[str, int]:
 
 def _samples(question: Question) -> Iterator[Sample]:
     """The dimensions of every tensor that is there, at index 0 where one runs."""
-    first = {**question.wildcards, **dict.fromkeys(question.table.model.indices, 0)}
-    for row in (row for group in question.groups for row in group.rows):
-        for name in locate(row, question.names, first) or ():
-            shape, terms = question.tensors[name].shape, row.layout.tf.terms
+    first: dict[str, int | str] = {**question.wildcards, **dict.fromkeys(question.table.model.indices, 0)}
+    for row in question.rows:
+        for name in question.expansion.find(row, first) or ():
+            shape, terms = question.expansion.tensors[name].shape, row.layout.tf.terms
             if len(shape) == len(terms):
                 for size, term in zip(shape, terms, strict=True):
                     yield Sample(size, term, name, shape, row)
