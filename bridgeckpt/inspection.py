@@ -46,8 +46,8 @@ class Inspection(NamedTuple):
 
     @property
     def writer(self) -> str | None:
-        """Who wrote it, as the file or the graph beside it says."""
-        return self.checkpoint.writer or (self.plan.graph.writer if self.plan and self.plan.graph else None)
+        """Who wrote it, as the graph beside it says."""
+        return self.plan.graph.writer if self.plan and self.plan.graph else None
 
     @property
     def nbytes(self) -> int:

@@ -6,9 +6,11 @@ import errno
 import hashlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,9 +20,10 @@ import numpy as np
 import pytest
 
 from bridgeckpt.copying import engine, panels, reading, workers
-from bridgeckpt.copying.engine import assemble, stream
+from bridgeckpt.copying.engine import Copier, assemble
 from bridgeckpt.copying.geometry import blocks
 from bridgeckpt.copying.job import Job
+from bridgeckpt.copying.reading import Sources
 from bridgeckpt.copying.workers import Placed, finish, open_output, run
 from bridgeckpt.errors import BridgeckptError, CheckpointError, OutputError, PrecisionError
 from bridgeckpt.formats.tensors import Extent, TensorInfo
@@ -76,6 +79,11 @@ def job(
 ) -> Job:
     parsed = Layout.parse(layout)
     return Job("out", sources, parsed.moves(sizes)[target], parsed.pt.shape(sizes), dtype or sources[0].dtype, fill)
+
+
+def stream(one: Job) -> list[bytes]:
+    with Sources() as sources:
+        return [bytes(piece) for piece in Copier(sources).stream(one)]
 
 
 # (layout, sizes, shapes of the sources, what numpy makes of them)
@@ -158,7 +166,7 @@ def test_moves_as_numpy_does(move: str, dtype: str, store: Store, strips: str) -
     one = job(layout, sizes, *(store.add(array) for array in arrays))
     wanted = np.asarray(expected(*(array.astype(array.dtype.newbyteorder("=")) for array in arrays)), order="C")
     assert same_bits(assemble(one), wanted)
-    pieces = [bytes(piece) for piece in stream(one)]
+    pieces = stream(one)
     assert b"".join(pieces) == wanted.tobytes()
     assert max(map(len, pieces), default=0) <= reading.PIECE
 
@@ -170,7 +178,7 @@ def test_partitioned_source(layout: str, transform, axis: int, store: Store, str
     source = store.add(array, cuts=[3, 4, 20], axis=axis)
     one = job(layout, {"a": 29, "b": 31}, source)
     assert same_bits(assemble(one), np.ascontiguousarray(transform(array)))
-    assert b"".join(map(bytes, stream(one))) == transform(array).tobytes()
+    assert b"".join(stream(one)) == transform(array).tobytes()
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -263,7 +271,7 @@ def test_string_tensor_is_refused(store: Store) -> None:
     extent = store.add(np.zeros(4, np.uint8)).extents[0]
     source = TensorInfo("names", "string", (2, 3), (extent,))
     with pytest.raises(CheckpointError, match="names is of dtype string, which is no array of numbers"):
-        list(stream(job("a b -> b a", {"a": 2, "b": 3}, source, dtype="uint8")))
+        stream(job("a b -> b a", {"a": 2, "b": 3}, source, dtype="uint8"))
 
 
 def test_ml_dtypes_move_without_conversion(store: Store) -> None:
@@ -478,6 +486,40 @@ def test_interrupt_stops_the_workers(store: Store, tmp_path: Path) -> None:
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         converted(jobs, tmp_path, progress=interrupt)
+    assert threading.active_count() == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="sends a signal to the main thread")
+def test_ctrl_c_stops_the_workers(store: Store, tmp_path: Path) -> None:
+    jobs, _ = mixed_jobs(store)
+    done: list[int] = []
+
+    def interrupt(nbytes: int) -> None:
+        if not done:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        done.append(nbytes)
+        time.sleep(0.1)
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        converted(jobs, tmp_path, progress=interrupt)
+    assert threading.active_count() == before
+    assert len(done) < 5
+
+
+def test_a_thread_that_cannot_start_stops_the_others(store: Store, tmp_path: Path, monkeypatch) -> None:
+    jobs, _ = mixed_jobs(store)
+    start, started = threading.Thread.start, []
+
+    def refuse(thread: threading.Thread) -> None:
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(start(thread))
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        converted(jobs, tmp_path)
     assert threading.active_count() == before
 
 

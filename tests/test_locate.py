@@ -95,6 +95,8 @@ def test_the_state_file_decides(run):
 def test_an_absolute_path_that_is_there_is_taken(run, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(run, other)
+    for file in run.glob("model.ckpt-100.*"):
+        file.unlink()
     (run / "checkpoint").write_text(f'model_checkpoint_path: "{other}/model.ckpt-100"\n')
     checkpoint = open_checkpoint(run)
     assert checkpoint.path == other / "model.ckpt-100"
@@ -313,3 +315,10 @@ def test_published_folders(samples):
         assert said in refusal(samples / "real" / folder)
     for folder in ("t1_squad", "t1_pretrain_sharded"):  # their state files name /data/models/...
         assert open_checkpoint(samples / "golden" / folder).notes == ()
+
+
+def test_a_copied_folder_is_read_and_not_the_original_that_its_state_file_names(run, tmp_path):
+    (run / "checkpoint").write_text(f'model_checkpoint_path: "{run}/model.ckpt-100"\n')
+    copied = tmp_path / "copied"
+    shutil.copytree(run, copied)
+    assert open_checkpoint(copied).path == copied / "model.ckpt-100"

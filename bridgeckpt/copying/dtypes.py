@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bridgeckpt.errors import CheckpointError, PrecisionError
+from bridgeckpt.errors import PrecisionError
+from bridgeckpt.formats.checkpoint import check_numeric, numpy_dtype
 from bridgeckpt.formats.tensors import DTYPES
 
 if TYPE_CHECKING:
@@ -17,18 +18,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 _WIDER = ("float16", "bfloat16", "float32", "float64")  # in the order in which an error recommends them
-
-
-@cache
-def numeric_dtype(name: str) -> np.dtype[Any]:
-    """The numpy dtype of a key of ``DTYPES``; ml_dtypes is imported only for one that numpy lacks."""
-    try:
-        dtype = np.dtype(name)
-    except TypeError:
-        import ml_dtypes
-
-        dtype = np.dtype(getattr(ml_dtypes, name))
-    return dtype
 
 
 @cache
@@ -44,8 +33,7 @@ def stored_dtype(info: TensorInfo) -> np.dtype[Any]:
     Raises:
         CheckpointError: its elements have no fixed size.
     """
-    if info.dtype not in DTYPES or not DTYPES[info.dtype].itemsize:
-        raise CheckpointError(f"{info.name} is of dtype {info.dtype}, which is no array of numbers")
+    check_numeric(info)
     return bits_dtype(info.dtype).newbyteorder(">" if info.big_endian else "<")
 
 
@@ -57,20 +45,16 @@ def convert(bits: Array, info: TensorInfo, dtype: str, shape: tuple[int, ...], b
     Raises:
         PrecisionError: a finite value is too large for ``dtype``, or either dtype is not a floating-point one.
     """
-    if not _is_float(info.dtype) or not _is_float(dtype):
+    if not (DTYPES[info.dtype].floating and DTYPES[dtype].floating):
         raise PrecisionError(f"{info.name} is {info.dtype}, which is not converted to {dtype}")
-    values = bits.astype(bits_dtype(info.dtype), copy=False).view(numeric_dtype(info.dtype))
+    values = bits.astype(bits_dtype(info.dtype), copy=False).view(numpy_dtype(info.dtype))
     with np.errstate(over="ignore", invalid="ignore"):
-        converted = values.astype(numeric_dtype(dtype))
+        converted = values.astype(numpy_dtype(dtype))
     if not np.isfinite(converted).all():
         lost = np.isfinite(values) & ~np.isfinite(converted)
         if lost.any():
             raise _lost(values, lost, info, dtype, shape, block)
     return converted.view(bits_dtype(dtype))
-
-
-def _is_float(dtype: str) -> bool:
-    return dtype.startswith(("float", "bfloat"))
 
 
 def _lost(
@@ -81,7 +65,7 @@ def _lost(
     position = np.ravel_multi_index([int(i) + axis.start for i, axis in zip(at, block, strict=True)], shape)
     index = [int(i) for i in np.unravel_index(int(position), info.shape)]
     with np.errstate(over="ignore"):
-        holds = [name for name in _WIDER if np.isfinite(np.asarray(value).astype(numeric_dtype(name)))]
+        holds = [name for name in _WIDER if np.isfinite(np.asarray(value).astype(numpy_dtype(name)))]
     return PrecisionError(
         f"{info.name}{index} is {float(value):g}, too large for {dtype}",
         hint=f"write {' or '.join(holds[:2])}, which can hold it" if holds else None,

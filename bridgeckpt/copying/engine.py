@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bridgeckpt.copying.dtypes import bits_dtype, convert, numeric_dtype, stored_dtype
-from bridgeckpt.copying.geometry import Block, blocks, clip, keeps_order, lengths, ranges, whole, within
+from bridgeckpt.copying.dtypes import bits_dtype, convert, stored_dtype
+from bridgeckpt.copying.geometry import Block, blocks, clip, lengths, ranges, whole, within
 from bridgeckpt.copying.job import Job, Kind, Kinds, in_order
 from bridgeckpt.copying.panels import FileTensor, HeldTensor, Scratch
 from bridgeckpt.copying.reading import PIECE, Sources
+from bridgeckpt.formats.checkpoint import numpy_dtype
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.tensors import TensorInfo
@@ -30,17 +31,6 @@ if TYPE_CHECKING:
 STRIP = 9 << 20
 
 
-def stream(job: Job, *, verify: bool = True) -> Iterator[memoryview]:
-    """The target's bytes, row-major, in pieces of at most 1 MiB. A piece is valid until the next one is asked for.
-
-    Raises:
-        CheckpointError: a source is damaged, cut short or missing.
-        PrecisionError: a value does not fit the target's dtype.
-    """
-    with Sources(verify=verify) as sources:
-        yield from Copier(sources).stream(job)
-
-
 def assemble(job: Job, *, verify: bool = True) -> Array:
     """The target as an array of its own, with ``job.shape`` and ``job.dtype`` (ml_dtypes' where numpy has none).
 
@@ -48,7 +38,7 @@ def assemble(job: Job, *, verify: bool = True) -> Array:
         CheckpointError: a source is damaged, cut short or missing.
         PrecisionError: a value does not fit the target's dtype.
     """
-    target = np.empty(job.shape, numeric_dtype(job.dtype))
+    target = np.empty(job.shape, numpy_dtype(job.dtype))
     with Sources(verify=verify) as sources:
         if Kinds().of(job) is Kind.PLAIN:
             (source,) = job.used.values()
@@ -90,9 +80,14 @@ class Copier:
         self._strip = np.empty(0, np.uint8)
 
     def stream(self, job: Job) -> Iterator[memoryview]:
-        """As the function :func:`stream`."""
+        """The target's bytes, row-major, in pieces of at most 1 MiB. A piece is valid until the next one is asked for.
+
+        Raises:
+            CheckpointError: a source is damaged, cut short or missing.
+            PrecisionError: a value does not fit the target's dtype.
+        """
         dtype = bits_dtype(job.dtype)
-        limit = (PIECE if all(map(keeps_order, job.moves)) else self._limit) // dtype.itemsize
+        limit = (PIECE if all(move.keeps_order for move in job.moves) else self._limit) // dtype.itemsize
         strips = list(blocks(job.split_shape, limit))
         tensors = self._open(job, at_once=len(strips) == 1)
         for strip in strips:
@@ -140,7 +135,7 @@ class Copier:
 def _fill(job: Job, strip: Block, target: Array, tensors: Tensors) -> None:
     """Fill ``target``, the flat bits of a strip, with what each move brings into it."""
     if not job.is_covered:
-        target[...] = np.array(job.fill).astype(numeric_dtype(job.dtype)).view(target.dtype)
+        target[...] = np.array(job.fill).astype(numpy_dtype(job.dtype)).view(target.dtype)
     shaped = target.reshape(lengths(strip))
     for move in job.moves:
         clipped = clip(move, strip)
@@ -151,7 +146,7 @@ def _fill(job: Job, strip: Block, target: Array, tensors: Tensors) -> None:
         place = shaped[(*inside, ...)].transpose(np.argsort(move.order))
         place = place[(*(None if isinstance(at, int) else slice(None) for at in move.source_index), ...)]
         tensor = tensors[move.source]
-        for block, panel in tensor.panels(move.source_shape, wanted, turned=not keeps_order(move)):
+        for block, panel in tensor.panels(move.source_shape, wanted, turned=not move.keeps_order):
             if tensor.info.dtype != job.dtype:
                 panel = convert(panel, tensor.info, job.dtype, move.source_shape, block)
             place[within(block, wanted)] = panel

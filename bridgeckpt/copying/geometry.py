@@ -7,16 +7,9 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bridgeckpt.mapping.layout import Index, Move
+    from bridgeckpt.moves import Index, Move
 
 Block = tuple[slice, ...]  # one range per axis, start and stop both given, no step
-
-
-def keeps_order(move: Move) -> bool:
-    """Whether the elements of the source come in the same order in the target, whatever lies between them."""
-    kept = [size for size, at in zip(move.source_shape, move.source_index, strict=True) if isinstance(at, slice)]
-    long_axes = [axis for axis in move.order if kept[axis] != 1]
-    return long_axes == sorted(long_axes)
 
 
 def clip(move: Move, strip: Block) -> tuple[Block, Index] | None:

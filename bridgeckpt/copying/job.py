@@ -15,7 +15,7 @@ from bridgeckpt.formats.tensors import DTYPES
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.tensors import TensorInfo
-    from bridgeckpt.mapping.layout import Move
+    from bridgeckpt.moves import Move
 
 
 class Job(NamedTuple):

@@ -114,7 +114,7 @@ class _Run:
                 thread.join()
         except BaseException as interrupt:
             self._failures.append(interrupt)  # the workers see it and stop
-            for thread in threads:
+            for thread in filter(Thread.is_alive, threads):  # one that could not be started cannot be joined
                 thread.join()
             raise
         if self._failures:

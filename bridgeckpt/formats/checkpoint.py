@@ -7,6 +7,7 @@ an array: it opens data files when they are first needed, never reads past what 
 from __future__ import annotations
 
 import os
+from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -37,7 +38,6 @@ class Checkpoint:
         directory: The folder in which a model config and a vocabulary are looked for.
         graph_path: The ``.meta`` file beside a TensorBundle, if there is one.
         metadata: The free text of a safetensors header; empty for other formats.
-        writer: The program that wrote it, where the file says so.
         notes: What a person should be told about how it was found.
     """
 
@@ -51,7 +51,6 @@ class Checkpoint:
         directory: Path | None = None,
         graph_path: Path | None = None,
         metadata: Mapping[str, str] | None = None,
-        writer: str | None = None,
         notes: tuple[str, ...] = (),
     ) -> None:
         self.path = path
@@ -59,13 +58,17 @@ class Checkpoint:
         self.directory = directory or path.parent
         self.graph_path = graph_path
         self.metadata = metadata or {}
-        self.writer = writer
         self.notes = notes
         self._files: dict[Path, BufferedReader] = {}
 
     def keys(self) -> list[str]:
         """Every tensor's name, in the file's order."""
         return list(self.tensors)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of storage of all tensors."""
+        return sum(info.nbytes for info in self.tensors.values())
 
     def get_tensor(self, name: str, *, verify: bool = True) -> Array:
         """The tensor ``name`` as a C-ordered array in native byte order, with the shape and dtype of ``tensors[name]``.
@@ -74,8 +77,8 @@ class Checkpoint:
         bytes. ``verify`` compares the stored bytes with their CRC-32C, where the format keeps one.
 
         Raises:
-            CheckpointError: there is no such tensor, a data file is missing, too short or damaged, or numpy has no such
-                dtype.
+            CheckpointError: there is no such tensor, a data file is missing, too short or damaged, or no array can hold
+                the dtype.
         """
         import numpy as np
 
@@ -84,7 +87,9 @@ class Checkpoint:
             raise self._unknown(name)
         self._check_fits(info)
         is_text = info.dtype == "string"
-        array = np.empty(info.shape, np.dtype(object) if is_text else numpy_dtype(info))
+        if not is_text:
+            check_numeric(info)
+        array = np.empty(info.shape, np.dtype(object) if is_text else numpy_dtype(info.dtype))
         for extent in info.extents:
             whole = extent.shape == info.shape
             block = array if whole else np.empty(extent.shape, array.dtype)
@@ -220,22 +225,39 @@ def check_crc(found: int, extent: Extent, name: str) -> None:
             f"{name} is damaged: its {extent.nbytes:,} bytes at byte {extent.offset:,} of {extent.path} "
             f"have CRC-32C {found:08x}, not {extent.crc32c:08x}",
             path=extent.path,
-            hint="copy or download the file again, or pass --skip-crc to read it as it is",
+            hint="copy or download the file again; to read it as it is, pass --skip-crc, or verify=False in Python",
         )
 
 
-def numpy_dtype(info: TensorInfo) -> np.dtype[Any]:
-    """The numpy dtype of a tensor of numbers.
+def check_numeric(info: TensorInfo) -> None:
+    """See that a tensor's elements are numbers, of a fixed size.
 
     Raises:
-        CheckpointError: numpy and ml_dtypes have none, as for TensorFlow's variants.
+        CheckpointError: they are not, as in TensorFlow's strings and variants.
     """
-    import ml_dtypes
+    if info.dtype not in DTYPES or not DTYPES[info.dtype].itemsize:
+        raise CheckpointError(f"{info.name} is of dtype {info.dtype}, which is no array of numbers")
+
+
+@cache
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """The numpy dtype of a key of ``DTYPES``; ml_dtypes is imported only for one that numpy lacks.
+
+    Raises:
+        CheckpointError: the installed ml_dtypes is too old to have it.
+    """
     import numpy as np
 
-    if info.dtype not in DTYPES or info.dtype == "string":
-        raise CheckpointError(f"{info.name} is of dtype {info.dtype}, which is not read into arrays")
-    return np.dtype(getattr(ml_dtypes, info.dtype, info.dtype))
+    try:
+        dtype = np.dtype(name)
+    except TypeError:
+        import ml_dtypes
+
+        if not hasattr(ml_dtypes, name):
+            hint = "install a newer ml_dtypes"
+            raise CheckpointError(f"ml_dtypes {ml_dtypes.__version__} has no {name}", hint=hint) from None
+        dtype = np.dtype(getattr(ml_dtypes, name))
+    return dtype
 
 
 def _lack(path: Path, size: int) -> str | None:

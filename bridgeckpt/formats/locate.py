@@ -95,8 +95,10 @@ def _in_folder(folder: Path, state: Path | None = None) -> Found:
     told: list[str] = []
     if state is not None:
         named = _named_by(state)
-        # The path may be of the machine that wrote it, whatever its system.
-        for prefix in (folder / named, folder / re.split(r"[/\\]", named)[-1]):
+        # An absolute path may be of the machine that wrote it, whatever its system, or of the folder that this one was
+        # copied from: what lies beside the state file comes first.
+        beside = folder / re.split(r"[/\\]", named)[-1]
+        for prefix in (beside, folder / named) if named.startswith("/") else (folder / named, beside):
             if refusals.index_of(prefix).is_file():
                 return _bundle(prefix, _notes_on(prefix, prefixes, state))
             if prefix.is_file() and identify(prefix) is V1_CHECKPOINT:

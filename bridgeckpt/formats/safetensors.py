@@ -23,8 +23,7 @@ from bridgeckpt.formats.tensors import DTYPES, Extent, TensorInfo
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-FILE_NAME = "model.safetensors"
-INDEX_NAME = "model.safetensors.index.json"
+_FILE_NAME = "model.safetensors"
 MAX_HEADER_SIZE = 100_000_000  # the safetensors library reads no longer one
 
 _BY_CODE = {dtype.safetensors: dtype for dtype in DTYPES.values() if dtype.safetensors}
@@ -80,7 +79,7 @@ def plan_files(
         sized.append((name, stored))
     shards = [sized] if max_shard_size is None else _shards(sized, max_shard_size)
     if len(shards) == 1:
-        return [_file(FILE_NAME, shards[0], metadata or {})]
+        return [_file(_FILE_NAME, shards[0], metadata or {})]
     return [
         _file(f"model-{number:05d}-of-{len(shards):05d}.safetensors", shard, metadata or {})
         for number, shard in enumerate(shards, 1)

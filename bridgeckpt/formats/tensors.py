@@ -6,17 +6,20 @@ Nothing here reads tensor data or imports numpy: a plan is made from these recor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
 
 class DType(NamedTuple):
-    """A dtype by the name numpy and ml_dtypes use, its size in bytes and its code in a safetensors header (or None)."""
+    """A dtype by the name numpy and ml_dtypes use, its size in bytes and its code in a safetensors header (or None).
+
+    ``floating``: whether its elements are floating-point numbers, which can be converted to one another.
+    """
 
     name: str
     itemsize: int
     safetensors: str | None
+    floating: bool = False
 
 
 # Source of the codes: https://github.com/huggingface/safetensors (safetensors/src/tensor.rs, enum Dtype).
@@ -32,19 +35,22 @@ DTYPES: Mapping[str, DType] = {
         DType("int32", 4, "I32"),
         DType("uint64", 8, "U64"),
         DType("int64", 8, "I64"),
-        DType("float16", 2, "F16"),
-        DType("bfloat16", 2, "BF16"),
-        DType("float32", 4, "F32"),
-        DType("float64", 8, "F64"),
+        DType("float16", 2, "F16", floating=True),
+        DType("bfloat16", 2, "BF16", floating=True),
+        DType("float32", 4, "F32", floating=True),
+        DType("float64", 8, "F64", floating=True),
         DType("complex64", 8, "C64"),
         DType("complex128", 16, None),
-        DType("float8_e5m2", 1, "F8_E5M2"),
-        DType("float8_e4m3fn", 1, "F8_E4M3"),
-        DType("float8_e4m3fnuz", 1, None),
-        DType("float8_e4m3b11fnuz", 1, None),
-        DType("float8_e5m2fnuz", 1, None),
+        DType("float8_e5m2", 1, "F8_E5M2", floating=True),
+        DType("float8_e4m3fn", 1, "F8_E4M3", floating=True),
+        DType("float8_e4m3fnuz", 1, None, floating=True),
+        DType("float8_e4m3b11fnuz", 1, None, floating=True),
+        DType("float8_e5m2fnuz", 1, None, floating=True),
+        DType("float4_e2m1fn", 1, None, floating=True),
         DType("int4", 1, None),
         DType("uint4", 1, None),
+        DType("int2", 1, None),
+        DType("uint2", 1, None),
         DType("string", 0, None),  # variable length; itemsize is not defined
     )
 }
@@ -74,11 +80,6 @@ class TensorInfo(NamedTuple):
     shape: tuple[int, ...]
     extents: tuple[Extent, ...]
     big_endian: bool = False
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return prod(self.shape)
 
     @property
     def nbytes(self) -> int:

@@ -8,8 +8,7 @@
 
 The notation is einops' (Rogozhnikov, "Einops: Clear and Reliable Tensor Manipulations with Einstein-like Notation",
 ICLR 2022) with ``[axis]`` for a list of tensors and ``+`` for padding; a side without terms is a scalar. This module
-parses it and turns it, with sizes for the axes, into :class:`Move` records: strided copies between one source and one
-target tensor. It touches no tensor.
+parses it and turns it, with sizes for the axes, into :class:`~bridgeckpt.moves.Move` records. It touches no tensor.
 """
 
 from __future__ import annotations
@@ -20,14 +19,13 @@ from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.mapping.codes import LintError
+from bridgeckpt.moves import Move
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _TOKEN = re.compile(r"\s*(->|[A-Za-z_][A-Za-z0-9_]*|1(?![0-9A-Za-z_])|[()\[\]+])")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-
-Index = tuple[int | slice, ...]
 
 
 class Term(NamedTuple):
@@ -75,39 +73,6 @@ class Side(NamedTuple):
         """Shape with one dimension per axis: what the tensor is reshaped to before axes move."""
         pads = self.pads
         return tuple(sizes[axis] + (sizes[pads[axis]] if axis in pads else 0) for axis in self.axes)
-
-
-class Move(NamedTuple):
-    """A strided copy of (a part of) source tensor ``source`` to (a part of) the target::
-
-    target.reshape(target_shape)[target_index] = sources[source].reshape(source_shape)[source_index].transpose(order)
-    """
-
-    source: int
-    source_shape: tuple[int, ...]
-    source_index: Index
-    order: tuple[int, ...]
-    target_shape: tuple[int, ...]
-    target_index: Index
-
-    @property
-    def is_identity(self) -> bool:
-        """Whether the target is the source's bytes in the same order, whole on both sides.
-
-        Axes of size 1 may stand anywhere: they move no byte.
-        """
-        if prod(self.source_shape) != prod(self.target_shape) or not _is_whole(self.source_index, self.source_shape):
-            return False
-        if not _is_whole(self.target_index, self.target_shape):
-            return False
-        long_axes = [axis for axis in self.order if self.source_shape[axis] != 1]
-        return long_axes == sorted(long_axes)
-
-
-def _is_whole(index: Index, shape: tuple[int, ...]) -> bool:
-    return all(
-        isinstance(at, slice) and at.indices(size) == (0, size, 1) for at, size in zip(index, shape, strict=True)
-    )
 
 
 class Layout(NamedTuple):
