@@ -372,3 +372,17 @@ def test_heads_that_contradict_what_was_found_are_said(copy, tmp_path, capsys):
     assert "--heads 6 is taken although 3 was found" in capsys.readouterr().out
     report = json.loads((tmp_path / "out" / "conversion_report.json").read_text())
     assert report["sizes"]["num_attention_heads"] == {"value": 6, "from": "--heads"}
+
+
+def test_a_weight_that_is_no_number(built, tmp_path, capsys):
+    made = built(head=None)
+    name = "bert/encoder/layer_1/output/dense/bias"
+    strings = {name: [b"x"] * made.variables[name].shape[0]}
+    path = merged(tmp_path / "m.ckpt", ("", {**made.variables, **strings}))
+    shutil.copy(made.directory / "bert_config.json", tmp_path)
+    assert f"dtype      {name} is of dtype string" in refuse(capsys, path, tmp_path / "out", "--dry-run")
+
+
+def test_moving_averages_that_were_not_asked_for_are_mentioned(built, tmp_path, capsys):
+    assert main(["convert", "tf2pt", str(built(ema=True, slots="adamw").prefix), str(tmp_path / "out")]) == 0
+    assert "--ema converts those instead" in capsys.readouterr().out

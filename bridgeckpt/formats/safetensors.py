@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _FILE_NAME = "model.safetensors"
+INDEX_NAME = "model.safetensors.index.json"
 MAX_HEADER_SIZE = 100_000_000  # the safetensors library reads no longer one
 
 _BY_CODE = {dtype.safetensors: dtype for dtype in DTYPES.values() if dtype.safetensors}

@@ -19,6 +19,7 @@ from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bridgeckpt.errors import Problem
+from bridgeckpt.formats.tensors import DTYPES
 from bridgeckpt.planning.leftovers import settle_rest
 from bridgeckpt.planning.problems import fold
 from bridgeckpt.planning.solve import shape_problem
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from bridgeckpt.planning.expansion import Expanded, Expansion
     from bridgeckpt.planning.leftovers import SourceState
     from bridgeckpt.planning.solve import Sizes
+
+_STORABLE = frozenset(name for name, dtype in DTYPES.items() if dtype.safetensors is not None)
 
 TargetState = Literal["written", "tied", "derived", "optional", "missing"]
 
@@ -136,7 +139,7 @@ def _map_group(request: Request, ledger: Ledger, group: Group, rows: list[Expand
         ]
         if request.ema:
             there = [(_averages(request, ledger, row, sources, missing), made) for sources, made in there]
-        _check_shapes(request, ledger, row, [sources for sources, _ in there])
+        _check(request, ledger, row, [sources for sources, _ in there])
         ledger.sources.update(dict.fromkeys(chain.from_iterable(sources for sources, _ in there), "mapped"))
         ledger.targets.update(dict.fromkeys(chain.from_iterable(made for _, made in there), "written"))
         assigned.append([Assignment(row, sources, made) for sources, made in there])
@@ -166,19 +169,24 @@ def _drop_prefix(names: list[tuple[str, ...]], prefix: str) -> list[tuple[str, .
     return [tuple([name.removeprefix(prefix) for name in some]) for some in names] if prefix else names
 
 
-def _check_shapes(request: Request, ledger: Ledger, row: Row, sources: list[tuple[str, ...]]) -> None:
-    """Compare the shapes of a row's tensors with the one that its layout and the sizes make."""
-    if not sources or any(axis not in request.sizes.axes for axis in row.layout.axes):
-        return  # a size that is unknown is a problem of its own
-    expected, tensors = row.layout.tf.shape(request.sizes.axes), request.tensors
+def _check(request: Request, ledger: Ledger, row: Row, sources: list[tuple[str, ...]]) -> None:
+    """Compare the shapes of a row's tensors with what its layout and the sizes make; refuse what is no number."""
+    axes, tensors = request.sizes.axes, request.tensors
+    known = all(axis in axes for axis in row.layout.axes)  # an unknown size is a problem of its own
+    expected = row.layout.tf.shape(axes) if known and sources else None
     wrong: dict[tuple[int, ...], list[str]] = {}
-    for names in sources:
-        for name in names:
-            if tensors[name].shape != expected:
-                wrong.setdefault(tensors[name].shape, []).append(name)
-    ledger.problems += [
-        shape_problem(row, names, found, request.sizes, request.table.model) for found, names in wrong.items()
-    ]
+    unfit: dict[str, list[str]] = {}
+    for name in chain.from_iterable(sources):
+        info = tensors[name]
+        if expected is not None and info.shape != expected:
+            wrong.setdefault(info.shape, []).append(name)
+        if info.dtype not in _STORABLE:
+            unfit.setdefault(info.dtype, []).append(name)
+    for shape, names in wrong.items():
+        ledger.problems.append(shape_problem(row, names, shape, request.sizes, request.table.model))
+    for dtype, names in unfit.items():
+        subject = f"{', '.join(text for text, _ in fold(names))} is of dtype {dtype}"
+        ledger.problems.append(Problem("dtype", subject, ("no safetensors file can hold it",), None, tuple(names)))
 
 
 def _averages(

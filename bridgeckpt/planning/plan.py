@@ -11,6 +11,7 @@ from bridgeckpt.copying.job import Job
 from bridgeckpt.errors import PlanError, Problem
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.formats.tensors import DTYPES
 from bridgeckpt.mapping.names import Names
 from bridgeckpt.planning.architecture import choose_architecture, lacking
 from bridgeckpt.planning.dialect import choose_table
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from bridgeckpt.source.graph import GraphFacts
 
 _HEADS = "num_attention_heads"
-_FLOATS = {"float16", "bfloat16", "float32", "float64"}
 
 
 class Plan(NamedTuple):
@@ -65,7 +65,7 @@ class Plan(NamedTuple):
                 known = moves[id(row)] = row.layout.moves(axes), row.layout.pt.shape(axes)
             infos = tuple([tensors[name] for name in sources])
             stored = infos[0].dtype
-            kept = dtype if dtype is not None and stored in _FLOATS else stored
+            kept = dtype if dtype is not None and DTYPES[stored].floating else stored
             for target, its_moves in zip(targets, known[0], strict=True):
                 jobs.append(Job(target, infos, its_moves, known[1], kept, row.fill or 0))
         return jobs
@@ -154,11 +154,11 @@ def draft(
     question = question_of(choice.architecture)
     sizes = solve(question)
     expansion = expansion._replace(axes=sizes.axes)
-    unavailable = _without_averages(table, checkpoint) if ema else []
-    averages = ema and not unavailable
+    no_averages, about_averages = _averages(table, checkpoint, ema)
+    averages = ema and not no_averages
     ledger = settle(Request(choice.architecture, expansion, wildcards, other_towers, sizes, averages))
     problems += [*sizes.problems, *_unknown_heads(question, sizes), *choice.problems]
-    problems += [*lacking(table, choice.architecture, set(present)), *unavailable]
+    problems += [*lacking(table, choice.architecture, set(present)), *no_averages]
     problems += ledger.problems
     vocabulary, casing = _vocabulary(checkpoint, vocab, lowercase)
     problems += _vocabulary_problems(vocabulary, sizes)
@@ -177,7 +177,13 @@ def draft(
         )
     if heads is not None and (told := {source_config.get(_HEADS), facts and facts.num_attention_heads} - {None, heads}):
         sizes.notes.append(f"--heads {heads} is taken although {' and '.join(map(str, told))} was found")
-    notes = [*checkpoint.notes, *choice.notes, *sizes.notes, *_optional_notes(ledger, choice.architecture)]
+    notes = [
+        *checkpoint.notes,
+        *choice.notes,
+        *sizes.notes,
+        *about_averages,
+        *_optional_notes(ledger, choice.architecture),
+    ]
     return Plan(
         checkpoint,
         table,
@@ -194,14 +200,17 @@ def draft(
     )
 
 
-def _without_averages(table: Table, checkpoint: Checkpoint) -> list[Problem]:
-    """Of a checkpoint that holds no moving average at all, that is the one problem."""
+def _averages(table: Table, checkpoint: Checkpoint, asked: bool) -> tuple[list[Problem], list[str]]:
+    """Problems and notes about moving averages: none is there although asked for, or they are there and were not."""
     endings = tuple(template.text.partition("{tf}")[2] for template in table.slots.get("ema", ()))
-    if endings and any(name.endswith(endings) for name in checkpoint.tensors):
-        return []
+    there = bool(endings) and any(name.endswith(endings) for name in checkpoint.tensors)
+    if there:
+        return [], [] if asked else ["the weights have moving averages too: --ema converts those instead"]
+    if not asked:
+        return [], []
     looked_for = ", ".join(f"...{ending}" for ending in endings) or f"{table.name} has no slot ema"
     details = (f"there is none in the checkpoint ({looked_for})",)
-    return [Problem("missing", "moving averages", details, "convert the weights themselves, without --ema")]
+    return [Problem("missing", "moving averages", details, "convert the weights themselves, without --ema")], []
 
 
 def _graph_facts(checkpoint: Checkpoint, table: Table, wildcards: Mapping[str, str]) -> GraphFacts | None:
