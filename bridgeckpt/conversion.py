@@ -9,21 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
+from bridgeckpt.checks import check_dtype, check_heads, check_size
 from bridgeckpt.copying.workers import Placed, finish, open_output, run
 from bridgeckpt.errors import OutputError
 from bridgeckpt.formats.checkpoint import Checkpoint
-from bridgeckpt.formats.safetensors import index_json, plan_files
+from bridgeckpt.formats.safetensors import INDEX_NAME, index_json, plan_files
 from bridgeckpt.planning.plan import Plan, PlanOptions, plan
 from bridgeckpt.report import report
-from bridgeckpt.sizes import parse_size
 from bridgeckpt.source.tokenizer import tokenizer_files
 from bridgeckpt.staging import REPORT, check_destination, staged
 
 if TYPE_CHECKING:
     from bridgeckpt.copying.job import Job
     from bridgeckpt.formats.safetensors import SafetensorsFile
-
-_INDEX = "model.safetensors.index.json"
 
 
 class Conversion(NamedTuple):
@@ -65,17 +63,35 @@ def convert(
         PlanError: the conversion is refused; ``problems`` holds every reason.
         PrecisionError: a value does not fit ``dtype``.
         OutputError: ``destination`` exists, or cannot be written.
+        BridgeckptError: ``dtype``, ``max_shard_size`` or ``heads`` is none that there can be.
     """
-    path = source.path if isinstance(source, Checkpoint) else Path(source)
-    check_destination(Path(destination), path, force=force)
+    check_dtype(dtype)
+    shard_size = check_size(max_shard_size)
+    planned = prepare(source, Path(destination), force=force, **options)
     return carry_out(
-        plan(source, **options),
-        Path(destination),
-        dtype=dtype,
-        max_shard_size=parse_size(max_shard_size),
-        verify=verify,
-        checksums=checksums,
+        planned, Path(destination), dtype=dtype, max_shard_size=shard_size, verify=verify, checksums=checksums
     )
+
+
+def prepare(
+    source: str | os.PathLike[str] | Checkpoint,
+    destination: Path | None = None,
+    *,
+    force: bool = False,
+    **options: Unpack[PlanOptions],
+) -> Plan:
+    """Everything that can be refused before a tensor is read: the destination, if any, the plan, the source's files.
+
+    Raises:
+        BridgeckptError: as :func:`convert`.
+    """
+    check_heads(options.get("heads"))
+    if destination is not None:
+        path = source.path if isinstance(source, Checkpoint) else Path(source)
+        check_destination(destination, path, force=force)
+    planned = plan(source, **options)
+    planned.checkpoint.check_files()
+    return planned
 
 
 def carry_out(
@@ -86,18 +102,22 @@ def carry_out(
     max_shard_size: int,
     verify: bool,
     checksums: bool,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Conversion:
-    """Write what was planned. ``progress`` is called with numbers of bytes as they are done, from worker threads."""
-    planned.checkpoint.check_files()
+    """Write what :func:`prepare` returned.
+
+    ``progress`` is called from worker threads, with a number of bytes just written and the number of all to write.
+    """
     jobs = planned.jobs(dtype)
+    total = sum(job.nbytes for job in jobs) if progress is not None else 0
+    advance = None if progress is None else lambda nbytes: progress(nbytes, total)
     files = plan_files([(job.name, job.dtype, job.shape) for job in jobs], max_shard_size, {"format": "pt"})
     with staged(destination) as folder:
         placed, homes = _place(jobs, files)
-        digests = _write_tensors(folder, files, placed, verify=verify, checksums=checksums, progress=progress)
+        digests = _write_tensors(folder, files, placed, verify=verify, checksums=checksums, progress=advance)
         texts = _texts(planned, jobs)
         if len(files) > 1:
-            texts[_INDEX] = index_json(files)
+            texts[INDEX_NAME] = index_json(files)
         texts[REPORT] = report(planned, jobs, homes, digests)
         for name, content in texts.items():
             (folder / name).write_bytes(content)
@@ -143,8 +163,7 @@ def _texts(planned: Plan, jobs: list[Job]) -> dict[str, bytes]:
     values = dict(planned.configuration.values)
     values["dtype"] = Counter(job.dtype for job in jobs).most_common(1)[0][0]
     if planned.vocabulary is not None and planned.casing is not None:
-        texts |= tokenizer_files(
-            planned.vocabulary, planned.casing.lowercase, planned.sizes.values["max_position_embeddings"]
-        )
+        longest = planned.sizes.values.get("max_position_embeddings")
+        texts |= tokenizer_files(planned.vocabulary, planned.casing.lowercase, longest)
     texts["config.json"] = (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
     return texts

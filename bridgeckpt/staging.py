@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bridgeckpt.errors import OutputError
@@ -17,13 +17,18 @@ def check_destination(destination: Path, source: Path, *, force: bool) -> None:
     """Refuse a destination that stands in the way, before any work is done.
 
     Raises:
-        OutputError: it exists and is not an empty folder; with ``force``, it is no converted model or holds the source.
+        OutputError: it exists and is not an empty folder; with ``force``, it is no converted model or holds the source;
+            or it cannot be reached or listed.
     """
-    if not os.path.lexists(destination):
+    try:
+        destination.lstat()
+        contents = sorted(path.name for path in destination.iterdir()) if destination.is_dir() else None
+    except FileNotFoundError:
         return
-    if not destination.is_dir() or destination.is_symlink():
+    except OSError as error:
+        raise _output_error(error, destination) from error
+    if contents is None or destination.is_symlink():
         raise OutputError(f"{destination} exists and is not a folder", hint="give a new path for the output folder")
-    contents = sorted(path.name for path in destination.iterdir())
     if not contents:
         return
     if not force:
@@ -50,23 +55,24 @@ def staged(destination: Path) -> Iterator[Path]:
         OutputError: the folder cannot be created or renamed.
     """
     destination = destination.absolute()
-    made = _make_parents(destination.parent)
-    staging = destination.parent / f".{destination.name}.{os.getpid()}.tmp"
+    staging, parents = _make(destination)
     try:
-        staging.mkdir()
         yield staging
         for path in staging.iterdir():
             _sync(path)
         _sync(staging)
-        _replace(staging, destination)
-        _sync(destination.parent)
+        replaced = _replace(staging, destination)
     except BaseException as error:
         _remove(staging)
-        for parent in made:
-            parent.rmdir()
+        _take_back(parents)
         if isinstance(error, OSError):
             raise _output_error(error, destination) from error
         raise
+    # The new folder is in place: nothing from here on may say that it is not.
+    if replaced is not None:
+        _remove(replaced)
+    with suppress(OSError):
+        _sync(destination.parent)
 
 
 def _output_error(error: OSError, destination: Path) -> OutputError:
@@ -77,31 +83,42 @@ def _output_error(error: OSError, destination: Path) -> OutputError:
     )
 
 
-def _make_parents(parent: Path) -> list[Path]:
-    """Create the missing parents; returns them, innermost first, so that a failure can take them back."""
-    missing = [path for path in (parent, *parent.parents) if not path.exists()]
+def _make(destination: Path) -> tuple[Path, list[Path]]:
+    """The temporary folder, under a name of its own, and the parents that had to be made for it, innermost first."""
+    staging = destination.with_name(f".{destination.name}.{os.urandom(4).hex()}.tmp")
+    missing: list[Path] = []
     try:
-        parent.mkdir(parents=True, exist_ok=True)
+        missing += [path for path in destination.parents if not path.exists()]
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        staging.mkdir()
     except OSError as error:
-        raise _output_error(error, parent) from error
-    return missing
+        _take_back(missing)
+        raise _output_error(error, destination) from error
+    return staging, missing
 
 
-def _replace(staging: Path, destination: Path) -> None:
-    """Rename into place. An existing folder is swapped out in one step where the system can, then removed."""
+def _take_back(parents: list[Path]) -> None:
+    """Remove the parents that were made, unless something else has come to lie in them."""
+    for parent in parents:
+        with suppress(OSError):
+            parent.rmdir()
+
+
+def _replace(staging: Path, destination: Path) -> Path | None:
+    """Rename into place. An existing folder is swapped out, in one step where the system can; returns where it went."""
     if not destination.is_dir() or not any(destination.iterdir()):
         staging.rename(destination)
-        return
-    if not _exchange(staging, destination):
-        old = staging.with_name(staging.name.removesuffix(".tmp") + ".old.tmp")
-        destination.rename(old)
-        try:
-            staging.rename(destination)
-        except OSError:
-            old.rename(destination)
-            raise
-        staging = old
-    _remove(staging)
+        return None
+    if _exchange(staging, destination):
+        return staging
+    old = staging.with_name(staging.name.removesuffix(".tmp") + ".old.tmp")
+    destination.rename(old)
+    try:
+        staging.rename(destination)
+    except OSError:
+        old.rename(destination)
+        raise
+    return old
 
 
 def _exchange(a: Path, b: Path) -> bool:

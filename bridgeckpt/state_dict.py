@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
+from bridgeckpt.checks import check_dtype, check_framework
+from bridgeckpt.conversion import prepare
 from bridgeckpt.copying.engine import assemble
-from bridgeckpt.planning.plan import PlanOptions, plan
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
     from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.planning.plan import PlanOptions
 
     Source = str | os.PathLike[str] | Checkpoint
 
@@ -60,10 +62,11 @@ def load_state_dict(
         Parameter name to tensor, C-contiguous, in the order of the mapping table. Tied parameters stand there once.
 
     Raises:
-        BridgeckptError: as :func:`bridgeckpt.convert`.
+        BridgeckptError: as :func:`bridgeckpt.convert`; also when ``framework`` is neither "np" nor "pt".
     """
-    planned = plan(source, **options)
-    planned.checkpoint.check_files()
+    check_framework(framework)
+    check_dtype(dtype)
+    planned = prepare(source, **options)
     arrays = {job.name: assemble(job, verify=verify) for job in planned.jobs(dtype)}
     if framework == "np":
         return arrays

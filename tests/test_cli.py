@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
+import gc
 import json
+import os
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
+import numpy as np
 import pytest
 
 import bridgeckpt
 from bridgeckpt.cli import main
+from bridgeckpt.cli.arguments import parser
 from bridgeckpt.sizes import format_size, parse_size
 
 
@@ -51,6 +59,20 @@ def test_help_teaches(command, capsys):
     text = capsys.readouterr().out
     assert len(text) > 400
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_help_says_what_every_argument_does():
+    unseen, arguments = [parser()], 0
+    while unseen:
+        command = unseen.pop()
+        for action in command._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                assert {choice.dest for choice in action._choices_actions if choice.help} == set(action.choices)
+                unseen += action.choices.values()
+            else:
+                arguments += 1
+                assert action.help, f"{command.prog} {action.dest}"
+    assert arguments > 30
 
 
 def test_convert_says_what_it_decided(example, tmp_path, capsys):
@@ -123,9 +145,13 @@ def test_inspect_an_index_without_its_data(samples, capsys):
 
 def test_mappings_list_show_and_check(capsys):
     assert main(["mappings", "list"]) == 0
-    assert "bert/google_keras" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "bert/google_keras" in printed
+    assert "bert/model" in printed
     assert main(["mappings", "show", "bert/google"]) == 0
     assert "[group.layer]" in capsys.readouterr().out
+    assert main(["mappings", "show", "bert/model"]) == 0
+    assert "[architectures" in capsys.readouterr().out
     assert main(["mappings", "check", "--no-coverage"]) == 0
     assert "bert/google: no problems" in capsys.readouterr().out
 
@@ -142,6 +168,8 @@ def test_mappings_check_finds_a_mistake(tmp_path, capsys):
     assert "unknown-axis" in printed
     assert "hiden" in printed
     assert "bad.toml:9" in printed
+    assert main(["mappings", "show", str(bad)]) == 0
+    assert capsys.readouterr().out == bad.read_text()
 
 
 @pytest.mark.parametrize(
@@ -160,16 +188,150 @@ def test_mappings_explain(name, says, capsys):
     assert says in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("name", "becomes"),
+    [
+        ("cls/seq_relationship/output_weights", "cls.seq_relationship.weight"),
+        ("my_model/cls/seq_relationship/output_weights", "cls.seq_relationship.weight"),
+        ("output_weights", "classifier.weight"),
+    ],
+)
+def test_mappings_explain_says_one_thing_of_a_name(name, becomes, capsys):
+    assert main(["mappings", "explain", "bert/google", name, "--json"]) == 0
+    explanations = json.loads(capsys.readouterr().out)["explanations"]
+    assert [explanation["becomes"] for explanation in explanations] == [[becomes]]
+
+
 def test_mappings_explain_a_name_nobody_knows(capsys):
     assert main(["mappings", "explain", "bert/google", "bert/adapter"]) == 1
     assert "knows nothing of bert/adapter" in capsys.readouterr().err
 
 
-def test_output_cut_off_by_head(example):
-    command = f"{sys.executable} -m bridgeckpt inspect {example} | head -1"
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
-    assert done.stdout.startswith("checkpoint")
-    assert done.stderr == ""
+@pytest.mark.parametrize(("unbuffered", "status"), [("", 0), ("1", 1)])
+def test_output_that_nobody_reads(unbuffered, status):
+    """As in ``| head``: the reader has gone before anything is written, at the end or line by line."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "bridgeckpt", "mappings", "explain", "bert/google", "global_step"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    try:
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, env=environment)
+    finally:
+        os.close(writing)
+    assert (done.stderr, done.returncode) == ("", status)
+
+
+@pytest.fixture(params=["a name too long", "no right to search", "no right to list"])
+def out_of_reach(request, tmp_path):
+    """A path that the system refuses to look at."""
+    if request.param == "a name too long":
+        yield tmp_path / ("x" * 300 + ".toml")
+        return
+    if not hasattr(os, "geteuid") or os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    locked = tmp_path / "locked"
+    (locked / "x.toml").mkdir(parents=True)
+    locked.chmod(0o600 if request.param == "no right to search" else 0)
+    yield locked if request.param == "no right to list" else locked / "x.toml"
+    locked.chmod(0o700)
+
+
+@pytest.mark.parametrize("argument", ["--config", "--vocab", "--mapping", "DST"])
+def test_paths_that_the_system_refuses(argument, out_of_reach, example, tmp_path, capsys):
+    out, options = tmp_path / "out", [argument, str(out_of_reach)]
+    if argument == "DST":
+        out, options = out_of_reach, []
+    assert main(["convert", "tf2pt", str(example), str(out), *options]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert str(out_of_reach.parent) in message
+    assert "hint: " in message
+
+
+def progress_of(example, out, stderr):
+    """Convert with a progress bar that does not wait."""
+    code = (
+        "import sys; from bridgeckpt.cli import console, main; console._PATIENCE = 0; status = main(sys.argv[1:]);"
+        "print('rich' in sys.modules); sys.exit(status)"
+    )
+    command = [sys.executable, "-c", code, "convert", "tf2pt", str(example), str(out), "--dtype", "float16"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment)
+
+
+def test_a_progress_bar_on_a_terminal(example, tmp_path):
+    pty = pytest.importorskip("pty")
+    terminal, end = pty.openpty()
+    process = progress_of(example, tmp_path / "out", end)
+    os.close(end)
+    shown = b""
+    with suppress(OSError):  # how a terminal says that the other side has gone
+        while data := os.read(terminal, 1 << 16):
+            shown += data
+    os.close(terminal)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert said.endswith("True\n")
+    written = (tmp_path / "out" / "model.safetensors").read_bytes()
+    total = len(written) - 8 - int.from_bytes(written[:8], "little")
+    assert f"converting {format_size(total)}" in shown.decode()
+
+
+def test_no_progress_bar_in_a_pipe(example, tmp_path):
+    process = progress_of(example, tmp_path / "out", subprocess.PIPE)
+    said, shown = process.communicate(timeout=60)
+    assert (process.returncode, shown) == (0, "")
+    assert said.endswith("False\n")
+
+
+def test_main_leaves_the_process_as_it_found_it(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    gc.disable()
+    try:
+        assert main(["mappings", "list"]) == 0
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    assert main(["mappings", "list"]) == 0
+    assert gc.isenabled()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_main_in_a_thread(capsys):
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(main, ["mappings", "list"]).result() == 0
+
+
+def test_an_interrupt_as_json(example, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bridgeckpt.cli.inspect.inspect", interrupt)
+    assert main(["inspect", str(example), "--json"]) == 130
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["error"] == "Interrupted"
+    assert "interrupted" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"dtype": "float8"}, "float32, float16, bfloat16"),
+        ({"dtype": np.dtype("float16")}, "float32, float16, bfloat16"),
+        ({"heads": 0}, "at least one"),
+        ({"max_shard_size": "huge"}, "5GB"),
+        ({"framework": "tf"}, "np, pt"),
+    ],
+    ids=str,
+)
+def test_arguments_of_the_functions_that_cannot_be(options, says, example, tmp_path):
+    if "framework" not in options:
+        with pytest.raises(bridgeckpt.BridgeckptError, match=says):
+            bridgeckpt.convert(example, tmp_path / "out", **options)
+    if "max_shard_size" not in options:
+        with pytest.raises(bridgeckpt.BridgeckptError, match=says):
+            bridgeckpt.load_state_dict(example, **options)
+    assert not list(tmp_path.iterdir())
 
 
 def test_sizes_of_files():

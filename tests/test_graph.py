@@ -166,7 +166,7 @@ def test_a_training_graph_says_the_same_as_a_plain_one(tmp_path):
 
 
 def _facts(facts: GraphFacts) -> dict[str, object]:
-    return {name: getattr(facts, name) for name in GraphFacts.__slots__}
+    return {name: getattr(facts, name) for name in GraphFacts._fields}
 
 
 def test_scopes_that_were_numbered_or_lie_under_another_are_found(tmp_path):

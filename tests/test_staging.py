@@ -51,6 +51,37 @@ def test_replacing_without_the_system_call_that_swaps(tmp_path, monkeypatch):
     test_an_existing_folder_survives_a_failure_and_goes_on_success(tmp_path)
 
 
+def test_two_runs_do_not_share_a_temporary_folder(tmp_path):
+    """A run that was killed may have had the same process number, as in a container."""
+    with staged(tmp_path / "out") as killed, staged(tmp_path / "out") as folder:
+        assert folder != killed
+        (folder / "x").write_text("1")
+    assert contents(tmp_path / "out") == {}  # the outer one ends last, and replaces
+
+
+def test_the_folder_is_as_open_as_the_umask_allows(tmp_path):
+    (tmp_path / "ordinary").mkdir()
+    with staged(tmp_path / "out"):
+        pass
+    assert (tmp_path / "out").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+def test_what_fails_after_the_swap_is_no_failure(tmp_path, monkeypatch):
+    def fail_on_the_parent(path):
+        if path == tmp_path:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("bridgeckpt.staging._sync", fail_on_the_parent)
+    test_an_existing_folder_survives_a_failure_and_goes_on_success(tmp_path)
+
+
+def test_a_parent_that_is_used_meanwhile_stays_and_hides_no_error(tmp_path):
+    with pytest.raises(ValueError, match="no"), staged(tmp_path / "a" / "b" / "c"):
+        (tmp_path / "a" / "other").write_text("x")
+        raise ValueError("no")
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["other"]
+
+
 def test_destinations_that_are_refused(tmp_path):
     source = tmp_path / "source" / "model.ckpt"
     (tmp_path / "empty").mkdir()

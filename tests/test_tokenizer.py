@@ -184,6 +184,11 @@ def test_the_vocabulary_is_copied_byte_for_byte(tmp_path):
     }
 
 
+def test_a_model_without_a_longest_sequence():
+    settings = json.loads(tokenizer_files(read_vocabulary(EXAMPLE), True, None)["tokenizer_config.json"])
+    assert "model_max_length" not in settings
+
+
 @pytest.mark.parametrize(
     ("content", "tokens"),
     [

@@ -10,18 +10,20 @@ from typing import NoReturn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0 done, 1 refused or failed, 2 wrong usage."""
+    """Run one command; returns the exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted."""
     import gc
 
     from bridgeckpt.cli.arguments import parser
     from bridgeckpt.cli.console import run
 
     arguments = parser().parse_args(argv)
+    collecting = gc.isenabled()
     gc.disable()  # a short run makes many small objects and no cycles worth collecting
     try:
         return run(arguments)
     finally:
-        gc.enable()
+        if collecting:
+            gc.enable()
 
 
 def script() -> NoReturn:

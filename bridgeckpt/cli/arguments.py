@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from bridgeckpt import __version__
+from bridgeckpt.checks import DTYPES
 from bridgeckpt.sizes import parse_size
 
 _SOURCE = """\
@@ -21,7 +22,8 @@ examples:
   bridgeckpt convert tf2pt uncased_L-12_H-768_A-12/ bert/    make a folder that AutoModel.from_pretrained loads
   bridgeckpt mappings list                                   which dialects are known
 
-Exit status: 0 done, 1 refused or failed (the message says why and what to do), 2 wrong usage."""
+Exit status: 0 done, 1 refused or failed (the message says why and what to do), 2 wrong usage,
+130 interrupted (Ctrl-C or SIGTERM; nothing was written)."""
 
 _CONVERT = f"""\
 Convert a TensorFlow BERT checkpoint into a Hugging Face folder: model.safetensors, config.json, the tokenizer files and
@@ -48,13 +50,15 @@ examples:
 
 _INSPECT = f"""\
 Say what a checkpoint is: format, dialect, architecture, sizes, tensors (folded over layers), optimizer state. Reads the
-index only, so it is quick however large the checkpoint.
+index, the config, the graph and the vocabulary but no tensor, so it is quick however large the checkpoint.
 
 {_SOURCE}"""
 
 _MAPPINGS = """\
 Mapping tables say which TensorFlow variable becomes which PyTorch parameter, and how its axes move. They are TOML
 files; a table of your own is given as a path."""
+
+_TABLE = "a shipped table, as in bert/google, or the path of a .toml file"
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -92,7 +96,7 @@ def _convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     output = tf2pt.add_argument_group("what to write")
     output.add_argument(
         "--dtype",
-        choices=("float32", "float16", "bfloat16"),
+        choices=DTYPES,
         help="store the weights as this (default: as they are); a value that does not fit is an error",
     )
     output.add_argument(
@@ -112,7 +116,7 @@ def _convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         action="store_true",
         help="write the SHA-256 of every tensor into conversion_report.json (a quarter slower)",
     )
-    output.add_argument("--json", action="store_true", help="print the report as JSON on stdout and nothing else")
+    output.add_argument("--json", action="store_true", help="print a summary as JSON on stdout and nothing else")
 
 
 def _inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -174,7 +178,7 @@ def _mappings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     show.set_defaults(action="mappings_show")
     check.set_defaults(action="mappings_check")
     explain.set_defaults(action="mappings_explain")
-    show.add_argument("table", metavar="NAME|FILE")
+    show.add_argument("table", metavar="NAME|FILE", help=f"{_TABLE}; a model's, bert/model, too")
     check.add_argument("tables", metavar="NAME|FILE", nargs="*", help="default: every table that is shipped")
     check.add_argument(
         "--coverage",
@@ -182,7 +186,7 @@ def _mappings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         default=None,
         help="also compare with the Hugging Face classes (default: when torch and transformers are installed)",
     )
-    explain.add_argument("table", metavar="NAME|FILE")
+    explain.add_argument("table", metavar="NAME|FILE", help=_TABLE)
     explain.add_argument("name", metavar="TENSOR", help="as in bert/encoder/layer_3/output/dense/kernel")
     for verb in (listing, check, explain):
         verb.add_argument("--json", action="store_true", help="print JSON on stdout and nothing else")

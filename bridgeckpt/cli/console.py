@@ -9,39 +9,61 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from threading import Lock
+from time import monotonic
 from types import FrameType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from bridgeckpt.errors import BridgeckptError, PlanError
 from bridgeckpt.sizes import format_size
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 _UNLIMITED = 10_000  # columns
-_WORTH_WATCHING = 1_000_000_000  # bytes
+_PATIENCE = 0.5  # seconds without a progress bar
 _INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
+_NOTHING_WRITTEN = "interrupted: nothing was written"
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the action that the arguments name; every expected failure becomes one message and exit status 1."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """Run the action that the arguments name; every expected failure becomes one message and an exit status."""
     as_json = getattr(arguments, "json", False)
     module, _, function = arguments.action.partition("_")
-    action: Callable[[argparse.Namespace], int] = getattr(import_module(f"bridgeckpt.cli.{module}"), function or "run")
     try:
-        return action(arguments)
+        with _terminable():
+            action = getattr(import_module(f"bridgeckpt.cli.{module}"), function or "run")
+            status: int = action(arguments)
+            return status
     except BridgeckptError as error:
         if as_json:
             print_json(error_record(error))
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
+        if as_json:
+            print_json({"ok": False, "error": "Interrupted", "message": _NOTHING_WRITTEN, "hint": None})
+        print(_NOTHING_WRITTEN, file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
         return 1
 
 
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM unwinds like Ctrl-C meanwhile, so that temporary files are removed."""
+    try:
+        before = signal.signal(signal.SIGTERM, _terminate)
+    except ValueError:  # not in the main thread, which alone is told of signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    """SIGTERM unwinds like Ctrl-C, so that temporary files are removed."""
     raise KeyboardInterrupt
 
 
@@ -77,18 +99,59 @@ class Lines:
 
 
 @contextmanager
-def progress(total: int, quiet: bool) -> Iterator[Callable[[int], None] | None]:
-    """A progress bar of ``total`` bytes on stderr while a person watches; nothing in a pipe or for a second's work."""
-    if quiet or not sys.stderr.isatty() or total < _WORTH_WATCHING:
+def progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on stderr while a person watches: a function to call with bytes just done and the total.
+
+    It shows after half a second; in a pipe there is none, and None to call.
+    """
+    if quiet or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+    bar = _Bar()
+    try:
+        yield bar.advance
+    finally:
+        bar.close()
 
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"converting {format_size(total)}", total=total)
-        yield lambda done: bar.update(task, advance=done)
+
+class _Bar:
+    """A progress bar that is advanced from several threads and not made before it is worth watching."""
+
+    def __init__(self) -> None:
+        self._due = monotonic() + _PATIENCE
+        self._lock = Lock()
+        self._done = 0
+        self._shown: Progress | None = None
+
+    def advance(self, nbytes: int, total: int) -> None:
+        with self._lock:
+            self._done += nbytes
+            if self._shown is None and monotonic() >= self._due:
+                self._shown = _show(total)
+            if self._shown is not None:
+                self._shown.update(self._shown.task_ids[0], completed=self._done)
+
+    def close(self) -> None:
+        if self._shown is not None:
+            self._shown.stop()
+
+
+def _show(total: int) -> Progress:
+    from rich import progress
+    from rich.console import Console
+
+    bar = progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    bar.add_task(f"converting {format_size(total)}", total=total)
+    bar.start()
+    return bar
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -6,27 +6,24 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from bridgeckpt.cli.console import Lines, print_json, progress
-from bridgeckpt.conversion import Conversion, carry_out
-from bridgeckpt.planning.plan import Plan, PlanOptions, plan
+from bridgeckpt.conversion import Conversion, carry_out, prepare
+from bridgeckpt.planning.plan import Plan, PlanOptions
 from bridgeckpt.planning.problems import fold
 from bridgeckpt.report import summary
 from bridgeckpt.sizes import format_size
-from bridgeckpt.staging import REPORT, check_destination
+from bridgeckpt.staging import REPORT
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Convert as the arguments say."""
     began = perf_counter()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy moves bytes here: its algebra's threads only cost time
-    if not arguments.dry_run:
-        check_destination(arguments.destination, Path(arguments.source), force=arguments.force)
-    planned = plan(arguments.source, **plan_options(arguments))
-    planned.checkpoint.check_files()
+    destination = None if arguments.dry_run else arguments.destination
+    planned = prepare(arguments.source, destination, force=arguments.force, **plan_options(arguments))
     lines = Lines(sys.stderr if arguments.json else sys.stdout)
     describe(planned, lines)
     if arguments.dry_run:
@@ -34,8 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json({"ok": True, "dry_run": True, **summary(planned)})
         return 0
-    total = sum(planned.checkpoint.tensors[name].nbytes for a in planned.ledger.assignments for name in a.sources)
-    with progress(total, quiet=arguments.json) as advance:
+    with progress(quiet=arguments.json) as advance:
         done = carry_out(
             planned,
             arguments.destination,

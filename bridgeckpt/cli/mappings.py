@@ -17,18 +17,24 @@ def list(arguments: argparse.Namespace) -> int:  # noqa: A001 - the verb of the 
     loaded = [load_table(name) for name in tables.names()]
     if arguments.json:
         records = [
-            {"name": t.name, "title": t.title, "model": t.model.model, "classes": [*t.model.architectures]}
+            {
+                "name": t.name,
+                "title": t.title,
+                "model": t.model.model,
+                "model_table": t.model.name,
+                "classes": [*t.model.architectures],
+            }
             for t in loaded
         ]
         print_json({"ok": True, "tables": records})
         return 0
-    table(("name", "reads"), [(t.name, t.title) for t in loaded])
+    table(("name", "model", "reads"), [(t.name, t.model.name, t.title) for t in loaded])
     return 0
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """The TOML text of one table."""
-    sys.stdout.write(load_table(arguments.table).source.decode())
+    """The TOML text of one table, mistakes and all; a model table too."""
+    sys.stdout.write(tables.text(arguments.table))
     return 0
 
 

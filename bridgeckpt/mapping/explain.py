@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -29,19 +30,29 @@ def explain(table: Table, name: str) -> list[Explanation]:
     return [*_rows(table, name), *_slots(table, name), *_others(table, name)]
 
 
-def _rows(table: Table, name: str) -> Iterator[Explanation]:
+def _rows(table: Table, name: str) -> list[Explanation]:
+    """The rows that speak of ``name``, each once; of several, those whose wildcards stand for the least text.
+
+    A wildcard matches anything: ``{scope}output_weights`` is also every other name that ends so.
+    """
+    found: list[tuple[int, Explanation]] = []
     for row in (row for group in table.groups.values() for row in group.rows):
-        for spelling in (row.tf, *row.also):
-            for template in spelling:
-                if (values := _match(template, name, table)) is not None:
-                    yield Explanation(
-                        name, "TensorFlow tensor", template.text, _spelled(row.pt, values), row.layout.text, row
-                    )
-        for template in row.pt:
-            if (values := _match(template, name, table)) is not None:
-                yield Explanation(
-                    name, "PyTorch parameter", template.text, _spelled(row.tf, values), row.layout.text, row
+        spellings = [template for spelling in (row.tf, *row.also) for template in spelling]
+        for kind, templates, other in (
+            ("TensorFlow tensor", spellings, row.pt),
+            ("PyTorch parameter", row.pt, row.tf),
+        ):
+            matches = [
+                (
+                    sum(len(value) for value in values.values() if isinstance(value, str)),
+                    Explanation(name, kind, template.text, _spelled(other, values), row.layout.text, row),
                 )
+                for template in templates
+                if (values := _match(template, name, table)) is not None
+            ]
+            found += sorted(matches, key=itemgetter(0))[:1]
+    least = min((free for free, _ in found), default=0)
+    return [explanation for free, explanation in found if free == least]
 
 
 def _slots(table: Table, name: str) -> Iterator[Explanation]:
@@ -50,7 +61,7 @@ def _slots(table: Table, name: str) -> Iterator[Explanation]:
             before, _, after = template.text.partition("{tf}")
             if name.startswith(before) and name.endswith(after):
                 weight = name[len(before) : len(name) - len(after)]
-                if any(True for _ in _rows(table, weight)):
+                if _rows(table, weight):
                     yield Explanation(
                         name, "slot", template.text, (), f"optimizer state {slot} of {weight}: not converted", None
                     )

@@ -29,8 +29,19 @@ def find(name: str | Path, beside: Path | None = None) -> Path:
     """The file of a table, given its name or a path (relative to the folder ``beside``, if given).
 
     Raises:
-        TableError: there is no such table; the message names the nearest ones.
+        TableError: there is no such table, and the message names the nearest ones; or it cannot be reached.
     """
+    try:
+        return _find(name, beside)
+    except OSError as error:
+        raise _unreadable(error.filename, error) from error
+
+
+def _unreadable(path: str | Path, error: OSError) -> LintError:
+    return LintError("reference", f"cannot read {path}: {error.strerror}", hint="check the path and its permissions")
+
+
+def _find(name: str | Path, beside: Path | None) -> Path:
     given = Path(name)
     path = beside / given if beside else given
     if path.suffix == ".toml" or isinstance(name, Path):
@@ -51,6 +62,19 @@ def find(name: str | Path, beside: Path | None = None) -> Path:
         hint=(f"did you mean {near[0]}? " if near else "")
         + f"The tables here are {', '.join(names())}; your own is given as the path of a .toml file",
     )
+
+
+def text(name: str | Path) -> str:
+    """The text of a table, whatever it says.
+
+    Raises:
+        TableError: there is no such table, or it cannot be read.
+    """
+    path = find(name)
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def label(path: Path) -> tuple[str, str]:

@@ -33,6 +33,7 @@ _SAME = {"gelu_new": "gelu_pytorch_tanh", "gelu_accurate": "gelu_pytorch_tanh", 
 _NAMES = ("bert_config.json", "config.json")
 _PATTERN = "*bert_config*.json"
 _LARGEST = 16 << 20
+_UNREADABLE = "check the path and its permissions; --config FILE gives another"
 _ACTIVATION, _EPSILON = "hidden_act", "layer_norm_eps"
 # Keys of a transformers config that are about its file or class; ours are written in their place.
 _REPLACED = (
@@ -62,8 +63,15 @@ def find_config(directory: Path, explicit: Path | None = None) -> Path | None:
     """The config file: ``explicit`` (a file, or a folder to look in), else the one in ``directory``; None without one.
 
     Raises:
-        ConfigError: ``explicit`` does not exist or holds no config; several files could be it.
+        ConfigError: ``explicit`` does not exist, cannot be reached or holds no config; several files could be it.
     """
+    try:
+        return _find(directory, explicit)
+    except OSError as error:
+        raise ConfigError(f"cannot read {error.filename}: {error.strerror}", hint=_UNREADABLE) from error
+
+
+def _find(directory: Path, explicit: Path | None) -> Path | None:
     if explicit is not None and not explicit.is_dir():
         if not explicit.is_file():
             raise ConfigError(f"there is no config {explicit}", hint="--config takes the path of a JSON file")
@@ -111,7 +119,7 @@ def _read_json(path: Path) -> JSON:
             )
         values = json.loads(path.read_bytes(), parse_constant=not_json)
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}", hint=_UNREADABLE) from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ConfigError(f"{path} is not JSON: {error.msg} at {where}", hint="correct the file") from error

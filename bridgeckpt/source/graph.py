@@ -8,8 +8,8 @@ itself. What is not computed in one of the known ways stays None: a fact is read
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,15 +31,17 @@ _GRADIENT = re.compile(r"(?:^|/)gradients(?:_[0-9]+)?(?:/|$)")
 _REDUCTIONS = {"StridedSlice", "Slice", "Gather", "GatherV2", "Squeeze", "Mean", "Max", "Sum"}
 
 
-class Found(NamedTuple):
+Value = TypeVar("Value", int | float, str)
+
+
+class Found(NamedTuple, Generic[Value]):
     """A fact and the node that it was read from."""
 
-    value: float | int | str
+    value: Value
     node: str
 
 
-@dataclass(frozen=True, slots=True)
-class GraphFacts:
+class GraphFacts(NamedTuple):
     """What a graph says; None where it does not.
 
     Attributes:
@@ -56,7 +58,7 @@ class GraphFacts:
     num_attention_heads: int | None = None
     head: str | None = None
     writer: str | None = None
-    evidence: Mapping[str, str] = field(default_factory=dict)
+    evidence: Mapping[str, str] = MappingProxyType({})
 
 
 def read_facts(graph: Graph, scopes: Mapping[str, Template], wildcards: Mapping[str, str]) -> GraphFacts:
@@ -68,23 +70,31 @@ def read_facts(graph: Graph, scopes: Mapping[str, Template], wildcards: Mapping[
     Raises:
         CheckpointError: a node is damaged.
     """
-    readers: dict[str, Callable[[Graph, str], Found | None]] = {
-        "layer_norm_eps": _epsilon,
-        "hidden_act": _activation,
-        "num_attention_heads": _heads,
-    }
-    found: dict[str, Found] = {}
-    for fact, read in readers.items():
-        if fact in scopes:
-            places = _scopes(graph, scopes[fact], wildcards)
-            known = next(filter(None, (read(graph, scope) for scope in places)), None)
-            if known is not None:
-                found[fact] = known
-    if {"classifier", "pooler", "encoder"} <= scopes.keys() and (head := _head(graph, scopes, wildcards)) is not None:
-        found["head"] = head
-    values = {fact: known.value for fact, known in found.items()}
-    evidence = {fact: known.node for fact, known in found.items()}
-    return GraphFacts(**values, writer=graph.writer, evidence=evidence)  # type: ignore[arg-type]
+    epsilon = _first(graph, scopes.get("layer_norm_eps"), wildcards, _epsilon)
+    activation = _first(graph, scopes.get("hidden_act"), wildcards, _activation)
+    heads = _first(graph, scopes.get("num_attention_heads"), wildcards, _heads)
+    head = _head(graph, scopes, wildcards) if {"classifier", "pooler", "encoder"} <= scopes.keys() else None
+    found = {"layer_norm_eps": epsilon, "hidden_act": activation, "num_attention_heads": heads, "head": head}
+    return GraphFacts(
+        epsilon.value if epsilon else None,
+        activation.value if activation else None,
+        int(heads.value) if heads else None,
+        head.value if head else None,
+        graph.writer,
+        {fact: known.node for fact, known in found.items() if known},
+    )
+
+
+def _first(
+    graph: Graph,
+    template: Template | None,
+    wildcards: Mapping[str, str],
+    read: Callable[[Graph, str], Found[Value] | None],
+) -> Found[Value] | None:
+    """What ``read`` finds in the first of the scopes in which it finds anything."""
+    if template is None:
+        return None
+    return next(filter(None, (read(graph, scope) for scope in _scopes(graph, template, wildcards))), None)
 
 
 def _pattern(scope: str) -> str:
@@ -102,7 +112,7 @@ def _scopes(graph: Graph, template: Template, wildcards: Mapping[str, str]) -> I
             yield match
 
 
-def _epsilon(graph: Graph, scope: str) -> Found | None:
+def _epsilon(graph: Graph, scope: str) -> Found[Number] | None:
     """The constant under the square root of a LayerNorm, or the attribute of the fused op that computes it."""
     for node in graph.under(scope):
         if node.op in _FUSED_NORMS:
@@ -122,7 +132,7 @@ def _scalar(graph: Graph, name: str) -> Number | None:
     return constant[0] if constant is not None and len(constant) == 1 else None
 
 
-def _activation(graph: Graph, scope: str) -> Found | None:
+def _activation(graph: Graph, scope: str) -> Found[str] | None:
     """The activation computed in the scope, or "linear" if what its dense layer makes goes right into the next one."""
     nodes = graph.under(scope)
     ops = {node.op: node.name for node in nodes}
@@ -158,7 +168,7 @@ def _feeds_product(graph: Graph, node: Node) -> bool:
     return False
 
 
-def _heads(graph: Graph, scope: str) -> Found | None:
+def _heads(graph: Graph, scope: str) -> Found[Number] | None:
     """The heads of the reshape to [batch, seq, heads, head_dim], checked by the scores' scale 1 / sqrt(head_dim)."""
     splits: dict[tuple[Number, Number], str] = {}
     scales: list[float] = []
@@ -186,7 +196,7 @@ def _shape(graph: Graph, name: str) -> tuple[Number | None, ...]:
     return tuple(_scalar(graph, operand) for operand in node.operands)
 
 
-def _head(graph: Graph, scopes: Mapping[str, Template], wildcards: Mapping[str, str]) -> Found | None:
+def _head(graph: Graph, scopes: Mapping[str, Template], wildcards: Mapping[str, str]) -> Found[str] | None:
     """Walk back from the product with the classifier's kernel: what comes first, the pooler or the encoder?"""
     pooler, encoder = (re.compile(_pattern(scopes[part].render(wildcards)) + "/") for part in ("pooler", "encoder"))
     # The kernel is under the leading scope, or at the root where a head was put on top of a hub module.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _NAME, _PATTERN = "vocab.txt", "*vocab*.txt"
 _LARGEST = 64 << 20
+_UNREADABLE = "check the path and its permissions; --vocab FILE gives another"
 _PAD, _UNKNOWN, _CLASS, _SEPARATOR, _MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 _ROLES = {
     "pad_token": _PAD,
@@ -74,8 +75,15 @@ def find_vocabulary(directory: Path, explicit: Path | None = None) -> Path | Non
     """The vocabulary file: ``explicit``, else ``vocab.txt`` or the only ``*vocab*.txt`` in ``directory``; None without.
 
     Raises:
-        ConfigError: ``explicit`` is no file; several files could be it.
+        ConfigError: ``explicit`` is no file or cannot be reached; several files could be it.
     """
+    try:
+        return _find(directory, explicit)
+    except OSError as error:
+        raise ConfigError(f"cannot read {error.filename}: {error.strerror}", hint=_UNREADABLE) from error
+
+
+def _find(directory: Path, explicit: Path | None) -> Path | None:
     if explicit is not None:
         if not explicit.is_file():
             raise ConfigError(f"there is no vocabulary {explicit}", hint="--vocab takes the path of a vocab.txt")
@@ -101,7 +109,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
             raise ConfigError(f"{path} is no vocabulary: it has {size:,} bytes", hint="give it with --vocab FILE")
         content = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}", hint=_UNREADABLE) from error
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -138,16 +146,16 @@ def infer_casing(vocabulary: Vocabulary) -> Casing:
     return Casing(True, f"uncased: none of {total} holds a capital letter")
 
 
-def tokenizer_files(vocabulary: Vocabulary, lowercase: bool, model_max_length: int) -> dict[str, bytes]:
+def tokenizer_files(vocabulary: Vocabulary, lowercase: bool, model_max_length: int | None) -> dict[str, bytes]:
     """The files that ``AutoTokenizer`` reads, by name; ``vocab.txt`` is the source's byte for byte.
 
-    ``model_max_length`` is the longest sequence in tokens, the two special ones included.
+    ``model_max_length`` is the longest sequence in tokens, the two special ones included; None where there is no limit.
     """
     special = {role: token for role, token in _ROLES.items() if token in vocabulary.ids}
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",  # BertTokenizer would rebuild tokenizer.json by its own defaults
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
-        "model_max_length": model_max_length,
+        **({"model_max_length": model_max_length} if model_max_length is not None else {}),
         "do_lower_case": lowercase,
         "strip_accents": None,
         "tokenize_chinese_chars": True,
