@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple, Unpack
 from bridgeckpt.checks import check_dtype, check_heads, check_size
 from bridgeckpt.copying.workers import Placed, finish, open_output, run
 from bridgeckpt.errors import OutputError
-from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.safetensors import INDEX_NAME, index_json, plan_files
 from bridgeckpt.planning.plan import Plan, PlanOptions, plan
 from bridgeckpt.report import report
@@ -21,6 +20,7 @@ from bridgeckpt.staging import REPORT, check_destination, staged
 
 if TYPE_CHECKING:
     from bridgeckpt.copying.job import Job
+    from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.formats.safetensors import SafetensorsFile
 
 
@@ -67,9 +67,10 @@ def convert(
     """
     check_dtype(dtype)
     shard_size = check_size(max_shard_size)
-    planned = prepare(source, Path(destination), force=force, **options)
+    folder = Path(destination)
+    planned = prepare(source, folder, force=force, **options)
     return carry_out(
-        planned, Path(destination), dtype=dtype, max_shard_size=shard_size, verify=verify, checksums=checksums
+        planned, folder, dtype=dtype, max_shard_size=shard_size, verify=verify, checksums=checksums, force=force
     )
 
 
@@ -87,10 +88,11 @@ def prepare(
     """
     check_heads(options.get("heads"))
     if destination is not None:
-        path = source.path if isinstance(source, Checkpoint) else Path(source)
-        check_destination(destination, path, force=force)
+        check_destination(destination, force=force)
     planned = plan(source, **options)
     planned.checkpoint.check_files()
+    if destination is not None and planned.checkpoint.path.resolve().is_relative_to(destination.resolve()):
+        raise OutputError(f"{destination} holds the source {planned.checkpoint.path}", hint="give another path")
     return planned
 
 
@@ -102,6 +104,7 @@ def carry_out(
     max_shard_size: int,
     verify: bool,
     checksums: bool,
+    force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Conversion:
     """Write what :func:`prepare` returned.
@@ -112,7 +115,7 @@ def carry_out(
     total = sum(job.nbytes for job in jobs) if progress is not None else 0
     advance = None if progress is None else lambda nbytes: progress(nbytes, total)
     files = plan_files([(job.name, job.dtype, job.shape) for job in jobs], max_shard_size, {"format": "pt"})
-    with staged(destination) as folder:
+    with staged(destination, force=force) as folder:
         placed, homes = _place(jobs, files)
         digests = _write_tensors(folder, files, placed, verify=verify, checksums=checksums, progress=advance)
         texts = _texts(planned, jobs)

@@ -1,4 +1,4 @@
-"""Output that appears whole or not at all: a temporary sibling folder, synced to disk and renamed into place."""
+"""Output that appears whole or not at all: a temporary folder, synced to disk and moved into place."""
 
 from __future__ import annotations
 
@@ -6,81 +6,97 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bridgeckpt.errors import OutputError
 
 REPORT = "conversion_report.json"
+# What a folder holds that was converted here, and what transformers adds to it. Only such a folder is ever replaced.
+_OURS = (
+    REPORT,
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "*config.json",
+    "tokenizer.json",
+    "vocab.txt",
+    "*_map.json",
+)
+_LAST = ("config.json", REPORT)  # a folder without them is nothing that loads
 
 
-def check_destination(destination: Path, source: Path, *, force: bool) -> None:
-    """Refuse a destination that stands in the way, before any work is done.
+def check_destination(destination: Path, *, force: bool) -> None:
+    """Refuse a destination that stands in the way.
 
     Raises:
-        OutputError: it exists and is not an empty folder; with ``force``, it is no converted model or holds the source;
-            or it cannot be reached or listed.
+        OutputError: it exists and is not an empty folder; with ``force``, it holds anything but a converted model; or
+            it cannot be reached or listed.
     """
     try:
         destination.lstat()
         contents = sorted(path.name for path in destination.iterdir()) if destination.is_dir() else None
     except FileNotFoundError:
         return
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _output_error(error, destination) from error
-    if contents is None or destination.is_symlink():
+    if contents is None:
         raise OutputError(f"{destination} exists and is not a folder", hint="give a new path for the output folder")
     if not contents:
         return
     if not force:
         raise OutputError(f"{destination} exists already", hint="give another path, or replace it with --force")
-    if source.resolve().is_relative_to(destination.resolve()):
-        raise OutputError(f"{destination} holds the source {source}; replacing it would delete the source")
-    if not {REPORT, "config.json"} & set(contents):
-        some = ", ".join(contents[:4] + ["..."] * (len(contents) > 4))
+    unknown = [name for name in contents if not any(fnmatchcase(name, pattern) for pattern in _OURS)]
+    if unknown or REPORT not in contents:
+        some = ", ".join((unknown or contents)[:4] + ["..."] * (len(unknown or contents) > 4))
         raise OutputError(
-            f"{destination} is not a converted model: it holds {some}",
-            hint="--force only replaces a model folder (one with a config.json); give another path",
+            f"{destination} is not a converted model: it holds {some}{'' if unknown else f' and no {REPORT}'}",
+            hint="--force only replaces what was converted here; remove it yourself, or give another path",
         )
 
 
 @contextmanager
-def staged(destination: Path) -> Iterator[Path]:
-    """A temporary folder beside ``destination`` that takes its place when the block ends without an error.
+def staged(destination: Path, *, force: bool = False) -> Iterator[Path]:
+    """A temporary folder whose files are at ``destination`` when the block ends without an error.
 
-    A folder that was at ``destination`` stays as it is until then and is removed afterwards. On an error, and on
-    KeyboardInterrupt or SystemExit, the temporary folder is removed. A process that is killed outright leaves it behind
-    under a hidden name that ends in ``.tmp``.
+    A new folder, or one that replaces a converted model with ``force``, is made beside ``destination`` and takes its
+    place in one step. An empty folder that is there already (it may be a mount point, or somebody's working directory)
+    is filled instead, from a temporary folder inside it. On an error, and on KeyboardInterrupt or SystemExit, all of it
+    is taken back. A process that is killed outright leaves a hidden folder behind whose name ends in ``.tmp``.
 
     Raises:
-        OutputError: the folder cannot be created or renamed.
+        OutputError: the folder cannot be made or moved, or something came to be at ``destination`` in the meantime.
     """
     destination = destination.absolute()
-    staging, parents = _make(destination)
+    fill = destination.is_dir() and not any(destination.iterdir())
+    staging, parents = _make(destination / destination.name if fill else destination)
     try:
         yield staging
         for path in staging.iterdir():
             _sync(path)
         _sync(staging)
-        replaced = _replace(staging, destination)
+        if fill:
+            _fill(staging, destination)
+        replaced = None if fill else _replace(staging, destination, force=force)
     except BaseException as error:
         _remove(staging)
         _take_back(parents)
         if isinstance(error, OSError):
             raise _output_error(error, destination) from error
         raise
-    # The new folder is in place: nothing from here on may say that it is not.
+    # The new files are in place: nothing from here on may say that they are not.
     if replaced is not None:
         _remove(replaced)
     with suppress(OSError):
         _sync(destination.parent)
 
 
-def _output_error(error: OSError, destination: Path) -> OutputError:
-    if error.errno == errno.ENOSPC:
+def _output_error(error: OSError | ValueError, destination: Path) -> OutputError:
+    code, reason = (error.errno, error.strerror) if isinstance(error, OSError) else (None, None)
+    if code == errno.ENOSPC:
         return OutputError(f"no space left for {destination}", hint="free some space or give a path on another disk")
-    return OutputError(
-        f"cannot write {destination}: {error.strerror or error}", hint="check the path and its permissions"
-    )
+    if code in (errno.ENOTEMPTY, errno.EEXIST):
+        return OutputError(f"{destination} came to be while it was converted", hint="is another conversion running?")
+    return OutputError(f"cannot write {destination}: {reason or error}", hint="check the path and its permissions")
 
 
 def _make(destination: Path) -> tuple[Path, list[Path]]:
@@ -104,11 +120,27 @@ def _take_back(parents: list[Path]) -> None:
             parent.rmdir()
 
 
-def _replace(staging: Path, destination: Path) -> Path | None:
-    """Rename into place. An existing folder is swapped out, in one step where the system can; returns where it went."""
-    if not destination.is_dir() or not any(destination.iterdir()):
-        staging.rename(destination)
+def _fill(staging: Path, destination: Path) -> None:
+    """Move the files up into the folder that holds the temporary one; what makes them a model comes last."""
+    if any(path != staging for path in destination.iterdir()):
+        raise FileExistsError(errno.EEXIST, "not empty any more", str(destination))
+    names = sorted((path.name for path in staging.iterdir()), key=lambda name: (name in _LAST, name))
+    try:
+        for name in names:
+            (staging / name).rename(destination / name)
+    except BaseException:
+        for name in names:
+            (destination / name).unlink(missing_ok=True)
+        raise
+    staging.rmdir()
+
+
+def _replace(staging: Path, destination: Path, *, force: bool) -> Path | None:
+    """Rename into place. A converted model is swapped out, in one step where the system can; returns where it went."""
+    if not force or not destination.is_dir():
+        staging.rename(destination)  # the system refuses a folder that is not empty
         return None
+    check_destination(destination, force=True)
     if _exchange(staging, destination):
         return staging
     old = staging.with_name(staging.name.removesuffix(".tmp") + ".old.tmp")

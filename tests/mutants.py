@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _HEADER = re.compile(r"\[group\.(\w+)\]")
-_ROW = re.compile(r'\s*\{ tf = "([^"]*)",\s*pt = "([^"]*)",\s*layout = "([^"]*)" \},')
+_ROW = re.compile(r'\s*\{ tf = "([^"]*)",\s*(?:also = \["([^"]*)"\],\s*)?pt = "([^"]*)",\s*layout = "([^"]*)" \},')
 _MERGED = re.compile(r"\((\w+) (\w+)\)")
 
 
 class Line(NamedTuple):
-    """A row of the text: its line (from 0), group, and values."""
+    """A row of the text: its line (from 0), group, and values; ``also`` is its other spelling, empty if it has none."""
 
     at: int
     group: str
     tf: str
+    also: str
     pt: str
     layout: str
 
@@ -40,7 +41,7 @@ def rows(table_text: str) -> list[Line]:
         if header := _HEADER.match(line):
             group = header[1]
         elif row := _ROW.match(line):
-            found.append(Line(at, group, row[1], row[2], row[3]))
+            found.append(Line(at, group, row[1], row[2] or "", row[3], row[4]))
     return found
 
 
@@ -61,6 +62,8 @@ def mutants(table_text: str) -> list[Mutant]:
 def _changes(row: Line, everything: list[Line]) -> Iterator[tuple[str, dict[int, str]]]:
     yield "row dropped", {row.at: ""}
     yield "tf misspelt", {row.at: _written(row._replace(tf=row.tf + "x"))}
+    if row.also:
+        yield "also misspelt", {row.at: _written(row._replace(also=row.also + "x"))}
     yield "pt misspelt", {row.at: _written(row._replace(pt=row.pt + "x"))}
     left, _, right = row.layout.partition(" -> ")
     if right:
@@ -76,20 +79,14 @@ def _changes(row: Line, everything: list[Line]) -> Iterator[tuple[str, dict[int,
     siblings = [other for other in everything if other.group == row.group and other.at > row.at]
     for alike in (True, False):
         other = next((other for other in siblings if (other.layout == row.layout) is alike), None)
-        if other is not None:
-            what = "the same layout" if alike else "another layout"
+        if other is None:
+            continue
+        for what in ("pt", "tf", "also") if row.also and other.also else ("pt", "tf"):
             yield (
-                f"pt swapped with one of {what}",
+                f"{what} swapped with one of {'the same' if alike else 'another'} layout",
                 {
-                    row.at: _written(row._replace(pt=other.pt)),
-                    other.at: _written(other._replace(pt=row.pt)),
-                },
-            )
-            yield (
-                f"tf swapped with one of {what}",
-                {
-                    row.at: _written(row._replace(tf=other.tf)),
-                    other.at: _written(other._replace(tf=row.tf)),
+                    row.at: _written(row._replace(**{what: getattr(other, what)})),
+                    other.at: _written(other._replace(**{what: getattr(row, what)})),
                 },
             )
 
@@ -101,4 +98,5 @@ def _another_axis(layout: str) -> str:
 
 
 def _written(row: Line) -> str:
-    return f'  {{ tf = "{row.tf}", pt = "{row.pt}", layout = "{row.layout}" }},\n'
+    also = f'also = ["{row.also}"], ' if row.also else ""
+    return f'  {{ tf = "{row.tf}", {also}pt = "{row.pt}", layout = "{row.layout}" }},\n'

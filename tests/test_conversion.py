@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from parity import assert_parity, load
+from conftest import ROOT
+from parity import TOLERANCE, assert_parity, load, outputs, worst
+from tfwrite import save
 
 import bridgeckpt
 
 HEADS = {
-    "pretraining": ("BertForPreTraining", {}),
-    "mlm": ("BertForMaskedLM", {}),
-    "squad": ("BertForQuestionAnswering", {}),
-    "classifier": ("BertForSequenceClassification", {}),
-    "token": ("BertForTokenClassification", {}),
-    None: ("BertModel", {}),
+    "pretraining": "BertForPreTraining",
+    "mlm": "BertForMaskedLM",
+    "nsp": "BertForNextSentencePrediction",
+    "squad": "BertForQuestionAnswering",
+    "classifier": "BertForSequenceClassification",
+    "token": "BertForTokenClassification",
+    None: "BertModel",
 }
 
 
@@ -24,13 +31,40 @@ HEADS = {
 def test_every_head_loads_whole_and_computes_the_original(head, built, tmp_path):
     tf = built(head=head)
     done = bridgeckpt.convert(tf.prefix, tmp_path / "out")
-    assert done.plan.architecture.name == HEADS[head][0]
-    golden = {
-        name: value
-        for name, value in tf.outputs.items()
-        if name != "pooled_output" or head in {"pretraining", "classifier", None}
-    }
+    assert done.plan.architecture.name == HEADS[head]
+    golden = dict(tf.outputs)
+    if head in {"mlm", "squad", "token"}:
+        del golden["pooled_output"]  # these classes have no pooler
+    if head == "nsp":
+        golden["logits"] = golden.pop("nsp_logits")  # the only ones of the class
     assert_parity(tmp_path / "out", tf.inputs, golden)
+
+
+def test_a_multiple_choice_model_scores_each_choice_as_the_original(built, tmp_path):
+    tf = built(head="classifier", labels=1)
+    done = bridgeckpt.convert(tf.prefix, tmp_path / "out", architecture="BertForMultipleChoice")
+    assert done.plan.architecture.name == "BertForMultipleChoice"
+    one_choice = {name: value[:, None] for name, value in tf.inputs.items()}  # [batch, choices, sequence]
+    shares = worst(outputs(load(tmp_path / "out"), one_choice), tf.outputs, tf.inputs["attention_mask"])
+    assert shares.keys() == {"hidden_states", "sequence_output", "pooled_output", "logits"}
+    assert max(shares.values()) <= TOLERANCE
+
+
+@pytest.mark.parametrize("meta", [True, False])
+def test_one_label_is_a_sequence_classifier_unless_asked(meta, built, tmp_path):
+    """A regression, such as STS-B's, looks the same as a multiple choice, in names, shapes and graph."""
+    tf = built(head="classifier", labels=1, meta=meta)
+    done = bridgeckpt.convert(tf.prefix, tmp_path / "out")
+    assert done.plan.architecture.name == "BertForSequenceClassification"
+    assert_parity(tmp_path / "out", tf.inputs, tf.outputs)
+    if not meta:
+        assert "BertForMultipleChoice" in " ".join(done.plan.notes)
+
+
+def test_a_multiple_choice_of_several_labels_is_refused(built, tmp_path):
+    tf = built(head="classifier", labels=3)
+    with pytest.raises(bridgeckpt.PlanError, match="labels = 1"):
+        bridgeckpt.convert(tf.prefix, tmp_path / "out", architecture="BertForMultipleChoice")
 
 
 def test_auto_model_loads_the_folder_of_a_pretraining_checkpoint(built, tmp_path):
@@ -72,7 +106,7 @@ def test_any_leading_scope(scope, built, tmp_path):
     assert_parity(tmp_path / "out", tf.inputs, tf.outputs)
 
 
-@pytest.mark.parametrize("port", ["keras", "keras_dense"])
+@pytest.mark.parametrize("port", ["keras", "keras_dense", "keras_all"])
 @pytest.mark.parametrize("act", ["gelu", "gelu_erf"])
 def test_bert_ported_to_keras_with_numbered_layers(port, act, built, tmp_path):
     tf = built(port=port, pooler=False, head="mlm", hidden_act=act)
@@ -214,3 +248,62 @@ def test_a_state_dict_goes_straight_into_a_model(built):
     missing, unexpected = model.load_state_dict(tensors, strict=False)
     assert not unexpected
     assert set(missing) == {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}  # tied
+
+
+@pytest.fixture(scope="module")
+def growing(tmp_path_factory):
+    """Two bare BERTs of the same matrices, the second with four times the layers: 54 and 204 MiB."""
+    folder = tmp_path_factory.mktemp("growing")
+    values = np.random.default_rng(0)
+    dense = {
+        "attention/self/query": (1024, 1024),
+        "attention/self/key": (1024, 1024),
+        "attention/self/value": (1024, 1024),
+        "attention/output/dense": (1024, 1024),
+        "intermediate/dense": (1024, 4096),
+        "output/dense": (4096, 1024),
+    }
+    vectors = {"word_embeddings": (1000, 1024), "position_embeddings": (64, 1024), "token_type_embeddings": (2, 1024)}
+    tensors = {f"bert/embeddings/{name}": values.random(shape, np.float32) for name, shape in vectors.items()}
+    norm = {name: values.random(1024, np.float32) for name in ("LayerNorm/gamma", "LayerNorm/beta")}
+    tensors |= {f"bert/embeddings/{name}": value for name, value in norm.items()}
+    layer = {f"{name}/kernel": values.random(shape, np.float32) for name, shape in dense.items()}
+    layer |= {f"{name}/bias": values.random(shape[1], np.float32) for name, shape in dense.items()}
+    layer |= {f"{part}/{name}": value for part in ("attention/output", "output") for name, value in norm.items()}
+    made = []
+    for layers in (1, 4):
+        every = {f"bert/encoder/layer_{n}/{name}": value for n in range(layers) for name, value in layer.items()}
+        (folder / str(layers)).mkdir()
+        made.append(save(folder / str(layers) / "bert_model.ckpt", tensors | every))
+    return made
+
+
+def peak_memory(statement, *arguments):
+    """The most memory, in MiB, that a fresh process held at once while it ran ``statement``; pages of files apart.
+
+    The kernel keeps the high-water mark, so that no peak is missed as it would be by looking now and then. (That of
+    ``getrusage`` is no use here: a child begins with the mark of the process that started it.)
+    """
+    status = Path("/proc/self/status")
+    if not status.is_file() or "VmHWM" not in status.read_text():
+        pytest.skip("the kernel does not say how much memory a process had")
+    code = f"import bridgeckpt, pathlib, sys\n{statement}\nprint(pathlib.Path('/proc/self/status').read_text())"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    kibibytes = dict(re.findall(r"^(\w+):\s+(\d+) kB$", done.stdout, re.MULTILINE))
+    return (int(kibibytes["VmHWM"]) - int(kibibytes["RssFile"])) / 1024
+
+
+def test_memory_does_not_grow_with_the_model(growing, tmp_path):
+    statement = "bridgeckpt.convert(sys.argv[1], sys.argv[2], heads=16)"
+    small, large = (peak_memory(statement, prefix, tmp_path / prefix.parent.name) for prefix in growing)
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("1", "4")]
+    assert sizes[1] - sizes[0] > 140 << 20
+    assert large - small < 16
+
+
+def test_the_test_above_can_fail(growing):
+    """A state dict in memory does grow: the measurement sees it."""
+    statement = "state = bridgeckpt.load_state_dict(sys.argv[1], framework='np', heads=16)"
+    small, large = (peak_memory(statement, prefix) for prefix in growing)
+    assert large - small > 100

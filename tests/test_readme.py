@@ -80,8 +80,34 @@ def test_the_table_of_the_readme_converts_such_a_checkpoint(built, tmp_path):
     assert_parity(tmp_path / "out", made.inputs, made.outputs)
 
 
-def test_the_python_of_the_readme_names_what_there_is():
+def test_the_python_of_the_readme_runs(built, tmp_path, monkeypatch, capsys):
+    """As it stands: in a folder that has checkpoints by the names that the block gives."""
+    torch = pytest.importorskip("torch")
     (code,) = blocks("python")
-    compile(code, "README.md", "exec")
-    for name in re.findall(r"bridgeckpt\.(\w+)\(", code):
-        assert callable(getattr(bridgeckpt, name))
+    example = ROOT / "examples" / "tiny-bert"
+    shutil.copytree(example, tmp_path / "uncased_L-12_H-768_A-12")
+    shutil.copytree(example, tmp_path, dirs_exist_ok=True)
+    config = json.loads((example / "bert_config.json").read_text())
+    tagger = built(  # of the example's sizes, to share its configuration
+        head="token",
+        name="model.ckpt",
+        step=3000,
+        vocab=config["vocab_size"],
+        hidden=config["hidden_size"],
+        layers=config["num_hidden_layers"],
+        heads=config["num_attention_heads"],
+        intermediate=config["intermediate_size"],
+        positions=config["max_position_embeddings"],
+    )
+    for path in tagger.directory.glob("model.ckpt-3000.*"):
+        shutil.copy(path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    made = {}
+    exec(compile(code, "README.md", "exec"), made)
+    assert (tmp_path / "bert-base-uncased" / "model.safetensors").is_file()
+    assert isinstance(made["state"]["bert.pooler.dense.weight"], torch.Tensor)
+    assert made["plan"].architecture.name == "BertForTokenClassification"
+    printed = capsys.readouterr().out
+    assert str(made["plan"].ledger.source_counts()) in printed
+    assert printed.splitlines()[-1] == str((config["hidden_size"],) * 2)
+    assert torch.equal(made["state"]["bert.pooler.dense.weight"], torch.from_numpy(made["kernel"].T.copy()))

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from bridgeckpt.errors import OutputError
-from bridgeckpt.staging import check_destination, staged
+from bridgeckpt.staging import REPORT, check_destination, staged
 
 
 def contents(folder):
@@ -35,12 +35,12 @@ def test_an_existing_folder_survives_a_failure_and_goes_on_success(tmp_path):
     old = tmp_path / "out"
     old.mkdir()
     (old / "config.json").write_text("old")
-    (old / "sub").mkdir()
-    with pytest.raises(ValueError, match="no"), staged(old) as folder:
+    (old / REPORT).write_text("old")
+    with pytest.raises(ValueError, match="no"), staged(old, force=True) as folder:
         (folder / "config.json").write_text("new")
         raise ValueError("no")
     assert (old / "config.json").read_text() == "old"
-    with staged(old) as folder:
+    with staged(old, force=True) as folder:
         (folder / "config.json").write_text("new")
     assert {path.name: path.read_text() for path in old.iterdir()} == {"config.json": "new"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -53,10 +53,8 @@ def test_replacing_without_the_system_call_that_swaps(tmp_path, monkeypatch):
 
 def test_two_runs_do_not_share_a_temporary_folder(tmp_path):
     """A run that was killed may have had the same process number, as in a container."""
-    with staged(tmp_path / "out") as killed, staged(tmp_path / "out") as folder:
+    with staged(tmp_path / "out") as killed, staged(tmp_path / "other") as folder:
         assert folder != killed
-        (folder / "x").write_text("1")
-    assert contents(tmp_path / "out") == {}  # the outer one ends last, and replaces
 
 
 def test_the_folder_is_as_open_as_the_umask_allows(tmp_path):
@@ -82,54 +80,99 @@ def test_a_parent_that_is_used_meanwhile_stays_and_hides_no_error(tmp_path):
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["other"]
 
 
-def test_destinations_that_are_refused(tmp_path):
-    source = tmp_path / "source" / "model.ckpt"
+def test_what_came_to_be_meanwhile_is_never_replaced(tmp_path):
+    with pytest.raises(OutputError, match="came to be while it was converted"), staged(tmp_path / "out") as folder:
+        (folder / "x").write_text("1")
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "precious").write_text("2")
+    assert {path.name for path in tmp_path.rglob("*")} == {"out", "precious"}
+    (tmp_path / "out" / "precious").unlink()
+    with pytest.raises(OutputError, match="came to be while it was converted"), staged(tmp_path / "out") as folder:
+        (tmp_path / "out" / "precious").write_text("2")
+    assert {path.name for path in tmp_path.rglob("*")} == {"out", "precious"}
+
+
+def test_of_two_runs_to_one_place_one_is_refused(tmp_path):
+    with pytest.raises(OutputError, match="another conversion"), staged(tmp_path / "out") as first:
+        (first / "x").write_text("1")
+        with staged(tmp_path / "out") as second:
+            (second / "y").write_text("2")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"y"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_an_empty_folder_is_filled_and_stays_the_same_folder(link, tmp_path):
+    """It may be a mount point, or where somebody's shell is."""
+    out = tmp_path / "out"
+    out.mkdir(mode=0o750)
+    before = out.stat()
+    if link:
+        (tmp_path / "link").symlink_to(out)
+    with staged(tmp_path / "link" if link else out) as folder:
+        (folder / "config.json").write_text("1")
+        (folder / "model.safetensors").write_text("2")
+    assert (out.stat().st_ino, out.stat().st_mode) == (before.st_ino, before.st_mode)
+    assert {path.name for path in out.iterdir()} == {"config.json", "model.safetensors"}
     (tmp_path / "empty").mkdir()
-    check_destination(tmp_path / "new", source, force=False)
-    check_destination(tmp_path / "empty", source, force=False)
+    with pytest.raises(ValueError, match="no"), staged(tmp_path / "empty") as folder:
+        (folder / "x").write_text("1")
+        raise ValueError("no")
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_destinations_that_are_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    check_destination(tmp_path / "new", force=False)
+    check_destination(tmp_path / "empty", force=False)
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="is not a folder"):
-        check_destination(tmp_path / "file", source, force=True)
-    model, other = tmp_path / "model", tmp_path / "source"
+        check_destination(tmp_path / "file", force=True)
+    with pytest.raises(OutputError, match="cannot write"):
+        check_destination(tmp_path / "nul\0", force=False)
+    model = tmp_path / "model"
     model.mkdir()
-    (model / "config.json").write_text("{}")
+    for name in ("config.json", "model.safetensors", "tokenizer_config.json", REPORT):
+        (model / name).write_text("{}")
     with pytest.raises(OutputError, match="exists already") as caught:
-        check_destination(model, source, force=False)
+        check_destination(model, force=False)
     assert "--force" in caught.value.hint
-    check_destination(model, source, force=True)
-    other.mkdir()
-    (other / "thesis.txt").write_text("x")
-    with pytest.raises(OutputError, match="holds the source"):
-        check_destination(other, source, force=True)
-    with pytest.raises(OutputError, match=r"not a converted model: it holds thesis\.txt"):
-        check_destination(other, tmp_path / "elsewhere", force=True)
+    check_destination(model, force=True)
+    (model / "thesis.tex").write_text("x")
+    with pytest.raises(OutputError, match=r"not a converted model: it holds thesis\.tex"):
+        check_destination(model, force=True)
+    (model / "thesis.tex").unlink()
+    (model / REPORT).unlink()
+    with pytest.raises(OutputError, match=f"and no {REPORT}"):
+        check_destination(model, force=True)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_conversion_leaves_the_old_output_and_no_new_one(sent, example, tmp_path):
-    """A real process is stopped while it copies, held there by an output file that is written very slowly."""
+    """A real process is stopped when half of the tensors' bytes are written."""
     out, slow = tmp_path / "out", tmp_path / "slow.py"
     out.mkdir()
-    (out / "config.json").write_text("old")
+    for name in ("config.json", REPORT):
+        (out / name).write_text("old")
     slow.write_text(
         "import sys, time\n"
-        "import bridgeckpt.conversion as conversion\n"
+        "import bridgeckpt.copying.workers as workers\n"
         "from bridgeckpt.cli import main\n"
-        "finish = conversion.finish\n"
-        "def wait(output):\n"
-        "    finish(output)\n"
-        "    print('copied', flush=True)\n"
-        "    time.sleep(60)\n"
-        "conversion.finish = wait\n"
+        "write = workers.write\n"
+        "def write_half(output, data, *place):\n"
+        "    write(output, data[: len(data) // 2], *place)\n"
+        "    print('half', flush=True)\n"
+        "    time.sleep(3)\n"
+        "workers.write = write_half\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     command = [sys.executable, str(slow), "convert", "tf2pt", str(example), str(out), "--force", "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "copied\n"
+    assert process.stdout.readline() == "half\n"
     process.send_signal(sent)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == (-signal.SIGKILL if sent == signal.SIGKILL else 130)
-    assert contents(out) == {(out / "config.json").relative_to(out): b"old"}
+    assert {path.name: path.read_text() for path in out.iterdir()} == {"config.json": "old", REPORT: "old"}
     left = [path for path in tmp_path.iterdir() if path not in (out, slow)]
     if sent == signal.SIGKILL:  # nobody could clean up, but what is left is hidden and does not load
         assert [path.name.startswith(".out.") and path.name.endswith(".tmp") for path in left] == [True]

@@ -33,14 +33,14 @@ class Spec:
     intermediate: int = 80
     positions: int = 24
     types: int = 2
-    head: str | None = "pretraining"  # "pretraining", "mlm", "classifier", "token", "squad" or None
+    head: str | None = "pretraining"  # "pretraining", "mlm", "nsp", "classifier", "token", "squad" or None
     labels: int = 3
     hidden_act: str = "gelu"  # a key of ACTIVATIONS
     eps: float | None = None  # 1e-12 for google, 1e-3 (Keras' default) for the ports
     scope: str = ""  # "my_model/"
     slots: str | None = None  # "adamw", "lamb", "adam", "contrib_adamw" or "momentum"
     ema: bool = False
-    port: str = "google"  # "keras": numbered LayerNorms; "keras_dense": numbered dense layers too
+    port: str = "google"  # "keras": numbered LayerNorms; "keras_dense": and dense layers; "keras_all": and projections
     pooler: bool = True
     partitions: int | None = None  # slices of each variable
     shards: int = 1  # data files
@@ -258,9 +258,11 @@ class _Model:
 
     def _head(self, outputs: dict[str, Any]) -> dict[str, Any]:
         tf, spec, sequence = self.tf, self.spec, outputs["sequence_output"]
-        if spec.head in {"pretraining", "mlm"}:
-            logits = {"mlm_logits": self._masked_lm(sequence)}
-            if spec.head == "pretraining":
+        if spec.head in {"pretraining", "mlm", "nsp"}:
+            logits = {}
+            if spec.head != "nsp":
+                logits["mlm_logits"] = self._masked_lm(sequence)
+            if spec.head != "mlm":
                 with self._scope("cls/seq_relationship"):
                     logits["nsp_logits"] = self._project(outputs["pooled_output"], 2)
             return logits
@@ -294,7 +296,9 @@ class _Model:
 
     def _dense(self, name: str | None, inputs: Any, units: int, activation: Callable[[Any], Any] | None = None) -> Any:
         """A dense layer; one without a name is ``dense`` in its scope, or numbered over the model as tf.keras does."""
-        name = name or (self._number("dense") if self.spec.port == "keras_dense" else "dense")
+        if self.spec.port == "keras_all" or (name is None and self.spec.port == "keras_dense"):
+            name = self._number("dense")
+        name = name or "dense"
         with self._scope(name):
             kernel = self._variable("kernel", (int(inputs.shape[-1]), units))
             outputs = self.tf.nn.bias_add(self.tf.matmul(inputs, kernel), self._variable("bias", (units,)))

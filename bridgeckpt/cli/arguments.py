@@ -91,7 +91,7 @@ def _convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     tf2pt.set_defaults(action="convert")
     _source(tf2pt)
-    tf2pt.add_argument("destination", metavar="DST", type=Path, help="the folder to make")
+    tf2pt.add_argument("destination", metavar="DST", type=_path, help="the folder to make")
     _reading(tf2pt)
     output = tf2pt.add_argument_group("what to write")
     output.add_argument(
@@ -130,7 +130,9 @@ def _inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SRC", help="the checkpoint: a folder, a prefix or any of its files")
+    parser.add_argument(
+        "source", metavar="SRC", type=_path, help="the checkpoint: a folder, a prefix or any of its files"
+    )
 
 
 def _reading(parser: argparse.ArgumentParser) -> None:
@@ -190,6 +192,12 @@ def _mappings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     explain.add_argument("name", metavar="TENSOR", help="as in bert/encoder/layer_3/output/dense/kernel")
     for verb in (listing, check, explain):
         verb.add_argument("--json", action="store_true", help="print JSON on stdout and nothing else")
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path: is a variable of the shell not set?")
+    return Path(text).expanduser()
 
 
 def _size(text: str) -> int:

@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
             max_shard_size=arguments.max_shard_size,
             verify=not arguments.skip_crc,
             checksums=arguments.checksums,
+            force=arguments.force,
             progress=advance,
         )
     seconds = perf_counter() - began

@@ -38,7 +38,7 @@ def choose_table(checkpoint: Checkpoint, names: Names, mapping: str | Path | Non
         PlanError: no dialect recognises the names, two do, or one does under several scopes (two towers).
     """
     candidates = [load_table(mapping)] if mapping else [load_table(name) for name in tables.names()]
-    if candidates[0].names != "key":
+    if mapping and candidates[0].names != "key":
         raise PlanError(
             f"{candidates[0].name} speaks of the full names of variables, which only TF2 object graphs keep",
             hint='object graphs are not read yet: write the table with names = "key"',
