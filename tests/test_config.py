@@ -217,6 +217,13 @@ class TestConfigJson:
         assert not values.keys() & {"_name_or_path", "transformers_version"}
         assert list(values) == sorted(values)
 
+    def test_what_would_change_the_model_that_is_loaded_is_not_handed_on(self):
+        harmful = {"tie_word_embeddings": False, "is_decoder": True, "quantization_config": {}, "use_return_dict": 1}
+        result = converted({**CONFIG, **harmful})
+        assert not result.values.keys() & harmful.keys()
+        assert len(result.notes) == 1
+        assert all(key in result.notes[0] for key in harmful)
+
     def test_defaults_fill_what_a_missing_config_would_say(self):
         values = converted({}).values
         assert (values["hidden_dropout_prob"], values["initializer_range"]) == (0.1, 0.02)

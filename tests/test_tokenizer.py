@@ -194,7 +194,7 @@ def test_a_model_without_a_longest_sequence():
     [
         (b"[UNK]\n[CLS]\n[SEP]", ["[UNK]", "[CLS]", "[SEP]"]),
         (b"[UNK]\n[CLS]\n[SEP]\n", ["[UNK]", "[CLS]", "[SEP]"]),
-        (b"[UNK]\n\n[CLS]\n[SEP]\n\n", ["[UNK]", "", "[CLS]", "[SEP]", ""]),
+        (b"[UNK]\n\n[CLS]\n[SEP]\n\n", ["[UNK]", "", "[CLS]", "[SEP]"]),  # blank lines at the end are no tokens
         (b"\xef\xbb\xbf[UNK] \r\n[CLS]\t\n[SEP]\n", ["[UNK]", "[CLS]", "[SEP]"]),
         ("[UNK]\n[CLS]\n[SEP]\na\u2028b\x0bc\n".encode(), ["[UNK]", "[CLS]", "[SEP]", "a\u2028b\x0bc"]),
     ],
@@ -233,14 +233,16 @@ def test_a_file_that_cannot_be_read(tmp_path):
 class TestFinding:
     def test_vocab_txt_before_any_other(self, tmp_path):
         assert find_vocabulary(tmp_path) is None
-        (tmp_path / "my_vocab.txt").touch()
+        (tmp_path / "label_vocab.txt").write_text("B-PER\nI-PER\nO\n")
+        assert find_vocabulary(tmp_path) is None
+        (tmp_path / "my_vocab.txt").write_text("[UNK]\n[CLS]\n[SEP]\n")
         assert find_vocabulary(tmp_path) == tmp_path / "my_vocab.txt"
         (tmp_path / "vocab.txt").touch()
         assert find_vocabulary(tmp_path) == tmp_path / "vocab.txt"
 
     def test_several_are_named(self, tmp_path):
         for name in ("vocab_a.txt", "vocab_b.txt"):
-            (tmp_path / name).touch()
+            (tmp_path / name).write_text("[UNK]\n[CLS]\n[SEP]\n")
         with pytest.raises(ConfigError, match=r"2 vocabularies: vocab_a\.txt, vocab_b\.txt"):
             find_vocabulary(tmp_path)
 
@@ -267,3 +269,16 @@ def test_casing_is_inferred_with_its_reason(tmp_path, tokens, lowercase, reason)
     casing = infer_casing(read_vocabulary(path))
     assert casing.lowercase is lowercase
     assert casing.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("stated", "lowercase"), [('{"do_lower_case": false}', False), ('{"do_lower_case": true}', True)]
+)
+def test_the_casing_that_stands_beside_the_vocabulary(tmp_path, stated, lowercase):
+    (tmp_path / "vocab.txt").write_text("[UNK]\n[CLS]\n[SEP]\n" + "Abc\n" * lowercase + "abc\n")
+    (tmp_path / "tokenizer_config.json").write_text(stated)
+    casing = infer_casing(read_vocabulary(tmp_path / "vocab.txt"))
+    assert casing.lowercase is lowercase
+    assert "tokenizer_config.json" in casing.reason
+    (tmp_path / "tokenizer_config.json").write_text("[]")
+    assert "capital letter" in infer_casing(read_vocabulary(tmp_path / "vocab.txt")).reason

@@ -13,6 +13,7 @@ layout, reason
 { groups, optional,            what its parameter names lack at the front; what one row of its logits is about
 drop_prefix, head, sizes }     (``sequence``, ``token``, ``choice``); axes that it fixes (``labels``)
 ``[config]``                   for config.json: ``keys`` renames keys of the source, ``defaults`` are for absent ones,
+                               ``kept`` lists keys of the source that are handed on,
                                ``padded`` lists sizes that a checkpoint may exceed, ``foreign`` maps a key to the model
                                whose config it betrays
 =============================  =========================================================================================
@@ -166,11 +167,12 @@ def _architecture(section: Section, dims: dict[str, Expression]) -> Architecture
 
 
 def _config(section: Section) -> ModelConfig:
-    section.only("keys", "defaults", "padded", "foreign")
+    section.only("keys", "defaults", "kept", "padded", "foreign")
     keys, foreign = section.table("keys"), section.table("foreign")
     return ModelConfig(
         {key: keys.text(key) for key in keys},
         section.table("defaults").data,
+        section.texts("kept", ()),
         section.texts("padded", ()),
         {key: foreign.text(key) for key in foreign},
     )

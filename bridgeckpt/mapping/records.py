@@ -118,12 +118,14 @@ class Ignored(NamedTuple):
 class ModelConfig(NamedTuple):
     """What config.json needs beyond the source's own keys.
 
-    ``keys`` renames keys of the source; ``defaults`` are values for keys that it lacks; ``padded`` are sizes that the
+    ``keys`` renames keys of the source; ``defaults`` are values for keys that it lacks, ``kept`` the
+    further ones that are handed on (any other could change what is loaded); ``padded`` are sizes that the
     checkpoint may exceed; ``foreign`` maps a key to the model whose config it betrays.
     """
 
     keys: Mapping[str, str]
     defaults: Mapping[str, Any]
+    kept: tuple[str, ...]
     padded: tuple[str, ...]
     foreign: Mapping[str, str]
 

@@ -40,6 +40,8 @@ _REPLACED = (
     "_name_or_path",
     "architectures",
     "dtype",
+    "id2label",
+    "label2id",
     "model_type",
     "num_labels",
     "torch_dtype",
@@ -141,7 +143,7 @@ def _of_another_model(path: Path, evidence: str, model: ModelTable) -> ConfigErr
 
 def _wrong(values: JSON, model: ModelTable) -> list[tuple[str, str]]:
     """The keys whose values cannot be, and why."""
-    sizes = {key for expression in (*model.dims.values(), *model.indices.values()) for key in expression.keys}
+    sizes = _sizes(model)
     numbers = {key for key, value in model.config.defaults.items() if isinstance(value, float)} | {_EPSILON}
     wrong = []
     for key, value in values.items():
@@ -149,8 +151,8 @@ def _wrong(values: JSON, model: ModelTable) -> list[tuple[str, str]]:
         name = model.config.keys.get(key, key)
         if name in sizes and not (number and isinstance(value, int) and value > 0):
             wrong.append((key, "a size is a whole number above 0"))
-        elif name in numbers and not (number and value >= 0):
-            wrong.append((key, "a number from 0 is expected"))
+        elif name in numbers and not (number and 0 <= value <= 1):
+            wrong.append((key, "a number from 0 to 1 is expected"))
         elif name == _ACTIVATION and not (value is None or isinstance(value, str)):
             wrong.append((key, "the name of an activation is expected"))
     return wrong
@@ -171,7 +173,7 @@ def translate(
     """The config.json of the converted model.
 
     Args:
-        source: what :func:`read_config` returned, {} without a config. Keys that mean nothing here are kept.
+        source: what :func:`read_config` returned, {} without a config. What it may hand on is the model table's to say.
         table: the dialect, which says what a word of its configs means and what it always computes.
         architecture: the Hugging Face class.
         sizes: every size by its config key, as the shapes have it.
@@ -185,8 +187,8 @@ def translate(
         ConfigError: the activation is none that transformers knows, or the epsilon is not above 0.
     """
     model = table.model
-    written = {model.config.keys.get(key, key): value for key, value in source.items() if key not in _REPLACED}
-    notes: list[str] = []
+    written, left_out = _handed_on(source, model)
+    notes = [f"not handed on from the config: {', '.join(left_out)}"] if left_out else []
     claimed = _config_activation(written, table, by_transformers="model_type" in source)
     activation, activation_from = _settle(_ACTIVATION, hidden_act, facts, claimed, table, notes)
     stated = written.get(_EPSILON)
@@ -213,6 +215,18 @@ def translate(
         values["pad_token_id"] = vocabulary.ids["[PAD]"]
     provenance = {_ACTIVATION: activation_from, _EPSILON: epsilon_from}
     return Configuration(dict(sorted(values.items())), provenance, tuple(notes))
+
+
+def _handed_on(source: Mapping[str, Any], model: ModelTable) -> tuple[JSON, list[str]]:
+    """The keys of a config that config.json takes over, and the names of those left out that nothing else replaces."""
+    known = {_ACTIVATION, *_sizes(model), *model.config.defaults, *model.config.kept}
+    named = {model.config.keys.get(key, key): value for key, value in source.items()}
+    left_out = [key for key in named if key not in known and key not in _REPLACED]
+    return {key: value for key, value in named.items() if key in known}, left_out
+
+
+def _sizes(model: ModelTable) -> set[str]:
+    return {key for expression in (*model.dims.values(), *model.indices.values()) for key in expression.keys}
 
 
 class _Claim(NamedTuple):

@@ -90,11 +90,20 @@ def _find(directory: Path, explicit: Path | None) -> Path | None:
         return explicit
     if (directory / _NAME).is_file():
         return directory / _NAME
-    similar = sorted(directory.glob(_PATTERN))
+    similar = [path for path in sorted(directory.glob(_PATTERN)) if _is_vocabulary(path)]
     if len(similar) > 1:
         names = ", ".join(path.name for path in similar)
         raise ConfigError(f"{directory} holds {len(similar)} vocabularies: {names}", hint="say which with --vocab FILE")
     return similar[0] if similar else None
+
+
+def _is_vocabulary(path: Path) -> bool:
+    """Whether a file of another name is a BERT vocabulary: it may list labels, or the words of another model."""
+    try:
+        read_vocabulary(path)
+    except ConfigError:
+        return False
+    return True
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
@@ -118,19 +127,32 @@ def read_vocabulary(path: Path) -> Vocabulary:
         raise ConfigError(
             f"{path} is not UTF-8 text: byte {content[error.start]:#04x} in line {line}", hint=hint
         ) from error
-    tokens = [line.strip() for line in text.removesuffix("\n").split("\n")]
+    tokens = [line.strip() for line in text.rstrip().split("\n")]
     ids = {token: number for number, token in enumerate(tokens)}
     missing = [token for token in (_UNKNOWN, _CLASS, _SEPARATOR) if token not in ids]
     if missing:
         found = f"{len(tokens):,} lines without {', '.join(missing)}" if text.strip() else "nothing"
         raise ConfigError(
             f"{path} is no BERT vocabulary: it holds {found}",
-            hint="a vocab.txt holds one wordpiece a line, [UNK], [CLS] and [SEP] among them; give it with --vocab FILE",
+            hint="a vocab.txt holds one wordpiece a line, [UNK], [CLS] and [SEP] among them; give it with --vocab "
+            "FILE, or move this file away to convert without a tokenizer",
         )
     return Vocabulary(path, content, tokens, ids)
 
 
 def infer_casing(vocabulary: Vocabulary) -> Casing:
+    """The casing that a tokenizer_config.json beside the vocabulary states, else what the tokens themselves tell."""
+    beside = vocabulary.path.with_name("tokenizer_config.json")
+    try:
+        stated = json.loads(beside.read_bytes()).get("do_lower_case")
+    except (OSError, ValueError, AttributeError):  # there is none, or it is of no use
+        stated = None
+    if isinstance(stated, bool):
+        return Casing(stated, f"{'un' * stated}cased: {beside.name} beside the vocabulary says so")
+    return _casing_of_tokens(vocabulary)
+
+
+def _casing_of_tokens(vocabulary: Vocabulary) -> Casing:
     """Whether the model was trained on lower-cased text: no token of its vocabulary, bar a few, has a capital then."""
     pieces = [token for token in vocabulary.tokens if token[:1] + token[-1:] not in {"[]", "<>"}]
     capital = sum(token != token.lower() for token in pieces)
