@@ -6,6 +6,7 @@ import re
 
 # Decimal units as huggingface_hub reads them, binary ones with an i.
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+_LARGEST = 1 << 62  # above any disk
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", re.IGNORECASE)
 
 
@@ -21,7 +22,8 @@ def parse_size(size: int | str) -> int:
         match = _SIZE.fullmatch(size)
         if match is None or match[2].upper() not in _UNITS:
             raise ValueError(f"{size!r} is not a size, as in 500MB or 5GB")
-        value = int(float(match[1]) * _UNITS[match[2].upper()])
+        number = float(match[1])
+        value = int(number * _UNITS[match[2].upper()]) if number < _LARGEST else _LARGEST
     if value < 1:
         raise ValueError(f"{size!r} is not a size above zero")
     return value

@@ -125,7 +125,7 @@ def _read_json(path: Path) -> JSON:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ConfigError(f"{path} is not JSON: {error.msg} at {where}", hint="correct the file") from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no text, or a number of thousands of digits
         raise ConfigError(f"{path} is not JSON text", hint="give the config with --config FILE") from error
     if not isinstance(values, dict):
         raise ConfigError(
