@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         OutputError,
         PlanError,
         PrecisionError,
+        Problem,
         TableError,
     )
     from bridgeckpt.formats import open_checkpoint
@@ -38,6 +39,7 @@ _HOME = {
     "Plan": "planning.plan",
     "PlanError": "errors",
     "PrecisionError": "errors",
+    "Problem": "errors",
     "Table": "mapping.table",
     "TableError": "errors",
     "check": "mapping.lints",
@@ -58,6 +60,7 @@ __all__ = [
     "Plan",
     "PlanError",
     "PrecisionError",
+    "Problem",
     "Table",
     "TableError",
     "__version__",

@@ -121,7 +121,7 @@ def carry_out(
         texts = _texts(planned, jobs)
         if len(files) > 1:
             texts[INDEX_NAME] = index_json(files)
-        texts[REPORT] = report(planned, jobs, homes, digests)
+        texts[REPORT] = report(planned, jobs, homes, digests, verified=verify)
         for name, content in texts.items():
             (folder / name).write_bytes(content)
     names = (*(file.name for file in files), *texts)

@@ -10,6 +10,7 @@ from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.planning.plan import Plan, PlanOptions, draft
 from bridgeckpt.planning.problems import fold
+from bridgeckpt.report import decided, sized
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,11 +50,6 @@ class Inspection(NamedTuple):
         """Who wrote it, as the graph beside it says."""
         return self.plan.graph.writer if self.plan and self.plan.graph else None
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all tensors."""
-        return sum(info.nbytes for info in self.checkpoint.tensors.values())
-
     def record(self) -> dict[str, Any]:
         """The inspection as JSON-ready values."""
         plan, checkpoint = self.plan, self.checkpoint
@@ -61,17 +57,15 @@ class Inspection(NamedTuple):
             "checkpoint": str(checkpoint.path),
             "format": checkpoint.format,
             "writer": self.writer,
-            "bytes": self.nbytes,
+            "bytes": checkpoint.nbytes,
             "dialect": plan.table.name if plan else None,
             "scope": dict(plan.wildcards) if plan else None,
             "architecture": plan.architecture.name if plan else None,
-            "sizes": {key: {"value": value, "from": plan.sizes.origin[key]} for key, value in plan.sizes.values.items()}
-            if plan
-            else None,
-            "config": plan.configuration.provenance if plan and plan.configuration else None,
+            "sizes": sized(plan) if plan else None,
+            "config": decided(plan) if plan else None,
             "slots": self.slots,
             "notes": list(plan.notes if plan else checkpoint.notes),
-            "problems": [f"{problem.kind}: {problem.subject}" for problem in plan.problems] if plan else None,
+            "problems": [problem._asdict() for problem in plan.problems] if plan else None,
             "refusal": self.refusal.message if self.refusal else None,
             "tensors": [family._asdict() for family in self.families],
         }

@@ -23,7 +23,7 @@ def summary(plan: Plan) -> dict[str, Any]:
             "checkpoint": checkpoint.path.name,
             "format": checkpoint.format,
             "tensors": len(checkpoint.tensors),
-            "bytes": sum(info.nbytes for info in checkpoint.tensors.values()),
+            "bytes": checkpoint.nbytes,
         },
         "table": {
             "name": table.name,
@@ -33,13 +33,18 @@ def summary(plan: Plan) -> dict[str, Any]:
             "wildcards": dict(plan.wildcards),
         },
         "architecture": plan.architecture.name,
-        "sizes": {key: {"value": value, "from": plan.sizes.origin[key]} for key, value in plan.sizes.values.items()},
+        "sizes": sized(plan),
         "config": decided(plan),
         "casing": plan.casing.reason if plan.casing else None,
         "notes": list(plan.notes),
         "source_states": ledger.source_counts(),
         "target_states": ledger.target_counts(),
     }
+
+
+def sized(plan: Plan) -> dict[str, dict[str, Any]]:
+    """The sizes, with where each is from."""
+    return {key: {"value": value, "from": plan.sizes.origin[key]} for key, value in plan.sizes.values.items()}
 
 
 def decided(plan: Plan) -> dict[str, dict[str, Any]]:
@@ -50,13 +55,16 @@ def decided(plan: Plan) -> dict[str, dict[str, Any]]:
     return {key: {"value": values[key], "from": origin} for key, origin in provenance.items()}
 
 
-def report(plan: Plan, jobs: Sequence[Job], files: Sequence[str], digests: Sequence[str] | None) -> bytes:
+def report(
+    plan: Plan, jobs: Sequence[Job], files: Sequence[str], digests: Sequence[str] | None, *, verified: bool
+) -> bytes:
     """The whole report as JSON, one line for each tensor.
 
+    ``verified`` says whether the CRC-32C of what was read was checked.
     ``files`` and ``digests`` (SHA-256 of the stored bytes, in hexadecimal) run parallel to ``jobs``.
     """
     ledger = plan.ledger
-    head = summary(plan)
+    head = {**summary(plan), "crc32c_checked": verified}
     head["slots"] = [name for name, state in ledger.sources.items() if state == "slot"]
     for state in ("ignored", "excluded"):
         head[state] = {name: ledger.reasons[name] for name, at in ledger.sources.items() if at == state}

@@ -71,10 +71,7 @@ def error_record(error: BridgeckptError) -> dict[str, Any]:
     """An error as JSON."""
     record: dict[str, Any] = {"ok": False, "error": type(error).__name__, "message": error.message, "hint": error.hint}
     if isinstance(error, PlanError) and error.problems:
-        record["problems"] = [
-            {"kind": p.kind, "subject": p.subject, "details": p.details, "hint": p.hint, "tensors": p.tensors}
-            for p in error.problems
-        ]
+        record["problems"] = [problem._asdict() for problem in error.problems]
     return record
 
 

@@ -69,9 +69,10 @@ def plan_options(arguments: argparse.Namespace) -> PlanOptions:
 def describe(planned: Plan, lines: Lines) -> None:
     """What was found and what was decided."""
     checkpoint, ledger, sizes = planned.checkpoint, planned.ledger, planned.sizes.values
-    nbytes = sum(info.nbytes for info in checkpoint.tensors.values())
     count = len(checkpoint.tensors)
-    lines.add("checkpoint", f"{checkpoint.path} ({checkpoint.format}, {count} tensors, {format_size(nbytes)})")
+    lines.add(
+        "checkpoint", f"{checkpoint.path} ({checkpoint.format}, {count} tensors, {format_size(checkpoint.nbytes)})"
+    )
     scope = "".join(planned.wildcards.values())
     lines.add("dialect", f"{planned.table.name}: {planned.table.title}" + (f", under {scope}" if scope else ""))
     lines.add("class", planned.architecture.name + f" ({', '.join(f'{k} {v}' for k, v in sizes.items())})")

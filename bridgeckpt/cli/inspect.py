@@ -28,7 +28,7 @@ def _describe(found: Inspection, lines: Lines) -> None:
     checkpoint, plan = found.checkpoint, found.plan
     lines.add("checkpoint", str(checkpoint.path))
     lines.add("format", checkpoint.format + (f", written by {found.writer}" if found.writer else ""))
-    lines.add("size", f"{len(checkpoint.tensors)} tensors, {format_size(found.nbytes)}")
+    lines.add("size", f"{len(checkpoint.tensors)} tensors, {format_size(checkpoint.nbytes)}")
     for note in plan.notes if plan else checkpoint.notes:
         lines.add("note", note)
     if plan is None:
