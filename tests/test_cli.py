@@ -346,3 +346,19 @@ def test_sizes_of_files():
         with pytest.raises(ValueError, match="size"):
             parse_size(text)
     assert [format_size(n) for n in (5, 440_501_000, 1.3e12)] == ["5 B", "440.5 MB", "1.3 TB"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/dev/full is Linux's")
+def test_output_to_a_full_disk_is_one_message(example):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "bridgeckpt", "inspect", str(example)]
+        done = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot write to standard output: No space left on device\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NoReturn
 
 
@@ -32,8 +31,14 @@ def script() -> NoReturn:
     It ends at once, since everything is written and closed by then: taking the interpreter and numpy down in order
     would take a tenth of the time that converting a BERT-base does.
     """
-    status = main()
-    with suppress(BrokenPipeError):
-        sys.stdout.flush()
-    sys.stderr.flush()
+    status = 1
+    try:
+        status = main()
+        if sys.stdout is not None:  # it is None when the shell closed it, as with >&-
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has gone
+        pass
+    except OSError as error:
+        status = 1
+        print(f"error: cannot write to {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
     os._exit(status)
