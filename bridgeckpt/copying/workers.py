@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.copying.job import Job, Kind, Kinds
@@ -102,26 +102,36 @@ class _Run:
         self._plain = deque(task for task in tasks if task.plain)
         self._moved = deque(task for task in tasks if not task.plain)
         self._failures: list[BaseException] = []
+        self._all_started = Event()
         self._one_at_a_time = Lock()  # for what needs the interpreter lock throughout: two threads would fight for it
 
     def carry_out(self, workers: int) -> list[str] | None:
         """Work until everything is done, then return the digests, or until something fails."""
-        threads = [Thread(target=self._work, args=(number == 0,), daemon=True) for number in range(workers)]
+        # Events and not Thread.join: until 3.12, an interrupted join takes a running thread for one that has ended.
+        ended = [Event() for _ in range(workers)]
+        threads = [Thread(target=self._work, args=(at == 0, ended[at]), daemon=True) for at in range(workers)]
+        started = 0
         try:
             for thread in threads:
                 thread.start()
-            for thread in threads:
-                thread.join()
+                started += 1
+            self._all_started.set()
+            for event in ended:
+                event.wait()
         except BaseException as interrupt:
             self._failures.append(interrupt)  # the workers see it and stop
-            for thread in filter(Thread.is_alive, threads):  # one that could not be started cannot be joined
-                thread.join()
+            self._all_started.set()
+            for event in ended[:started]:
+                event.wait()
             raise
+        finally:
+            for thread in threads[:started]:
+                thread.join()
         if self._failures:
             raise self._failures[0]
         return self._digests if self._sha256 else None
 
-    def _work(self, first: bool) -> None:
+    def _work(self, first: bool, ended: Event) -> None:
         """Carry out tasks until none is left.
 
         The first worker begins with the largest tensors that are not plain. The others begin with the plain ones, which
@@ -129,6 +139,7 @@ class _Run:
         needs room for a whole large tensor, and the others meet one, if at all, when little is left to do.
         """
         copier: Copier | None = None
+        self._all_started.wait()  # an interrupt between two starts finds nobody at work
         try:
             for task in self._taken(first):
                 if self._failures:
@@ -149,6 +160,8 @@ class _Run:
                 self._copy_large(number, copier.stream(job))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self._failures.append(error)
+        finally:
+            ended.set()
 
     def _taken(self, first: bool) -> Iterator[_Task]:
         """The tasks of one worker. Other workers take from the same queues at the same time."""
