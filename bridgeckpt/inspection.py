@@ -1,4 +1,4 @@
-"""What a checkpoint is, from its index alone: format, dialect, class, sizes, slots, tensors folded over layers."""
+"""What a checkpoint is, without reading a tensor: format, dialect, class, sizes, slots, tensors folded over layers."""
 
 from __future__ import annotations
 
