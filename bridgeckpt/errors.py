@@ -78,3 +78,7 @@ class OutputError(BridgeckptError):
 
 class PrecisionError(BridgeckptError):
     """A value that the wanted dtype cannot hold; nothing is written."""
+
+
+class ParityError(BridgeckptError):
+    """A verification that could not be carried out: a framework, a device or memory is lacking, or nothing compares."""

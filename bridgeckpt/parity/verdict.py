@@ -1,0 +1,115 @@
+"""The verdict: what a verification found, stage by stage, as data. How it is shown is for the command line to say."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class StageResult(NamedTuple):
+    """One stage, over all probes and runs; of several figures the worst in units of its limit.
+
+    Attributes:
+        name: The stage, as in ``layer.3.attention``.
+        module: The PyTorch module that computes it, as in ``bert.encoder.layer.3.attention.output``.
+        elements: How many numbers were compared.
+        difference: The largest absolute difference between TensorFlow's values and PyTorch's.
+        rms: Root mean square of the reference's distance from the truth, in units of the rounding measured.
+        peak: The largest of those distances, in the same units.
+        limit: What ``rms`` may be at most.
+        local: ``rms`` when the module is fed the reference's own input, so that earlier errors do not reach it; None
+            when the reference does not hold that input.
+        excess: The largest ratio of a figure to its limit: of all values, of a row, of a column; above 1 is a failure.
+        where: What exceeded most: "all values", "row 3" (a position), "column 17" (a feature).
+        argmax: Of logits, the share of rows whose largest entry is the same.
+        kl: Of logits, the largest Kullback-Leibler divergence of PyTorch's distribution from TensorFlow's, in nats.
+        passed: Whether the stage agrees.
+    """
+
+    name: str
+    module: str
+    elements: int
+    difference: float
+    rms: float
+    peak: float
+    limit: float
+    local: float | None
+    excess: float
+    where: str
+    argmax: float | None
+    kl: float | None
+    passed: bool
+
+
+class DeviceResult(NamedTuple):
+    """The model run in one dtype on one device, against the truth: is its error what that dtype's rounding explains?
+
+    ``worst`` is the stage with the largest ``rms`` (distance from the truth, in units of the rounding measured scaled
+    to the dtype), ``argmax`` the lowest agreement with TensorFlow's logits, ``kl`` the largest divergence.
+    """
+
+    device: str
+    device_name: str
+    dtype: str
+    worst: str
+    rms: float
+    limit: float
+    argmax: float | None
+    kl: float | None
+    passed: bool
+
+
+class Diagnosis(NamedTuple):
+    """What is to blame.
+
+    Attributes:
+        stage: The first stage that goes wrong by itself, given the reference's own input.
+        cause: What removes the difference, as in "query and key are swapped"; or what is known short of that.
+        remedy: What to do about it.
+        parameter: The PyTorch parameter or config key to blame, if one is.
+        variable: Its TensorFlow variable, if known.
+        proven: Whether undoing the cause was tried and brought the stage back within rounding.
+        others: Further stages that go wrong by themselves.
+    """
+
+    stage: str
+    cause: str
+    remedy: str
+    parameter: str | None
+    variable: str | None
+    proven: bool
+    others: tuple[str, ...] = ()
+
+
+class Verdict(NamedTuple):
+    """The result of a verification.
+
+    Attributes:
+        passed: Everything that was compared agrees, and something was compared.
+        stages: In the order of computation.
+        devices: One for each device and dtype asked for.
+        first: The first stage that diverges, or None.
+        diagnosis: What is to blame, when a stage diverges.
+        failures: Why it failed, a sentence for each reason; empty when passed.
+        notes: What was assumed, left out or not compared.
+        provenance: Versions, devices, fingerprints and how the reference was made.
+        seconds: What each step took.
+    """
+
+    passed: bool
+    stages: tuple[StageResult, ...]
+    devices: tuple[DeviceResult, ...]
+    first: str | None
+    diagnosis: Diagnosis | None
+    failures: tuple[str, ...]
+    notes: tuple[str, ...]
+    provenance: dict[str, Any]
+    seconds: dict[str, float]
+
+    def record(self) -> dict[str, Any]:
+        """The verdict as JSON-ready values."""
+        return {
+            **self._asdict(),
+            "stages": [stage._asdict() for stage in self.stages],
+            "devices": [device._asdict() for device in self.devices],
+            "diagnosis": self.diagnosis._asdict() if self.diagnosis else None,
+        }
