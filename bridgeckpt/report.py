@@ -8,6 +8,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt import __version__
+from bridgeckpt.formats.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from bridgeckpt.copying.job import Job
@@ -24,6 +25,7 @@ def summary(plan: Plan) -> dict[str, Any]:
             "format": checkpoint.format,
             "tensors": len(checkpoint.tensors),
             "bytes": checkpoint.nbytes,
+            "fingerprint": fingerprint(checkpoint),
         },
         "table": {
             "name": table.name,

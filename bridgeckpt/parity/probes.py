@@ -53,7 +53,8 @@ class Probe(NamedTuple):
         if mask is not None and values.ndim > 2:
             kept = mask if self.positions is None else mask[:, list(self.positions)]
             if values.shape[:2] == kept.shape:
-                return values[kept.astype(bool)].reshape(int(kept.astype(bool).sum()), -1)
+                values = values[kept.astype(bool)]
+                return values.reshape(len(values), -1)
         return values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
 
     def pieces(self) -> list[Probe]:

@@ -50,6 +50,11 @@ class Reference(NamedTuple):
     variables: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
 
+    @property
+    def forcing(self) -> str:
+        """The run whose values a stage is fed, to see what it does by itself: the one that holds most stages."""
+        return "float32" if "float32" in self.runs else "graph"
+
 
 def write_reference(reference: Reference, path: Path) -> None:
     """Write the file; it appears whole or not at all, and replaces what was at ``path``.

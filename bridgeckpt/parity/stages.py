@@ -57,3 +57,9 @@ def layer_of(stage: str) -> int | None:
     """The layer that a stage is in, if it is in one."""
     parts = stage.split(".")
     return int(parts[1]) if len(parts) == 3 and parts[0] == "layer" and parts[1].isdecimal() else None
+
+
+def is_stage(name: str) -> bool:
+    """Whether a name is one of the above, for a model of any depth."""
+    layer = layer_of(name)
+    return name in (stages(1) if layer is None else stages(layer + 1))

@@ -1,0 +1,210 @@
+"""Comparing: the reference's runs against the truth of the converted weights, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bridgeckpt.errors import ParityError
+from bridgeckpt.parity.rounding import UNITS, Measure, measure
+from bridgeckpt.parity.stages import HEADS
+from bridgeckpt.parity.verdict import StageResult
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.probes import Probe
+    from bridgeckpt.parity.reference import Reference
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+    Values = Mapping[str, Mapping[str, Array]]  # by probe and stage
+
+
+class Pass(NamedTuple):
+    """What PyTorch computed, by probe and stage.
+
+    ``truth`` and ``rounded`` are the model in float64 and float32. ``narrowed`` is the float64 model with its weights
+    moved by as much as storing them in a narrower dtype than the source's moves them; empty if they are not.
+    """
+
+    truth: Values
+    rounded: Values
+    narrowed: Values
+
+
+class Runs(NamedTuple):
+    """All that PyTorch computed.
+
+    ``free`` is the model as it is, ``local`` with every stage fed the reference's own input, so that errors do not
+    cascade; ``tested`` is the model in float32 on the device asked for.
+    """
+
+    free: Pass
+    local: Pass
+    tested: Values
+
+
+class Comparison(NamedTuple):
+    """One set of values of one stage: the error R - T as [rows, columns], with what belongs to it."""
+
+    stage: str
+    local: bool
+    error: Array
+    noise: Array
+    truth: Array
+    unit: float
+
+    @property
+    def groups(self) -> int:
+        """How many groups it has: all, each row, each column."""
+        return 1 + sum(self.error.shape)
+
+
+def compare(reference: Reference, runs: Runs, order: Mapping[str, str]) -> list[StageResult]:
+    """Judge every stage that both sides have.
+
+    ``order`` maps each stage to the PyTorch module that computes it, in the order of computation.
+
+    Raises:
+        ParityError: the two sides disagree in shape.
+    """
+    found = list(_comparisons(reference, runs))
+    groups = sum(one.groups for one in found)
+    measures: dict[str, list[tuple[Comparison, Measure]]] = {}
+    for one in found:
+        judged = measure(one.error, one.noise, one.truth, one.unit, groups)
+        measures.setdefault(one.stage, []).append((one, judged))
+    return [
+        _result(stage, module, measures[stage], reference, runs) for stage, module in order.items() if stage in measures
+    ]
+
+
+def _comparisons(reference: Reference, runs: Runs) -> Iterator[Comparison]:
+    for run, probes in reference.runs.items():
+        precision = "float64" if run == "float64" else "float32"
+        finer = UNITS[precision] / UNITS["float32"]
+        for probe_name, stages in probes.items():
+            probe = reference.probes[probe_name]
+            for stage, values in stages.items():
+                for made in (runs.free, runs.local):
+                    # The inputs of the local pass are those of one run, and agree with its outputs alone.
+                    if made is runs.local and run != reference.forcing:
+                        continue
+                    if stage in made.truth.get(probe_name, {}):
+                        truth = rows(probe, made.truth[probe_name][stage], values, stage)
+                        noise = (probe.rows(made.rounded[probe_name][stage]) - truth) * finer
+                        if made.narrowed:
+                            noise = np.hypot(noise, probe.rows(made.narrowed[probe_name][stage]) - truth)
+                        error = probe.rows(values.astype(np.float64)) - truth
+                        yield Comparison(stage, made is runs.local, error, noise, truth, UNITS[precision])
+
+
+def rows(probe: Probe, found: Array, expected: Array, stage: str) -> Array:
+    """The rows of what PyTorch found, if they have the reference's shape.
+
+    Raises:
+        ParityError: they do not.
+    """
+    if found.shape != expected.shape:
+        raise ParityError(
+            f"{stage} is {list(found.shape)} in PyTorch and {list(expected.shape)} in the reference",
+            hint="is it the reference of another checkpoint, or of another head?",
+        )
+    return probe.rows(found)
+
+
+def _result(
+    stage: str, module: str, measures: list[tuple[Comparison, Measure]], reference: Reference, runs: Runs
+) -> StageResult:
+    worst = max((judged for _, judged in measures), key=lambda judged: judged.excess)
+    free = [judged for one, judged in measures if not one.local]
+    local = [judged.rms for one, judged in measures if one.local]
+    widest = max(free, key=lambda judged: judged.rms / judged.limit)
+    argmax, kl = agreement(reference, runs.tested, stage)
+    return StageResult(
+        stage,
+        module,
+        sum(one.error.size for one, _ in measures if not one.local),
+        _difference(reference, runs.tested, stage),
+        widest.rms,
+        max(judged.peak for judged in free),
+        widest.limit,
+        max(local, default=None),
+        worst.excess,
+        worst.where,
+        argmax,
+        kl,
+        worst.excess <= 1,
+    )
+
+
+def compare_within(
+    reference: Reference, tested: Values, order: Mapping[str, str], atol: float, rtol: float
+) -> list[StageResult]:
+    """Judge every stage by |PyTorch - TensorFlow| <= atol + rtol |TensorFlow|; its figures are shares of that.
+
+    Raises:
+        ParityError: the two sides disagree in shape.
+    """
+    results = []
+    for stage, module in order.items():
+        shares, difference = [], 0.0
+        for probe, expected, found in _both(reference, tested, stage):
+            a, b = probe.rows(expected), rows(probe, found, expected, stage)
+            shares.append(np.abs(a - b) / np.maximum(atol + rtol * np.abs(a), np.finfo(np.float64).tiny))
+            difference = max(difference, float(np.abs(a - b).max()))
+        if shares:
+            each = np.concatenate([share.reshape(-1) for share in shares])
+            rms, peak = float(np.sqrt((each**2).mean())), float(each.max())
+            agreed = agreement(reference, tested, stage)
+            where = "the largest difference"
+            results.append(
+                StageResult(
+                    stage, module, each.size, difference, rms, peak, 1.0, None, peak, where, *agreed, bool(peak <= 1)
+                )
+            )
+    return results
+
+
+def _both(reference: Reference, tested: Values, stage: str) -> Iterator[tuple[Probe, Array, Array]]:
+    """TensorFlow's values and PyTorch's, from the best run that holds the stage: graph, float32, float64."""
+    for name, probe in reference.probes.items():
+        for run in ("graph", "float32", "float64"):
+            expected = reference.runs.get(run, {}).get(name, {}).get(stage)
+            if expected is not None and stage in tested.get(name, {}):
+                yield probe, expected.astype(np.float64), tested[name][stage]
+                break
+
+
+def _difference(reference: Reference, tested: Values, stage: str) -> float:
+    return max(float(np.abs(probe.rows(a) - probe.rows(b)).max()) for probe, a, b in _both(reference, tested, stage))
+
+
+def agreement(reference: Reference, tested: Values, stage: str) -> tuple[float | None, float | None]:
+    """Of logits: the share of rows with the same largest entry, and the largest divergence KL(TensorFlow, PyTorch)."""
+    if stage not in HEADS:
+        return None, None
+    same, divergences = [], []
+    for probe, expected, found in _both(reference, tested, stage):
+        if stage == "span_logits":  # a distribution over the positions of a sequence, for each of start and end
+            mask = _mask(probe)
+            pairs = [(a[m].T, b[m].T) for a, b, m in zip(expected, found, mask, strict=True)]
+        else:
+            pairs = [(probe.rows(expected), probe.rows(found))]
+        for a, b in pairs:
+            same.append(a.argmax(-1) == b.argmax(-1))
+            p, q = _log_softmax(a), _log_softmax(b)
+            divergences.append(float((np.exp(p) * (p - q)).sum(-1).max()))
+    return (float(np.concatenate(same).mean()), max(0.0, *divergences)) if same else (None, None)
+
+
+def _mask(probe: Probe) -> Array:
+    mask = probe.inputs["attention_mask"].astype(bool)
+    kept: Array = mask if probe.positions is None else mask[:, list(probe.positions)]
+    return kept
+
+
+def _log_softmax(values: Array) -> Array:
+    shifted = values - values.max(-1, keepdims=True)
+    result: Array = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return result

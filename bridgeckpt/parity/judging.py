@@ -1,0 +1,169 @@
+"""Judging a loaded model: which stages both sides have, the passes over the probes, the verdict."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from bridgeckpt.formats.tensors import DTYPES
+from bridgeckpt.parity.comparison import Pass, Runs, compare, compare_within
+from bridgeckpt.parity.devices import judge_device, narrow, run_on
+from bridgeckpt.parity.pytorch import Subject, frameworks, run
+from bridgeckpt.parity.rounding import UNITS
+from bridgeckpt.parity.sites import unread
+from bridgeckpt.parity.stages import is_stage
+from bridgeckpt.parity.verdict import StageResult, Verdict
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.reference import Reference
+
+    Timer = Callable[[str], AbstractContextManager[Any]]
+
+_FLOATS = [name for name, dtype in DTYPES.items() if dtype.floating and name in UNITS]
+
+
+def judge(
+    reference: Reference,
+    subject: Subject,
+    device: str,
+    dtypes: Sequence[str],
+    tolerance: tuple[float, float] | None,
+    clock: Timer,
+) -> Verdict:
+    """The verdict on ``subject``, run on ``device`` in float32 and in each of ``dtypes``.
+
+    ``tolerance`` is an absolute and a relative one that take the place of the rounding measured.
+
+    Raises:
+        ParityError: the two sides differ in shape, the reference holds an output that the model has not, or the device
+            has not enough memory.
+    """
+    wanted, skipped = _wanted(reference, subject)
+    with clock("running in float64 and float32"):
+        runs = _runs(reference, subject, wanted)
+    values = {}
+    for dtype in ("float32", *dtypes):
+        with clock(f"running in {dtype} on {device}"):
+            at_hand = (device, dtype) == ("cpu", "float32")
+            values[dtype] = runs.free.rounded if at_hand else run_on(subject, reference, wanted, device, dtype)
+    runs = runs._replace(tested=values["float32"])
+    with clock("comparing"):
+        order = _order(reference, subject)
+        if tolerance is None:
+            results = compare(reference, runs, order)
+        else:
+            results = compare_within(reference, runs.tested, order, *tolerance)
+        devices = [judge_device(reference, runs, values[dtype], device, dtype) for dtype in values if results]
+    failures = _failures(results, devices, tolerance)
+    first = next((result.name for result in results if not result.passed), None)
+    diagnosis = None
+    if first is not None:
+        with clock("looking for the cause"):
+            from bridgeckpt.parity.diagnosis import diagnose
+
+            diagnosis = diagnose(reference, subject, results)
+    _, transformers = frameworks()
+    provenance = {
+        "reference": dict(reference.provenance),
+        "class": type(subject.model).__name__,
+        "parameters": subject.parameters,
+        "stored": subject.stored,
+        "transformers": transformers.__version__,
+        "torch": frameworks()[0].__version__,
+    }
+    return Verdict(
+        not failures,
+        tuple(results),
+        tuple(devices),
+        first,
+        diagnosis,
+        tuple(failures),
+        tuple(_notes(reference, subject, wanted, skipped)),
+        provenance,
+        {},
+    )
+
+
+def _wanted(reference: Reference, subject: Subject) -> tuple[dict[str, set[str]], list[str]]:
+    """What to catch for each probe, and the stages of the reference that the model does not compute."""
+    wanted: dict[str, set[str]] = {}
+    skipped: dict[str, None] = {}
+    for probes in reference.runs.values():
+        for probe, stages in probes.items():
+            for stage in stages:
+                if stage in subject.sites or not is_stage(stage) or (not subject.sites and "." not in stage):
+                    wanted.setdefault(probe, set()).add(stage)
+                else:
+                    skipped[stage] = None
+    return wanted, list(skipped)
+
+
+def _order(reference: Reference, subject: Subject) -> dict[str, str]:
+    """Stage or output to module, in the order of computation as far as it is known."""
+    order = {stage: site.module for stage, site in subject.sites.items()}
+    for probes in reference.runs.values():
+        for stages in probes.values():
+            for stage in stages:
+                order.setdefault(stage, stage)
+    return order
+
+
+def _runs(reference: Reference, subject: Subject, wanted: Mapping[str, set[str]]) -> Runs:
+    """Every pass but that on the device."""
+    single, double = subject.model, copy.deepcopy(subject.model).double()
+    models = {"truth": double, "rounded": single}
+    source = reference.provenance.get("dtype", "float32")
+    if subject.stored in _FLOATS and UNITS[subject.stored] > UNITS.get(source, 0.0):
+        models["narrowed"] = narrow(double, subject.stored)
+    free: dict[str, dict[str, Any]] = {"narrowed": {}}
+    local: dict[str, dict[str, Any]] = {"truth": {}, "rounded": {}, "narrowed": {}}
+    forcing = reference.runs.get(reference.forcing, {})
+    for kind, model in models.items():
+        free[kind] = {name: run(subject, model, reference.probes[name], names) for name, names in wanted.items()}
+        for name, values in forcing.items():
+            stages = {stage: value for stage, value in values.items() if stage in subject.sites}
+            if reference.probes[name].depth == "fine" and len(stages) > 1:
+                local[kind][name] = run(subject, model, reference.probes[name], set(stages), forced=stages)
+    return Runs(Pass(**free), Pass(**local), {})
+
+
+def _failures(results: Sequence[StageResult], devices: Sequence[Any], tolerance: object) -> list[str]:
+    if not results:
+        return ["nothing was compared: the reference holds no stage that the model computes"]
+    failures = []
+    wrong = [result for result in results if not result.passed]
+    if wrong:
+        allowed = "the tolerance allows" if tolerance else "rounding explains"
+        failures.append(f"{len(wrong)} of {len(results)} stages differ by more than {allowed}, first {wrong[0].name}")
+    if tolerance is None:
+        failures += [
+            f"{one.dtype} on {one.device} is {one.rms:.3g} times as far from the truth as its rounding explains "
+            f"(at {one.worst}; the limit is {one.limit:.3g})"
+            for one in devices
+            if not one.passed
+        ]
+    return failures
+
+
+def _notes(reference: Reference, subject: Subject, wanted: Mapping[str, set[str]], skipped: Sequence[str]) -> list[str]:
+    notes = []
+    kind = type(subject.model).__name__
+    if skipped:
+        notes.append(f"not compared, since {kind} does not compute it: {', '.join(skipped)}")
+    if subject.missing:
+        notes.append(f"not in the folder, so that transformers made up the values: {', '.join(subject.missing)}")
+    if subject.unexpected:
+        notes.append(f"in the folder, but not in {kind}: {', '.join(subject.unexpected)}")
+    if subject.sites:
+        compared = set().union(*wanted.values()) if wanted else set()
+        if names := unread(subject.model, subject.sites, compared):
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            notes.append(f"the reference says nothing about {', '.join(names[:5])}{more}")
+    source = reference.provenance.get("dtype", "float32")
+    if subject.stored in _FLOATS and UNITS[subject.stored] > UNITS.get(source, 0.0):
+        notes.append(
+            f"the folder is stored as {subject.stored}, the checkpoint as {source}: what that rounds is allowed"
+        )
+    return notes

@@ -1,0 +1,94 @@
+"""Telling rounding from error: how far from the truth a run may be before rounding does not explain it.
+
+**What is compared.** The converted weights have a truth: the PyTorch model in float64, T. PyTorch in float32 is off by
+P - T: that is what rounding does to this model on these inputs, measured. TensorFlow's float32 run R rounds as often,
+in another order, so R - T has to be about as large; an error of the conversion adds to R - T and not to P - T. A
+reference in float64 rounds 2^29 times finer, and is held to P - T times 2^-29.
+
+**The statistic.** For a group g of n numbers (a whole stage; each of its rows, a position; each of its columns, a
+feature), x_g is the mean of (R - T)^2 over the group divided by the mean of (P - T)^2 + f^2. f is the rounding of the
+result itself, |T| u / sqrt(3) for a unit roundoff u: where P happens to be exact, R may still be off by that.
+
+**The limit.** Were the rounding errors of both runs normal and independent with the same variance in the group, x_g
+would follow the F distribution with (n, n) degrees of freedom. They are not quite: neighbours share the error of a
+common input, so n is divided by SHARED; and the two frameworks sum in different orders, with different polynomials for
+the same function, so that one may round MARGIN times as coarsely as the other. A group fails when
+
+    sqrt(x_g) > MARGIN sqrt(F),  F the 1 - ALPHA / m quantile of F(n / SHARED, n / SHARED), m the number of groups.
+
+The quantile is bounded in closed form. With a = n / (2 SHARED) >= 1, y = 1 / (1 + F) and the incomplete beta function
+I,
+
+    P(x > F) = I_y(a, a) = (1 / B(a, a)) int_0^y t^(a-1) (1-t)^(a-1) dt <= y^a / (a B(a, a)),
+
+since (1-t)^(a-1) <= 1; setting the right side to ALPHA / m and solving for F gives a limit that is never too low.
+
+**False alarms.** Under the assumptions the chance that a correct model fails any of its m groups is at most ALPHA
+(Bonferroni), one in a million. The assumptions are the weak part, so they were measured: the largest ratios that
+correct models reach, over sizes, depths, seeds and initialisers, are in ``benchmarks/results/faults.md``, and what they
+leave of the limit is the evidence for MARGIN.
+
+Source of the distribution: Abramowitz and Stegun, Handbook of Mathematical Functions, 26.6.2 and 26.5.1.
+"""
+
+from __future__ import annotations
+
+from math import exp, lgamma, log, sqrt
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+ALPHA = 1e-6  # chance of a false alarm in one verification, if rounding errors were normal
+MARGIN = 4.0  # how many times as coarsely one implementation may round as the other
+SHARED = 2.0  # numbers that share one independent error
+# Unit roundoff: half the distance from 1 to the next number.
+UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+
+
+class Measure(NamedTuple):
+    """An error in units of rounding: root mean square, its limit, largest; and what exceeds its own limit the most.
+
+    ``excess`` is the largest ratio to a limit, over the stage, its rows and its columns; more than 1 is more than
+    rounding explains. ``where`` says of what: "all values", "row 3", "column 17".
+    """
+
+    rms: float
+    limit: float
+    peak: float
+    excess: float
+    where: str
+
+
+def measure(error: Array, noise: Array, truth: Array, unit: float, groups: int) -> Measure:
+    """Measure ``error`` = R - T.
+
+    Args:
+        error: [rows, columns], float64.
+        noise: likewise: the distance P - T that rounding makes, already scaled to the precision of R.
+        truth: likewise: T.
+        unit: unit roundoff of R.
+        groups: how many groups the whole verification compares.
+    """
+    variance = noise**2 + (truth * unit) ** 2 / 3 + np.finfo(np.float64).tiny
+    squares = error**2
+    scale = sqrt(float(variance.mean()))
+    rms, limit = sqrt(float(squares.mean())) / scale, quantile(error.size, groups)
+    excess, where = rms / limit, "all values"
+    for axis, name in ((1, "row"), (0, "column")):
+        if error.shape[axis] in (1, error.size):  # a group of one number, or of all
+            continue
+        ratios = np.sqrt(squares.mean(axis) / variance.mean(axis)) / quantile(error.shape[axis], groups)
+        if ratios.max() > excess:
+            excess, where = float(ratios.max()), f"{name} {int(ratios.argmax())}"
+    return Measure(rms, limit, float(np.abs(error).max()) / scale, excess, where)
+
+
+def quantile(count: int, groups: int) -> float:
+    """The limit of the ratio of root mean squares for a group of ``count`` numbers, one of ``groups`` groups."""
+    half = max(1.0, count / SHARED / 2)
+    log_beta = 2 * lgamma(half) - lgamma(2 * half)
+    y = exp((log(ALPHA / groups) + log(half) + log_beta) / half)
+    return MARGIN * sqrt(max(1.0, 1 / y - 1))

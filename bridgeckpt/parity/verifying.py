@@ -1,0 +1,130 @@
+"""Verifying: a converted folder against a reference, from loading the model to the verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from bridgeckpt.errors import ParityError
+from bridgeckpt.parity.devices import check_device, check_dtypes, check_memory
+from bridgeckpt.parity.judging import judge
+from bridgeckpt.parity.pytorch import frameworks, load
+from bridgeckpt.parity.reference import Reference, is_reference, read_reference
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.verdict import Verdict
+
+_REPORT = "conversion_report.json"
+
+
+def verify(
+    source: str | os.PathLike[str] | Reference,
+    folder: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    dtypes: Sequence[str] = (),
+    atol: float | None = None,
+    rtol: float | None = None,
+    texts: Sequence[str] | None = None,
+    seed: int = 0,
+    scope: str | None = None,
+    ema: bool = False,
+    any_checkpoint: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Verdict:
+    """Whether the PyTorch model in ``folder`` computes what TensorFlow computed.
+
+    Args:
+        source: a reference file, or one that is read; or a TensorFlow checkpoint, which is recorded first.
+        folder: a model folder that transformers loads.
+        device: "cpu", "cuda", "cuda:1", or "auto", which is CUDA where there is one.
+        dtypes: further dtypes to run in on that device: "tf32", "float16", "bfloat16".
+        atol: with ``rtol`` the largest difference |PyTorch - TensorFlow| <= atol + rtol |TensorFlow| that passes, in
+            place of the rounding measured. One of them without the other leaves that at 0.
+        rtol: see ``atol``.
+        texts: run on these instead of random tokens, through the folder's tokenizer; only for a checkpoint.
+        seed: of the random inputs; only for a checkpoint.
+        scope: which model of several; only for a checkpoint.
+        ema: record the moving averages of the weights; only for a checkpoint.
+        any_checkpoint: also accept a reference of another checkpoint than the one that was converted.
+        progress: told what is being done.
+
+    Raises:
+        CheckpointError: the reference or the checkpoint cannot be read.
+        ParityError: the comparison cannot be made: a framework, a device or memory is lacking, the folder does not
+            load, the two sides differ in shape, or the reference is of another checkpoint.
+    """
+    clock = Clock(progress)
+    folder = Path(folder)
+    frameworks()
+    place = check_device(device)
+    check_dtypes(dtypes, place)
+    if isinstance(source, Reference):
+        reference = source
+    elif is_reference(Path(source)):
+        with clock("reading the reference"):
+            reference = read_reference(Path(source))
+    else:
+        with clock("recording in TensorFlow"):
+            from bridgeckpt.parity.recording import record_checkpoint
+
+            reference = record_checkpoint(source, texts=texts, tokenizer=folder, seed=seed, scope=scope, ema=ema)
+    notes = list(reference.notes)
+    if not any_checkpoint:
+        notes += check_fingerprint(reference, folder)
+    with clock("loading the model"):
+        subject = load(folder)
+        check_memory(subject)
+    tolerance = None if atol is None and rtol is None else (atol or 0.0, rtol or 0.0)
+    verdict = judge(reference, subject, place, dtypes, tolerance, clock)
+    return verdict._replace(notes=(*notes, *verdict.notes), seconds=clock.seconds)
+
+
+def check_fingerprint(reference: Reference, folder: Path) -> list[str]:
+    """See that the reference is of the checkpoint that ``folder`` was converted from; returns a note if none can tell.
+
+    Raises:
+        ParityError: it is of another.
+    """
+    recorded = reference.provenance.get("fingerprint")
+    try:
+        report = json.loads((folder / _REPORT).read_text(encoding="utf-8"))
+        converted = report["source"]["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [
+            f"{folder} has no {_REPORT} that names its checkpoint: nothing says that the reference is of the same one"
+        ]
+    if recorded is None:
+        return ["the reference does not say which checkpoint it is of"]
+    if recorded != converted:
+        source, name = reference.provenance.get("checkpoint"), report["source"].get("checkpoint")
+        raise ParityError(
+            f"the reference was recorded from another checkpoint ({source}, {recorded[:12]}) than the one that "
+            f"{folder} was converted from ({name}, {converted[:12]})",
+            hint="record that one; or compare all the same with --any-checkpoint (any_checkpoint=True)",
+        )
+    return []
+
+
+class Clock:
+    """Tells what is being done and keeps how long it took, in seconds."""
+
+    def __init__(self, progress: Callable[[str], None] | None = None) -> None:
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Time the block."""
+        if self.progress is not None:
+            self.progress(step)
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + perf_counter() - began
