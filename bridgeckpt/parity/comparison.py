@@ -47,6 +47,7 @@ class Runs(NamedTuple):
 class Comparison(NamedTuple):
     """One set of values of one stage: the error R - T as [rows, columns], with what belongs to it."""
 
+    probe: str
     stage: str
     local: bool
     error: Array
@@ -96,7 +97,7 @@ def _comparisons(reference: Reference, runs: Runs) -> Iterator[Comparison]:
                         if made.narrowed:
                             noise = np.hypot(noise, probe.rows(made.narrowed[probe_name][stage]) - truth)
                         error = probe.rows(values.astype(np.float64)) - truth
-                        yield Comparison(stage, made is runs.local, error, noise, truth, UNITS[precision])
+                        yield Comparison(probe_name, stage, made is runs.local, error, noise, truth, UNITS[precision])
 
 
 def rows(probe: Probe, found: Array, expected: Array, stage: str) -> Array:
@@ -116,7 +117,7 @@ def rows(probe: Probe, found: Array, expected: Array, stage: str) -> Array:
 def _result(
     stage: str, module: str, measures: list[tuple[Comparison, Measure]], reference: Reference, runs: Runs
 ) -> StageResult:
-    worst = max((judged for _, judged in measures), key=lambda judged: judged.excess)
+    one, worst = max(measures, key=lambda pair: rank(pair[1].excess))
     free = [judged for one, judged in measures if not one.local]
     local = [judged.rms for one, judged in measures if one.local]
     widest = max(free, key=lambda judged: judged.rms / judged.limit)
@@ -131,7 +132,7 @@ def _result(
         widest.limit,
         max(local, default=None),
         worst.excess,
-        worst.where,
+        _where(one, worst, reference),
         argmax,
         kl,
         worst.excess <= 1,
@@ -166,6 +167,18 @@ def compare_within(
     return results
 
 
+def rank(excess: float) -> float:
+    """A key for the worst: NaN, which compares as nothing, is worse than all."""
+    return excess if np.isfinite(excess) else np.inf
+
+
+def _where(one: Comparison, worst: Measure, reference: Reference) -> str:
+    """What exceeded its limit the most, for people."""
+    if worst.row is not None:
+        return f"{reference.probes[one.probe].place(worst.row, len(one.error))} of {one.probe}"
+    return "all values" if worst.column is None else f"feature {worst.column} of {one.probe}"
+
+
 def _both(reference: Reference, tested: Values, stage: str) -> Iterator[tuple[Probe, Array, Array]]:
     """TensorFlow's values and PyTorch's, from the best run that holds the stage: graph, float32, float64."""
     for name, probe in reference.probes.items():
@@ -187,8 +200,8 @@ def agreement(reference: Reference, tested: Values, stage: str) -> tuple[float |
     same, divergences = [], []
     for probe, expected, found in _both(reference, tested, stage):
         if stage == "span_logits":  # a distribution over the positions of a sequence, for each of start and end
-            mask = _mask(probe)
-            pairs = [(a[m].T, b[m].T) for a, b, m in zip(expected, found, mask, strict=True)]
+            masks = probe.mask if probe.mask is not None else np.ones(expected.shape[:2], bool)
+            pairs = [(a[m].T, b[m].T) for a, b, m in zip(expected, found, masks, strict=True)]
         else:
             pairs = [(probe.rows(expected), probe.rows(found))]
         for a, b in pairs:
@@ -196,12 +209,6 @@ def agreement(reference: Reference, tested: Values, stage: str) -> tuple[float |
             p, q = _log_softmax(a), _log_softmax(b)
             divergences.append(float((np.exp(p) * (p - q)).sum(-1).max()))
     return (float(np.concatenate(same).mean()), max(0.0, *divergences)) if same else (None, None)
-
-
-def _mask(probe: Probe) -> Array:
-    mask = probe.inputs["attention_mask"].astype(bool)
-    kept: Array = mask if probe.positions is None else mask[:, list(probe.positions)]
-    return kept
 
 
 def _log_softmax(values: Array) -> Array:

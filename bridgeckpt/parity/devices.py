@@ -7,16 +7,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bridgeckpt.errors import ParityError
-from bridgeckpt.parity.comparison import Runs, Values, agreement
+from bridgeckpt.parity.comparison import agreement, rank
 from bridgeckpt.parity.pytorch import Subject, float32_precision, run
 from bridgeckpt.parity.rounding import UNITS, measure
 from bridgeckpt.parity.stages import is_coarse, is_stage
 from bridgeckpt.parity.verdict import DeviceResult
 
 if TYPE_CHECKING:
+    from bridgeckpt.parity.comparison import Runs, Values
     from bridgeckpt.parity.reference import Reference
 
 DTYPES = ("tf32", "float16", "bfloat16")  # what a model can be run in beside float32
@@ -144,7 +143,7 @@ def judge_device(reference: Reference, runs: Runs, values: Values, device: str, 
         t = probe.rows(truth)
         error, noise = probe.rows(found) - t, (probe.rows(rounded) - t) * coarser
         measured.append((stage, measure(error, noise, t, UNITS[dtype], groups)))
-    worst, figures = max(measured, key=lambda one: one[1].excess if np.isfinite(one[1].excess) else np.inf)
+    worst, figures = max(measured, key=lambda one: rank(one[1].excess))
     stages = {stage for stage, *_ in pairs}
     agreements = [agreement(reference, values, stage) for stage in stages]
     return DeviceResult(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.formats.tensors import DTYPES
@@ -14,7 +15,7 @@ from bridgeckpt.parity.pytorch import Subject, frameworks, run
 from bridgeckpt.parity.rounding import UNITS
 from bridgeckpt.parity.sites import unread
 from bridgeckpt.parity.stages import is_stage
-from bridgeckpt.parity.verdict import StageResult, Verdict
+from bridgeckpt.parity.verdict import DeviceResult, StageResult, Verdict
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.reference import Reference
@@ -90,10 +91,11 @@ def _wanted(reference: Reference, subject: Subject) -> tuple[dict[str, set[str]]
     """What to catch for each probe, and the stages of the reference that the model does not compute."""
     wanted: dict[str, set[str]] = {}
     skipped: dict[str, None] = {}
+    own = not reference.variables  # somebody's function named them: "logits" may be any head's
     for probes in reference.runs.values():
         for probe, stages in probes.items():
             for stage in stages:
-                if stage in subject.sites or not is_stage(stage) or (not subject.sites and "." not in stage):
+                if stage in subject.sites or not is_stage(stage) or (own and stage == "logits"):
                     wanted.setdefault(probe, set()).add(stage)
                 else:
                     skipped[stage] = None
@@ -129,22 +131,28 @@ def _runs(reference: Reference, subject: Subject, wanted: Mapping[str, set[str]]
     return Runs(Pass(**free), Pass(**local), {})
 
 
-def _failures(results: Sequence[StageResult], devices: Sequence[Any], tolerance: object) -> list[str]:
+def _failures(results: Sequence[StageResult], devices: Sequence[DeviceResult], tolerance: object) -> list[str]:
     if not results:
         return ["nothing was compared: the reference holds no stage that the model computes"]
     failures = []
+    if unknown := [result.name for result in results if not isfinite(result.difference)]:
+        failures.append(f"PyTorch computes values that are not finite, first at {unknown[0]}")
     wrong = [result for result in results if not result.passed]
     if wrong:
         allowed = "the tolerance allows" if tolerance else "rounding explains"
         failures.append(f"{len(wrong)} of {len(results)} stages differ by more than {allowed}, first {wrong[0].name}")
     if tolerance is None:
-        failures += [
-            f"{one.dtype} on {one.device} is {one.rms:.3g} times as far from the truth as its rounding explains "
-            f"(at {one.worst}; the limit is {one.limit:.3g})"
-            for one in devices
-            if not one.passed
-        ]
+        failures += [_device_failure(one) for one in devices if not one.passed]
     return failures
+
+
+def _device_failure(one: DeviceResult) -> str:
+    if not isfinite(one.rms):
+        return f"{one.dtype} on {one.device} overflows: {one.worst} holds values that are not finite"
+    return (
+        f"{one.dtype} on {one.device} is {one.rms:.3g} times as far from the truth as its rounding explains "
+        f"(at {one.worst}; the limit is {one.limit:.3g})"
+    )
 
 
 def _notes(reference: Reference, subject: Subject, wanted: Mapping[str, set[str]], skipped: Sequence[str]) -> list[str]:

@@ -49,13 +49,26 @@ class Probe(NamedTuple):
 
     def rows(self, values: Array) -> Array:
         """Kept values as [rows, features], padded positions left out. A stage without features is a column."""
-        mask = self.inputs.get(MASK)
-        if mask is not None and values.ndim > 2:
-            kept = mask if self.positions is None else mask[:, list(self.positions)]
-            if values.shape[:2] == kept.shape:
-                values = values[kept.astype(bool)]
-                return values.reshape(len(values), -1)
+        mask = self.mask
+        if mask is not None and values.ndim > 2 and values.shape[:2] == mask.shape:
+            values = values[mask]
+            return values.reshape(len(values), -1)
         return values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
+
+    @property
+    def mask(self) -> Array | None:
+        """Which of the kept positions hold a token, bool [batch, kept]; None of a function's inputs without a mask."""
+        if MASK not in self.inputs:
+            return None
+        mask: Array = self.inputs[MASK].astype(bool)
+        return mask if self.positions is None else mask[:, list(self.positions)]
+
+    def place(self, row: int, rows: int) -> str:
+        """Which sequence and position is row ``row`` of ``rows``, for people."""
+        if self.mask is None or self.mask.sum() != rows:
+            return f"row {row}"
+        sequence, at = (int(indices[row]) for indices in np.nonzero(self.mask))
+        return f"sequence {sequence}, position {at if self.positions is None else self.positions[at]}"
 
     def pieces(self) -> list[Probe]:
         """The probe cut along the batch, so that a sweep over a large vocabulary runs in little memory."""

@@ -52,14 +52,15 @@ class Measure(NamedTuple):
     """An error in units of rounding: root mean square, its limit, largest; and what exceeds its own limit the most.
 
     ``excess`` is the largest ratio to a limit, over the stage, its rows and its columns; more than 1 is more than
-    rounding explains. ``where`` says of what: "all values", "row 3", "column 17".
+    rounding explains. It is that of row ``row`` or of column ``column``, or of all values when both are None.
     """
 
     rms: float
     limit: float
     peak: float
     excess: float
-    where: str
+    row: int | None = None
+    column: int | None = None
 
 
 def measure(error: Array, noise: Array, truth: Array, unit: float, groups: int) -> Measure:
@@ -76,14 +77,15 @@ def measure(error: Array, noise: Array, truth: Array, unit: float, groups: int) 
     squares = error**2
     scale = sqrt(float(variance.mean()))
     rms, limit = sqrt(float(squares.mean())) / scale, quantile(error.size, groups)
-    excess, where = rms / limit, "all values"
-    for axis, name in ((1, "row"), (0, "column")):
+    found = Measure(rms, limit, float(np.abs(error).max()) / scale, rms / limit)
+    for axis, place in ((1, "row"), (0, "column")):
         if error.shape[axis] in (1, error.size):  # a group of one number, or of all
             continue
         ratios = np.sqrt(squares.mean(axis) / variance.mean(axis)) / quantile(error.shape[axis], groups)
-        if ratios.max() > excess:
-            excess, where = float(ratios.max()), f"{name} {int(ratios.argmax())}"
-    return Measure(rms, limit, float(np.abs(error).max()) / scale, excess, where)
+        if ratios.max() > found.excess:
+            at = int(ratios.argmax())
+            found = Measure(*found[:3], float(ratios.max()), *((at, None) if place == "row" else (None, at)))
+    return found
 
 
 def quantile(count: int, groups: int) -> float:

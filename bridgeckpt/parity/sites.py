@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridgeckpt.parity.stages import layer_of
+from bridgeckpt.parity.stages import is_stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +42,18 @@ _ROLES = {
 }
 
 
+# What is computed beside the chain of layers, and from what more than it.
+_BRANCHES: dict[str, tuple[str, ...]] = {
+    "pooler": (),
+    "transform": (),
+    "mlm_logits": ("transform",),
+    "nsp_logits": ("pooler",),
+    "logits": ("pooler",),
+    "token_logits": (),
+    "span_logits": (),
+}
+
+
 class Site(NamedTuple):
     """A stage's module and its parameters, by role (see :mod:`bridgeckpt.parity.stages`)."""
 
@@ -75,17 +87,16 @@ def sites(model: Any) -> dict[str, Site]:  # noqa: ANN401 - transformers' models
 
 
 def unread(model: Any, found: Mapping[str, Site], stages: set[str]) -> list[str]:  # noqa: ANN401
-    """The parameters that none of ``stages`` reads: nothing compared says anything about them."""
-    last = max((layer for stage in stages if (layer := layer_of(stage)) is not None), default=-1)
-    read: set[str] = set()
-    for stage, site in found.items():
-        layer = layer_of(stage)
-        if stage in stages or stage == "embeddings" or (layer is not None and layer <= last):
-            read.update(site.parameters.values())
-        if stage == "transform" and "mlm_logits" in stages:
-            read.update(site.parameters.values())
-        if stage == "pooler" and stages & {"logits", "nsp_logits"}:
-            read.update(site.parameters.values())
+    """The parameters that none of ``stages`` is computed from: nothing compared says anything about them."""
+    if not all(is_stage(stage) for stage in stages):  # outputs by their own names: of what, nobody knows
+        return []
+    behind = {stage: at for at, stage in enumerate(found)}
+    last = max((behind[stage] for stage in stages if stage in behind and stage not in _BRANCHES), default=-1)
+    if stages & _BRANCHES.keys():  # the heads read the whole encoder
+        last = max(last, *(at for stage, at in behind.items() if stage not in _BRANCHES))
+    needed = {stage for stage, at in behind.items() if stage not in _BRANCHES and at <= last}
+    needed |= stages.union(*(_BRANCHES.get(stage, ()) for stage in stages))
+    read = {name for stage in needed if stage in found for name in found[stage].parameters.values()}
     return [name for name, _ in model.named_parameters() if name not in read]
 
 

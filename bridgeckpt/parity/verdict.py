@@ -19,7 +19,7 @@ class StageResult(NamedTuple):
         local: ``rms`` when the module is fed the reference's own input, so that earlier errors do not reach it; None
             when the reference does not hold that input.
         excess: The largest ratio of a figure to its limit: of all values, of a row, of a column; above 1 is a failure.
-        where: What exceeded most: "all values", "row 3" (a position), "column 17" (a feature).
+        where: What exceeded its limit most: "all values", "sequence 1, position 3 of mixed", "feature 17 of long".
         argmax: Of logits, the share of rows whose largest entry is the same.
         kl: Of logits, the largest Kullback-Leibler divergence of PyTorch's distribution from TensorFlow's, in nats.
         passed: Whether the stage agrees.

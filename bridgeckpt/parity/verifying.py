@@ -10,11 +10,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.devices import check_device, check_dtypes, check_memory
 from bridgeckpt.parity.judging import judge
 from bridgeckpt.parity.pytorch import frameworks, load
-from bridgeckpt.parity.reference import Reference, is_reference, read_reference
+from bridgeckpt.parity.reference import Reference, read_reference
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.verdict import Verdict
@@ -66,7 +68,7 @@ def verify(
     check_dtypes(dtypes, place)
     if isinstance(source, Reference):
         reference = source
-    elif is_reference(Path(source)):
+    elif Path(source).suffix == ".safetensors":
         with clock("reading the reference"):
             reference = read_reference(Path(source))
     else:
@@ -74,6 +76,7 @@ def verify(
             from bridgeckpt.parity.recording import record_checkpoint
 
             reference = record_checkpoint(source, texts=texts, tokenizer=folder, seed=seed, scope=scope, ema=ema)
+    _check_finite(reference)
     notes = list(reference.notes)
     if not any_checkpoint:
         notes += check_fingerprint(reference, folder)
@@ -109,6 +112,17 @@ def check_fingerprint(reference: Reference, folder: Path) -> list[str]:
             hint="record that one; or compare all the same with --any-checkpoint (any_checkpoint=True)",
         )
     return []
+
+
+def _check_finite(reference: Reference) -> None:
+    for run, probes in reference.runs.items():
+        for stages in probes.values():
+            for stage, values in stages.items():
+                if not np.isfinite(values).all():
+                    raise ParityError(
+                        f"the reference's {stage} ({run}) holds values that are not finite: nothing can equal them",
+                        hint="look at the source: do its weights hold NaN or infinity?",
+                    )
 
 
 class Clock:
