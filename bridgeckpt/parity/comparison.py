@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bridgeckpt.errors import ParityError
-from bridgeckpt.parity.rounding import UNITS, Measure, measure
+from bridgeckpt.parity.rounding import REFERENCE_UNITS, UNITS, Measure, measure
 from bridgeckpt.parity.stages import HEADS
 from bridgeckpt.parity.verdict import StageResult
 
@@ -82,8 +82,8 @@ def compare(reference: Reference, runs: Runs, order: Mapping[str, str]) -> list[
 
 def _comparisons(reference: Reference, runs: Runs) -> Iterator[Comparison]:
     for run, probes in reference.runs.items():
-        precision = "float64" if run == "float64" else "float32"
-        finer = UNITS[precision] / UNITS["float32"]
+        unit = REFERENCE_UNITS["float64" if run == "float64" else "float32"]
+        finer = unit / UNITS["float32"]
         for probe_name, stages in probes.items():
             probe = reference.probes[probe_name]
             for stage, values in stages.items():
@@ -97,7 +97,7 @@ def _comparisons(reference: Reference, runs: Runs) -> Iterator[Comparison]:
                         if made.narrowed:
                             noise = np.hypot(noise, probe.rows(made.narrowed[probe_name][stage]) - truth)
                         error = probe.rows(values.astype(np.float64)) - truth
-                        yield Comparison(probe_name, stage, made is runs.local, error, noise, truth, UNITS[precision])
+                        yield Comparison(probe_name, stage, made is runs.local, error, noise, truth, unit)
 
 
 def rows(probe: Probe, found: Array, expected: Array, stage: str) -> Array:
