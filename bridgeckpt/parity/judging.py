@@ -119,16 +119,28 @@ def _runs(reference: Reference, subject: Subject, wanted: Mapping[str, set[str]]
     source = reference.provenance.get("dtype", "float32")
     if subject.stored in _FLOATS and UNITS[subject.stored] > UNITS.get(source, 0.0):
         models["narrowed"] = narrow(double, subject.stored)
-    free: dict[str, dict[str, Any]] = {"narrowed": {}}
-    local: dict[str, dict[str, Any]] = {"truth": {}, "rounded": {}, "narrowed": {}}
-    forcing = reference.runs.get(reference.forcing, {})
-    for kind, model in models.items():
-        free[kind] = {name: run(subject, model, reference.probes[name], names) for name, names in wanted.items()}
-        for name, values in forcing.items():
-            stages = {stage: value for stage, value in values.items() if stage in subject.sites}
-            if reference.probes[name].depth == "fine" and len(stages) > 1:
-                local[kind][name] = run(subject, model, reference.probes[name], set(stages), forced=stages)
-    return Runs(Pass(**free), Pass(**local), {})
+    free = {
+        kind: {name: run(subject, model, reference.probes[name], names) for name, names in wanted.items()}
+        for kind, model in models.items()
+    }
+    local = {
+        source: Pass(
+            **{"narrowed": {}} | {kind: _forced(reference, subject, source, model) for kind, model in models.items()}
+        )
+        for source in reference.runs
+        if source != "float64"
+    }
+    return Runs(Pass(**{"narrowed": {}} | free), local, {})
+
+
+def _forced(reference: Reference, subject: Subject, source: str, model: Any) -> dict[str, dict[str, Any]]:  # noqa: ANN401
+    """What ``model`` computes when every stage is fed the values of the run ``source``; for probes that are kept whole."""
+    found = {}
+    for name, values in reference.runs[source].items():
+        stages = {stage: value for stage, value in values.items() if stage in subject.sites}
+        if stages and reference.probes[name].depth == "fine":
+            found[name] = run(subject, model, reference.probes[name], set(stages), forced=stages)
+    return found
 
 
 def _failures(results: Sequence[StageResult], devices: Sequence[DeviceResult], tolerance: object) -> list[str]:

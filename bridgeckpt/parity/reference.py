@@ -51,8 +51,8 @@ class Reference(NamedTuple):
     notes: tuple[str, ...] = ()
 
     @property
-    def forcing(self) -> str:
-        """The run whose values a stage is fed, to see what it does by itself: the one that holds most stages."""
+    def finest(self) -> str:
+        """The float32 run that holds most stages: what a stage is fed, to see what it does by itself."""
         return "float32" if "float32" in self.runs else "graph"
 
 

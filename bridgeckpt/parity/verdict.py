@@ -13,11 +13,14 @@ class StageResult(NamedTuple):
         module: The PyTorch module that computes it, as in ``bert.encoder.layer.3.attention.output``.
         elements: How many numbers were compared.
         difference: The largest absolute difference between TensorFlow's values and PyTorch's.
-        rms: Root mean square of the reference's distance from the truth, in units of the rounding measured.
+        rms: Root mean square of the reference's distance from the truth, in units of the rounding measured: of the
+            stage by itself, fed the reference's own input, or of the whole model in float64; where the reference
+            allows neither, of the whole model in float32.
         peak: The largest of those distances, in the same units.
         limit: What ``rms`` may be at most.
-        local: ``rms`` when the module is fed the reference's own input, so that earlier errors do not reach it; None
-            when the reference does not hold that input.
+        accumulated: The root mean square of the whole model's error up to here, in float32 and in the same units; None
+            of a reference in float64 only. It says how far the frameworks drift apart and decides nothing where
+            ``rms`` is of something sharper.
         excess: The largest ratio of a figure to its limit: of all values, of a row, of a column; above 1 is a failure.
         where: What exceeded its limit most: "all values", "sequence 1, position 3 of mixed", "feature 17 of long".
         argmax: Of logits, the share of rows whose largest entry is the same.
@@ -32,7 +35,7 @@ class StageResult(NamedTuple):
     rms: float
     peak: float
     limit: float
-    local: float | None
+    accumulated: float | None
     excess: float
     where: str
     argmax: float | None
