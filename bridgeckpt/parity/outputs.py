@@ -1,0 +1,58 @@
+"""Files that a person names for us to write: found fit before the work begins, and nothing of theirs overwritten."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bridgeckpt.errors import CheckpointError, OutputError
+
+
+def check_output(path: Path, what: str, ours: Callable[[Path], bool]) -> None:
+    """See that ``path`` can be written, and holds nothing but ``what`` we wrote there before, by the word of ``ours``.
+
+    Raises:
+        OutputError: it cannot, or it holds something else.
+    """
+    if os.path.lexists(path) and not _is(path, ours):
+        raise OutputError(
+            f"{path} exists and is not {what}", hint="give a new path; only what we wrote ourselves is replaced"
+        )
+    if not path.parent.is_dir():
+        raise OutputError(f"cannot write {path}: there is no folder {path.parent}", hint="make it first")
+    with _beside(path) as temporary:
+        temporary.touch()  # nothing else tells for sure
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with _beside(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A path for a temporary file in the folder of ``path``, which is gone afterwards."""
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+    try:
+        yield temporary
+    except OSError as error:
+        hint = "check the path and its permissions"
+        raise OutputError(f"cannot write {path}: {error.strerror}", hint=hint) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _is(path: Path, ours: Callable[[Path], bool]) -> bool:
+    try:
+        return path.is_file() and ours(path)
+    except (CheckpointError, OSError):  # damaged, or not to be read: nobody knows what it is
+        return False

@@ -1,0 +1,187 @@
+"""From a source and what was asked to a reference: the checkpoint is opened, its model found, run, and described."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridgeckpt.errors import ParityError
+from bridgeckpt.formats import open_checkpoint
+from bridgeckpt.formats.fingerprint import fingerprint
+from bridgeckpt.formats.tensorbundle import TensorBundle
+from bridgeckpt.parity.probes import IDS, Probe, probe_inputs
+from bridgeckpt.parity.reference import Reference
+from bridgeckpt.parity.tensorflow.checkpoints import Variables, finite, run_forward
+from bridgeckpt.parity.tensorflow.graph import Graph
+from bridgeckpt.parity.tensorflow.matching import TRIAL_STAGES, first_difference, match, trial_weights
+from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
+from bridgeckpt.parity.tensorflow.runtime import computing, device_name
+from bridgeckpt.parity.tensorflow.settings import Asked, read_settings, require_heads
+from bridgeckpt.parity.tensorflow.variables import find_bert
+
+if TYPE_CHECKING:
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.parity.tensorflow.checkpoints import Values
+    from bridgeckpt.parity.tensorflow.settings import Settings
+    from bridgeckpt.parity.tensorflow.variables import Bert
+
+_FORWARD = "plain TensorFlow operations on the checkpoint's variables"
+_AMBIGUOUS = (
+    "nothing tells whether the classifier reads the pooler or every position: both are recorded (logits, token_logits)"
+)
+
+
+class Request(NamedTuple):
+    """The arguments of :func:`bridgeckpt.parity.recording.record_checkpoint`, with their meanings there."""
+
+    source: Path
+    scope: str | None
+    ema: bool
+    config: Path | None
+    asked: Asked
+    texts: Sequence[str] | None
+    tokenizer: Path | None
+    seed: int
+    float64: bool
+    graph: bool
+
+
+def reference_of(tf: Any, request: Request) -> Reference:  # noqa: ANN401 - TensorFlow has no types
+    """What TensorFlow computes on the probes; see :func:`bridgeckpt.parity.recording.record_checkpoint`."""
+    with open_checkpoint(request.source) as checkpoint:
+        if not isinstance(checkpoint, TensorBundle):
+            raise ParityError(
+                f"{checkpoint.path} is {checkpoint.format}, not a TensorFlow checkpoint",
+                hint="record the TensorFlow side of the conversion, the source",
+            )
+        return _Recording(tf, request, checkpoint).reference()
+
+
+class _Recording:
+    """One checkpoint being recorded; what is found accumulates in ``runs``, ``how`` and ``notes``."""
+
+    def __init__(self, tf: Any, request: Request, checkpoint: Checkpoint) -> None:  # noqa: ANN401
+        self.tf, self.request, self.checkpoint = tf, request, checkpoint
+        self.variables = Variables(tf, checkpoint.path)
+        where = str(checkpoint.path)
+        self.bert = find_bert(self.variables.shapes, where, scope=request.scope, ema=request.ema)
+        self.settings = read_settings(checkpoint.directory, self.bert, request.config, request.asked)
+        self.probes = _probes(request, checkpoint.directory, self.bert)
+        self.runs: dict[str, Values] = {}
+        self.how: list[str] = []
+        self.notes = list(checkpoint.notes)
+
+    def reference(self) -> Reference:
+        """Run everything that can be run."""
+        graph = self.checkpoint.graph_path if self.request.graph else None
+        if graph is None or self._graph(graph):
+            self._forward()
+        if self.bert.other_heads:
+            self.notes.append(f"not computed: what is made of {', '.join(self.bert.other_heads)}")
+        provenance = {
+            "device": device_name(self.tf),
+            "checkpoint": self.checkpoint.path.name,
+            "format": self.checkpoint.format,
+            "fingerprint": fingerprint(self.checkpoint),
+            "dtype": self.variables.dtypes[self.bert.variables["embeddings.words"]].name,
+            "how": ", and ".join(self.how),
+            "settings": self.settings.described(),
+            "scope": self.bert.scope,
+            "ema": self.request.ema,
+            "seed": self.request.seed,
+        }
+        return Reference(self.probes, self.runs, provenance, self.bert.variables, tuple(self.notes))
+
+    def _graph(self, path: Path) -> bool:
+        """Run the checkpoint's graph if it can be; False when a forward pass is not what it computes."""
+        settings: Settings | None = self.settings
+        try:
+            with computing(self.tf, path.name), Graph(self.tf, path, self.bert) as graph:
+                graph.fill(self.variables.load)
+                fitting = {name: probe for name, probe in self.probes.items() if graph.fits(probe)}
+                values = {name: graph.run(probe) for name, probe in fitting.items()}
+                deep = next((probe for probe in fitting.values() if probe.depth == "fine"), None)
+                if deep is not None:
+                    settings = self._matched(graph, deep)
+        except UnusableGraph as reason:
+            self.notes.append(f"the graph in {path.name} was not run: {reason}")
+            return True
+        if len(fitting) < len(self.probes):
+            left_out = ", ".join(name for name in self.probes if name not in fitting)
+            self.notes.append(
+                f"the graph in {path.name} is made for {graph.length} positions and was not run on: {left_out}"
+            )
+        if fitting:
+            self.how.append(f"the graph in {path.name}")
+            self.runs["graph"] = {name: finite(stages, "the graph") for name, stages in values.items()}
+            if "logits" in graph.stages:
+                self.bert = self.bert.without("token_logits")
+            elif "token_logits" in graph.stages:
+                self.bert = self.bert.without("logits")
+        self.settings = settings or self.settings._replace(origins={})
+        return settings is not None
+
+    def _matched(self, graph: Graph, probe: Probe) -> Settings | None:
+        """The settings that the graph has, or None when no forward pass known here is what it computes."""
+        if self.bert.unread:
+            self.notes.append(f"only the graph was run: no BERT has {_listed(self.bert.unread)}")
+            return None
+        asked, weights = self.request.asked.names, trial_weights(self.bert, self.variables)
+        graph.fill(weights.__getitem__, weights)
+        values = graph.run(probe, TRIAL_STAGES)
+        settings = match(self.tf, self.bert, self.settings, weights, probe, values, asked)
+        if settings is None:
+            given = f" together with {', '.join(asked)} as asked" if asked else ""
+            self.notes.append(
+                "only the graph was run: no activation, epsilon and number of heads known here explain what it "
+                f"computes{given}"
+            )
+        return settings
+
+    def _forward(self) -> None:
+        """Run the forward pass; what it computes is kept unless the graph computes something else."""
+        if self.bert.unread:
+            raise ParityError(
+                f"a forward pass would leave out {_listed(self.bert.unread)}, which no BERT has",
+                hint="record the model through a function of your own: `bridgeckpt.record(fn, inputs, path)`",
+            )
+        settings = require_heads(self.settings, self.bert)
+        single = run_forward(self.tf, self.bert, settings, self.variables, self.probes, "float32")
+        double: Values = {}
+        if self.request.float64:
+            double = run_forward(self.tf, self.bert, settings, self.variables, self.probes, "float64")
+        for name, values in self.runs.get("graph", {}).items():
+            stage = first_difference(values, single[name], double.get(name, {}))
+            if stage is not None:
+                self.notes.append(f"only the graph was run: {stage} is computed there in a way that is not known here")
+                return
+        if self.bert.has("logits") and self.bert.has("token_logits"):
+            self.notes.append(_AMBIGUOUS)
+        self.notes += settings.assumed
+        self.how.append(_FORWARD)
+        self.runs["float32"] = single
+        if double:
+            self.runs["float64"] = double
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more variables"
+
+
+def _probes(request: Request, directory: Path, bert: Bert) -> dict[str, Probe]:
+    """Random probes, or the user's texts in place of those that go through the layers."""
+    probes = probe_inputs(*bert.rows, seed=request.seed)
+    if request.texts is None:
+        return probes
+    from bridgeckpt.parity.texts import text_probe
+
+    vocab, positions, _ = bert.rows
+    probe = text_probe(request.texts, request.tokenizer or directory, positions)
+    largest = int(probe.inputs[IDS].max())
+    if largest >= vocab:
+        raise ParityError(
+            f"the tokenizer makes token {largest}, and the model has {vocab} rows",
+            hint="give the tokenizer of this checkpoint with --tokenizer",
+        )
+    return {"texts": probe, "sweep": probes["sweep"]}

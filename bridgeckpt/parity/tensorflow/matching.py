@@ -1,0 +1,125 @@
+"""Settings decided by behaviour: those with which the forward pass computes what the checkpoint's graph computes.
+
+A graph says in operations what no tensor says. Rather than read the operations, candidates are tried: epsilons on the
+embeddings, numbers of heads on layer 0's attention, activations on its output. Weights near 0, as training starts from,
+hide all of them (there every activation is a straight line), so the trial is run on weights drawn for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bridgeckpt.parity.tensorflow.activations import FUNCTIONS, SAME
+from bridgeckpt.parity.tensorflow.forward import Forward
+from bridgeckpt.parity.tensorflow.runtime import computing
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.probes import Probe
+    from bridgeckpt.parity.tensorflow.checkpoints import Variables
+    from bridgeckpt.parity.tensorflow.settings import Settings
+    from bridgeckpt.parity.tensorflow.variables import Bert
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+_EPSILONS = (1e-12, 1e-3, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 1e-4, 1e-2)
+_DTYPES: tuple[Literal["float32", "float64"], ...] = ("float32", "float64")
+_ORIGIN = "matches the graph"
+# Graphs round in their own way: x ** 3 by logarithms, a fused norm. In root mean square that is up to 3 times the
+# rounding of plain operations; on trial weights a wrong setting is a thousand times it.
+_ROUNDING = 10.0
+# What each stage tells, when the settings of those before it are known.
+_TELLING = (("embeddings", "layer_norm_eps"), ("layer.0.attention", "heads"), ("layer.0.output", "hidden_act"))
+TRIAL_STAGES = tuple(stage for stage, _ in _TELLING)
+_SPREAD = 3.0  # of what goes into the activation: far enough to tell relu from relu6
+_EMBEDDED = 1e-4  # size of the embeddings: small enough to tell an epsilon of 1e-10 from 1e-12
+
+
+def trial_weights(bert: Bert, variables: Variables) -> dict[str, Array]:
+    """Weights for the embeddings and layer 0, by variable, on which every setting changes what is computed."""
+    generator = np.random.default_rng(0)
+    weights = {}
+    for role, name in bert.variables.items():
+        if not role.startswith(("embeddings.", "layer.0.")) or name in weights:
+            continue
+        shape = variables.shapes[name]
+        values = generator.standard_normal(shape, np.float32)
+        if role.startswith("embeddings.") and len(shape) == 2:
+            values *= _EMBEDDED
+        elif role.endswith("kernel"):
+            values *= (_SPREAD if role == "layer.0.intermediate.kernel" else 1.0) * shape[0] ** -0.5
+        elif role.endswith("gamma"):
+            values = 1 + 0.2 * values
+        weights[name] = values.astype(variables.dtypes[name].as_numpy_dtype)
+    return weights
+
+
+def match(
+    tf: Any,  # noqa: ANN401 - TensorFlow has no types
+    bert: Bert,
+    settings: Settings,
+    weights: Mapping[str, Array],
+    probe: Probe,
+    graph: Mapping[str, Array],
+    fixed: Collection[str],
+) -> Settings | None:
+    """The settings with which the forward pass computes what a graph computes; None if none do.
+
+    Args:
+        tf: The module ``tensorflow``.
+        bert: Which variables.
+        settings: What is tried first.
+        weights: The :func:`trial_weights`.
+        probe: What the graph was run on.
+        graph: What it computed on the probe with these weights, by stage.
+        fixed: The names of settings that are not to change.
+    """
+    with computing(tf, "the forward pass"):
+        single, double = (Forward(tf, bert, weights.__getitem__, dtype) for dtype in _DTYPES)
+        for stage, name in _TELLING:
+            for value in _candidates(bert, settings, name, name in fixed):
+                tried = settings._replace(**{name: value})
+                of_single, of_double = (
+                    next(values.numpy() for at, values in forward.run(probe.inputs, tried) if at == stage)
+                    for forward in (single, double)
+                )
+                if _ratio(graph[stage], of_single, of_double) <= _ROUNDING:
+                    settings = tried
+                    break
+            else:
+                return None
+    told = [name for _, name in _TELLING if name not in fixed]
+    return settings._replace(origins={**settings.origins, **dict.fromkeys(told, _ORIGIN)}, assumed=())
+
+
+def first_difference(
+    graph: Mapping[str, Array], single: Mapping[str, Array], double: Mapping[str, Array]
+) -> str | None:
+    """The first stage in which a graph's values are further from the forward pass than rounding explains, or None."""
+    for stage in graph:
+        if stage in single and stage in double and _ratio(graph[stage], single[stage], double[stage]) > _ROUNDING:
+            return stage
+    return None
+
+
+def _candidates(bert: Bert, settings: Settings, name: str, fixed: bool) -> list[Any]:
+    """The values of a setting that may be tried, the one that was stated first."""
+    stated = getattr(settings, name)
+    others: Mapping[str, Iterable[Any]] = {
+        "layer_norm_eps": _EPSILONS,
+        "heads": [count for count in range(1, bert.hidden + 1) if bert.hidden % count == 0],
+        "hidden_act": FUNCTIONS,
+    }
+    same = SAME.get(stated, stated) if name == "hidden_act" else stated
+    found = [stated] if stated else []  # no heads are stated as 0
+    return found if fixed else found + [value for value in others[name] if value != same]
+
+
+def _ratio(graph: Array, single: Array, double: Array) -> float:
+    def rms(values: Array) -> float:
+        return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+
+    smallest = float(np.finfo(np.float32).eps) * rms(double) / 8  # where plain operations happen to be exact
+    return rms(graph - double) / max(rms(single - double), smallest, 1e-30)

@@ -1,0 +1,96 @@
+"""TensorFlow itself: importing it quietly, the device it computes on, and its errors in our words."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from bridgeckpt.errors import ParityError
+
+_ELSEWHERE = "record on another machine and verify here with the file: `bridgeckpt record SRC reference.safetensors`"
+
+
+def import_tensorflow() -> Any:  # noqa: ANN401 - TensorFlow has no types
+    """The module ``tensorflow``, with nothing printed and no GPU memory taken that it does not need.
+
+    Raises:
+        ParityError: it is not installed, or its installation is broken.
+    """
+    try:
+        with _silenced():
+            tf = import_module("tensorflow")
+    except ImportError as error:
+        raise ParityError(
+            f"running the source model needs TensorFlow ({error})",
+            hint=f'pip install "bridgeckpt[tensorflow]"; or {_ELSEWHERE}',
+        ) from error
+    tf.get_logger().setLevel("ERROR")
+    for gpu in tf.config.list_physical_devices("GPU"):
+        try:  # else it takes the whole GPU, and PyTorch in the same process has none
+            tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:  # the caller has used the GPU already: the choice was theirs
+            break
+    return tf
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep what TensorFlow's libraries log while they are loaded off the terminal, unless the user set its log level.
+
+    Some of it comes before any level is in force, straight to file descriptor 2.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # read once, when TensorFlow is imported
+    try:
+        saved = os.dup(2)
+    except OSError:  # a process without a standard error
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+def device_name(tf: Any) -> str:  # noqa: ANN401
+    """What TensorFlow computes on: the name of its first GPU, or "CPU"."""
+    gpus = tf.config.list_physical_devices("GPU")
+    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")) if gpus else "CPU"
+
+
+@contextmanager
+def computing(tf: Any, what: str) -> Iterator[None]:  # noqa: ANN401
+    """Run a block on the first GPU, if there is one, in true float32; ``what`` names it in errors.
+
+    Raises:
+        ParityError: memory ran out, or an operation failed.
+    """
+    gpus = tf.config.list_logical_devices("GPU")
+    allowed = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        with tf.device(gpus[0].name if gpus else "/CPU:0"):
+            yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        where = "the GPU" if gpus else "memory"
+        hint = 'hide the GPU (CUDA_VISIBLE_DEVICES="") to run on the CPU' if gpus else _ELSEWHERE
+        raise ParityError(f"{what} does not fit in {where}", hint=hint) from error
+    except (tf.errors.OpError, ValueError) as error:
+        raise ParityError(f"{what} could not be run by TensorFlow: {first_line(error)}") from error
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(allowed)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what TensorFlow says; pages of the graph follow it."""
+    return str(error).strip().partition("\n")[0][:300] or type(error).__name__

@@ -1,0 +1,271 @@
+"""Where a BERT is in a checkpoint: the TensorFlow variable of each parameter, found by TensorFlow's own names.
+
+These are the names of google-research/bert, ``bert/encoder/layer_0/attention/self/query/kernel``, under any scope, and
+of its ports to tf.keras, where layers are numbered over the model (``dense_7``, ``layer_normalization_4``). Nothing
+here comes from the mapping tables, whose mistakes it would repeat.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from bridgeckpt.errors import ParityError
+
+_SHADOW = "/ExponentialMovingAverage"
+# What optimizers and averages keep beside a weight, under the weight's own name.
+_SLOT = re.compile(r".*/(?:adam_[mv]|lamb_[mv]|Adam(?:_1)?|AdamW(?:_1)?|Momentum|ExponentialMovingAverage)")
+_WORDS = re.compile(r"(?P<root>(?:.*/)?)embeddings/word_embeddings")
+_OWN_FUNCTION = "record any model through a function of your own: `bridgeckpt.record(fn, inputs, path)`"
+
+# The shape of each role's variable, by the end of the role: V words, P positions, T types, H hidden, I inner, L labels.
+_SHAPES = {
+    "embeddings.words": "VH",
+    "embeddings.positions": "PH",
+    "embeddings.types": "TH",
+    "intermediate.kernel": "HI",
+    "intermediate.bias": "I",
+    "output.kernel": "IH",
+    "mlm_logits.kernel": "VH",
+    "mlm_logits.bias": "V",
+    "nsp_logits.kernel": "2H",
+    "nsp_logits.bias": "2",
+    "span_logits.kernel": "2H",
+    "span_logits.bias": "2",
+    "logits.kernel": "LH",
+    "logits.bias": "L",
+    "token_logits.kernel": "LH",
+    "token_logits.bias": "L",
+    "kernel": "HH",
+    "bias": "H",
+    "gamma": "H",
+    "beta": "H",
+}
+
+
+class Bert(NamedTuple):
+    """A BERT in a checkpoint.
+
+    Attributes:
+        root: What its variables' names begin with, as in ``my_model/bert/``.
+        scope: The same without ``bert/``, where its heads may be: what people pass as ``--scope``.
+        variables: Role to variable, as in ``layer.3.attention.kernel`` (see :mod:`bridgeckpt.parity.stages`); under
+            ``ema`` the shadow variables.
+        layers: How many there are.
+        hidden: Features of a hidden state.
+        rows: Rows of the tables of words, positions and types.
+        keras: Whether its LayerNorms are tf.keras' (``layer_normalization``), whose epsilon is another by default.
+        unread: Variables under ``root`` that no BERT has; a forward pass would ignore them.
+        other_heads: Variables under ``cls/`` that no head known here has.
+    """
+
+    root: str
+    scope: str
+    variables: Mapping[str, str]
+    layers: int
+    hidden: int
+    rows: tuple[int, int, int]
+    keras: bool
+    unread: tuple[str, ...]
+    other_heads: tuple[str, ...]
+
+    def has(self, stage: str) -> bool:
+        """Whether the checkpoint holds the kernel of the stage."""
+        return f"{stage}.kernel" in self.variables
+
+    def without(self, stage: str | None) -> Bert:
+        """The same model less a head."""
+        kept = {role: name for role, name in self.variables.items() if role.rpartition(".")[0] != stage}
+        return self._replace(variables=kept)
+
+
+def find_bert(shapes: Mapping[str, Sequence[int]], where: str, *, scope: str | None = None, ema: bool = False) -> Bert:
+    """The BERT among the variables of a checkpoint.
+
+    Args:
+        shapes: The shape of each variable, as TensorFlow lists them.
+        where: The checkpoint, as errors call it.
+        scope: Which one, when there are several: what stands before ``bert/`` in its names, or with it.
+        ema: Take the moving average of each variable.
+
+    Raises:
+        ParityError: there is none, there are several, or one of its variables is missing or of a shape that cannot be.
+    """
+    names = {name for name in shapes if not _SLOT.fullmatch(name)}
+    roots = sorted(
+        match["root"]
+        for match in map(_WORDS.fullmatch, names)
+        if match and any(name.startswith(f"{match['root']}encoder/layer_0/") for name in names)
+    )
+    root = _choose(roots, where, scope)
+    search = _Search(names, where, root, _scope_of(root), [] if "bert/" in roots else [""])
+    found = search.everything()
+    layers = 1 + max(int(role.split(".")[1]) for role in found if role.startswith("layer."))
+    used = set(found.values())
+    if ema:
+        found = {role: f"{name}{_SHADOW}" for role, name in found.items()}
+        lacking = sorted(name for name in found.values() if name not in shapes)
+        if lacking:
+            raise ParityError(
+                f"{where} holds no moving average of {without_shadow(lacking[0])}: there is no {lacking[0]}",
+                hint="record the weights themselves, without --ema",
+            )
+    sizes = _check_shapes(found, shapes, where)
+    heads = tuple(f"{prefix}cls/" for prefix in search.prefixes)
+    return Bert(
+        root,
+        _scope_of(root),
+        found,
+        layers,
+        sizes["H"],
+        (sizes["V"], sizes["P"], sizes["T"]),
+        search.keras,
+        tuple(sorted(name for name in names - used if name.startswith(root))),
+        tuple(sorted(name for name in names - used if name.startswith(heads))),
+    )
+
+
+def without_shadow(name: str) -> str:
+    """The variable of which ``name`` is the moving average; ``name`` itself if it is none."""
+    return name.removesuffix(_SHADOW)
+
+
+def _scope_of(root: str) -> str:
+    return root.removesuffix("bert/") if root in {"bert/"} or root.endswith("/bert/") else root
+
+
+def _choose(roots: list[str], where: str, scope: str | None) -> str:
+    if scope is not None:
+        wanted = f"{scope.strip('/')}/" if scope.strip("/") else ""
+        chosen = [root for root in roots if root == wanted] or [root for root in roots if _scope_of(root) == wanted]
+    else:
+        chosen = roots
+    if len(chosen) == 1:
+        return chosen[0]
+    if not roots:
+        raise ParityError(
+            f"{where} holds no BERT that goes by the names of google-research/bert "
+            "(bert/embeddings/word_embeddings, bert/encoder/layer_0/..., under any scope)",
+            hint=_OWN_FUNCTION,
+        )
+    scopes = ", ".join(f'"{_scope_of(root)}"' for root in roots)
+    if scope is None:
+        raise ParityError(f"{where} holds {len(roots)} BERTs, under {scopes}", hint="choose one with --scope PREFIX")
+    raise ParityError(f'{where} holds no BERT under "{scope}", but under {scopes}', hint="choose one of them")
+
+
+class _Search:
+    """The variables of one BERT and its heads, by role; a variable that has to be there and is not is an error."""
+
+    def __init__(self, names: set[str], where: str, root: str, scope: str, shared: list[str]) -> None:
+        self.names, self.where, self.root = names, where, root
+        # Heads lie under the scope of the model, beside a root of another name, or at the top of the checkpoint.
+        beside = root[: root.rstrip("/").rfind("/") + 1]
+        self.prefixes = list(dict.fromkeys([scope, beside, *shared]))
+        self.found: dict[str, str] = {}
+        self.keras = False
+
+    def everything(self) -> dict[str, str]:
+        """Role to variable, of the encoder and all heads that there are."""
+        root = self.root
+        for role, name in (("words", "word"), ("positions", "position"), ("types", "token_type")):
+            self._take(f"embeddings.{role}", f"{root}embeddings/{name}_embeddings")
+        self._norm("embeddings", f"{root}embeddings/")
+        layer = 0
+        while any(name.startswith(f"{root}encoder/layer_{layer}/") for name in self.names):
+            self._layer(f"layer.{layer}", f"{root}encoder/layer_{layer}/")
+            layer += 1
+        relation = self._place("cls/seq_relationship/", "output_weights") is not None
+        if relation or any(name.startswith(f"{root}pooler/") for name in self.names):
+            self._dense("pooler", f"{root}pooler/")
+        self._heads()
+        return self.found
+
+    def _layer(self, layer: str, place: str) -> None:
+        numbered = self._numbered(f"{place}attention/self/", "dense")
+        projections = ("query", "key", "value")
+        if len(numbered) == 3:  # a port made them in this order, and tf.keras counted
+            layers = dict(zip(projections, numbered, strict=True))
+        else:
+            layers = {name: f"{place}attention/self/{name}" for name in projections}
+        for role, name in layers.items():
+            self._take(f"{layer}.{role}.kernel", f"{name}/kernel")
+            self._take(f"{layer}.{role}.bias", f"{name}/bias")
+        self._dense(f"{layer}.attention", f"{place}attention/output/")
+        self._norm(f"{layer}.attention", f"{place}attention/output/")
+        self._dense(f"{layer}.intermediate", f"{place}intermediate/")
+        self._dense(f"{layer}.output", f"{place}output/")
+        self._norm(f"{layer}.output", f"{place}output/")
+
+    def _heads(self) -> None:
+        if place := self._place("cls/predictions/", "output_bias"):
+            self._dense("transform", f"{place}transform/")
+            self._norm("transform", f"{place}transform/")
+            self._take("mlm_logits.kernel", f"{self.root}embeddings/word_embeddings")
+            self._take("mlm_logits.bias", f"{place}output_bias")
+        heads: dict[str, tuple[str, ...]] = {"cls/seq_relationship/": ("nsp_logits",), "cls/squad/": ("span_logits",)}
+        # No name tells what a classifier reads: the pooler, if there is one, or every position.
+        heads[""] = ("logits", "token_logits") if "pooler.kernel" in self.found else ("token_logits",)
+        for inside, stages in heads.items():
+            place = self._place(inside, "output_weights")
+            for stage in stages if place is not None else ():
+                self._take(f"{stage}.kernel", f"{place}output_weights")
+                self._take(f"{stage}.bias", f"{place}output_bias")
+
+    def _place(self, inside: str, variable: str) -> str | None:
+        places = [f"{prefix}{inside}" for prefix in self.prefixes]
+        return next((place for place in places if f"{place}{variable}" in self.names), None)
+
+    def _dense(self, role: str, place: str) -> None:
+        layer = self._only(place, "dense")
+        self._take(f"{role}.kernel", f"{layer}/kernel")
+        self._take(f"{role}.bias", f"{layer}/bias")
+
+    def _norm(self, role: str, place: str) -> None:
+        numbered = self._numbered(place, "layer_normalization")
+        self.keras = self.keras or bool(numbered)
+        layer = self._only(place, "layer_normalization") if numbered else f"{place}LayerNorm"
+        self._take(f"{role}.gamma", f"{layer}/gamma")
+        self._take(f"{role}.beta", f"{layer}/beta")
+
+    def _numbered(self, place: str, kind: str) -> list[str]:
+        """The layers of a kind in a place, in the order of their numbers: ``dense``, ``dense_1``, ``dense_10``."""
+        pattern = re.compile(rf"({re.escape(place)}{kind}(?:_(\d+))?)/[^/]+")
+        matches = (match for match in map(pattern.fullmatch, self.names) if match)
+        return sorted({match[1] for match in matches}, key=lambda name: (len(name), name))
+
+    def _only(self, place: str, kind: str) -> str:
+        numbered = self._numbered(place, kind) or [f"{place}{kind}"]
+        if len(numbered) > 1:
+            raise ParityError(
+                f"{self.where} holds {len(numbered)} layers where a BERT has one: {', '.join(numbered)}",
+                hint=_OWN_FUNCTION,
+            )
+        return numbered[0]
+
+    def _take(self, role: str, name: str) -> None:
+        if name not in self.names:
+            raise ParityError(
+                f"{self.where} has no variable {name} ({role} of a BERT)",
+                hint=f"if the model is no plain BERT, {_OWN_FUNCTION}",
+            )
+        self.found[role] = name
+
+
+def _check_shapes(found: Mapping[str, str], shapes: Mapping[str, Sequence[int]], where: str) -> dict[str, int]:
+    """The sizes of the model; every shape has to follow from them."""
+    sizes = {"2": 2}
+    for role, name in found.items():
+        parts = role.split(".")
+        letters = next(_SHAPES[end] for end in (".".join(parts[-2:]), parts[-1]) if end in _SHAPES)
+        shape = tuple(shapes[name])
+        for letter, size in zip(letters, shape, strict=False):
+            sizes.setdefault(letter, size)
+        expected = tuple(sizes[letter] for letter in letters if letter in sizes)
+        if shape != expected:
+            raise ParityError(
+                f"{where}: {name} is {list(shape)}, and {role} of this BERT would be {list(expected)}",
+                hint=f"if the model is no plain BERT, {_OWN_FUNCTION}",
+            )
+    return sizes
