@@ -1,4 +1,4 @@
-"""The arguments of every command and the help texts that teach them."""
+"""The arguments of every command and the help texts that teach them; those of the proof are in `proof_arguments`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from pathlib import Path
 
 from bridgeckpt import __version__
 from bridgeckpt.checks import DTYPES
+from bridgeckpt.cli import proof_arguments
+from bridgeckpt.cli.options import SOURCE, Formatter, epsilon, path, positive, size, source
 from bridgeckpt.sizes import parse_size
 
-_SOURCE = """\
-SRC is what you have of a checkpoint: its folder, the prefix (bert_model.ckpt), or any of its files (.index, .meta,
-.data-00000-of-00001, checkpoint). bert_config.json and vocab.txt are looked for beside it."""
-
 _MAIN = """\
-Move model checkpoints from TensorFlow to PyTorch without TensorFlow, with every tensor accounted for."""
+Move model checkpoints from TensorFlow to PyTorch without TensorFlow, with every tensor accounted for; and prove that
+the PyTorch model computes what the TensorFlow model computes."""
 
 _MAIN_END = """\
 examples:
   bridgeckpt inspect uncased_L-12_H-768_A-12/                what is this checkpoint?
   bridgeckpt convert tf2pt uncased_L-12_H-768_A-12/ bert/    make a folder that AutoModel.from_pretrained loads
+  bridgeckpt verify uncased_L-12_H-768_A-12/ bert/           does it compute the same? (TensorFlow and PyTorch)
+  bridgeckpt record uncased_L-12_H-768_A-12/ r.safetensors   TensorFlow's side of that, on one machine
+  bridgeckpt verify r.safetensors bert/ --device cuda        PyTorch's side, on another
+  bridgeckpt diff uncased_L-12_H-768_A-12/ bert/             do they hold the same tensors? (needs neither)
   bridgeckpt mappings list                                   which dialects are known
 
 Exit status: 0 done, 1 refused or failed (the message says why and what to do), 2 wrong usage,
@@ -29,7 +32,7 @@ _CONVERT = f"""\
 Convert a TensorFlow BERT checkpoint into a Hugging Face folder: model.safetensors, config.json, the tokenizer files and
 conversion_report.json, which says for every tensor where it came from.
 
-{_SOURCE}
+{SOURCE}
 
 DST is the folder to make. It appears whole or not at all."""
 
@@ -52,7 +55,7 @@ _INSPECT = f"""\
 Say what a checkpoint is: format, dialect, architecture, sizes, tensors (folded over layers), optimizer state. Reads the
 index, the config, the graph and the vocabulary but no tensor, so it is quick however large the checkpoint.
 
-{_SOURCE}"""
+{SOURCE}"""
 
 _MAPPINGS = """\
 Mapping tables say which TensorFlow variable becomes which PyTorch parameter, and how its axes move. They are TOML
@@ -61,20 +64,14 @@ files; a table of your own is given as a path."""
 _TABLE = "a shipped table, as in bert/google, or the path of a .toml file"
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of our texts and leaves more room for option names."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=110)
-
-
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    main = argparse.ArgumentParser("bridgeckpt", description=_MAIN, epilog=_MAIN_END, formatter_class=_Formatter)
+    main = argparse.ArgumentParser("bridgeckpt", description=_MAIN, epilog=_MAIN_END, formatter_class=Formatter)
     main.add_argument("--version", action="version", version=f"bridgeckpt {__version__}")
     commands = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _convert(commands)
     _inspect(commands)
+    proof_arguments.add(commands)
     _mappings(commands)
     return main
 
@@ -87,11 +84,11 @@ def _convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="TensorFlow to PyTorch (a Hugging Face folder)",
         description=_CONVERT,
         epilog=_CONVERT_END,
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
     )
     tf2pt.set_defaults(action="convert")
-    _source(tf2pt)
-    tf2pt.add_argument("destination", metavar="DST", type=_path, help="the folder to make")
+    source(tf2pt)
+    tf2pt.add_argument("destination", metavar="DST", type=path, help="the folder to make")
     _reading(tf2pt)
     output = tf2pt.add_argument_group("what to write")
     output.add_argument(
@@ -101,7 +98,7 @@ def _convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     output.add_argument(
         "--max-shard-size",
-        type=_size,
+        type=size,
         metavar="SIZE",
         default=parse_size("5GB"),
         help="begin a new file above this size, as in 500MB or 5GB (default: 5GB)",
@@ -121,18 +118,12 @@ def _convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     inspect = commands.add_parser(
-        "inspect", help="say what a checkpoint is", description=_INSPECT, formatter_class=_Formatter
+        "inspect", help="say what a checkpoint is", description=_INSPECT, formatter_class=Formatter
     )
     inspect.set_defaults(action="inspect")
-    _source(inspect)
+    source(inspect)
     _reading(inspect)
     inspect.add_argument("--json", action="store_true", help="print JSON on stdout and nothing else")
-
-
-def _source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "source", metavar="SRC", type=_path, help="the checkpoint: a folder, a prefix or any of its files"
-    )
 
 
 def _reading(parser: argparse.ArgumentParser) -> None:
@@ -146,9 +137,9 @@ def _reading(parser: argparse.ArgumentParser) -> None:
     reading.add_argument(
         "--vocab", metavar="FILE", type=Path, help="the vocabulary, when it is not beside the checkpoint"
     )
-    reading.add_argument("--heads", metavar="N", type=_positive, help="number of attention heads (no shape tells it)")
+    reading.add_argument("--heads", metavar="N", type=positive, help="number of attention heads (no shape tells it)")
     reading.add_argument("--hidden-act", metavar="NAME", help="activation, as in gelu (erf), gelu_pytorch_tanh, relu")
-    reading.add_argument("--layer-norm-eps", metavar="X", type=_epsilon, help="epsilon of the layer normalisations")
+    reading.add_argument("--layer-norm-eps", metavar="X", type=epsilon, help="epsilon of the layer normalisations")
     reading.add_argument(
         "--scope", metavar="PREFIX", help="which model, when the checkpoint holds several (student/bert/...)"
     )
@@ -165,7 +156,7 @@ def _mappings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "mappings",
         help="list, show, check and explain mapping tables",
         description=_MAPPINGS,
-        formatter_class=_Formatter,
+        formatter_class=Formatter,
     )
     verbs = mappings.add_subparsers(dest="verb", metavar="VERB", required=True)
     listing = verbs.add_parser("list", help="the tables there are", description="List the tables.")
@@ -192,32 +183,3 @@ def _mappings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     explain.add_argument("name", metavar="TENSOR", help="as in bert/encoder/layer_3/output/dense/kernel")
     for verb in (listing, check, explain):
         verb.add_argument("--json", action="store_true", help="print JSON on stdout and nothing else")
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("an empty path: is a variable of the shell not set?")
-    return Path(text).expanduser()
-
-
-def _size(text: str) -> int:
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
-    return int(text)
-
-
-def _epsilon(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1, as in 1e-12")
-    return value

@@ -6,9 +6,10 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from math import isfinite
 from threading import Lock
 from time import monotonic
 from types import FrameType
@@ -76,9 +77,17 @@ def error_record(error: BridgeckptError) -> dict[str, Any]:
 
 
 def print_json(record: object) -> None:
-    """One JSON document on stdout."""
-    json.dump(record, sys.stdout, indent=2, default=str)
+    """One JSON document on stdout. What JSON has no number for is text: "NaN", "Infinity", "-Infinity"."""
+    json.dump(_finite(record), sys.stdout, indent=2, default=str, allow_nan=False)
     print()
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return json.dumps(value) if isinstance(value, float) and not isfinite(value) else value
 
 
 class Lines:
@@ -109,6 +118,19 @@ def progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
         yield bar.advance
     finally:
         bar.close()
+
+
+@contextmanager
+def steps(quiet: bool) -> Iterator[Callable[[str], None] | None]:
+    """What is being done, on stderr while a person watches: a function to call with each step; in a pipe None."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status("") as status:
+        yield lambda step: status.update(Text(step))
 
 
 class _Bar:

@@ -1,0 +1,79 @@
+"""What several commands share of their arguments: the layout of a help text, SRC, and the types of values."""
+
+from __future__ import annotations
+
+import argparse
+from math import inf
+from pathlib import Path
+
+from bridgeckpt.sizes import parse_size
+
+SOURCE = """\
+SRC is what you have of a checkpoint: its folder, the prefix (bert_model.ckpt), or any of its files (.index, .meta,
+.data-00000-of-00001, checkpoint). bert_config.json and vocab.txt are looked for beside it."""
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of our texts and leaves more room for option names."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=110)
+
+
+def source(parser: argparse.ArgumentParser) -> None:
+    """The argument SRC."""
+    parser.add_argument(
+        "source", metavar="SRC", type=path, help="the checkpoint: a folder, a prefix or any of its files"
+    )
+
+
+def path(text: str) -> Path:
+    """A path, its ``~`` expanded."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path: is a variable of the shell not set?")
+    return Path(text).expanduser()
+
+
+def size(text: str) -> int:
+    """A number of bytes, as in 500MB."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """A whole number that a random generator begins with."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def epsilon(text: str) -> float:
+    """A number between 0 and 1, both excluded."""
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1, as in 1e-12")
+    return value
+
+
+def tolerance(text: str) -> float:
+    """A finite number of 0 or more."""
+    value = _number(text)
+    if not 0 <= value < inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more, as in 1e-5")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0

@@ -1,0 +1,112 @@
+"""``bridgeckpt record``: run the checkpoint in TensorFlow, say what was kept."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from time import perf_counter
+
+from bridgeckpt.cli.console import Lines, print_json, steps
+from bridgeckpt.errors import ParityError
+from bridgeckpt.parity import recording
+from bridgeckpt.parity.figures import counted
+from bridgeckpt.parity.outputs import check_output
+from bridgeckpt.parity.reference import Reference, is_reference
+from bridgeckpt.parity.summary import provenance
+from bridgeckpt.sizes import format_size
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Record as the arguments say."""
+    began = perf_counter()
+    path: Path = arguments.reference
+    check_output(path, "a reference", is_reference)
+    texts = read_texts(arguments.texts)
+    if arguments.tokenizer is not None and texts is None:
+        raise ParityError("--tokenizer is for --texts, and there are none", hint="leave it out, or give --texts FILE")
+    with steps(quiet=arguments.json) as step:
+        if step is not None:
+            step("recording in TensorFlow")
+        made = recording.record_checkpoint(
+            arguments.source,
+            path,
+            scope=arguments.scope,
+            ema=arguments.ema,
+            config=arguments.config,
+            heads=arguments.heads,
+            hidden_act=arguments.hidden_act,
+            layer_norm_eps=arguments.layer_norm_eps,
+            texts=texts,
+            tokenizer=arguments.tokenizer,
+            seed=arguments.seed or 0,
+            float64=arguments.float64,
+            graph=arguments.graph,
+        )
+    seconds = perf_counter() - began
+    if arguments.json:
+        print_json(_record(made, path, seconds))
+    else:
+        _describe(made, path, seconds, Lines(sys.stdout))
+    return 0
+
+
+def read_texts(path: Path | None) -> list[str] | None:
+    """The lines of a file that are not blank; None when there is no file to read.
+
+    Raises:
+        ParityError: it cannot be read, holds nothing, or a line is no text and no pair of texts.
+    """
+    if path is None:
+        return None
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise ParityError(f"cannot read the texts in {path}: {error.strerror}", hint="check the path") from error
+    except UnicodeDecodeError as error:
+        raise ParityError(f"{path} is not UTF-8: {error}", hint="save the texts as UTF-8, one a line") from error
+    for number, line in enumerate(lines, 1):
+        if (line.strip() and not all(part.strip() for part in line.split("\t", 1))) or line.count("\t") > 1:
+            raise ParityError(
+                f"line {number} of {path} is neither a text nor two texts with a tab between them",
+                hint="one tab, between the two of a pair",
+            )
+    texts = [line for line in lines if line.strip()]
+    if not texts:
+        raise ParityError(f"{path} holds no text", hint="one text a line; leave --texts out to run random tokens")
+    return texts
+
+
+def _describe(made: Reference, path: Path, seconds: float, lines: Lines) -> None:
+    for key, said in provenance("from", made.provenance):
+        lines.add(key, said)
+    for name, probe in made.probes.items():
+        shapes = {" x ".join(map(str, array.shape)) for array in probe.inputs.values()}
+        lines.add("inputs", f"{name} ({', '.join(sorted(shapes))})")
+    for run, stages in _kept(made).items():
+        lines.add("kept", f"{run}: {counted(len(stages), 'stage')}, {stages[0]} to {stages[-1]}")
+    for note in made.notes:
+        lines.add("note", note)
+    lines.add("wrote", f"{path} ({format_size(path.stat().st_size)} in {seconds:.2f} s)")
+    lines.add("verify it", f"bridgeckpt verify {path} DST")
+
+
+def _kept(made: Reference) -> dict[str, list[str]]:
+    """The stages of each run, over all probes."""
+    return {run: [*dict.fromkeys(s for kept in probes.values() for s in kept)] for run, probes in made.runs.items()}
+
+
+def _record(made: Reference, path: Path, seconds: float) -> dict[str, object]:
+    return {
+        "ok": True,
+        "path": str(path),
+        "bytes": path.stat().st_size,
+        "seconds": round(seconds, 3),
+        "inputs": {
+            name: {of: array.shape for of, array in probe.inputs.items()} for name, probe in made.probes.items()
+        },
+        "runs": _kept(made),
+        "provenance": made.provenance,
+        "variables": made.variables,
+        "notes": made.notes,
+    }

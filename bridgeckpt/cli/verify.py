@@ -1,0 +1,67 @@
+"""``bridgeckpt verify``: compare, show the verdict, write the page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from bridgeckpt.cli.console import Lines, print_json, steps
+from bridgeckpt.cli.record import read_texts
+from bridgeckpt.cli.verdicts import show
+from bridgeckpt.errors import ParityError
+from bridgeckpt.parity import verifying
+from bridgeckpt.parity.outputs import check_output, write_text
+from bridgeckpt.parity.page import PAGE, is_page, render
+from bridgeckpt.parity.reference import is_reference
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Verify as the arguments say: 0 if the model passes, 1 if it fails."""
+    if arguments.html is not None:
+        check_output(arguments.html, PAGE, is_page)
+    _check_recording(arguments)
+    texts = read_texts(arguments.texts)
+    with steps(quiet=arguments.json) as step:
+        verdict = verifying.verify(
+            arguments.source,
+            arguments.folder,
+            device=arguments.device,
+            dtypes=arguments.dtypes,
+            atol=arguments.atol,
+            rtol=arguments.rtol,
+            texts=texts,
+            seed=arguments.seed or 0,
+            scope=arguments.scope,
+            ema=arguments.ema,
+            any_checkpoint=arguments.any_checkpoint,
+            progress=step,
+        )
+    if not arguments.json:
+        show(verdict, every=arguments.all)
+    if arguments.html is not None:
+        write_text(arguments.html, render(verdict, f"{arguments.source} and {arguments.folder}"))
+    if arguments.json:
+        print_json({"ok": verdict.passed, **verdict.record()})
+    elif arguments.html is not None:
+        Lines(sys.stdout).add("page", str(arguments.html))
+    return 0 if verdict.passed else 1
+
+
+def _check_recording(arguments: argparse.Namespace) -> None:
+    """Refuse options that would do nothing: what they ask for was decided when the reference was recorded.
+
+    Raises:
+        ParityError: naming them.
+    """
+    given = {
+        "--texts": arguments.texts is not None,
+        "--seed": arguments.seed is not None,
+        "--scope": arguments.scope is not None,
+        "--ema": arguments.ema,
+    }
+    names = [name for name, is_given in given.items() if is_given]
+    if names and is_reference(arguments.source):
+        raise ParityError(
+            f"{' and '.join(names)} would do nothing: {arguments.source} is a recorded reference",
+            hint=f"leave out {' and '.join(names)}, or record again with it",
+        )

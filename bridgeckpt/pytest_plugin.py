@@ -1,0 +1,134 @@
+"""Parity in a test suite: the fixture ``parity``, which pytest finds wherever bridgeckpt is installed.
+
+    def test_parity(parity):
+        parity.assert_matches("reference.safetensors", "converted/", device="cuda")
+
+The plugin is loaded in every run of pytest in its environment, so importing it imports nothing else of the package.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridgeckpt.parity.reference import Reference
+    from bridgeckpt.parity.verdict import Verdict
+
+    AnyPath = str | os.PathLike[str]
+
+
+class Parity:
+    """What the fixture ``parity`` gives.
+
+    A relative path to read is looked for beside the test file, then in pytest's root folder, then in the current
+    folder; the first that exists is taken. A page is written relative to the current folder, as pytest's own reports
+    are.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+
+    def assert_matches(
+        self,
+        reference: AnyPath | Reference,
+        folder: AnyPath,
+        *,
+        device: str = "auto",
+        dtypes: Sequence[str] = (),
+        atol: float | None = None,
+        rtol: float | None = None,
+        any_checkpoint: bool = False,
+        html: AnyPath | None = None,
+    ) -> Verdict:
+        """Assert that the PyTorch model in ``folder`` computes what the reference holds.
+
+        Skips the test when ``device`` is a GPU that PyTorch does not see, and for no other reason: what is not
+        installed or not there fails it. The arguments are those of :func:`bridgeckpt.verify`.
+
+        Args:
+            reference: What `bridgeckpt record` wrote; or a TensorFlow checkpoint, if TensorFlow is installed.
+            folder: The folder of the PyTorch model.
+            device: "cpu", "cuda", "cuda:1", or "auto", a GPU if there is one.
+            dtypes: What to run in beside float32: "tf32", "float16", "bfloat16".
+            atol: With ``rtol`` the tolerance, instead of the rounding that is measured.
+            rtol: See ``atol``.
+            any_checkpoint: Accept the reference of another checkpoint.
+            html: Where to write the page, pass or fail.
+
+        Returns:
+            The verdict, which has passed.
+
+        Raises:
+            AssertionError: it has not; the text is what `bridgeckpt verify` prints.
+        """
+        __tracebackhide__ = True
+        from bridgeckpt.errors import BridgeckptError
+        from bridgeckpt.parity import verifying
+        from bridgeckpt.parity.outputs import check_output, write_text
+        from bridgeckpt.parity.page import PAGE, is_page, render
+        from bridgeckpt.parity.rendering import text
+
+        refusal = None
+        try:
+            page = None if html is None else Path(html)
+            if page is not None:
+                check_output(page, PAGE, is_page)
+            source = self._find(reference) if isinstance(reference, str | os.PathLike) else reference
+            target = self._find(folder)
+            skip_without(device)
+            verdict = verifying.verify(
+                source, target, device=device, dtypes=dtypes, atol=atol, rtol=rtol, any_checkpoint=any_checkpoint
+            )
+            if page is not None:
+                write_text(page, render(verdict, f"{reference} and {folder}"))
+        except BridgeckptError as error:
+            refusal = str(error)
+        if refusal is not None:
+            pytest.fail(refusal)
+        if not verdict.passed:
+            raise AssertionError(text(verdict))
+        return verdict
+
+    def _find(self, path: AnyPath) -> Path:
+        """The path that exists, of those that a relative one may mean.
+
+        Raises:
+            CheckpointError: none does.
+        """
+        from bridgeckpt.errors import CheckpointError
+
+        given = Path(path).expanduser()
+        for folder in self._folders:
+            found = folder / given
+            if found.exists() or found.with_name(f"{found.name}.index").exists():  # the prefix of a checkpoint
+                return found
+        looked = "" if given.is_absolute() else f" in {' or '.join(str(folder) for folder in self._folders)}"
+        hint = "a reference is made by `bridgeckpt record SRC reference.safetensors`, a folder by `bridgeckpt convert`"
+        raise CheckpointError(f"there is no {path}{looked}", path=given, hint=hint)
+
+
+def skip_without(device: str) -> None:
+    """Skip the test when ``device`` is a GPU and PyTorch sees no such one. Without PyTorch there is no saying."""
+    __tracebackhide__ = True
+    kind, _, number = device.partition(":")
+    if kind != "cuda":
+        return
+    try:
+        import torch
+    except ImportError:  # `verify` says what to install, and that is a failure
+        return
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count <= (int(number) if number.isdecimal() else 0):
+        pytest.skip(f"no GPU: PyTorch sees no {device}")
+
+
+@pytest.fixture
+def parity(request: pytest.FixtureRequest) -> Parity:
+    """Holds converted models against references of TensorFlow: ``parity.assert_matches(reference, folder)``."""
+    return Parity([*dict.fromkeys((request.path.parent, request.config.rootpath, Path.cwd()))])
