@@ -26,7 +26,7 @@ def stage(name, **changes):
     """A stage that agrees, as :class:`StageResult` has it but for ``changes``."""
     head = name in HEADS
     agreed = StageResult(
-        name, f"bert.{name}", 1000, 1e-7, 0.9, 3.8, 4.7, 1.0, 0.2, "all values", 1.0 if head else None,
+        name, f"bert.{name}", 1000, 1e-7, 0.9, 3.8, 4.7, 1.0, 0.5, 0.2, "all values", 1.0 if head else None,
         3e-13 if head else None, True,
     )  # fmt: skip
     return agreed._replace(**changes)

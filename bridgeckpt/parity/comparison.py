@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bridgeckpt.errors import ParityError
+from bridgeckpt.parity.pytorch import disagreement
 from bridgeckpt.parity.rounding import REFERENCE_UNITS, UNITS, Measure, measure
 from bridgeckpt.parity.stages import HEADS
 from bridgeckpt.parity.verdict import StageResult
@@ -118,10 +118,7 @@ def rows(probe: Probe, found: Array, expected: Array, stage: str) -> Array:
         ParityError: they do not.
     """
     if found.shape != expected.shape:
-        raise ParityError(
-            f"{stage} is {list(found.shape)} in PyTorch and {list(expected.shape)} in the reference",
-            hint="is it the reference of another checkpoint, or of another head?",
-        )
+        raise disagreement(stage, found.shape, expected.shape)
     return probe.rows(found)
 
 
@@ -129,17 +126,22 @@ def _result(
     stage: str, module: str, measures: list[tuple[Comparison, Measure]], reference: Reference, runs: Runs
 ) -> StageResult:
     one, worst = max((pair for pair in measures if pair[0].decides), key=lambda pair: rank(pair[1].excess))
-    accumulated = [judged.rms for one, judged in measures if not one.local and one.unit == UNITS["float32"]]
+    single = [pair for pair in measures if pair[0].unit == UNITS["float32"]]
+    double = [judged.rms for one, judged in measures if one.unit != UNITS["float32"]]
+    accumulated = [judged.rms for one, judged in single if not one.local]
+    # What is shown is float32's: by itself before as a whole, and of several the one that comes nearest to its limit.
+    shown = max(single or measures, key=lambda pair: (pair[0].decides, pair[0].local, rank(pair[1].excess)))[1]
     argmax, kl = agreement(reference, runs.tested, stage)
     return StageResult(
         stage,
         module,
         sum(one.error.size for one, _ in measures if not one.local),
         _difference(reference, runs.tested, stage),
-        worst.rms,
-        worst.peak,
-        worst.limit,
+        shown.rms,
+        shown.peak,
+        shown.limit,
         max(accumulated, default=None),
+        max(double, default=None),
         worst.excess,
         _where(one, worst, reference),
         argmax,
@@ -161,8 +163,9 @@ def compare_within(
         shares, difference = [], 0.0
         for probe, expected, found in _both(reference, tested, stage):
             a, b = probe.rows(expected), rows(probe, found, expected, stage)
-            shares.append(np.abs(a - b) / np.maximum(atol + rtol * np.abs(a), np.finfo(np.float64).tiny))
-            difference = max(difference, float(np.abs(a - b).max()))
+            apart, allowed = np.abs(a - b), atol + rtol * np.abs(a)
+            shares.append(np.divide(apart, allowed, out=np.where(apart > 0, np.inf, 0.0), where=allowed > 0))
+            difference = max(difference, float(apart.max()))
         if shares:
             each = np.concatenate([share.reshape(-1) for share in shares])
             rms, peak = float(np.sqrt((each**2).mean())), float(each.max())
@@ -170,7 +173,19 @@ def compare_within(
             where = "the largest difference"
             results.append(
                 StageResult(
-                    stage, module, each.size, difference, rms, peak, 1.0, None, peak, where, *agreed, bool(peak <= 1)
+                    stage,
+                    module,
+                    each.size,
+                    difference,
+                    rms,
+                    peak,
+                    1.0,
+                    None,
+                    None,
+                    peak,
+                    where,
+                    *agreed,
+                    bool(peak <= 1),
                 )
             )
     return results

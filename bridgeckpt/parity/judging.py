@@ -68,6 +68,7 @@ def judge(
     _, transformers = frameworks()
     provenance = {
         "reference": dict(reference.provenance),
+        **({"tolerance": f"atol {tolerance[0]:g}, rtol {tolerance[1]:g}"} if tolerance else {}),
         "class": type(subject.model).__name__,
         "parameters": subject.parameters,
         "stored": subject.stored,
@@ -134,7 +135,7 @@ def _runs(reference: Reference, subject: Subject, wanted: Mapping[str, set[str]]
 
 
 def _forced(reference: Reference, subject: Subject, source: str, model: Any) -> dict[str, dict[str, Any]]:  # noqa: ANN401
-    """What ``model`` computes when every stage is fed the values of the run ``source``; for probes that are kept whole."""
+    """What ``model`` computes when every stage is fed the values of the run ``source``; of probes kept whole."""
     found = {}
     for name, values in reference.runs[source].items():
         stages = {stage: value for stage, value in values.items() if stage in subject.sites}

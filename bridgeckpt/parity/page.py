@@ -100,7 +100,7 @@ def _stages(folded: Sequence[Row], every: Sequence[Row], units: Sequence[str]) -
 
 
 def _stage_table(rows: Sequence[Row]) -> str:
-    header = ("stage", "max", "rms", "limit", "drift", "difference", "argmax", "KL", "verdict")
+    header = ("stage", "max", "rms", "limit", "drift", "float64", "difference", "argmax", "KL", "verdict")
     tones = {"ok": "good", "DIVERGES": "bad", "follows": "faint"}
     lines = [
         (
@@ -111,6 +111,7 @@ def _stage_table(rows: Sequence[Row]) -> str:
                 number(row.stage.rms),
                 number(row.stage.limit),
                 number(row.stage.accumulated),
+                number(row.stage.double),
                 small(row.stage.difference),
                 share(row.stage.argmax),
                 small(row.stage.kl),

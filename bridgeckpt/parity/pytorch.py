@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,6 +62,7 @@ def load(folder: Path) -> Subject:
         raise ParityError(f"{folder / 'config.json'} is not a readable config ({error})") from None
     if kind is None:
         raise ParityError(f"transformers {transformers.__version__} has no {name}, which {folder} asks for")
+    stored = _stored(folder)  # also sees that every file is whole, before transformers maps it
     options = {"dtype": torch.float32, "local_files_only": True, "use_safetensors": True, "output_loading_info": True}
     try:
         with _quiet(transformers):
@@ -75,7 +77,7 @@ def load(folder: Path) -> Subject:
     if mismatched or errors:
         raise ParityError(f"{folder} does not fit {name}: {'; '.join((*mismatched, *errors)[:3])}")
     missing, unexpected = info.get("missing_keys", ()), info.get("unexpected_keys", ())
-    return Subject(folder, model.eval(), sites(model), _stored(folder), missing, unexpected)
+    return Subject(folder, model.eval(), sites(model), stored, missing, unexpected)
 
 
 def run(
@@ -114,7 +116,9 @@ def run(
             caught[name].append(first.detach().to("cpu", torch.float64).numpy())
             if value is None:
                 return None
-            replaced = value.to(device).reshape(first.shape)
+            if value.shape != first.shape:
+                raise disagreement(name, first.shape, value.shape)
+            replaced = value.to(device)
             return (replaced, *output[1:]) if isinstance(output, tuple) else replaced
 
         return hook
@@ -145,6 +149,14 @@ def float32_precision(tf32: bool = False) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before_cudnn
 
 
+def disagreement(stage: str, found: Sequence[int], expected: Sequence[int]) -> ParityError:
+    """The error of a stage whose shape differs between the two frameworks."""
+    return ParityError(
+        f"{stage} is {list(found)} in PyTorch and {list(expected)} in the reference",
+        hint="is it the reference of another checkpoint, or of another head?",
+    )
+
+
 def frameworks() -> tuple[Any, Any]:
     """torch and transformers.
 
@@ -170,13 +182,13 @@ def _call(subject: Subject, model: Any, piece: Probe, device: Any, dtype: Any) -
         del inputs["attention_mask"]
         model.get_submodule(subject.sites["embeddings"].module)(**inputs)
         return {}
-    try:
-        return dict(model(**inputs, output_hidden_states=True, return_dict=True))
-    except TypeError as error:
+    known = signature(model.forward).parameters
+    if unknown := [name for name in inputs if name not in known]:  # it may swallow them as **kwargs
         raise ParityError(
-            f"{type(model).__name__} does not take the inputs {', '.join(inputs)}: {error}",
-            hint="record the reference with inputs under the names of the PyTorch model",
-        ) from error
+            f"{type(model).__name__} does not take the inputs {', '.join(unknown)}",
+            hint=f"record the reference with inputs under the names of the PyTorch model: {', '.join(known)}",
+        )
+    return dict(model(**inputs, output_hidden_states=True, return_dict=True))
 
 
 def _output(subject: Subject, fields: Mapping[str, Any], name: str) -> Array:

@@ -75,6 +75,7 @@ def _stages(verdict: Verdict, width: int | None, every: bool) -> Iterator[Line]:
         _Column("rms", [number(stage.rms) for stage in stages]),
         _Column("limit", [number(stage.limit) for stage in stages]),
         _Column("drift", [number(stage.accumulated) for stage in stages]),
+        _Column("float64", [number(stage.double) for stage in stages]),
         _Column("difference", [small(stage.difference) for stage in stages], yields=True),
         _Column("argmax", [share(stage.argmax) for stage in stages]),
         _Column("KL", [small(stage.kl) for stage in stages]),

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 Outcome = Literal["ok", "DIVERGES", "follows"]
 Fact = tuple[str, str]  # a key and what is said of it
 
-_ROUNDINGS = (
-    "max, rms and limit count roundings: of float32, as measured here, or of float64 where the reference has it"
-)
+_ROUNDINGS = "max, rms, limit and drift count roundings of float32, as measured here"
+_DOUBLE = "float64 is that of everything up to the stage in float64, in roundings of its own; the limit is the same"
 _TOLERANCES = "max, rms and limit are shares of the tolerance"
 _DRIFT = "drift is that of everything up to the stage, where rms is of the stage by itself"
 _FOLLOWS = "what follows is wrong because of what came before it, not by itself"
@@ -103,6 +102,8 @@ def units(verdict: Verdict) -> list[str]:
     said = [_TOLERANCES if "tolerance" in verdict.provenance else _ROUNDINGS]
     if any(stage.accumulated is not None for stage in verdict.stages):
         said.append(_DRIFT)
+    if any(stage.double is not None for stage in verdict.stages):
+        said.append(_DOUBLE)
     if any(outcome(stage, verdict) == "follows" for stage in verdict.stages):
         said.append(_FOLLOWS)
     return said

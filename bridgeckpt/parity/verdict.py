@@ -13,14 +13,14 @@ class StageResult(NamedTuple):
         module: The PyTorch module that computes it, as in ``bert.encoder.layer.3.attention.output``.
         elements: How many numbers were compared.
         difference: The largest absolute difference between TensorFlow's values and PyTorch's.
-        rms: Root mean square of the reference's distance from the truth, in units of the rounding measured: of the
-            stage by itself, fed the reference's own input, or of the whole model in float64; where the reference
-            allows neither, of the whole model in float32.
+        rms: Root mean square of the reference's distance from the truth, in units of the float32 rounding measured: of
+            the stage by itself, fed the reference's own input; where that is not known, of the whole model up to here.
         peak: The largest of those distances, in the same units.
         limit: What ``rms`` may be at most.
-        accumulated: The root mean square of the whole model's error up to here, in float32 and in the same units; None
-            of a reference in float64 only. It says how far the frameworks drift apart and decides nothing where
-            ``rms`` is of something sharper.
+        accumulated: ``rms`` of the whole model up to here. It says how far the frameworks drift apart, and decides
+            where there is no sharper test.
+        double: ``rms`` of the whole model up to here in float64, in units of what a reference in float64 is held to,
+            with the same limit; None when the reference has none.
         excess: The largest ratio of a figure to its limit: of all values, of a row, of a column; above 1 is a failure.
         where: What exceeded its limit most: "all values", "sequence 1, position 3 of mixed", "feature 17 of long".
         argmax: Of logits, the share of rows whose largest entry is the same.
@@ -36,6 +36,7 @@ class StageResult(NamedTuple):
     peak: float
     limit: float
     accumulated: float | None
+    double: float | None
     excess: float
     where: str
     argmax: float | None
