@@ -6,6 +6,8 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
@@ -83,7 +85,7 @@ def test_the_table_of_the_readme_converts_such_a_checkpoint(built, tmp_path):
 def test_the_python_of_the_readme_runs(built, tmp_path, monkeypatch, capsys):
     """As it stands: in a folder that has checkpoints by the names that the block gives."""
     torch = pytest.importorskip("torch")
-    (code,) = blocks("python")
+    (code,) = [block for block in blocks("python") if "bridgeckpt.convert(" in block]
     example = ROOT / "examples" / "tiny-bert"
     shutil.copytree(example, tmp_path / "uncased_L-12_H-768_A-12")
     shutil.copytree(example, tmp_path, dirs_exist_ok=True)
@@ -111,3 +113,56 @@ def test_the_python_of_the_readme_runs(built, tmp_path, monkeypatch, capsys):
     assert str(made["plan"].ledger.source_counts()) in printed
     assert printed.splitlines()[-1] == str((config["hidden_size"],) * 2)
     assert torch.equal(made["state"]["bert.pooler.dense.weight"], torch.from_numpy(made["kernel"].T.copy()))
+
+
+def masked(line):
+    """A line without its figures, which differ from machine to machine."""
+    return re.sub(r"\d[\d.]*(?:e[+-]?\d+)?", "N", " ".join(line.split()))
+
+
+def test_what_a_failing_verification_prints(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch")
+    shown = next(block for block in blocks("") if "bridgeckpt verify examples" in block)
+    command, _, output = shown.partition("\n")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    assert main(["convert", "tf2pt", "examples/tiny-bert", "erf", "--hidden-act", "gelu"]) == 0
+    capsys.readouterr()
+    assert main(shlex.split(command)[2:]) == 1
+    printed = iter([masked(line) for line in capsys.readouterr().out.splitlines()])
+    for line in output.splitlines():
+        if line not in ("", "..."):
+            assert masked(line) in printed, line  # in this order
+
+
+def test_the_migration_of_the_readme(built, tmp_path, monkeypatch):
+    """Its shell commands and its test file, as they stand, in an empty folder that has a checkpoint."""
+    pytest.importorskip("torch")
+    made = built()
+    shutil.copytree(made.directory, tmp_path / "my_bert")
+    (tmp_path / "tests").mkdir()
+    monkeypatch.chdir(tmp_path)
+    once, later = (block for block in blocks("sh") if "record my_bert/" in block or "tests/test_parity.py" in block)
+    for line in once.splitlines():
+        if line.startswith("bridgeckpt "):
+            assert main(shlex.split(line)[1:]) == 0
+    test = next(block for block in blocks("python") if "test_parity" in block)
+    (tmp_path / "tests" / "test_parity.py").write_text(test)
+    command = later.splitlines()[-1]
+    run = subprocess.run([sys.executable, "-m", *shlex.split(command)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"1 passed, 1 skipped|2 passed", run.stdout)
+
+
+def test_a_function_of_ones_own_as_the_readme_has_it(built, tmp_path, monkeypatch, capsys):
+    tf = pytest.importorskip("tensorflow")
+    pytest.importorskip("torch")
+    made = built(head="classifier")
+    monkeypatch.chdir(tmp_path)
+    bridgeckpt.convert(made.prefix, "my_model")
+    code = next(block for block in blocks("python") if "my_tf_model" in block)
+    exec(
+        compile(code, "README.md", "exec"),
+        {"my_tf_model": lambda _: tf.constant(made.outputs["logits"]), "inputs": made.inputs},
+    )
+    assert capsys.readouterr().out.startswith("True None None")
