@@ -91,19 +91,6 @@ def check_memory(subject: Subject) -> None:
         )
 
 
-def narrow(model: Any, stored: str, seed: int = 0) -> Any:  # noqa: ANN401
-    """A copy of a float64 model, each weight moved at random by as much as storing it as ``stored`` may move it."""
-    import torch
-
-    moved = copy.deepcopy(model)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in moved.parameters():
-            noise = torch.rand(parameter.shape, generator=generator, dtype=parameter.dtype) * 2 - 1
-            parameter.mul_(1 + UNITS[stored] * noise)
-    return moved
-
-
 def run_on(
     subject: Subject, reference: Reference, wanted: Mapping[str, set[str]], device: str, dtype: str = "float32"
 ) -> dict[str, dict[str, Any]]:

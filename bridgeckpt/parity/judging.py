@@ -1,28 +1,23 @@
-"""Judging a loaded model: which stages both sides have, the passes over the probes, the verdict."""
+"""Judging a loaded model: it is run, what it computes is compared, and the verdict says what was found."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.formats.tensors import DTYPES
-from bridgeckpt.parity.comparison import Pass, Runs, compare, compare_within
-from bridgeckpt.parity.devices import judge_device, narrow, run_on
-from bridgeckpt.parity.pytorch import Subject, frameworks, run
-from bridgeckpt.parity.rounding import UNITS
+from bridgeckpt.parity.comparison import compare, compare_within
+from bridgeckpt.parity.devices import judge_device, run_on
+from bridgeckpt.parity.passes import combined, in_float32, in_float64, is_narrower, what_to_run
+from bridgeckpt.parity.pytorch import Subject, frameworks
 from bridgeckpt.parity.sites import unread
-from bridgeckpt.parity.stages import is_stage
 from bridgeckpt.parity.verdict import DeviceResult, StageResult, Verdict
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.reference import Reference
 
     Timer = Callable[[str], AbstractContextManager[Any]]
-
-_FLOATS = [name for name, dtype in DTYPES.items() if dtype.floating and name in UNITS]
 
 
 def judge(
@@ -41,15 +36,19 @@ def judge(
         ParityError: the two sides differ in shape, the reference holds an output that the model has not, or the device
             has not enough memory.
     """
-    wanted, skipped = _wanted(reference, subject)
-    with clock("running in float64 and float32"):
-        runs = _runs(reference, subject, wanted)
+    wanted, skipped = what_to_run(reference, subject)
+    with clock("running in float32"):
+        rounded = in_float32(reference, subject, wanted)
     values = {}
     for dtype in ("float32", *dtypes):
+        if (device, dtype) == ("cpu", "float32"):
+            values[dtype] = rounded.free
+            continue
         with clock(f"running in {dtype} on {device}"):
-            at_hand = (device, dtype) == ("cpu", "float32")
-            values[dtype] = runs.free.rounded if at_hand else run_on(subject, reference, wanted, device, dtype)
-    runs = runs._replace(tested=values["float32"])
+            values[dtype] = run_on(subject, reference, wanted, device, dtype)
+    with clock("running in float64"):
+        truth, narrowed = in_float64(reference, subject, wanted, is_narrower(reference, subject))
+    runs = combined(truth, rounded, narrowed, values["float32"])
     with clock("comparing"):
         order = _order(reference, subject)
         if tolerance is None:
@@ -88,21 +87,6 @@ def judge(
     )
 
 
-def _wanted(reference: Reference, subject: Subject) -> tuple[dict[str, set[str]], list[str]]:
-    """What to catch for each probe, and the stages of the reference that the model does not compute."""
-    wanted: dict[str, set[str]] = {}
-    skipped: dict[str, None] = {}
-    own = not reference.variables  # somebody's function named them: "logits" may be any head's
-    for probes in reference.runs.values():
-        for probe, stages in probes.items():
-            for stage in stages:
-                if stage in subject.sites or not is_stage(stage) or (own and stage == "logits"):
-                    wanted.setdefault(probe, set()).add(stage)
-                else:
-                    skipped[stage] = None
-    return wanted, list(skipped)
-
-
 def _order(reference: Reference, subject: Subject) -> dict[str, str]:
     """Stage or output to module, in the order of computation as far as it is known."""
     order = {stage: site.module for stage, site in subject.sites.items()}
@@ -111,37 +95,6 @@ def _order(reference: Reference, subject: Subject) -> dict[str, str]:
             for stage in stages:
                 order.setdefault(stage, stage)
     return order
-
-
-def _runs(reference: Reference, subject: Subject, wanted: Mapping[str, set[str]]) -> Runs:
-    """Every pass but that on the device."""
-    single, double = subject.model, copy.deepcopy(subject.model).double()
-    models = {"truth": double, "rounded": single}
-    source = reference.provenance.get("dtype", "float32")
-    if subject.stored in _FLOATS and UNITS[subject.stored] > UNITS.get(source, 0.0):
-        models["narrowed"] = narrow(double, subject.stored)
-    free = {
-        kind: {name: run(subject, model, reference.probes[name], names) for name, names in wanted.items()}
-        for kind, model in models.items()
-    }
-    local = {
-        source: Pass(
-            **{"narrowed": {}} | {kind: _forced(reference, subject, source, model) for kind, model in models.items()}
-        )
-        for source in reference.runs
-        if source != "float64"
-    }
-    return Runs(Pass(**{"narrowed": {}} | free), local, {})
-
-
-def _forced(reference: Reference, subject: Subject, source: str, model: Any) -> dict[str, dict[str, Any]]:  # noqa: ANN401
-    """What ``model`` computes when every stage is fed the values of the run ``source``; of probes kept whole."""
-    found = {}
-    for name, values in reference.runs[source].items():
-        stages = {stage: value for stage, value in values.items() if stage in subject.sites}
-        if stages and reference.probes[name].depth == "fine":
-            found[name] = run(subject, model, reference.probes[name], set(stages), forced=stages)
-    return found
 
 
 def _failures(results: Sequence[StageResult], devices: Sequence[DeviceResult], tolerance: object) -> list[str]:
@@ -182,8 +135,8 @@ def _notes(reference: Reference, subject: Subject, wanted: Mapping[str, set[str]
         if names := unread(subject.model, subject.sites, compared):
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             notes.append(f"the reference says nothing about {', '.join(names[:5])}{more}")
-    source = reference.provenance.get("dtype", "float32")
-    if subject.stored in _FLOATS and UNITS[subject.stored] > UNITS.get(source, 0.0):
+    if is_narrower(reference, subject):
+        source = reference.provenance.get("dtype", "float32")
         notes.append(
             f"the folder is stored as {subject.stored}, the checkpoint as {source}: what that rounds is allowed"
         )
