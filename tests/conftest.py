@@ -12,6 +12,7 @@ from tfbert import Built, build
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small only wait for one another's threads
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
