@@ -260,6 +260,77 @@ def test_a_graph_may_be_left_alone(built):
     assert set(record_checkpoint(built().directory, graph=False, float64=False).runs) == {"float32"}
 
 
+# Where the mask is
+
+MASKS = {
+    "floats": lambda ids: tf.compat.v1.placeholder(tf.float32, ids.shape, "given"),
+    "bools": lambda ids: tf.cast(tf.compat.v1.placeholder(tf.bool, ids.shape, "given"), tf.float32),
+    "long": lambda ids: tf.cast(tf.compat.v1.placeholder(tf.int64, ids.shape, "given"), tf.float32),
+    "default of ones": lambda ids: tf.cast(
+        tf.compat.v1.placeholder_with_default(tf.ones_like(ids), ids.shape), tf.float32
+    ),
+    "ones": lambda ids: tf.cast(tf.ones_like(ids), tf.float32),
+    "ones of floats": lambda ids: tf.ones(tf.shape(ids)),
+    "not padding": lambda ids: tf.cast(tf.not_equal(ids, 0), tf.float32),
+    "sign": lambda ids: tf.cast(tf.sign(ids), tf.float32),
+    "constants": lambda ids: tf.constant(np.ones(ids.shape if None not in ids.shape else (4, 24), np.float32)),
+}
+
+
+@pytest.mark.parametrize("static", [True, False])
+@pytest.mark.parametrize("kind", MASKS)
+def test_the_mask_is_fed_wherever_it_is_made(built, tmp_path, kind, static):
+    source = built(static=static)
+    meta = copy_of(source, tmp_path)
+    parsed = tf.compat.v1.MetaGraphDef.FromString(meta.read_bytes())
+    with tf.Graph().as_default() as graph:
+        ids = tf.compat.v1.placeholder(tf.int32, (4, 24) if static else (None, None), "ids")
+        given = {"input_ids:0": ids, "bert/encoder/Cast:0": MASKS[kind](ids)}
+        tf.graph_util.import_graph_def(parsed.graph_def, given, name="")
+        parsed.graph_def.CopyFrom(graph.as_graph_def(add_shapes=True))
+    meta.write_bytes(parsed.SerializeToString())
+    found = run(tmp_path / source.prefix.name, source.inputs)
+    assert "mlm_logits" in agree(found, source.outputs, source.inputs, 3e-6)
+
+
+def test_a_mask_that_is_made_for_each_layer_anew_is_not_fed(built, tmp_path):
+    source = built(static=True)
+    meta = copy_of(source, tmp_path)
+
+    def split(graph):
+        second = graph.node.add()
+        second.CopyFrom(node(graph, "bert/encoder/sub"))
+        second.name = "another/sub"
+        scaled = graph.node.add()
+        scaled.CopyFrom(node(graph, "bert/encoder/mul"))
+        scaled.name = "another/mul"
+        second.input[1] = "another/mask"
+        given = graph.node.add(name="another/mask", op="Placeholder")
+        given.attr["dtype"].type = 1
+        scaled.input[0] = "another/sub"
+        (added,) = (each for each in graph.node if each.name == "bert/encoder/layer_1/attention/self/add")
+        added.input[1] = "another/mul"
+
+    edited(meta, split)
+    made = record_checkpoint(tmp_path, float64=False)
+    assert set(made.runs) == {"float32"}
+    assert any("layer.1.attention does not read the mask of layer 0" in note for note in made.notes)
+
+
+def test_the_example_is_run_by_its_graph(example):
+    """Its mask gets two axes before it is cast, and its batch is 1."""
+    made = record_checkpoint(example)
+    assert made.notes == ("the graph in bert_model.ckpt.meta is made for 16 positions and was not run on: long, sweep",)
+    assert set(made.provenance["settings"].values()) == {
+        "3 (matches the graph)",
+        "gelu_pytorch_tanh (matches the graph)",
+        "1e-12 (matches the graph)",
+    }
+    for stage, values in made.runs["graph"]["mixed"].items():
+        mask = made.probes["mixed"].mask if values.ndim > 2 else ...
+        np.testing.assert_allclose(values[mask], made.runs["float64"]["mixed"][stage][mask], atol=2e-5, err_msg=stage)
+
+
 # Surgery
 
 

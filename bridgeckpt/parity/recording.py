@@ -79,10 +79,11 @@ def record_checkpoint(
     float64: bool = True,
     graph: bool = True,
 ) -> Reference:
-    """Run the BERT of a TensorFlow checkpoint in TensorFlow, on probes that read every weight.
+    """Run the BERT of a TensorFlow checkpoint or SavedModel in TensorFlow, on probes that read every weight.
 
     Args:
-        source: The checkpoint, by any path that :func:`bridgeckpt.formats.open_checkpoint` takes.
+        source: The checkpoint, by any path that :func:`bridgeckpt.formats.open_checkpoint` takes; or the folder of a
+            SavedModel, whose own functions are run.
         path: Where to write the reference, ``.safetensors``; None to keep it in memory.
         scope: Which model, when the checkpoint holds several, as in ``student/``.
         ema: Run the moving averages of the weights.
@@ -94,7 +95,7 @@ def record_checkpoint(
         tokenizer: The folder, or the ``tokenizer.json`` itself, for ``texts``; by default beside the checkpoint.
         seed: Of the random probes.
         float64: Also compute in float64, the truth that rounding is measured against.
-        graph: Also run the graph beside the checkpoint, if there is one.
+        graph: Also run the graph beside the checkpoint, or in the SavedModel, if there is one.
 
     Raises:
         ParityError: TensorFlow is missing, there is no model that can be run, or an output is not finite.
@@ -108,7 +109,8 @@ def record_checkpoint(
     if texts is not None and not texts:
         raise ParityError("there are no texts to run", hint="leave texts out to run random tokens")
     tf = import_tensorflow()
-    from bridgeckpt.parity.tensorflow.assembly import Request, reference_of
+    from bridgeckpt.parity.tensorflow.assembly import reference_of
+    from bridgeckpt.parity.tensorflow.request import Request
     from bridgeckpt.parity.tensorflow.settings import Asked
 
     request = Request(

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats import open_checkpoint
-from bridgeckpt.formats.fingerprint import fingerprint
 from bridgeckpt.formats.tensorbundle import TensorBundle
-from bridgeckpt.parity.probes import IDS, Probe, probe_inputs
 from bridgeckpt.parity.reference import Reference
 from bridgeckpt.parity.tensorflow.checkpoints import Variables, finite, run_forward
 from bridgeckpt.parity.tensorflow.graph import Graph
 from bridgeckpt.parity.tensorflow.matching import TRIAL_STAGES, first_difference, match, trial_weights
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
-from bridgeckpt.parity.tensorflow.runtime import computing, device_name
-from bridgeckpt.parity.tensorflow.settings import Asked, read_settings, require_heads
+from bridgeckpt.parity.tensorflow.request import probes_of
+from bridgeckpt.parity.tensorflow.runtime import computing
+from bridgeckpt.parity.tensorflow.saved_model import (
+    find_saved_model,
+    functions_reference,
+    has_names,
+    origin,
+    run_functions,
+)
+from bridgeckpt.parity.tensorflow.settings import read_settings, require_heads
 from bridgeckpt.parity.tensorflow.variables import find_bert
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.parity.probes import Probe
     from bridgeckpt.parity.tensorflow.checkpoints import Values
+    from bridgeckpt.parity.tensorflow.request import Request
+    from bridgeckpt.parity.tensorflow.saved_model import SavedModel
     from bridgeckpt.parity.tensorflow.settings import Settings
     from bridgeckpt.parity.tensorflow.variables import Bert
 
@@ -30,60 +40,61 @@ _FORWARD = "plain TensorFlow operations on the checkpoint's variables"
 _AMBIGUOUS = (
     "nothing tells whether the classifier reads the pooler or every position: both are recorded (logits, token_logits)"
 )
-
-
-class Request(NamedTuple):
-    """The arguments of :func:`bridgeckpt.parity.recording.record_checkpoint`, with their meanings there."""
-
-    source: Path
-    scope: str | None
-    ema: bool
-    config: Path | None
-    asked: Asked
-    texts: Sequence[str] | None
-    tokenizer: Path | None
-    seed: int
-    float64: bool
-    graph: bool
+_NO_BERT = "only the functions were run: the variables are not those of one BERT by google-research/bert's names"
 
 
 def reference_of(tf: Any, request: Request) -> Reference:  # noqa: ANN401 - TensorFlow has no types
     """What TensorFlow computes on the probes; see :func:`bridgeckpt.parity.recording.record_checkpoint`."""
-    with open_checkpoint(request.source) as checkpoint:
+    saved = find_saved_model(request.source)
+    with open_checkpoint(request.source if saved is None else saved.variables) as checkpoint:
         if not isinstance(checkpoint, TensorBundle):
             raise ParityError(
                 f"{checkpoint.path} is {checkpoint.format}, not a TensorFlow checkpoint",
                 hint="record the TensorFlow side of the conversion, the source",
             )
-        return _Recording(tf, request, checkpoint).reference()
+        checkpoint.check_files()
+        if saved is not None and not has_names(checkpoint):
+            return functions_reference(tf, request, saved, checkpoint)
+        variables = Variables(tf, checkpoint.path)
+        try:
+            bert = find_bert(variables.shapes, str(checkpoint.path), scope=request.scope, ema=request.ema)
+        except ParityError:
+            if saved is None or request.scope is not None or request.ema or not request.graph:
+                raise
+            return functions_reference(tf, request, saved, checkpoint, _NO_BERT)
+        return _Recording(tf, request, checkpoint, variables, bert, saved).reference()
 
 
 class _Recording:
-    """One checkpoint being recorded; what is found accumulates in ``runs``, ``how`` and ``notes``."""
+    """One BERT being recorded; what is found accumulates in ``runs``, ``how`` and ``notes``."""
 
-    def __init__(self, tf: Any, request: Request, checkpoint: Checkpoint) -> None:  # noqa: ANN401
-        self.tf, self.request, self.checkpoint = tf, request, checkpoint
-        self.variables = Variables(tf, checkpoint.path)
-        where = str(checkpoint.path)
-        self.bert = find_bert(self.variables.shapes, where, scope=request.scope, ema=request.ema)
-        self.settings = read_settings(checkpoint.directory, self.bert, request.config, request.asked)
-        self.probes = _probes(request, checkpoint.directory, self.bert)
+    def __init__(
+        self,
+        tf: Any,  # noqa: ANN401
+        request: Request,
+        checkpoint: Checkpoint,
+        variables: Variables,
+        bert: Bert,
+        saved: SavedModel | None,
+    ) -> None:
+        self.tf, self.request, self.checkpoint, self.variables = tf, request, checkpoint, variables
+        self.bert, self.saved = bert, saved
+        self.graph_path = checkpoint.graph_path if saved is None else saved.graph
+        directory = checkpoint.directory if saved is None else saved.folder
+        self.settings = read_settings(directory, bert, request.config, request.asked)
+        self.probes = probes_of(request, directory, bert.rows)
         self.runs: dict[str, Values] = {}
         self.how: list[str] = []
         self.notes = list(checkpoint.notes)
 
     def reference(self) -> Reference:
         """Run everything that can be run."""
-        graph = self.checkpoint.graph_path if self.request.graph else None
-        if graph is None or self._graph(graph):
+        if not self.request.graph or self.graph_path is None or self._graph(self.graph_path):
             self._forward()
         if self.bert.other_heads:
             self.notes.append(f"not computed: what is made of {', '.join(self.bert.other_heads)}")
         provenance = {
-            "device": device_name(self.tf),
-            "checkpoint": self.checkpoint.path.name,
-            "format": self.checkpoint.format,
-            "fingerprint": fingerprint(self.checkpoint),
+            **origin(self.tf, self.checkpoint, self.saved),
             "dtype": self.variables.dtypes[self.bert.variables["embeddings.words"]].name,
             "how": ", and ".join(self.how),
             "settings": self.settings.described(),
@@ -106,6 +117,8 @@ class _Recording:
                     settings = self._matched(graph, deep)
         except UnusableGraph as reason:
             self.notes.append(f"the graph in {path.name} was not run: {reason}")
+            if self.saved is not None:
+                self._functions(self.saved)
             return True
         if len(fitting) < len(self.probes):
             left_out = ", ".join(name for name in self.probes if name not in fitting)
@@ -121,6 +134,17 @@ class _Recording:
                 self.bert = self.bert.without("logits")
         self.settings = settings or self.settings._replace(origins={})
         return settings is not None
+
+    def _functions(self, saved: SavedModel) -> None:
+        """Run the SavedModel's functions in place of its graph, if they can be."""
+        try:
+            recorded = run_functions(self.tf, saved, self.checkpoint, lambda _: self.probes)
+        except ParityError as error:
+            self.notes.append(f"its functions were not run: {error.message}")
+        else:
+            self.runs["graph"] = recorded.values
+            self.how.append(recorded.how)
+            self.notes += recorded.notes
 
     def _matched(self, graph: Graph, probe: Probe) -> Settings | None:
         """The settings that the graph has, or None when no forward pass known here is what it computes."""
@@ -167,21 +191,3 @@ class _Recording:
 
 def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more variables"
-
-
-def _probes(request: Request, directory: Path, bert: Bert) -> dict[str, Probe]:
-    """Random probes, or the user's texts in place of those that go through the layers."""
-    probes = probe_inputs(*bert.rows, seed=request.seed)
-    if request.texts is None:
-        return probes
-    from bridgeckpt.parity.texts import text_probe
-
-    vocab, positions, _ = bert.rows
-    probe = text_probe(request.texts, request.tokenizer or directory, positions)
-    largest = int(probe.inputs[IDS].max())
-    if largest >= vocab:
-        raise ParityError(
-            f"the tokenizer makes token {largest}, and the model has {vocab} rows",
-            hint="give the tokenizer of this checkpoint with --tokenizer",
-        )
-    return {"texts": probe, "sweep": probes["sweep"]}

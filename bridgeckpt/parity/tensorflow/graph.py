@@ -1,16 +1,15 @@
-"""The checkpoint's own graph (``.meta``), run on probes in a session of TensorFlow 1."""
+"""The checkpoint's own graph (``.meta``, ``saved_model.pb``), run on probes in a session of TensorFlow 1."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from bridgeckpt.parity.probes import IDS, MASK
+from bridgeckpt.parity.probes import IDS
+from bridgeckpt.parity.tensorflow.batching import in_batches
 from bridgeckpt.parity.tensorflow.locating import locate
+from bridgeckpt.parity.tensorflow.metagraphs import read_meta_graph
 from bridgeckpt.parity.tensorflow.nodes import VARIABLES, Nodes, UnusableGraph
 from bridgeckpt.parity.tensorflow.runtime import first_line
 from bridgeckpt.parity.tensorflow.variables import without_shadow
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
     from typing import Self
+
+    import numpy as np
 
     from bridgeckpt.parity.probes import Probe
     from bridgeckpt.parity.tensorflow.variables import Bert
@@ -33,7 +34,7 @@ class Graph:
 
     Args:
         tf: The module ``tensorflow``.
-        path: The ``.meta`` file.
+        path: The ``.meta`` file, or the ``saved_model.pb``.
         bert: Which variables.
 
     Attributes:
@@ -46,14 +47,14 @@ class Graph:
 
     def __init__(self, tf: Any, path: Path, bert: Bert) -> None:  # noqa: ANN401 - TensorFlow has no types
         self._tf, self._stack = tf, ExitStack()
-        meta = _parse(tf, path)
+        meta = read_meta_graph(tf, path)
         nodes = Nodes(meta.graph_def)
         nodes.take_out_dropout()
         names = {role: without_shadow(name) for role, name in bert.variables.items()}
         found = locate(nodes, bert, names)
         self.stages, self.batch, self.length = found.stages, found.batch, found.length
         fed = {known.tensor: (f"{_PLACEHOLDER}{name}", known.dtype) for name, known in found.inputs.items()}
-        self._dtypes = {name: tf.dtypes.as_dtype(known.dtype).as_numpy_dtype for name, known in found.inputs.items()}
+        self._inputs = found.inputs
         cut = nodes.cut_out(self.stages.values(), fed)
         self._graph = tf.Graph()
         try:
@@ -115,30 +116,21 @@ class Graph:
             UnusableGraph: TensorFlow fails to run it.
         """
         wanted = ["embeddings"] if probe.depth == "embeddings" else list(only or self.stages)
-        pieces = []
-        for piece in probe.pieces():
-            rows = piece.inputs[IDS].shape[0]
-            step = self.batch or rows
-            for at in range(0, rows, step):
-                some = {name: array[at : at + step] for name, array in piece.inputs.items()}
-                pieces.append({stage: probe.keep(values) for stage, values in self._run(wanted, some).items()})
-        return {stage: np.concatenate([piece[stage] for piece in pieces]) for stage in wanted}
+        return in_batches(probe, self.batch, self.length, lambda inputs: self._run(wanted, inputs))
 
     def _run(self, wanted: list[str], inputs: Mapping[str, Array]) -> dict[str, Array]:
-        rows, length = inputs[IDS].shape
-        shape = (self.batch or rows, self.length or length)
-        padding = [(0, shape[0] - rows), (0, shape[1] - length)]
         feed = {}
         for name, array in inputs.items():
-            padded = np.pad(array, padding)
-            if name == MASK:
-                padded[rows:, 0] = 1  # a sequence of padding alone has no softmax to speak of
-            feed[f"{_PLACEHOLDER}{name}:0"] = padded.astype(self._dtypes[name])
+            known = self._inputs[name]
+            shaped = array[:, *(None,) * (known.rank - 2)]
+            feed[f"{_PLACEHOLDER}{name}:0"] = shaped.astype(self._tf.dtypes.as_dtype(known.dtype).as_numpy_dtype)
         try:
-            values = self._session.run({stage: _name(self.stages[stage]) for stage in wanted}, feed)
+            computed: dict[str, Array] = self._session.run({stage: _name(self.stages[stage]) for stage in wanted}, feed)
         except (ValueError, self._tf.errors.OpError) as error:
-            raise UnusableGraph(f"TensorFlow cannot run it on [{shape[0]}, {shape[1]}]: {first_line(error)}") from error
-        return {stage: _trim(stage, of, shape, (rows, length)) for stage, of in values.items()}
+            raise UnusableGraph(
+                f"TensorFlow cannot run it on {list(inputs[IDS].shape)}: {first_line(error)}"
+            ) from error
+        return computed
 
     def _variables(self) -> list[Any]:
         return [op for op in self._graph.get_operations() if op.type in VARIABLES]
@@ -174,24 +166,5 @@ def _size(op: Any) -> list[int]:  # noqa: ANN401
     return [dim.size for dim in op.get_attr("shape").dim]
 
 
-def _parse(tf: Any, path: Path) -> Any:  # noqa: ANN401
-    messages = import_module("google.protobuf.message")  # TensorFlow brings it along
-    meta = tf.compat.v1.MetaGraphDef()
-    try:
-        meta.ParseFromString(path.read_bytes())
-    except (OSError, messages.DecodeError) as error:
-        raise UnusableGraph(f"{path.name} cannot be read: {first_line(error)}") from error
-    return meta
-
-
 def _name(tensor: str) -> str:
     return tensor if ":" in tensor else f"{tensor}:0"
-
-
-def _trim(stage: str, values: Array, run: tuple[int, int], asked: tuple[int, int]) -> Array:
-    """Values [batch, seq, ...] or [batch, ...] without padding; TensorFlow 1's are [batch * seq, ...] most often."""
-    if stage in {"pooler", "nsp_logits", "logits"}:
-        return values[: asked[0]]
-    if values.size % (run[0] * run[1]) or values.shape[:1] not in {run[:1], (run[0] * run[1],)}:
-        raise UnusableGraph(f"{stage} is {list(values.shape)} there, and not [{run[0]}, {run[1]}, features]")
-    return np.reshape(values, (*run, -1))[: asked[0], : asked[1]]

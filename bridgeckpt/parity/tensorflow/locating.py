@@ -1,4 +1,4 @@
-"""Where a BERT's inputs and stages are in the graph that trained it, found by its variables and by structure.
+"""Where a BERT's stages are in the graph that trained it, found by its variables and by structure.
 
 Names of operations differ between versions and forks; what reads which variable does not. A LayerNorm ends in the
 addition of its beta, a dense layer in that of its bias, an embedding is looked up in its table.
@@ -6,26 +6,18 @@ addition of its beta, a dense layer in that of its bias, an embedding is looked 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.parity.probes import IDS, MASK, TYPES
-from bridgeckpt.parity.tensorflow.nodes import ADDITIONS, GATHERS, PASSING, VARIABLES, UnusableGraph
+from bridgeckpt.parity.probes import IDS
+from bridgeckpt.parity.tensorflow.inputs import find_inputs
+from bridgeckpt.parity.tensorflow.nodes import ADDITIONS, GATHERS, UnusableGraph
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bridgeckpt.parity.tensorflow.inputs import Input
     from bridgeckpt.parity.tensorflow.nodes import Nodes
     from bridgeckpt.parity.tensorflow.variables import Bert
-
-_TYPE_OF_INPUT = {"Cast": "SrcT", "OneHot": "TI", "Gather": "Tindices", "GatherV2": "Tindices"}
-_TYPE_OF_INPUT["ResourceGather"] = "Tindices"
-
-
-class Input(NamedTuple):
-    """A tensor to feed: its name, and its dtype as a number of TensorFlow's ``DataType``."""
-
-    tensor: str
-    dtype: int
 
 
 class Located(NamedTuple):
@@ -68,13 +60,7 @@ def locate(nodes: Nodes, bert: Bert, names: Mapping[str, str]) -> Located:
         stages["logits" if stages.get("pooler") in above else "token_logits"] = logits
     if "mlm_logits" in stages:
         _ungather(nodes, stages["mlm_logits"], stages[f"layer.{bert.layers - 1}.output"])
-    inputs = {
-        IDS: _lookup(nodes, names["embeddings.words"]),
-        TYPES: _lookup(nodes, names["embeddings.types"]),
-    }
-    inputs[MASK] = _mask(nodes, stages["layer.0.attention"], [known.tensor for known in inputs.values()])
-    if len({known.tensor for known in inputs.values()}) != 3:
-        raise UnusableGraph("token ids, mask and token types are not three inputs of it")
+    inputs = find_inputs(nodes, names, stages)
     batch, length = nodes.shape(inputs[IDS].tensor) or (None, None)
     return Located(inputs, stages, batch, length)
 
@@ -104,70 +90,6 @@ def _biased(nodes: Nodes, bias: str) -> str | None:
 def _activated(nodes: Nodes, bias: str, op: str) -> str | None:
     biased = _biased(nodes, bias)
     return next((use.node.name for use in nodes.readers(biased or "") if use.node.op == op), None)
-
-
-def _lookup(nodes: Nodes, table: str) -> Input:
-    """The ids by which rows of a table are gathered, or one-hot vectors of which are multiplied with it."""
-    for tensor in nodes.reads_of(table):
-        for node, slot in nodes.readers(tensor):
-            if node.op in GATHERS and slot == 0:
-                return _origin(nodes, node, 1)
-            if node.op in {"MatMul", "BatchMatMul", "BatchMatMulV2"} and slot == 1:
-                above = nodes.producer(nodes.inputs(node)[0])
-                while above.op in PASSING:
-                    above = nodes.producer(nodes.inputs(above)[0])
-                if above.op == "OneHot":
-                    return _origin(nodes, above, 0)
-    raise UnusableGraph(f"no ids are looked up in {table}")
-
-
-def _origin(nodes: Nodes, node: Any, slot: int) -> Input:  # noqa: ANN401 - a protocol buffer
-    """The tensor [batch, seq] furthest up from which an input comes unchanged; TensorFlow lets any tensor be fed."""
-    chain = []
-    while True:
-        tensor = nodes.inputs(node)[slot]
-        chain.append(Input(tensor, node.attr[_TYPE_OF_INPUT.get(node.op, "T")].type))
-        node, slot = nodes.producer(tensor), 0
-        if node.op not in PASSING:
-            break
-    for known in reversed(chain):
-        shape = nodes.shape(known.tensor)
-        if shape is None or len(shape) == 2:
-            return known
-    raise UnusableGraph(f"{chain[-1].tensor} is not [batch, seq]")
-
-
-def _mask(nodes: Nodes, attention: str, known: list[str]) -> Input:
-    """What is cast to a number and reaches the first softmax, other than ids: the mask, or what compares to it."""
-    like_ids = nodes.shape(known[0])
-    softmax = next((node.name for node in nodes.above([attention], known) if node.op == "Softmax"), None)
-    if softmax is None:
-        raise UnusableGraph("layer 0 has no softmax")
-    found = {}
-    for node in nodes.above([softmax], known):
-        if node.op == "Cast" and node.attr["SrcT"].type not in {1, 2, 14, 19}:  # float32, float64, bfloat16, float16
-            origin = _origin_or_none(nodes, node)
-            if origin is None or origin.tensor in known:
-                continue
-            # Inputs may have been constants; a number that is computed from sizes is none.
-            if (like_ids and nodes.shape(origin.tensor) == like_ids) or _varies(nodes, origin.tensor):
-                found[origin.tensor] = origin
-    if len(found) != 1:
-        raise UnusableGraph(f"{len(found) or 'no'} inputs could be the attention mask")
-    return next(iter(found.values()))
-
-
-def _origin_or_none(nodes: Nodes, cast: Any) -> Input | None:  # noqa: ANN401
-    try:
-        return _origin(nodes, cast, 0)
-    except UnusableGraph:  # a number, such as a size, and no [batch, seq]
-        return None
-
-
-def _varies(nodes: Nodes, tensor: str) -> bool:
-    """Whether a tensor depends on data, and not on constants, variables and sizes alone."""
-    leaves = [node for node in nodes.above([tensor]) if not nodes.inputs(node)]
-    return any(node.op != "Const" and node.op not in VARIABLES for node in leaves)
 
 
 def _ungather(nodes: Nodes, logits: str, states: str) -> None:

@@ -1,0 +1,35 @@
+"""The graph in a file: of a ``.meta`` the one there is, of a ``saved_model.pb`` the one that is not for training."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
+from bridgeckpt.parity.tensorflow.runtime import first_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_meta_graph(tf: Any, path: Path) -> Any:  # noqa: ANN401 - TensorFlow has no types
+    """The ``MetaGraphDef`` in a file.
+
+    Raises:
+        UnusableGraph: it cannot be read, or holds none.
+    """
+    if path.name != "saved_model.pb":
+        return _parse(tf.compat.v1.MetaGraphDef(), path)
+    saved = _parse(import_module("tensorflow.core.protobuf.saved_model_pb2").SavedModel(), path)
+    if not saved.meta_graphs:
+        raise UnusableGraph(f"{path.name} holds no graph")
+    return min(saved.meta_graphs, key=lambda meta: ("train" in meta.meta_info_def.tags, len(meta.meta_info_def.tags)))
+
+
+def _parse(message: Any, path: Path) -> Any:  # noqa: ANN401 - a protocol buffer
+    errors = import_module("google.protobuf.message")  # TensorFlow brings it along
+    try:
+        message.ParseFromString(path.read_bytes())
+    except (OSError, errors.DecodeError) as error:
+        raise UnusableGraph(f"{path.name} cannot be read: {first_line(error)}") from error
+    return message
