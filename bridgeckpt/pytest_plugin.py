@@ -69,10 +69,10 @@ class Parity:
         """
         __tracebackhide__ = True
         from bridgeckpt.errors import BridgeckptError
+        from bridgeckpt.outputs import check_output, write_text
         from bridgeckpt.parity import verifying
-        from bridgeckpt.parity.outputs import check_output, write_text
-        from bridgeckpt.parity.page import PAGE, is_page, render
-        from bridgeckpt.parity.rendering import text
+        from bridgeckpt.verdicts.page import PAGE, is_page, render
+        from bridgeckpt.verdicts.rendering import text
 
         refusal = None
         try:

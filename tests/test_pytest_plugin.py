@@ -95,7 +95,7 @@ def test_the_page_is_written_where_pytest_runs(project):
 def test_a_failure_reads_as_on_the_terminal(project):
     from verdicts import failing
 
-    from bridgeckpt.parity.rendering import text
+    from bridgeckpt.verdicts.rendering import text
 
     done = pytest_in(
         project(

@@ -15,12 +15,12 @@ from verdicts import REFERENCE, empty, failing, passing, stage
 
 from bridgeckpt.cli import main
 from bridgeckpt.parity import recording, verifying
-from bridgeckpt.parity.figures import number, share, small
-from bridgeckpt.parity.page import render
 from bridgeckpt.parity.probes import Probe
 from bridgeckpt.parity.reference import Reference, is_reference, read_reference, write_reference
-from bridgeckpt.parity.rendering import lines, text
-from bridgeckpt.parity.summary import rows
+from bridgeckpt.verdicts.figures import number, share, small
+from bridgeckpt.verdicts.page import render
+from bridgeckpt.verdicts.rendering import lines, text
+from bridgeckpt.verdicts.summary import rows
 
 
 @pytest.fixture

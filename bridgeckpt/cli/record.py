@@ -9,12 +9,12 @@ from time import perf_counter
 
 from bridgeckpt.cli.console import Lines, print_json, steps
 from bridgeckpt.errors import ParityError
+from bridgeckpt.outputs import check_output
 from bridgeckpt.parity import recording
-from bridgeckpt.parity.figures import counted
-from bridgeckpt.parity.outputs import check_output
 from bridgeckpt.parity.reference import Reference, is_reference
-from bridgeckpt.parity.summary import provenance
 from bridgeckpt.sizes import format_size
+from bridgeckpt.verdicts.figures import counted
+from bridgeckpt.verdicts.summary import provenance
 
 
 def run(arguments: argparse.Namespace) -> int:

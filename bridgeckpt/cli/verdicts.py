@@ -1,10 +1,10 @@
-"""A verdict on the terminal: the lines of :mod:`bridgeckpt.parity.rendering`, fitted to its width and coloured."""
+"""A verdict on the terminal: the lines of :mod:`bridgeckpt.verdicts.rendering`, fitted to its width and coloured."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridgeckpt.parity.rendering import Tone, lines
+from bridgeckpt.verdicts.rendering import Tone, lines
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.verdict import Verdict

@@ -9,10 +9,10 @@ from bridgeckpt.cli.console import Lines, print_json, steps
 from bridgeckpt.cli.record import read_texts
 from bridgeckpt.cli.verdicts import show
 from bridgeckpt.errors import ParityError
+from bridgeckpt.outputs import check_output, write_text
 from bridgeckpt.parity import verifying
-from bridgeckpt.parity.outputs import check_output, write_text
-from bridgeckpt.parity.page import PAGE, is_page, render
 from bridgeckpt.parity.reference import is_reference
+from bridgeckpt.verdicts.page import PAGE, is_page, render
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,9 +8,9 @@ from html import escape
 from math import ceil, floor, isfinite, log10
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.parity.figures import number
 from bridgeckpt.parity.stages import layer_of
-from bridgeckpt.parity.summary import outcome
+from bridgeckpt.verdicts.figures import number
+from bridgeckpt.verdicts.summary import outcome
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.verdict import StageResult, Verdict

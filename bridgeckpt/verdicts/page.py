@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridgeckpt.parity import summary
-from bridgeckpt.parity.chart import chart, xml_text
-from bridgeckpt.parity.figures import counted, number, share, small
+from bridgeckpt.verdicts import summary
+from bridgeckpt.verdicts.chart import chart, xml_text
+from bridgeckpt.verdicts.figures import counted, number, share, small
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.summary import Fact, Row
     from bridgeckpt.parity.verdict import DeviceResult, Verdict
+    from bridgeckpt.verdicts.summary import Fact, Row
 
 PAGE = "a page of `bridgeckpt verify`"  # as errors call it
 _MARK = '<meta name="generator" content="bridgeckpt verify"/>'

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from bridgeckpt.parity import summary
-from bridgeckpt.parity.figures import number, share, small
+from bridgeckpt.verdicts import summary
+from bridgeckpt.verdicts.figures import number, share, small
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.summary import Fact
     from bridgeckpt.parity.verdict import DeviceResult, Verdict
+    from bridgeckpt.verdicts.summary import Fact
 
 Tone = Literal["plain", "heading", "good", "bad", "faint"]
 
@@ -75,7 +75,7 @@ def _stages(verdict: Verdict, width: int | None, every: bool) -> Iterator[Line]:
         _Column("rms", [number(stage.rms) for stage in stages]),
         _Column("limit", [number(stage.limit) for stage in stages]),
         _Column("drift", [number(stage.accumulated) for stage in stages]),
-        _Column("float64", [number(stage.double) for stage in stages]),
+        _Column("float64", [number(stage.double) for stage in stages], yields=True),
         _Column("difference", [small(stage.difference) for stage in stages], yields=True),
         _Column("argmax", [share(stage.argmax) for stage in stages]),
         _Column("KL", [small(stage.kl) for stage in stages]),

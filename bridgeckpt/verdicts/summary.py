@@ -7,8 +7,8 @@ from itertools import groupby
 from math import inf, isnan
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from bridgeckpt.parity.figures import counted, number, share
 from bridgeckpt.parity.stages import is_coarse, layer_of
+from bridgeckpt.verdicts.figures import counted, number, share
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.verdict import Diagnosis, StageResult, Verdict
