@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-from pathlib import Path
+import shutil
 
 import ml_dtypes
 import numpy as np
@@ -15,7 +14,7 @@ from test_conversion import peak_memory
 from tfwrite import save
 
 import bridgeckpt
-from bridgeckpt.cli import console
+from bridgeckpt.cli import main
 from bridgeckpt.difference import diff
 
 QUERY = "bert.encoder.layer.1.attention.self.query.weight"
@@ -68,11 +67,9 @@ def put(name, value):
     return lambda tensors: tensors.update({name: value})
 
 
-def run(a, b, *flags, **options):
-    """The command, as its parser will call it."""
-    values = {"mapping": None, "architecture": None, "config": None, "heads": None, "scope": None, "ema": False}
-    values |= {"json": "--json" in flags, "all": "--all" in flags, "action": "diff"}
-    return console.run(argparse.Namespace(a=Path(a), b=Path(b), **(values | options)))
+def run(a, b, *flags):
+    """The command."""
+    return main(["diff", str(a), str(b), *flags])
 
 
 def counts(found):
@@ -527,3 +524,16 @@ def test_memory_does_not_grow_with_the_tensors(tmp_path):
         statement = "from bridgeckpt.difference import diff; assert diff(sys.argv[1], sys.argv[2]).same"
         sizes.append(peak_memory(statement, *(tmp_path / f"{side}{rows}.safetensors" for side in "ab")))
     assert sizes[1] - sizes[0] < 8  # MiB; a tensor is 80
+
+
+def test_a_damaged_file_is_read_as_it_is_when_asked(example, tmp_path, capsys):
+    copy = tmp_path / "damaged"
+    shutil.copytree(example, copy)
+    (data,) = copy.glob("*.data-*")
+    content = bytearray(data.read_bytes())
+    content[1000] ^= 1
+    data.write_bytes(content)
+    assert main(["diff", str(example), str(copy)]) == 1
+    assert "--skip-crc" in capsys.readouterr().err
+    assert main(["diff", str(example), str(copy), "--skip-crc"]) == 1
+    assert "1 differ" in capsys.readouterr().out

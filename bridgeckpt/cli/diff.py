@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         scope=arguments.scope,
         ema=arguments.ema,
     )
-    found = diff(arguments.a, arguments.b, **options)
+    found = diff(arguments.a, arguments.b, verify=not arguments.skip_crc, **options)
     if arguments.json:
         print_json(_record(found))
     else:

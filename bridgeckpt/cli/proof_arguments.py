@@ -180,6 +180,9 @@ def _diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     reading.add_argument("--config", metavar="FILE", type=path, help="the config, when it is not beside the checkpoint")
     reading.add_argument("--heads", metavar="N", type=positive, help="number of attention heads (no shape tells it)")
     _which(reading)
+    reading.add_argument(
+        "--skip-crc", action="store_true", help="do not check the CRC-32C of the tensors that are read"
+    )
     output = diff.add_argument_group("what to show")
     output.add_argument("--all", action="store_true", help="identical tensors too")
     _json(output)

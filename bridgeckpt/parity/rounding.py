@@ -6,6 +6,12 @@ in another order, so R - T has to be about as large; an error of the conversion 
 reference in float64 rounds 2^29 times finer. It is held to P - T times 2^-23: libraries of mathematical functions give
 away up to six bits in double precision, and no error of a conversion is that small.
 
+**By itself, or as a whole.** In float32 the error of a whole model grows from layer to layer, now more, now less; deep
+in it, it may lie along one direction, and of two runs' errors along one direction no ratio is unlikely. So where the
+reference holds the values that a stage was fed, T and P are the stage by itself, fed the same: if every stage by itself
+is right, so is the model. A reference in float64 judges the whole. Only where there is neither, as in a reference of a
+user's own function, does the whole model in float32 decide.
+
 **The statistic.** For a group g of n numbers (a whole stage; each of its rows, a position; each of its columns, a
 feature), x_g is the mean of (R - T)^2 over the group divided by the mean of (P - T)^2 + f^2. f is the rounding of the
 result itself, |T| u / sqrt(3) for a unit roundoff u: where P happens to be exact, R may still be off by that.
