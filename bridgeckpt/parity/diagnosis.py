@@ -1,0 +1,176 @@
+"""The diagnosis: at which stage a model first goes wrong by itself, and what has to be undone to set it right.
+
+Every stage is computed by itself in float64, fed what the reference holds, so that errors do not cascade. For the first
+one that rounding does not explain, causes are tried: known settings and exchanges of tensors first, then whatever
+values of a tensor solve the stage's equations. A cause is proven when undoing it brings the stage back within rounding;
+of several, that is named which sets the most stages right.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bridgeckpt.parity.anatomy import NOTHING, Anatomy
+from bridgeckpt.parity.blame import blame
+from bridgeckpt.parity.causes import settings_causes, variations
+from bridgeckpt.parity.definition import KINDS, part_of
+from bridgeckpt.parity.entries import Embeddings
+from bridgeckpt.parity.evidence import Cause, Effect, Evidence, exceeds
+from bridgeckpt.parity.substitutions import tensor_causes
+from bridgeckpt.parity.tables import blame_embeddings
+from bridgeckpt.parity.verdict import Diagnosis, StageResult
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.pytorch import Subject
+    from bridgeckpt.parity.reference import Reference
+
+_AGAIN = "convert again; if the difference stays, the mapping row is wrong"
+_GENERAL = "compare the tensors of both sides with `bridgeckpt diff SRC DST`"
+
+
+def diagnose(reference: Reference, subject: Subject, results: Sequence[StageResult]) -> Diagnosis:
+    """What is to blame for the stages that failed."""
+    failed = [result.name for result in results if not result.passed]
+    if not subject.sites:
+        return _unknown(failed, f"{type(subject.model).__name__} is not taken apart into stages that could be tried")
+    with _one_thread():
+        return _search(Evidence(reference, Anatomy(subject)), failed)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The many operations are small: with several threads, most of the time goes into waiting for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _search(evidence: Evidence, failed: Sequence[str]) -> Diagnosis:
+    """The diagnosis of the first stage that is wrong by itself, embeddings by all that is recorded of them."""
+    tables = Embeddings(evidence.reference, evidence.anatomy)
+    if tables.any_wrong:
+        return _embeddings(evidence, tables)
+    for at in range(len(evidence.views)):
+        if (strange := _strange(evidence, at)) is not None:
+            return strange
+        if wrong := evidence.wrong(at):
+            return _first(evidence, at, wrong[0])
+    return _unknown(failed, "no stage goes wrong by itself when it is fed what the reference holds")
+
+
+def _first(evidence: Evidence, at: int, stage: str) -> Diagnosis:
+    """The diagnosis of the first stage that goes wrong by itself."""
+    lacking = [name for name in evidence.anatomy.roles[stage].values() if name in _missing(evidence)]
+    if (known := _best(evidence, at, stage)) is not None:
+        return _diagnosis(evidence, at, stage, *known)
+    if part_of(stage) not in KINDS:
+        text = "goes wrong given the right inputs, and no known variation of the computation explains it"
+        return _diagnosis(evidence, at, stage, Cause(f"{stage} {text}", None, NOTHING, _GENERAL), Effect())
+    # The last view is the most exact.
+    at = max(other for other in range(len(evidence.views)) if evidence.is_wrong(other, stage))
+    cause = blame(evidence, at, stage)
+    if lacking:
+        name = cause.parameter if cause.parameter in lacking else lacking[0]
+        text = f"{name} is not in the folder, so that transformers made up its values"
+        cause = cause._replace(text=text, parameter=name)
+    return _diagnosis(evidence, at, stage, cause, evidence.effect(cause))
+
+
+def _best(evidence: Evidence, at: int, stage: str) -> tuple[Cause, Effect] | None:
+    """The known cause that sets the most stages right, this one among them."""
+    best: tuple[Cause, Effect] | None = None
+    for cause in _known(evidence, at, stage):
+        effect = evidence.effect(cause)
+        if (at, stage) in effect.explained and (best is None or effect.rank > best[1].rank):
+            best = cause, effect
+            if not effect.broken and not effect.left and all(map(effect.explains, evidence.wrong(at))):
+                break
+    return best
+
+
+def _known(evidence: Evidence, at: int, stage: str) -> Iterator[Cause]:
+    yield from settings_causes(evidence, at, stage)
+    yield from tensor_causes(evidence, at, stage)
+
+
+def _embeddings(evidence: Evidence, tables: Embeddings) -> Diagnosis:
+    """The diagnosis of wrong embeddings, some of which may only show in the sweep."""
+    at = next((at for at in range(len(evidence.views)) if evidence.is_wrong(at, "embeddings")), None)
+    known = None if at is None else _best(evidence, at, "embeddings")
+    if at is not None and known is not None and tables.set_right_by(known[0].patch):
+        return _diagnosis(evidence, at, "embeddings", *known)
+    cause = blame_embeddings(tables)
+    effect = evidence.effect(cause)
+    if cause.patch is not NOTHING and tables.fixed_by(cause.patch, precision="float32"):
+        effect = effect._replace(explained=effect.explained | {(at or 0, "embeddings")})
+    return _diagnosis(evidence, at or 0, "embeddings", cause, effect)
+
+
+def _strange(evidence: Evidence, at: int) -> Diagnosis | None:
+    """If a module computes something else than its stage's definition: what."""
+    view = evidence.views[at]
+    computed = view.run_model()
+    for stage in view.order:
+        if not exceeds(view.computed_by(stage, computed[stage])):
+            continue
+        does = next(
+            (
+                f"PyTorch {one.is_so}"
+                for one in variations(view, stage)
+                if not exceeds(view.computed_by(stage, computed[stage], one.patch))
+            ),
+            "its module in PyTorch computes something else than a BERT does there",
+        )
+        parameter = None
+        if getattr(evidence.anatomy.subject.model.config, "is_decoder", False):
+            does, parameter = (
+                "PyTorch attends only to earlier positions: the model is a decoder",
+                "config.json: is_decoder",
+            )
+        right = not evidence.is_wrong(at, stage)
+        text = f"{does}; computed by the book, {stage} {'agrees' if right else 'differs too'}"
+        cause = Cause(text, parameter, NOTHING, "see what config.json and the model's code say about it")
+        effect = Effect(frozenset({(at, stage)} if right else ()))
+        return _diagnosis(evidence, at, stage, cause, effect)
+    return None
+
+
+def _diagnosis(evidence: Evidence, at: int, stage: str, cause: Cause, effect: Effect) -> Diagnosis:
+    view = evidence.views[at]
+    covered = {name for _, name in effect.explained}
+    # A stage that reads the same tensor shows no fault of its own.
+    covered |= {name for name, roles in evidence.anatomy.roles.items() if cause.parameter in roles.values()}
+    others = [view.called[name] for name in evidence.wrong(at) if name != stage and name not in covered]
+    variable, parameter = None, cause.parameter
+    if parameter is not None and (found := evidence.anatomy.stage_of(parameter)) is not None:
+        variable = evidence.reference.variables.get(".".join(found))
+    remedy = cause.remedy or (_explain(evidence, variable) if parameter else _GENERAL)
+    return Diagnosis(
+        view.called.get(stage, stage), cause.text, remedy, parameter, variable, effect.explains(stage), tuple(others)
+    )
+
+
+def _explain(evidence: Evidence, variable: str | None) -> str:
+    """What to do about a wrong tensor."""
+    try:
+        path = evidence.anatomy.subject.folder / "conversion_report.json"
+        table = json.loads(path.read_text(encoding="utf-8"))["table"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{_AGAIN}; {_GENERAL}"
+    return f"{_AGAIN}: see `bridgeckpt mappings explain {table} {variable}`" if variable else _AGAIN
+
+
+def _missing(evidence: Evidence) -> set[str]:
+    return set(evidence.anatomy.subject.missing)
+
+
+def _unknown(failed: Sequence[str], why: str) -> Diagnosis:
+    return Diagnosis(failed[0], f"unknown: {why}", _GENERAL, None, None, False)

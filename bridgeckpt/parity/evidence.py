@@ -1,0 +1,136 @@
+"""The evidence: which stages go wrong by themselves, and what a supposed cause does to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.parity.probes import IDS
+from bridgeckpt.parity.view import View
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.anatomy import Anatomy, Patch
+    from bridgeckpt.parity.reference import Reference
+    from bridgeckpt.parity.rounding import Measure
+
+_CLOSER = 0.5  # what is not even so much closer than before is no cause; spares measuring the rounding,
+_FAR = 20.0  # where the error is so many times its limit
+
+
+class Cause(NamedTuple):
+    """A supposed cause.
+
+    Attributes:
+        text: What is wrong, a sentence without its full stop.
+        parameter: The PyTorch parameter or config key to blame.
+        patch: What undoes it.
+        remedy: What to do about it; empty for what is done about a wrong tensor.
+    """
+
+    text: str
+    parameter: str | None
+    patch: Patch
+    remedy: str = ""
+
+
+class Effect(NamedTuple):
+    """What undoing a cause does, over all views.
+
+    Attributes:
+        explained: The wrong stages that it sets right, each with the number of its view.
+        left: How many of the wrong stages that it touches stay wrong.
+        broken: How many right ones it makes wrong.
+        excess: The largest ratio to a limit among those explained.
+    """
+
+    explained: frozenset[tuple[int, str]] = frozenset()
+    left: int = 0
+    broken: int = 0
+    excess: float = 0.0
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """A key: a better explanation is larger."""
+        return len(self.explained) - 2 * self.broken, -self.excess
+
+    def explains(self, stage: str) -> bool:
+        """Whether a stage is right, in some view."""
+        return any(name == stage for _, name in self.explained)
+
+
+class Evidence:
+    """What a reference shows of a model; each stage is judged when it is asked about, and once.
+
+    Attributes:
+        reference: What TensorFlow computed.
+        anatomy: The model.
+        views: The one with the most stages, and perhaps a more exact one.
+    """
+
+    def __init__(self, reference: Reference, anatomy: Anatomy) -> None:
+        self.reference, self.anatomy = reference, anatomy
+        self.views = views(reference, anatomy)
+        self._judged: dict[tuple[int, str], Measure] = {}
+
+    def judged(self, at: int, stage: str) -> Measure:
+        """How far the stage is off by itself."""
+        if (at, stage) not in self._judged:
+            self._judged[at, stage] = self.views[at].judge(stage)
+        return self._judged[at, stage]
+
+    def is_wrong(self, at: int, stage: str) -> bool:
+        """Whether a view holds the stage and it goes wrong by itself there."""
+        return stage in self.views[at].held and exceeds(self.judged(at, stage))
+
+    def wrong(self, at: int) -> list[str]:
+        """All stages of a view that go wrong by themselves, in the order of computation."""
+        return [stage for stage in self.views[at].order if self.is_wrong(at, stage)]
+
+    def excess(self, at: int, stage: str, patch: Patch) -> float:
+        """The stage's largest ratio to a limit with ``patch`` in force; infinite when that is above 1."""
+        view = self.views[at]
+        if not self.judged(at, stage).excess < _FAR and view.error(stage, patch) > _CLOSER * view.error(stage):
+            return float("inf")
+        found = view.judge(stage, patch)
+        return float("inf") if exceeds(found) else found.excess
+
+    def fixes(self, at: int, stage: str, patch: Patch) -> bool:
+        """Whether ``patch`` brings a stage back within rounding."""
+        return self.excess(at, stage, patch) <= 1
+
+    def effect(self, cause: Cause) -> Effect:
+        """What undoing a cause does in every view."""
+        explained, left, broken, worst = set(), 0, 0, 0.0
+        for at, view in enumerate(self.views):
+            for stage in view.order:
+                if not view.touched(stage, cause.patch):
+                    continue
+                if not self.is_wrong(at, stage):
+                    broken += exceeds(view.judge(stage, cause.patch))
+                elif (excess := self.excess(at, stage, cause.patch)) <= 1:
+                    explained.add((at, stage))
+                    worst = max(worst, excess)
+                else:
+                    left += 1
+        return Effect(frozenset(explained), left, broken, worst)
+
+
+def exceeds(found: Measure) -> bool:
+    """Whether rounding does not explain it; NaN is explained by nothing."""
+    return not found.excess <= 1
+
+
+def views(reference: Reference, anatomy: Anatomy) -> list[View]:
+    """The views that a reference offers: that with the most stages first, then the float64 one."""
+    found = []
+    for run_name, probes in reference.runs.items():
+        for name, values in probes.items():
+            probe = reference.probes[name]
+            whole = probe.positions is None and not probe.directions
+            if whole and IDS in probe.inputs and probe.inputs[IDS].ndim == 2:
+                precision = "float64" if run_name == "float64" else "float32"
+                view = View(anatomy, name, probe, values, precision)
+                if view.held:
+                    found.append(view)
+    found.sort(key=lambda view: (-len(view.held), view.precision != "float64"))
+    precise = [view for view in found[1:] if view.precision == "float64" and view.name == found[0].name]
+    return [*found[:1], *precise[:1]]

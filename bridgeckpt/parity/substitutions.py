@@ -1,0 +1,178 @@
+"""The known causes that are tensors: transposed, moved about inside, or holding what belongs to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from bridgeckpt.parity.anatomy import NOTHING, Patch, Source
+from bridgeckpt.parity.definition import part_of
+from bridgeckpt.parity.evidence import Cause
+from bridgeckpt.parity.stages import layer_of
+from bridgeckpt.parity.widening import LAYER, TRANSPOSED, Tensors, permuted, widened
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.anatomy import Anatomy
+    from bridgeckpt.parity.evidence import Evidence
+    from bridgeckpt.parity.view import View
+
+Tensor = Any
+
+_ORDERED = 4096  # features whose order is looked for, at most
+_TOLD = 16  # features whose order is told, at most
+
+
+def own_moves(values: Tensor, heads: int) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
+    """What a tensor may have undergone, as it is said, and what undoes it."""
+    if values.ndim == 2 and values.shape[0] == values.shape[1]:
+        yield TRANSPOSED, lambda x: x.T
+    for axis in range(values.ndim):
+        what = "row" if axis == 0 else "column"
+        if values.shape[axis] == 2:
+            yield f"in the wrong order: {what}s 0 and 1 are swapped", partial(_flip, axis=axis)
+            continue
+        yield f"moved by one {what}, from its place to the next", partial(_roll, by=-1, axis=axis)
+        yield f"moved by one {what}, from its place to the one before", partial(_roll, by=1, axis=axis)
+        yield f"in reverse order of {what}s", partial(_flip, axis=axis)
+        if heads > 1 and values.shape[axis] % heads == 0:
+            order = f"in another order of {what}s"
+            yield f"{order}: (place in the head, head) for (head, place)", partial(_regroup, axis=axis, by=-heads)
+            yield f"{order}: (head, place in the head) for (place, head)", partial(_regroup, axis=axis, by=heads)
+    yield "of the wrong sign", lambda x: -x
+
+
+def tensor_causes(evidence: Evidence, at: int, stage: str) -> Iterator[Cause]:
+    """Causes that set ``stage`` right; each as it stands, and widened to its counterpart and to every layer."""
+    view = evidence.views[at]
+    for inner in view.behind(stage):
+        for text, parameter, tensors in _substitutions(view.anatomy, inner):
+            if _matters(evidence, at, tensors) and evidence.fixes(at, stage, Patch(tensors)):
+                yield from widened(view.anatomy, text, parameter, tensors)
+                if len(tensors) > 1 and layer_of(inner) is not None:
+                    yield from permuted(evidence, at, inner, tensors)
+    yield from _reordered(view, stage)
+
+
+def _matters(evidence: Evidence, at: int, tensors: Tensors) -> bool:
+    """Whether every tensor is changed, and by one that tells: zeros or ones are everywhere, unless they are missed."""
+    anatomy, patch = evidence.anatomy, Patch(tensors)
+    for name, source in tensors.items():
+        have, taken = anatomy.parameters[name], anatomy.tensor(name, patch)
+        if have.shape == taken.shape and bool((have == taken).all()):
+            return False
+        owner = anatomy.stage_of(source.name)
+        missed = source.name in tensors or (owner is not None and evidence.is_wrong(at, owner[0]))
+        if source.name != name and not missed and bool((taken == taken.reshape(-1)[0]).all()):
+            return False
+    return True
+
+
+def _reordered(view: View, stage: str) -> Iterator[Cause]:
+    """The features come out in another order, as the labels of a classifier may."""
+    import torch
+
+    roles = view.anatomy.roles[stage]
+    if "kernel" not in roles or "gamma" in roles or len(view.anatomy.parameters[roles["kernel"]]) > _ORDERED:
+        return
+    expected, found = view.rows(view.held[stage]), view.rows(view.compute(stage))
+    order = torch.cdist(expected.T, found.T).argmin(1)
+    numbers = order.tolist()
+    if len(set(numbers)) < len(numbers) or numbers == sorted(numbers):
+        return
+    moved = [name for role, name in roles.items() if role in {"kernel", "bias"}]
+    shown = f": row {', '.join(map(str, numbers))} should be first, second and so on" if len(numbers) <= _TOLD else ""
+    text = f"the rows of {' and '.join(moved)} are in another order{shown}"
+    if len(numbers) == 2:
+        text = f"rows 0 and 1 of {' and '.join(moved)} are swapped"
+    yield Cause(text, moved[0], Patch({name: Source(name, lambda x: x[order]) for name in moved}))
+
+
+def _held_elsewhere(name: str, other: str) -> str:
+    if ".decoder." in name:
+        return f"the decoder is not tied: {name} should hold the values of {other}"
+    return f"the values of {name} are in {other}"
+
+
+def _substitutions(anatomy: Anatomy, stage: str) -> Iterator[tuple[str, str, Tensors]]:
+    """What might be taken in place of a stage's tensors: (what it is then called, parameter to blame, tensors)."""
+    roles = anatomy.roles[stage]
+    layer = layer_of(stage)
+    for other in _neighbours(anatomy, stage):
+        for group in _groups(anatomy, roles, anatomy.roles[other]):
+            tensors = {roles[role]: Source(anatomy.roles[other][role]) for role in group}
+            names = " and ".join(tensors)
+            held = " and ".join(source.name for source in tensors.values())
+            yield (
+                f"{names} belong to TensorFlow's {other}; what belongs there is in {held}",
+                next(iter(tensors)),
+                tensors,
+            )
+    for one, two in combinations(roles.values(), 2):
+        if anatomy.parameters[one].shape == anatomy.parameters[two].shape:
+            yield f"{one} and {two} are swapped", one, {one: Source(two), two: Source(one)}
+    heads = 1 if layer is None else anatomy.settings(f"layer.{layer}.context", NOTHING).heads
+    for name in roles.values():
+        for text, move in own_moves(anatomy.parameters[name], heads):
+            yield f"{name} is {text}", name, {name: Source(name, move)}
+    if {"kernel", "bias"} <= roles.keys():
+        kernel, bias = roles["kernel"], roles["bias"]
+        for text, move in own_moves(anatomy.parameters[bias], heads):
+            yield f"{kernel} and {bias} are {text}", kernel, {name: Source(name, move) for name in (kernel, bias)}
+    for name in roles.values():
+        values = anatomy.parameters[name]
+        for other in _alike(anatomy, name):
+            shape = anatomy.parameters[other].shape
+            if shape == values.shape:
+                yield _held_elsewhere(name, other), name, {name: Source(other)}
+            if values.ndim == 2 and shape == values.shape[::-1]:
+                what = f"the values of {name} are in {other}, transposed"
+                yield what, name, {name: Source(other, lambda x: x.T)}
+
+
+def _neighbours(anatomy: Anatomy, stage: str) -> list[str]:
+    """Stages that could have got each other's tensors, those of the same layer first."""
+    layer = layer_of(stage)
+    others = [other for other in anatomy.roles if other != stage and anatomy.roles[other]]
+    return sorted(others, key=lambda other: (layer_of(other) != layer, part_of(other) != part_of(stage)))
+
+
+def _groups(anatomy: Anatomy, mine: Mapping[str, str], theirs: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+    """Sets of at least two roles that both stages have, in the same shapes."""
+    fitting = tuple(
+        role
+        for role in mine
+        if role in theirs and anatomy.parameters[mine[role]].shape == anatomy.parameters[theirs[role]].shape
+    )
+    for count in range(len(fitting), 1, -1):
+        yield from combinations(fitting, count)
+
+
+def _alike(anatomy: Anatomy, name: str) -> list[str]:
+    """Other parameters of the same shape, or the same shape transposed; those of the same layer first."""
+    shape = anatomy.parameters[name].shape
+    layer = LAYER.search(name)
+    found = [
+        other for other, values in anatomy.parameters.items() if other != name and values.shape in {shape, shape[::-1]}
+    ]
+    return sorted(
+        found,
+        key=lambda other: (
+            (found_layer := LAYER.search(other)) is None or layer is None or (found_layer.group() != layer.group())
+        ),
+    )
+
+
+def _roll(values: Tensor, by: int, axis: int) -> Tensor:
+    return values.roll(by, axis)
+
+
+def _flip(values: Tensor, axis: int) -> Tensor:
+    return values.flip(axis)
+
+
+def _regroup(values: Tensor, axis: int, by: int) -> Tensor:
+    """Take (a b) as (b a) along an axis, a being ``by``; with a negative ``by``, b is."""
+    split = values.unflatten(axis, (by, -1) if by > 0 else (-1, -by))
+    return split.transpose(axis, axis + 1).flatten(axis, axis + 1)

@@ -1,0 +1,237 @@
+"""Wrong embeddings: which table, and which of its rows, by where the difference shows.
+
+A wrong row of the word table shows wherever its token stands, one of the position table at its position in every
+sequence, one of the token types wherever the type is given; a wrong gamma or beta everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+from bridgeckpt.parity.anatomy import NOTHING, Patch, Source
+from bridgeckpt.parity.definition import normal
+from bridgeckpt.parity.entries import TABLES, Embeddings, Entries
+from bridgeckpt.parity.evidence import Cause
+from bridgeckpt.parity.fitting import fit, slope
+from bridgeckpt.parity.wording import TOLERANCES, describe, numbered
+
+Tensor = Any  # torch is imported inside functions
+
+_FITTED = 64  # entries that a row is fitted to, at most
+_SCREENED = 8  # entries by which likely elements are found
+_LIKELY = 4
+_ROWS = 8  # wrong rows that are fitted, at most
+
+
+def blame_embeddings(embeddings: Embeddings) -> Cause:
+    """The tensor that is to blame for wrong embeddings, with its rows."""
+    tries = (_rows, _vectors, _zeros, _scales, _tables, _eliminated)
+    return next(cause for attempt in tries for cause in attempt(embeddings))
+
+
+class _Entered(NamedTuple):
+    """Some entries with what is normalised in them, to be computed with changes."""
+
+    entries: list[Entries]
+    parts: list[tuple[Tensor, Tensor, Tensor]]
+    expected: Tensor
+    eps: float
+
+    def with_sums(self, changed: Callable[[Tensor], Tensor]) -> Tensor:
+        """All values, flat, the sums of rows being changed."""
+        import torch
+
+        return torch.cat(
+            [
+                entries.compute(changed(summed), gamma, beta, self.eps).reshape(-1)
+                for entries, (summed, gamma, beta) in zip(self.entries, self.parts, strict=True)
+            ]
+        )
+
+
+def _entered(embeddings: Embeddings, entries: list[Entries]) -> _Entered:
+    import torch
+
+    parts = [embeddings.parts(one, NOTHING, torch.float64) for one in entries]
+    expected = torch.cat([one.expected.reshape(-1) for one in entries])
+    return _Entered(entries, parts, expected, embeddings.anatomy.settings("embeddings", NOTHING).eps)
+
+
+def _whole(embeddings: Embeddings) -> _Entered | None:
+    """The entries of the first probe that keeps whole values."""
+    whole = [entries for entries in embeddings.entries if entries.keep is None]
+    return _entered(embeddings, whole[:1]) if whole else None
+
+
+def _wrong_rows(embeddings: Embeddings, table: str) -> list[int]:
+    """The rows of a table that go wrong wherever they are read, if they are behind all that goes wrong; else none."""
+    import torch
+
+    read = torch.cat([entries.rows[table] for entries in embeddings.entries])
+    wrong = torch.cat(embeddings.wrong)
+    rows = read[wrong].unique()
+    reading = torch.isin(read, rows)
+    behind = bool(wrong[reading].all()) and len(rows) < len(read.unique())
+    return [int(row) for row in rows] if behind else []
+
+
+def _rows(embeddings: Embeddings) -> Iterator[Cause]:
+    """A few rows of one table are wrong."""
+    import torch
+
+    for table in TABLES:
+        if not (rows := _wrong_rows(embeddings, table)):
+            continue
+        name = embeddings.names[table]
+        have = embeddings.anatomy.parameters[name]
+        if len(rows) == 2:
+            order = torch.arange(len(have))
+            order[rows] = torch.tensor(rows[::-1])
+            exchanged = Patch({name: Source(name, partial(_ordered, order))})
+            if embeddings.fixed_by(exchanged):
+                yield Cause(f"{numbered('row', rows)} of {name} are swapped", name, exchanged)
+        want, texts = have.double(), []
+        for row in rows[:_ROWS]:
+            if (fitted := _fitted_row(embeddings, table, row)) is not None:
+                want[row] = fitted
+                tolerance = TOLERANCES[embeddings.precision]
+                texts.append(describe(have[row].double(), fitted, tolerance, free=True))
+        text = f"{name} is wrong in {numbered('row', rows)}"
+        if not bool(have[rows].any()):
+            text = f"{name} is all zeros in {numbered('row', rows)}"
+        elif len(rows) == 1 and texts:
+            text = f"row {rows[0]} of {name} {texts[0]}"
+        yield Cause(text, name, Patch({name: Source(values=want)}) if len(texts) == len(rows) else NOTHING)
+
+
+def _fitted_row(embeddings: Embeddings, table: str, row: int) -> Tensor | None:
+    """What a row should be: another in one element, a multiple of what it is, or solved for where enough was kept."""
+    import torch
+
+    have = embeddings.anatomy.parameters[embeddings.names[table]][row].double()
+    found = [
+        entries.where((entries.rows[table] == row).nonzero()[:_FITTED, 0])
+        for entries in sorted(embeddings.entries, key=lambda entries: entries.keep is not None)
+    ]
+    one = _entered(embeddings, [entries for entries in found if len(entries.expected)])
+
+    def predict(change: Tensor) -> Tensor:
+        return one.with_sums(lambda summed: summed + change)
+
+    directions = list(torch.eye(len(have), dtype=have.dtype)[_likely(one, have)])
+    for direction, precision in (*((unit, embeddings.precision) for unit in directions), (have, "float32")):
+        by = fit(lambda by: predict(by * direction), torch.zeros(1, dtype=have.dtype), one.expected)  # noqa: B023
+        if embeddings.within(one.expected, predict(by * direction), precision):
+            return have + by * direction
+    if len(one.expected) < len(have):
+        return None
+    change = fit(predict, torch.zeros_like(have), one.expected)
+    return have + change if embeddings.within(one.expected, predict(change), embeddings.precision) else None
+
+
+def _likely(one: _Entered, have: Tensor) -> list[int]:
+    """The elements of a row by which the difference is best explained to first order."""
+    import torch
+
+    few = one._replace(
+        entries=[entries.where(torch.arange(min(_SCREENED, len(entries.expected)))) for entries in one.entries],
+        parts=[(summed[:_SCREENED], gamma, beta) for summed, gamma, beta in one.parts],
+    )
+    expected = torch.cat([entries.expected.reshape(-1) for entries in few.entries])
+    at = torch.zeros_like(have)
+
+    def predict(change: Tensor) -> Tensor:
+        return few.with_sums(lambda summed: summed + change)
+
+    error = expected - predict(at)
+    push = slope(predict, at).push
+    pushed = [push(unit) for unit in torch.eye(len(have), dtype=have.dtype)]
+    likeness = torch.stack([(change @ error).abs() / change.norm().clamp(min=1e-300) for change in pushed])
+    order: list[int] = likeness.argsort(descending=True)[:_LIKELY].tolist()
+    return order
+
+
+def _vectors(embeddings: Embeddings) -> Iterator[Cause]:
+    """Gamma or beta: as many unknowns as features, against every entry."""
+    import torch
+
+    if (one := _whole(embeddings)) is None:
+        return
+    summed, gamma, beta = one.parts[0]
+    normalised = normal(summed, one.eps)
+    expected = one.entries[0].expected
+    for role, have, predict in (
+        ("beta", beta, lambda change: normalised * gamma + beta + change),
+        ("gamma", gamma, lambda change: normalised * (gamma + change) + beta),
+    ):
+        want = have + fit(predict, torch.zeros_like(have), expected)
+        name = embeddings.names[role]
+        patch = Patch({name: Source(values=want)})
+        if embeddings.fixed_by(patch):
+            yield Cause(f"{name} {describe(have, want, TOLERANCES[embeddings.precision])}", name, patch)
+
+
+def _zeros(embeddings: Embeddings) -> Iterator[Cause]:
+    for table in TABLES:
+        name = embeddings.names[table]
+        if not bool(embeddings.anatomy.parameters[name].any()):
+            found = (cause for cause in _tables(embeddings) if cause.parameter == name)
+            patch = next((cause.patch for cause in found), NOTHING)
+            yield Cause(f"{name} is all zeros", name, patch)
+
+
+def _scales(embeddings: Embeddings) -> Iterator[Cause]:
+    """A table is a multiple of what it should be; its float32 values are so to float32's precision alone."""
+    import torch
+
+    if (one := _whole(embeddings)) is None:
+        return
+    for table in TABLES:
+        name = embeddings.names[table]
+        read = embeddings.anatomy.parameters[name][one.entries[0].rows[table]].double()
+        start = torch.zeros(1, dtype=read.dtype)
+        by = fit(lambda by: one.with_sums(lambda summed: summed + read * by), start, one.expected)  # noqa: B023
+        factor = 1 + float(by)
+        patch = Patch({name: Source(name, partial(_multiplied, factor))})
+        if embeddings.fixed_by(patch, precision="float32"):
+            yield Cause(f"{name} is {1 / factor:.6g} times what it should be", name, patch)
+
+
+def _tables(embeddings: Embeddings) -> Iterator[Cause]:
+    """A table is wrong throughout: solved for row by row where that is fewer unknowns than equations."""
+    import torch
+
+    if (one := _whole(embeddings)) is None:
+        return
+    for table in TABLES:
+        name = embeddings.names[table]
+        have = embeddings.anatomy.parameters[name]
+        rows, place = one.entries[0].rows[table].unique(return_inverse=True)
+        if 2 * len(rows) > len(place):  # nearly as many unknowns as equations: anything could be explained
+            continue
+        start = torch.zeros(len(rows), have.shape[1], dtype=torch.float64)
+        change = fit(
+            lambda by: one.with_sums(lambda summed: summed + by[place]),  # noqa: B023
+            start,
+            one.expected,
+        )
+        patch = Patch({name: Source(values=have.double().index_add(0, rows, change))})
+        if bool((embeddings.errors(one.entries[0], patch) <= 1).all()):
+            yield Cause(f"{name} is wrong throughout", name, patch)
+
+
+def _eliminated(embeddings: Embeddings) -> Iterator[Cause]:
+    """Neither positions nor token types explain the difference: the words are left."""
+    name = embeddings.names["words"]
+    others = f"{embeddings.names['positions']} or {embeddings.names['types']}"
+    yield Cause(f"{name} is wrong throughout: no rows of {others} explain the difference", name, NOTHING)
+
+
+def _ordered(order: Tensor, values: Tensor) -> Tensor:
+    return values[order]
+
+
+def _multiplied(factor: float, values: Tensor) -> Tensor:
+    return values.double() * factor

@@ -1,0 +1,180 @@
+"""One recorded run on one probe, against which any stage can be computed by itself from what the reference fed it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bridgeckpt.parity.anatomy import NOTHING, Anatomy, Patch, stage_names
+from bridgeckpt.parity.definition import KINDS, Dense, attend, embed, function, normal, part_of, sources
+from bridgeckpt.parity.probes import IDS, MASK, TYPES
+from bridgeckpt.parity.pytorch import run
+from bridgeckpt.parity.rounding import REFERENCE_UNITS, UNITS, Measure, measure
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.probes import Probe
+
+Tensor = Any  # torch is imported inside functions
+
+_TOKENS = 2048  # positions that are looked at, at most
+
+
+class View:
+    """A probe's stages as the reference holds them, and as the model computes each of them from the others.
+
+    Attributes:
+        name: The probe's name.
+        anatomy: The model.
+        held: Stage to the reference's values, float64.
+        called: Stage to its name in the reference.
+        precision: That of the reference's run.
+    """
+
+    def __init__(self, anatomy: Anatomy, name: str, probe: Probe, values: Mapping[str, Any], precision: str) -> None:
+        import torch
+
+        self.name, self.anatomy, self.precision = name, anatomy, precision
+        batch, length = probe.inputs[IDS].shape
+        kept = slice(0, max(1, _TOKENS // length))
+        self.probe = probe._replace(inputs={key: array[kept] for key, array in probe.inputs.items()})
+        self.ids = torch.as_tensor(self.probe.inputs[IDS]).long()
+        self.mask = torch.as_tensor(self.probe.inputs[MASK]).bool() if MASK in probe.inputs else self.ids >= 0
+        types = self.probe.inputs.get(TYPES)
+        self.types = torch.zeros_like(self.ids) if types is None else torch.as_tensor(types).long()
+        known = stage_names(anatomy, values)
+        self.called = {stage: name for name, stage in known.items()}
+        self.held: dict[str, Tensor] = {
+            stage: torch.as_tensor(values[name][kept]).double()
+            for name, stage in known.items()
+            if len(values[name]) == batch
+        }
+        self.order = [stage for stage in anatomy.subject.sites if stage in self.held]
+        self._plain: dict[str, tuple[Tensor, Tensor]] = {}  # what the model as it is computes, with its rounding
+        self._products: dict[str, Tensor] = {}  # likewise, of a dense stage before its bias
+        self._groups = sum(1 + sum(self.rows(value).shape) for value in self.held.values())
+
+    def rows(self, values: Tensor) -> Tensor:
+        """Values as [rows, features], padded positions left out."""
+        if values.ndim > 2:
+            return values[self.mask]
+        return values.reshape(-1, values.shape[-1])
+
+    def behind(self, stage: str) -> Iterator[str]:
+        """The stage and those that have to be computed for it, since the reference does not hold them."""
+        yield stage
+        for source in sources(stage, self.anatomy.layers):
+            if source not in self.held:
+                yield from self.behind(source)
+
+    def touched(self, stage: str, patch: Patch) -> bool:
+        """Whether a patch changes what is computed for a stage."""
+        return any(patch.touches(at, self.anatomy.roles[at]) for at in self.behind(stage))
+
+    def dense(self, stage: str, patch: Patch = NOTHING, dtype: Any = None, narrowed: bool = False) -> Dense:  # noqa: ANN401
+        """A dense stage's inputs and tensors; float64 unless another dtype is asked for."""
+        import torch
+
+        dtype = dtype or torch.float64
+        kind, settings = KINDS[part_of(stage)], self.anatomy.settings(stage, patch)
+        read, *added = (self.value(at, patch, dtype, narrowed) for at in sources(stage, self.anatomy.layers))
+        if part_of(stage) == "pooler":
+            read = read[:, 0]
+        tensors = {
+            role: self.anatomy.tensor(name, patch, dtype, narrowed=narrowed)
+            for role, name in self.anatomy.roles[stage].items()
+        }
+        activation = {"hidden": settings.activation, "tanh": torch.tanh}.get(kind.activation)
+        return Dense(
+            read,
+            tensors["kernel"],
+            tensors.get("bias", torch.zeros((), dtype=dtype)),
+            added[0] if added else None,
+            None if activation is None else function(activation),
+            tensors.get("gamma"),
+            tensors.get("beta"),
+            settings.eps,
+        )
+
+    def value(self, stage: str, patch: Patch, dtype: Any, narrowed: bool = False) -> Tensor:  # noqa: ANN401
+        """What the reference holds of a stage, else what the model makes of what it holds."""
+        held = self.held.get(stage)
+        return self.compute(stage, patch, dtype, narrowed) if held is None else held.to(dtype)
+
+    def compute(self, stage: str, patch: Patch = NOTHING, dtype: Any = None, narrowed: bool = False) -> Tensor:  # noqa: ANN401
+        """What the model makes of a stage when it is fed the reference's own values."""
+        import torch
+
+        dtype = dtype or torch.float64
+        with torch.no_grad():
+            part, settings = part_of(stage), self.anatomy.settings(stage, patch)
+            if part == "context":
+                query, key, value = (
+                    self.value(at, patch, dtype, narrowed) for at in sources(stage, self.anatomy.layers)
+                )
+                return attend(query, key, value, self.mask, settings)
+            if part == "embeddings":
+                roles = self.anatomy.roles[stage]
+                tables = {
+                    role: self.anatomy.tensor(name, patch, dtype, narrowed=narrowed) for role, name in roles.items()
+                }
+                summed = embed(tables["words"], tables["positions"], tables["types"], self.ids, self.types, settings)
+                return normal(summed, settings.eps) * tables["gamma"] + tables["beta"]
+            dense = self.dense(stage, patch, dtype, narrowed)
+            exchanged = patch.tensors.keys() & {self.anatomy.roles[stage]["kernel"]}
+            before = any(patch.touches(at, self.anatomy.roles[at]) for at in self.behind(stage) if at != stage)
+            if exchanged or before or narrowed or dtype != torch.float64:
+                return dense.finish(dense.product)
+            if stage not in self._products:  # most patches leave it as it is, and it takes most of the time
+                self._products[stage] = dense.product
+            return dense.finish(self._products[stage])
+
+    def judge(self, stage: str, patch: Patch = NOTHING) -> Measure:
+        """How far the stage is from the reference, in units of rounding, when it is fed the reference's own values."""
+        return self._measure(self.rows(self.held[stage]), stage, patch, self.precision)
+
+    def computed_by(self, stage: str, values: Tensor, patch: Patch = NOTHING) -> Measure:
+        """How far ``values``, computed in float32, are from the stage's definition."""
+        return self._measure(self.rows(values), stage, patch, "float32")
+
+    def explains(self, stage: str, left: Tensor) -> bool:
+        """Whether rounding explains an error ``left`` of the stage's rows."""
+        truth, noise = self._computed(stage, NOTHING)
+        return self._compare(left, truth, noise, self.precision).excess <= 1
+
+    def error(self, stage: str, patch: Patch = NOTHING) -> float:
+        """The norm of the stage's difference from the reference."""
+        truth = self._computed(stage, patch)[0] if patch is NOTHING else self.rows(self.compute(stage, patch))
+        return float((self.rows(self.held[stage]) - truth).norm())
+
+    def run_model(self) -> dict[str, Tensor]:
+        """What the model itself makes of every stage, in float32, when it is fed the reference's own values."""
+        import torch
+
+        subject = self.anatomy.subject
+        forced = {stage: value.numpy() for stage, value in self.held.items()}
+        found = run(subject, subject.model, self.probe, set(forced), forced=forced)
+        return {stage: torch.as_tensor(values).double() for stage, values in found.items()}
+
+    def _measure(self, expected: Tensor, stage: str, patch: Patch, precision: str) -> Measure:
+        truth, noise = self._computed(stage, patch)
+        return self._compare(expected - truth, truth, noise, precision)
+
+    def _computed(self, stage: str, patch: Patch) -> tuple[Tensor, Tensor]:
+        """The stage's rows in float64, and how far float32 is from them; kept for the model as it is."""
+        import torch
+
+        if patch is NOTHING and stage in self._plain:
+            return self._plain[stage]
+        truth = self.rows(self.compute(stage, patch))
+        noise = self.rows(self.compute(stage, patch, torch.float32)).double() - truth
+        if UNITS.get(self.anatomy.subject.stored, 0.0) > UNITS["float32"]:
+            noise = torch.hypot(noise, self.rows(self.compute(stage, patch, narrowed=True)) - truth)
+        if patch is NOTHING:
+            self._plain[stage] = truth, noise
+        return truth, noise
+
+    def _compare(self, error: Tensor, truth: Tensor, noise: Tensor, precision: str) -> Measure:
+        unit = REFERENCE_UNITS[precision]
+        if UNITS.get(self.anatomy.subject.stored, 0.0) <= UNITS["float32"]:
+            noise = noise * (unit / UNITS["float32"])
+        return measure(error.numpy(), noise.numpy(), truth.numpy(), unit, self._groups)
