@@ -18,8 +18,11 @@ result itself, |T| u / sqrt(3) for a unit roundoff u: where P happens to be exac
 
 **The limit.** Were the rounding errors of both runs normal and independent with the same variance in the group, x_g
 would follow the F distribution with (n, n) degrees of freedom. They are not quite: neighbours share the error of a
-common input, so n is divided by SHARED; and the two frameworks sum in different orders, with different polynomials for
-the same function, so that one may round MARGIN times as coarsely as the other. A group fails when
+common input, so n is divided by SHARED; a few of them may carry nearly all of the variance, as where an activation
+leaves most of a feature at zero, so n is no more than the numbers that matter, 3 (sum v)^2 / sum v^2 of the variances
+v, which is n for normal numbers of one variance and 3 for a single one; and the two frameworks sum in different orders,
+with different polynomials for the same function, so that one may round MARGIN times as coarsely as the other. A group
+fails when
 
     sqrt(x_g) > MARGIN sqrt(F),  F the 1 - ALPHA / m quantile of F(n / SHARED, n / SHARED), m the number of groups.
 
@@ -40,6 +43,7 @@ Source of the distribution: Abramowitz and Stegun, Handbook of Mathematical Func
 
 from __future__ import annotations
 
+from functools import cache
 from math import exp, lgamma, log, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -85,18 +89,29 @@ def measure(error: Array, noise: Array, truth: Array, unit: float, groups: int) 
     variance = noise**2 + (truth * unit) ** 2 / 3 + np.finfo(np.float64).tiny
     squares = error**2
     scale = sqrt(float(variance.mean()))
-    rms, limit = sqrt(float(squares.mean())) / scale, quantile(error.size, groups)
+    rms, limit = sqrt(float(squares.mean())) / scale, float(_limits(variance.reshape(-1), 0, groups))
     found = Measure(rms, limit, float(np.abs(error).max()) / scale, rms / limit)
     for axis, place in ((1, "row"), (0, "column")):
         if error.shape[axis] in (1, error.size):  # a group of one number, or of all
             continue
-        ratios = np.sqrt(squares.mean(axis) / variance.mean(axis)) / quantile(error.shape[axis], groups)
+        ratios = np.sqrt(squares.mean(axis) / variance.mean(axis)) / _limits(variance, axis, groups)
         if ratios.max() > found.excess:
             at = int(ratios.argmax())
             found = Measure(*found[:3], float(ratios.max()), *((at, None) if place == "row" else (None, at)))
     return found
 
 
+def _limits(variance: Array, axis: int, groups: int) -> Array:
+    """The limit of each group along ``axis``, by how many numbers matter in it."""
+    shares = variance / variance.max(axis, keepdims=True)  # of the largest, so that no square is too small to be told
+    counts = 3 * shares.sum(axis) ** 2 / (shares**2).sum(axis)
+    whole = np.minimum(np.nan_to_num(counts, nan=1.0), variance.shape[axis]).astype(int)  # NaN fails at any limit
+    distinct, places = np.unique(whole, return_inverse=True)
+    limits: Array = np.array([quantile(int(count), groups) for count in distinct])[places].reshape(whole.shape)
+    return limits
+
+
+@cache
 def quantile(count: int, groups: int) -> float:
     """The limit of the ratio of root mean squares for a group of ``count`` numbers, one of ``groups`` groups."""
     half = max(1.0, count / SHARED / 2)
