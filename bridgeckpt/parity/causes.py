@@ -97,9 +97,11 @@ def _attention(view: View) -> Iterator[Variation]:
     text = "orders features as (place in the head, head), and PyTorch as (head, place in the head)"
     remedy = "the mapping rows of query, key, value and attention output need (head_dim heads) in their layout"
     yield Variation("interleaved", True, text, None, remedy)
+    inverted = "attends to padding instead of tokens: its attention mask is inverted"
     masks = {
         "all": "attends to padding: it ignores the attention mask",
-        "padding": "attends to padding instead of tokens: its attention mask is inverted",
+        "padding": inverted,
+        "padding or nothing": inverted,
         "tokens": "attends to the tokens alone",
     }
     for mask, text in masks.items():

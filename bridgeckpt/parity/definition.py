@@ -24,7 +24,9 @@ class Settings(NamedTuple):
         heads: How many there are.
         interleaved: Whether a feature's number is (place in the head, head) rather than (head, place).
         scaling: What the scores are multiplied by; None for 1 / sqrt(size of a head).
-        mask: Which keys are attended to: "tokens", "all" positions, or the "padding" alone.
+        mask: Which keys are attended to: "tokens", "all" positions, or the "padding" alone. Where there is no padding
+            a token then attends to all by their scores, as in TensorFlow, or as in PyTorch to none: "padding or
+            nothing".
         types: Which token types are read: those "given", all "zero", or "inverted".
         shift: What is added to a position's number before its row is read.
     """
@@ -150,10 +152,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, settings: Se
 
     scaling = size**-0.5 if settings.scaling is None else settings.scaling
     scores = split(query) @ split(key).transpose(2, 3) * scaling
-    attended = {"tokens": mask, "all": torch.ones_like(mask), "padding": ~mask}[settings.mask]
-    # As TensorFlow does: a sequence with nothing to attend to attends to everything alike.
-    scores = scores + (~attended).to(scores.dtype)[:, None, None] * -10000.0
-    context = scores.softmax(-1) @ split(value)
+    masks: dict[str, Tensor] = {"tokens": ~mask, "all": torch.zeros_like(mask)}
+    hidden: Tensor = masks.get(settings.mask, mask)
+    if settings.mask == "padding or nothing":
+        weights = scores.masked_fill(hidden[:, None, None], -torch.inf).softmax(-1).nan_to_num(0.0)
+    else:
+        weights = (scores + hidden.to(scores.dtype)[:, None, None] * -10000.0).softmax(-1)
+    context = weights @ split(value)
     joined = context.permute(0, 2, 3, 1) if settings.interleaved else context.transpose(1, 2)
     return joined.reshape(batch, length, features)
 

@@ -55,6 +55,8 @@ def _one_thread() -> Iterator[None]:
 
 def _search(evidence: Evidence, failed: Sequence[str]) -> Diagnosis:
     """The diagnosis of the first stage that is wrong by itself, embeddings by all that is recorded of them."""
+    if (unknown := _not_finite(evidence)) is not None:
+        return unknown
     tables = Embeddings(evidence.reference, evidence.anatomy)
     if tables.any_wrong:
         return _embeddings(evidence, tables)
@@ -66,6 +68,20 @@ def _search(evidence: Evidence, failed: Sequence[str]) -> Diagnosis:
     return _unknown(failed, "no stage goes wrong by itself when it is fed what the reference holds")
 
 
+def _not_finite(evidence: Evidence) -> Diagnosis | None:
+    """If a tensor holds what no number can be computed from: the first one."""
+    import torch
+
+    for stage, roles in evidence.anatomy.roles.items():
+        for name in roles.values():
+            values = evidence.anatomy.parameters[name]
+            if not bool(torch.isfinite(values).all()):
+                count = int((~torch.isfinite(values)).sum())
+                text = f"{name} holds {count:,} of {values.numel():,} values that are not finite"
+                return _diagnosis(evidence, 0, stage, Cause(text, name, NOTHING), Effect())
+    return None
+
+
 def _first(evidence: Evidence, at: int, stage: str) -> Diagnosis:
     """The diagnosis of the first stage that goes wrong by itself."""
     lacking = [name for name in evidence.anatomy.roles[stage].values() if name in _missing(evidence)]
@@ -74,14 +90,20 @@ def _first(evidence: Evidence, at: int, stage: str) -> Diagnosis:
     if part_of(stage) not in KINDS:
         text = "goes wrong given the right inputs, and no known variation of the computation explains it"
         return _diagnosis(evidence, at, stage, Cause(f"{stage} {text}", None, NOTHING, _GENERAL), Effect())
+    inside = evidence.views[at].behind(stage)[1:]
     # The last view is the most exact.
     at = max(other for other in range(len(evidence.views)) if evidence.is_wrong(other, stage))
     cause = blame(evidence, at, stage)
-    if lacking:
+    effect = evidence.effect(cause)
+    if inside and not effect.explains(stage):
+        first = min(inside, key=list(evidence.anatomy.roles).index)
+        text = f"{stage} goes wrong, or {first} or a stage between them, which the reference does not hold"
+        cause = Cause(f"{text}; no known cause explains it", None, NOTHING, _GENERAL)
+    elif lacking:
         name = cause.parameter if cause.parameter in lacking else lacking[0]
         text = f"{name} is not in the folder, so that transformers made up its values"
         cause = cause._replace(text=text, parameter=name)
-    return _diagnosis(evidence, at, stage, cause, evidence.effect(cause))
+    return _diagnosis(evidence, at, stage, cause, effect)
 
 
 def _best(evidence: Evidence, at: int, stage: str) -> tuple[Cause, Effect] | None:
@@ -144,17 +166,18 @@ def _strange(evidence: Evidence, at: int) -> Diagnosis | None:
 
 
 def _diagnosis(evidence: Evidence, at: int, stage: str, cause: Cause, effect: Effect) -> Diagnosis:
-    view = evidence.views[at]
+    called = evidence.views[at].called if evidence.views else {}
     covered = {name for _, name in effect.explained}
     # A stage that reads the same tensor shows no fault of its own.
     covered |= {name for name, roles in evidence.anatomy.roles.items() if cause.parameter in roles.values()}
-    others = [view.called[name] for name in evidence.wrong(at) if name != stage and name not in covered]
+    wrong = evidence.wrong(at) if evidence.views else []
+    others = [called[name] for name in wrong if name != stage and name not in covered]
     variable, parameter = None, cause.parameter
     if parameter is not None and (found := evidence.anatomy.stage_of(parameter)) is not None:
         variable = evidence.reference.variables.get(".".join(found))
     remedy = cause.remedy or (_explain(evidence, variable) if parameter else _GENERAL)
     return Diagnosis(
-        view.called.get(stage, stage), cause.text, remedy, parameter, variable, effect.explains(stage), tuple(others)
+        called.get(stage, stage), cause.text, remedy, parameter, variable, effect.explains(stage), tuple(others)
     )
 
 

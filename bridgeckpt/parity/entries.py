@@ -56,7 +56,7 @@ class Embeddings:
         self.entries = [
             _entries(reference.probes[name], stages["embeddings"], hidden)
             for name, stages in reference.runs.get(run, {}).items()
-            if "embeddings" in stages and IDS in reference.probes[name].inputs
+            if "embeddings" in stages and getattr(reference.probes[name].inputs.get(IDS), "ndim", 0) == 2
         ]
         self.wrong = [self.errors(entries) > 1 for entries in self.entries]
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Tensor = Any
 
+_INSIDE = 8  # stages, a layer with what it reads: the tensors of more are too many to try
 _ORDERED = 4096  # features whose order is looked for, at most
 _TOLD = 16  # features whose order is told, at most
 
@@ -46,13 +47,15 @@ def own_moves(values: Tensor, heads: int) -> Iterator[tuple[str, Callable[[Tenso
 def tensor_causes(evidence: Evidence, at: int, stage: str) -> Iterator[Cause]:
     """Causes that set ``stage`` right; each as it stands, and widened to its counterpart and to every layer."""
     view = evidence.views[at]
-    for inner in view.behind(stage):
+    inside = view.behind(stage)
+    for inner in inside if len(inside) <= _INSIDE else ():
         for text, parameter, tensors in _substitutions(view.anatomy, inner):
             if _matters(evidence, at, tensors) and evidence.fixes(at, stage, Patch(tensors)):
                 yield from widened(view.anatomy, text, parameter, tensors)
                 if len(tensors) > 1 and layer_of(inner) is not None:
                     yield from permuted(evidence, at, inner, tensors)
-    yield from _reordered(view, stage)
+    if len(inside) == 1:
+        yield from _reordered(view, stage)
 
 
 def _matters(evidence: Evidence, at: int, tensors: Tensors) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.parity.anatomy import NOTHING, Anatomy, Patch, stage_names
 from bridgeckpt.parity.definition import KINDS, Dense, attend, embed, function, normal, part_of, sources
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 Tensor = Any  # torch is imported inside functions
 
 _TOKENS = 2048  # positions that are looked at, at most
+
+
+class _Pass(NamedTuple):
+    """How stages are computed; ``known`` keeps those that several others read."""
+
+    patch: Patch
+    dtype: Any
+    narrowed: bool
+    known: dict[str, Tensor]
 
 
 class View:
@@ -59,35 +68,59 @@ class View:
             return values[self.mask]
         return values.reshape(-1, values.shape[-1])
 
-    def behind(self, stage: str) -> Iterator[str]:
+    def behind(self, stage: str) -> list[str]:
         """The stage and those that have to be computed for it, since the reference does not hold them."""
-        yield stage
-        for source in sources(stage, self.anatomy.layers):
-            if source not in self.held:
-                yield from self.behind(source)
+        found = [stage]
+        for at in found:  # which grows meanwhile
+            found += [
+                source for source in sources(at, self.anatomy.layers) if source not in self.held and source not in found
+            ]
+        return found
 
     def touched(self, stage: str, patch: Patch) -> bool:
         """Whether a patch changes what is computed for a stage."""
         return any(patch.touches(at, self.anatomy.roles[at]) for at in self.behind(stage))
 
-    def dense(self, stage: str, patch: Patch = NOTHING, dtype: Any = None, narrowed: bool = False) -> Dense:  # noqa: ANN401
-        """A dense stage's inputs and tensors; float64 unless another dtype is asked for."""
+    def compute(self, stage: str, patch: Patch = NOTHING) -> Tensor:
+        """What the model makes of a stage in float64 when it is fed the reference's own values."""
         import torch
 
-        dtype = dtype or torch.float64
-        kind, settings = KINDS[part_of(stage)], self.anatomy.settings(stage, patch)
-        read, *added = (self.value(at, patch, dtype, narrowed) for at in sources(stage, self.anatomy.layers))
-        if part_of(stage) == "pooler":
-            read = read[:, 0]
-        tensors = {
-            role: self.anatomy.tensor(name, patch, dtype, narrowed=narrowed)
+        with torch.no_grad():
+            return self._compute(stage, _Pass(patch, torch.float64, False, {}))
+
+    def dense(self, stage: str) -> Dense:
+        """A dense stage's inputs and tensors in float64."""
+        import torch
+
+        with torch.no_grad():
+            return self._dense(stage, _Pass(NOTHING, torch.float64, False, {}))
+
+    def _value(self, stage: str, how: _Pass) -> Tensor:
+        """What the reference holds of a stage, else what the model makes of what it holds."""
+        if stage not in how.known:
+            held = self.held.get(stage)
+            how.known[stage] = self._compute(stage, how) if held is None else held.to(how.dtype)
+        return how.known[stage]
+
+    def _tensors(self, stage: str, how: _Pass) -> dict[str, Tensor]:
+        return {
+            role: self.anatomy.tensor(name, how.patch, how.dtype, narrowed=how.narrowed)
             for role, name in self.anatomy.roles[stage].items()
         }
+
+    def _dense(self, stage: str, how: _Pass) -> Dense:
+        import torch
+
+        kind, settings = KINDS[part_of(stage)], self.anatomy.settings(stage, how.patch)
+        read, *added = (self._value(at, how) for at in sources(stage, self.anatomy.layers))
+        if part_of(stage) == "pooler":
+            read = read[:, 0]
+        tensors = self._tensors(stage, how)
         activation = {"hidden": settings.activation, "tanh": torch.tanh}.get(kind.activation)
         return Dense(
             read,
             tensors["kernel"],
-            tensors.get("bias", torch.zeros((), dtype=dtype)),
+            tensors.get("bias", torch.zeros((), dtype=how.dtype)),
             added[0] if added else None,
             None if activation is None else function(activation),
             tensors.get("gamma"),
@@ -95,38 +128,25 @@ class View:
             settings.eps,
         )
 
-    def value(self, stage: str, patch: Patch, dtype: Any, narrowed: bool = False) -> Tensor:  # noqa: ANN401
-        """What the reference holds of a stage, else what the model makes of what it holds."""
-        held = self.held.get(stage)
-        return self.compute(stage, patch, dtype, narrowed) if held is None else held.to(dtype)
-
-    def compute(self, stage: str, patch: Patch = NOTHING, dtype: Any = None, narrowed: bool = False) -> Tensor:  # noqa: ANN401
-        """What the model makes of a stage when it is fed the reference's own values."""
+    def _compute(self, stage: str, how: _Pass) -> Tensor:
         import torch
 
-        dtype = dtype or torch.float64
-        with torch.no_grad():
-            part, settings = part_of(stage), self.anatomy.settings(stage, patch)
-            if part == "context":
-                query, key, value = (
-                    self.value(at, patch, dtype, narrowed) for at in sources(stage, self.anatomy.layers)
-                )
-                return attend(query, key, value, self.mask, settings)
-            if part == "embeddings":
-                roles = self.anatomy.roles[stage]
-                tables = {
-                    role: self.anatomy.tensor(name, patch, dtype, narrowed=narrowed) for role, name in roles.items()
-                }
-                summed = embed(tables["words"], tables["positions"], tables["types"], self.ids, self.types, settings)
-                return normal(summed, settings.eps) * tables["gamma"] + tables["beta"]
-            dense = self.dense(stage, patch, dtype, narrowed)
-            exchanged = patch.tensors.keys() & {self.anatomy.roles[stage]["kernel"]}
-            before = any(patch.touches(at, self.anatomy.roles[at]) for at in self.behind(stage) if at != stage)
-            if exchanged or before or narrowed or dtype != torch.float64:
-                return dense.finish(dense.product)
-            if stage not in self._products:  # most patches leave it as it is, and it takes most of the time
-                self._products[stage] = dense.product
-            return dense.finish(self._products[stage])
+        part, settings = part_of(stage), self.anatomy.settings(stage, how.patch)
+        if part == "context":
+            query, key, value = (self._value(at, how) for at in sources(stage, self.anatomy.layers))
+            return attend(query, key, value, self.mask, settings)
+        if part == "embeddings":
+            tables = self._tensors(stage, how)
+            summed = embed(tables["words"], tables["positions"], tables["types"], self.ids, self.types, settings)
+            return normal(summed, settings.eps) * tables["gamma"] + tables["beta"]
+        dense = self._dense(stage, how)
+        exchanged = self.anatomy.roles[stage]["kernel"] in how.patch.tensors
+        before = any(how.patch.touches(at, self.anatomy.roles[at]) for at in self.behind(stage) if at != stage)
+        if exchanged or before or how.narrowed or how.dtype != torch.float64:
+            return dense.finish(dense.product)
+        if stage not in self._products:  # most patches leave it as it is, and it takes most of the time
+            self._products[stage] = dense.product
+        return dense.finish(self._products[stage])
 
     def judge(self, stage: str, patch: Patch = NOTHING) -> Measure:
         """How far the stage is from the reference, in units of rounding, when it is fed the reference's own values."""
@@ -166,9 +186,11 @@ class View:
         if patch is NOTHING and stage in self._plain:
             return self._plain[stage]
         truth = self.rows(self.compute(stage, patch))
-        noise = self.rows(self.compute(stage, patch, torch.float32)).double() - truth
-        if UNITS.get(self.anatomy.subject.stored, 0.0) > UNITS["float32"]:
-            noise = torch.hypot(noise, self.rows(self.compute(stage, patch, narrowed=True)) - truth)
+        with torch.no_grad():
+            noise = self.rows(self._compute(stage, _Pass(patch, torch.float32, False, {}))).double() - truth
+            if UNITS.get(self.anatomy.subject.stored, 0.0) > UNITS["float32"]:
+                narrowed = self.rows(self._compute(stage, _Pass(patch, torch.float64, True, {})))
+                noise = torch.hypot(noise, narrowed - truth)
         if patch is NOTHING:
             self._plain[stage] = truth, noise
         return truth, noise
