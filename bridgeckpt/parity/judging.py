@@ -61,7 +61,7 @@ def judge(
     diagnosis = None
     if first is not None:
         with clock("looking for the cause"):
-            from bridgeckpt.parity.diagnosis import diagnose
+            from bridgeckpt.parity.diagnosing.diagnosis import diagnose
 
             diagnosis = diagnose(reference, subject, results)
     _, transformers = frameworks()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridgeckpt.parity.anatomy import Patch
-from bridgeckpt.parity.definition import ACTIVATED, NORMALISED, part_of
-from bridgeckpt.parity.evidence import Cause
+from bridgeckpt.parity.diagnosing.anatomy import Patch
+from bridgeckpt.parity.diagnosing.definition import ACTIVATED, NORMALISED, part_of
+from bridgeckpt.parity.diagnosing.evidence import Cause
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.evidence import Evidence
-    from bridgeckpt.parity.view import View
+    from bridgeckpt.parity.diagnosing.evidence import Evidence
+    from bridgeckpt.parity.diagnosing.view import View
 
 # One name of transformers' for each function, the likely first.
 _ACTIVATIONS = (

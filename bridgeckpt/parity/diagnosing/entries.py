@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridgeckpt.parity.anatomy import NOTHING, Anatomy, Patch
-from bridgeckpt.parity.definition import normal
+from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Anatomy, Patch
+from bridgeckpt.parity.diagnosing.definition import normal
 from bridgeckpt.parity.probes import IDS, TYPES, Probe
 from bridgeckpt.parity.rounding import REFERENCE_UNITS, UNITS
 

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from bridgeckpt.parity.anatomy import Patch, Source
-from bridgeckpt.parity.definition import part_of
-from bridgeckpt.parity.evidence import Cause
+from bridgeckpt.parity.diagnosing.anatomy import Patch, Source
+from bridgeckpt.parity.diagnosing.definition import part_of
+from bridgeckpt.parity.diagnosing.evidence import Cause
 from bridgeckpt.parity.stages import layer_of
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.anatomy import Anatomy
-    from bridgeckpt.parity.evidence import Evidence
+    from bridgeckpt.parity.diagnosing.anatomy import Anatomy
+    from bridgeckpt.parity.diagnosing.evidence import Evidence
 
 Tensors = Mapping[str, Source]
 

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bridgeckpt.parity.anatomy import NOTHING, Anatomy
-from bridgeckpt.parity.blame import blame
-from bridgeckpt.parity.causes import settings_causes, variations
-from bridgeckpt.parity.definition import KINDS, part_of
-from bridgeckpt.parity.entries import Embeddings
-from bridgeckpt.parity.evidence import Cause, Effect, Evidence, exceeds
-from bridgeckpt.parity.substitutions import tensor_causes
-from bridgeckpt.parity.tables import blame_embeddings
+from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Anatomy
+from bridgeckpt.parity.diagnosing.blame import blame
+from bridgeckpt.parity.diagnosing.causes import settings_causes, variations
+from bridgeckpt.parity.diagnosing.definition import KINDS, part_of
+from bridgeckpt.parity.diagnosing.entries import Embeddings
+from bridgeckpt.parity.diagnosing.evidence import Cause, Effect, Evidence, exceeds
+from bridgeckpt.parity.diagnosing.substitutions import tensor_causes
+from bridgeckpt.parity.diagnosing.tables import blame_embeddings
 from bridgeckpt.parity.verdict import Diagnosis, StageResult
 
 if TYPE_CHECKING:

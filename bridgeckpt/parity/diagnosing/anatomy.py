@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridgeckpt.parity.definition import ACTIVATED, NORMALISED, Settings, part_of
+from bridgeckpt.parity.diagnosing.definition import ACTIVATED, NORMALISED, Settings, part_of
 from bridgeckpt.parity.rounding import UNITS
 from bridgeckpt.parity.stages import HEADS, layer_of
 

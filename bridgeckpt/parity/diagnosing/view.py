@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridgeckpt.parity.anatomy import NOTHING, Anatomy, Patch, stage_names
-from bridgeckpt.parity.definition import KINDS, Dense, attend, embed, function, normal, part_of, sources
+from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Anatomy, Patch, stage_names
+from bridgeckpt.parity.diagnosing.definition import KINDS, Dense, attend, embed, function, normal, part_of, sources
 from bridgeckpt.parity.probes import IDS, MASK, TYPES
 from bridgeckpt.parity.pytorch import run
 from bridgeckpt.parity.rounding import REFERENCE_UNITS, UNITS, Measure, measure

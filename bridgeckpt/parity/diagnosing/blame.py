@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.parity.anatomy import Patch, Source
-from bridgeckpt.parity.evidence import Cause
-from bridgeckpt.parity.fitting import fit
-from bridgeckpt.parity.wording import TOLERANCES, describe, numbered
+from bridgeckpt.parity.diagnosing.anatomy import Patch, Source
+from bridgeckpt.parity.diagnosing.evidence import Cause
+from bridgeckpt.parity.diagnosing.fitting import fit
+from bridgeckpt.parity.diagnosing.wording import TOLERANCES, describe, numbered
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.definition import Dense
-    from bridgeckpt.parity.evidence import Evidence
+    from bridgeckpt.parity.diagnosing.definition import Dense
+    from bridgeckpt.parity.diagnosing.evidence import Evidence
 
 Tensor = Any  # torch is imported inside functions
 

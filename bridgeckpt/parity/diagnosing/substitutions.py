@@ -7,16 +7,16 @@ from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.parity.anatomy import NOTHING, Patch, Source
-from bridgeckpt.parity.definition import part_of
-from bridgeckpt.parity.evidence import Cause
+from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Patch, Source
+from bridgeckpt.parity.diagnosing.definition import part_of
+from bridgeckpt.parity.diagnosing.evidence import Cause
+from bridgeckpt.parity.diagnosing.widening import LAYER, TRANSPOSED, Tensors, permuted, widened
 from bridgeckpt.parity.stages import layer_of
-from bridgeckpt.parity.widening import LAYER, TRANSPOSED, Tensors, permuted, widened
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.anatomy import Anatomy
-    from bridgeckpt.parity.evidence import Evidence
-    from bridgeckpt.parity.view import View
+    from bridgeckpt.parity.diagnosing.anatomy import Anatomy
+    from bridgeckpt.parity.diagnosing.evidence import Evidence
+    from bridgeckpt.parity.diagnosing.view import View
 
 Tensor = Any
 

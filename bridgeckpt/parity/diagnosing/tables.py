@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from bridgeckpt.parity.anatomy import NOTHING, Patch, Source
-from bridgeckpt.parity.definition import normal
-from bridgeckpt.parity.entries import TABLES, Embeddings, Entries
-from bridgeckpt.parity.evidence import Cause
-from bridgeckpt.parity.fitting import fit, slope
-from bridgeckpt.parity.wording import TOLERANCES, describe, numbered
+from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Patch, Source
+from bridgeckpt.parity.diagnosing.definition import normal
+from bridgeckpt.parity.diagnosing.entries import TABLES, Embeddings, Entries
+from bridgeckpt.parity.diagnosing.evidence import Cause
+from bridgeckpt.parity.diagnosing.fitting import fit, slope
+from bridgeckpt.parity.diagnosing.wording import TOLERANCES, describe, numbered
 
 Tensor = Any  # torch is imported inside functions
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridgeckpt.parity.diagnosing.view import View
 from bridgeckpt.parity.probes import IDS
-from bridgeckpt.parity.view import View
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.anatomy import Anatomy, Patch
+    from bridgeckpt.parity.diagnosing.anatomy import Anatomy, Patch
     from bridgeckpt.parity.reference import Reference
     from bridgeckpt.parity.rounding import Measure
 
