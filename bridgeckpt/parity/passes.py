@@ -72,15 +72,16 @@ def combined(truth: Computed, rounded: Computed, narrowed: Computed | None, test
 
 
 def narrow(model: Any, stored: str, seed: int = 0) -> Any:  # noqa: ANN401
-    """A copy of a float64 model, each weight moved at random by as much as storing it as ``stored`` may move it."""
+    """A copy of a float64 model, each weight moved up or down by as much as storing it as ``stored`` may move it."""
     import torch
 
     moved = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in moved.parameters():
-            noise = torch.rand(parameter.shape, generator=generator, dtype=parameter.dtype) * 2 - 1
-            parameter.mul_(1 + UNITS[stored] * noise)
+            # By the most that rounding may move it: a draw near nothing would make a lone bias a sharp test.
+            signs = torch.randint(0, 2, parameter.shape, generator=generator) * 2 - 1
+            parameter.mul_(1 + UNITS[stored] * signs)
     return moved
 
 
