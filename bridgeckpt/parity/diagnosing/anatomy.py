@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 from bridgeckpt.parity.diagnosing.definition import ACTIVATED, NORMALISED, Settings, part_of
 from bridgeckpt.parity.rounding import UNITS
@@ -87,10 +88,10 @@ class Anatomy:
         """Every parameter once, as it is."""
         return self._parameters
 
-    def tensor(self, name: str, patch: Patch, dtype: Any = None, *, narrowed: bool = False) -> Tensor:  # noqa: ANN401
+    def tensor(self, name: str, patch: Patch, dtype: Any = None, *, draw: int | None = None) -> Tensor:  # noqa: ANN401
         """A parameter's values, in their own dtype unless another is asked for.
 
-        ``narrowed``: moved at random by as much as storing them in the folder's dtype may move them.
+        ``draw``: moved at random by as much as storing them in the folder's dtype may move them, each number otherwise.
         """
         import torch
 
@@ -98,8 +99,8 @@ class Anatomy:
         values = self._parameters[source.name] if source.values is None else source.values
         values = values if source.move is None else source.move(values)
         values = values.to(dtype)
-        if narrowed:
-            generator = torch.Generator().manual_seed(len(name))
+        if draw is not None:
+            generator = torch.Generator().manual_seed(crc32(name.encode()) + draw)
             noise = torch.rand(values.shape, generator=generator, dtype=values.dtype) * 2 - 1
             values = values * (1 + UNITS[self.subject.stored] * noise)
         return values

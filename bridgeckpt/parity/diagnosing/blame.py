@@ -83,8 +83,10 @@ def blame(evidence: Evidence, at: int, stage: str) -> Cause:
 
 
 def _vectors(one: Stage) -> Iterator[Cause]:
+    """A bias, gamma or beta; the one that explains most, where a coarse reference lets several do."""
     import torch
 
+    found = []
     for role in _VECTORS:
         if role not in one.names or len(one.expected) < 3:
             continue
@@ -94,9 +96,12 @@ def _vectors(one: Stage) -> Iterator[Cause]:
             want = have + one.fit(lambda by: one.product + by, none)
         else:
             want = have + fit(_with(one, role, have), none, one.expected)
-        if one.fixed_by(role, want):
+        excess = one.evidence.excess(one.at, one.stage, one.patch(role, want))
+        if excess <= 1:
             free = role == "bias" and one.dense.gamma is not None and one.dense.activation is None
-            yield one.cause(role, describe(have, want, one.tolerance, free=free), want)
+            text = describe(have, want, one.tolerance, free=free)
+            found.append((excess, one.cause(role, text, want)))
+    yield from (cause for _, cause in sorted(found, key=lambda pair: pair[0])[:1])
 
 
 def _several(one: Stage) -> Iterator[Cause]:

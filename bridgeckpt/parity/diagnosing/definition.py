@@ -6,7 +6,7 @@ exchanged, in any precision, without touching the model. That the model does com
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from bridgeckpt.parity.stages import layer_of
@@ -163,9 +163,14 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, settings: Se
     return joined.reshape(batch, length, features)
 
 
-def embed(words: Tensor, positions: Tensor, types: Tensor, ids: Tensor, segments: Tensor, settings: Settings) -> Tensor:
-    """The sum of the three embeddings, before it is normalised; ``ids`` and ``segments`` are [batch, seq]."""
+def embed(tables: Mapping[str, Tensor], ids: Tensor, types: Tensor, settings: Settings, dtype: Any) -> Tensor:  # noqa: ANN401
+    """The sum of the three embeddings before it is normalised; ``ids`` and ``types`` are [batch, seq].
+
+    Rows are read before they are widened to ``dtype``: a float64 copy of a word table is large.
+    """
     import torch
 
+    words, positions, segments = (tables[name] for name in ("words", "positions", "types"))
     at = settings.position(torch.arange(ids.shape[1]), len(positions))
-    return words[ids] + positions[at] + types[settings.type(segments, len(types))]
+    chosen = settings.type(types, len(segments))
+    return words[ids].to(dtype) + positions[at].to(dtype) + segments[chosen].to(dtype)

@@ -16,15 +16,19 @@ if TYPE_CHECKING:
 
 Tensor = Any  # torch is imported inside functions
 
+_DRAWS = 8  # of what storing in a narrow dtype moves: one of a bias alone may be nearly nothing
 _TOKENS = 2048  # positions that are looked at, at most
 
 
 class _Pass(NamedTuple):
-    """How stages are computed; ``known`` keeps those that several others read."""
+    """How stages are computed: with which tensors exchanged, in which dtype, with which draw of what storing moves.
+
+    ``known`` keeps the stages that several others read.
+    """
 
     patch: Patch
     dtype: Any
-    narrowed: bool
+    draw: int | None
     known: dict[str, Tensor]
 
 
@@ -86,14 +90,14 @@ class View:
         import torch
 
         with torch.no_grad():
-            return self._compute(stage, _Pass(patch, torch.float64, False, {}))
+            return self._compute(stage, _Pass(patch, torch.float64, None, {}))
 
     def dense(self, stage: str) -> Dense:
         """A dense stage's inputs and tensors in float64."""
         import torch
 
         with torch.no_grad():
-            return self._dense(stage, _Pass(NOTHING, torch.float64, False, {}))
+            return self._dense(stage, _Pass(NOTHING, torch.float64, None, {}))
 
     def _value(self, stage: str, how: _Pass) -> Tensor:
         """What the reference holds of a stage, else what the model makes of what it holds."""
@@ -102,9 +106,9 @@ class View:
             how.known[stage] = self._compute(stage, how) if held is None else held.to(how.dtype)
         return how.known[stage]
 
-    def _tensors(self, stage: str, how: _Pass) -> dict[str, Tensor]:
+    def _tensors(self, stage: str, how: _Pass, dtype: Any) -> dict[str, Tensor]:  # noqa: ANN401
         return {
-            role: self.anatomy.tensor(name, how.patch, how.dtype, narrowed=how.narrowed)
+            role: self.anatomy.tensor(name, how.patch, dtype, draw=how.draw)
             for role, name in self.anatomy.roles[stage].items()
         }
 
@@ -115,7 +119,7 @@ class View:
         read, *added = (self._value(at, how) for at in sources(stage, self.anatomy.layers))
         if part_of(stage) == "pooler":
             read = read[:, 0]
-        tensors = self._tensors(stage, how)
+        tensors = self._tensors(stage, how, how.dtype)
         activation = {"hidden": settings.activation, "tanh": torch.tanh}.get(kind.activation)
         return Dense(
             read,
@@ -136,13 +140,13 @@ class View:
             query, key, value = (self._value(at, how) for at in sources(stage, self.anatomy.layers))
             return attend(query, key, value, self.mask, settings)
         if part == "embeddings":
-            tables = self._tensors(stage, how)
-            summed = embed(tables["words"], tables["positions"], tables["types"], self.ids, self.types, settings)
-            return normal(summed, settings.eps) * tables["gamma"] + tables["beta"]
+            tensors = self._tensors(stage, how, None)
+            summed = embed(tensors, self.ids, self.types, settings, how.dtype)
+            return normal(summed, settings.eps) * tensors["gamma"].to(how.dtype) + tensors["beta"].to(how.dtype)
         dense = self._dense(stage, how)
         exchanged = self.anatomy.roles[stage]["kernel"] in how.patch.tensors
         before = any(how.patch.touches(at, self.anatomy.roles[at]) for at in self.behind(stage) if at != stage)
-        if exchanged or before or how.narrowed or how.dtype != torch.float64:
+        if exchanged or before or how.draw is not None or how.dtype != torch.float64:
             return dense.finish(dense.product)
         if stage not in self._products:  # most patches leave it as it is, and it takes most of the time
             self._products[stage] = dense.product
@@ -187,10 +191,11 @@ class View:
             return self._plain[stage]
         truth = self.rows(self.compute(stage, patch))
         with torch.no_grad():
-            noise = self.rows(self._compute(stage, _Pass(patch, torch.float32, False, {}))).double() - truth
+            noise = self.rows(self._compute(stage, _Pass(patch, torch.float32, None, {}))).double() - truth
             if UNITS.get(self.anatomy.subject.stored, 0.0) > UNITS["float32"]:
-                narrowed = self.rows(self._compute(stage, _Pass(patch, torch.float64, True, {})))
-                noise = torch.hypot(noise, narrowed - truth)
+                moved = [self._compute(stage, _Pass(patch, torch.float64, draw, {})) for draw in range(_DRAWS)]
+                squares = [(self.rows(values) - truth).square() / _DRAWS for values in moved]
+                noise = torch.stack([noise.square(), *squares]).sum(0).sqrt()
         if patch is NOTHING:
             self._plain[stage] = truth, noise
         return truth, noise
