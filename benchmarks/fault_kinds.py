@@ -153,7 +153,7 @@ def config_faults(subject: Subject) -> Iterator[Fault]:
     inverted = _fed(subject, "", "attention_mask", lambda mask: 1 - mask)
     yield Fault("mask inverted", "attention_mask", attending, (), ("mask",), inverted)
     if model.config.num_hidden_layers > 1:
-        yield Fault("layers shifted by one", "encoder.layer", layers, (), ("layer", "layers"), _shifted(subject))
+        yield Fault("layers shifted by one", "encoder.layer", layers, (), ("the layers are",), _shifted(subject))
 
 
 def _configured(subject: Subject, key: str, value: object) -> Callable[[], Faulty]:
@@ -197,9 +197,14 @@ def _shifted(subject: Subject) -> Callable[[], Faulty]:
         places = next(module for name, module in subject.model.named_modules() if name.endswith("encoder.layer"))
         before = list(places)
         try:
-            places[:] = [*before[1:], before[0]]
+            _place(places, [*before[1:], before[0]])
             yield subject
         finally:
-            places[:] = before
+            _place(places, before)
 
     return faulty
+
+
+def _place(places: Any, layers: list[Any]) -> None:
+    for at, layer in enumerate(layers):
+        places[at] = layer
