@@ -80,6 +80,26 @@ def test_a_feature_that_is_nearly_always_zero_raises_no_false_alarm():
     assert alarms == 0
 
 
+def test_logits_of_few_hidden_numbers_raise_no_false_alarm():
+    """A row of a thousand logits made of eight numbers has eight independent errors, and is often off by more."""
+    alarms = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        kernel = rng.standard_normal((8, 1050))
+        error, noise = (rng.standard_normal((16, 8)) @ kernel for _ in range(2))
+        # One row's errors happen to be small in P and large in R, which eight numbers now and then are.
+        noise[3] *= 0.13
+        alarms += measure(1e-7 * error, 1e-7 * noise, error * 0, UNIT, groups=5000).excess > 1
+    assert alarms == 0
+
+
+def test_independent_errors_are_seen_as_such():
+    """The limit of a wide stage stays what its size makes it, few rows or many."""
+    for shape in ((6, 768), (72, 768), (500, 8), (1, 50)):
+        found = [measure(*drawn(seed, shape), UNIT, groups=1000).limit for seed in range(20)]
+        assert max(found) < 1.35 * quantile(shape[0] * shape[1], 1000), shape
+
+
 def test_one_wrong_row_and_one_wrong_column_are_named():
     error, noise, truth = drawn(1)
     wrong = error.copy()

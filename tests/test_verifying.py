@@ -253,6 +253,9 @@ def test_a_dtype_that_overflows_fails_by_name(broken):
     assert verdict.first is None
     assert [one.passed for one in verdict.devices] == [True, True, False]
     assert "float16 on cpu overflows" in verdict.failures[0]
+    tolerant = verify(reference, folder, device="cpu", dtypes=("float16",), atol=1.0)
+    assert not tolerant.passed
+    assert "float16 on cpu overflows" in tolerant.failures[0]
 
 
 def test_a_tolerance_takes_the_place_of_rounding(broken):

@@ -20,9 +20,10 @@ result itself, |T| u / sqrt(3) for a unit roundoff u: where P happens to be exac
 would follow the F distribution with (n, n) degrees of freedom. They are not quite: neighbours share the error of a
 common input, so n is divided by SHARED; a few of them may carry nearly all of the variance, as where an activation
 leaves most of a feature at zero, so n is no more than the numbers that matter, 3 (sum v)^2 / sum v^2 of the variances
-v, which is n for normal numbers of one variance and 3 for a single one; and the two frameworks sum in different orders,
-with different polynomials for the same function, so that one may round MARGIN times as coarsely as the other. A group
-fails when
+v, which is n for normal numbers of one variance and 3 for a single one; logits made of few hidden numbers share their
+errors, so a row counts no more numbers than the errors have directions (below); and the two frameworks sum in
+different orders, with different polynomials for the same function, so that one may round MARGIN times as coarsely as
+the other. A group fails when
 
     sqrt(x_g) > MARGIN sqrt(F),  F the 1 - ALPHA / m quantile of F(n / SHARED, n / SHARED), m the number of groups.
 
@@ -32,6 +33,11 @@ I,
     P(x > F) = I_y(a, a) = (1 / B(a, a)) int_0^y t^(a-1) (1-t)^(a-1) dt <= y^a / (a B(a, a)),
 
 since (1-t)^(a-1) <= 1; setting the right side to ALPHA / m and solving for F gives a limit that is never too low.
+
+**Directions.** Let E be the r rows and c columns of P - T, each row and column scaled to the same size, and s its
+singular values. For independent errors along d directions (sum s^2)^2 / sum s^4 is about 1 / (1/d + 1/r), from which d
+follows; likewise, with c for r, how many independent rows there are, as where deep layers make all positions alike. A
+row counts at most d, a column at most the independent rows, and the whole stage no more than r or c times as many.
 
 **False alarms.** Under the assumptions the chance that a correct model fails any of its m groups is at most ALPHA
 (Bonferroni), one in a million. The assumptions are the weak part, so they were measured: the largest ratios that
@@ -89,23 +95,42 @@ def measure(error: Array, noise: Array, truth: Array, unit: float, groups: int) 
     variance = noise**2 + (truth * unit) ** 2 / 3 + np.finfo(np.float64).tiny
     squares = error**2
     scale = sqrt(float(variance.mean()))
-    rms, limit = sqrt(float(squares.mean())) / scale, float(_limits(variance.reshape(-1), 0, groups))
+    rows, columns = _directions(noise)
+    most = int(min(columns * error.shape[0], rows * error.shape[1]))
+    rms, limit = sqrt(float(squares.mean())) / scale, float(_limits(variance.reshape(-1), 0, groups, most))
     found = Measure(rms, limit, float(np.abs(error).max()) / scale, rms / limit)
-    for axis, place in ((1, "row"), (0, "column")):
+    for axis, place, most in ((1, "row", int(columns)), (0, "column", int(rows))):
         if error.shape[axis] in (1, error.size):  # a group of one number, or of all
             continue
-        ratios = np.sqrt(squares.mean(axis) / variance.mean(axis)) / _limits(variance, axis, groups)
+        ratios = np.sqrt(squares.mean(axis) / variance.mean(axis)) / _limits(variance, axis, groups, most)
         if ratios.max() > found.excess:
             at = int(ratios.argmax())
             found = Measure(*found[:3], float(ratios.max()), *((at, None) if place == "row" else (None, at)))
     return found
 
 
-def _limits(variance: Array, axis: int, groups: int) -> Array:
-    """The limit of each group along ``axis``, by how many numbers matter in it."""
+def _directions(noise: Array) -> tuple[float, float]:
+    """How many rows of the errors are independent, and how many columns; at most as many as there are."""
+    count, width = noise.shape
+    scaled = noise / np.maximum(np.sqrt((noise**2).mean(1, keepdims=True)), np.finfo(np.float64).tiny)
+    scaled = scaled / np.maximum(np.sqrt((scaled**2).mean(0, keepdims=True)), np.finfo(np.float64).tiny)
+    products = scaled @ scaled.T if count < width else scaled.T @ scaled
+    squares = float((products**2).sum())
+    if not 0 < squares < np.inf:  # exact, or not finite
+        return count, width
+    rank = float(np.trace(products)) ** 2 / squares
+    columns = rank * count / (count - rank) if rank < count else np.inf
+    rows = rank * width / (width - rank) if rank < width else np.inf
+    return max(1.0, min(rows, count)), max(1.0, min(columns, width))
+
+
+def _limits(variance: Array, axis: int, groups: int, most: int) -> Array:
+    """The limit of each group along ``axis``, by how many numbers matter in it, which are not more than ``most``."""
     shares = variance / variance.max(axis, keepdims=True)  # of the largest, so that no square is too small to be told
     counts = 3 * shares.sum(axis) ** 2 / (shares**2).sum(axis)
-    whole = np.minimum(np.nan_to_num(counts, nan=1.0), variance.shape[axis]).astype(int)  # NaN fails at any limit
+    whole = np.minimum(np.nan_to_num(counts, nan=1.0), min(most, variance.shape[axis])).astype(
+        int
+    )  # NaN fails at any limit
     distinct, places = np.unique(whole, return_inverse=True)
     limits: Array = np.array([quantile(int(count), groups) for count in distinct])[places].reshape(whole.shape)
     return limits
