@@ -227,13 +227,13 @@ def _unpack(data: bytes, code: str) -> list[Number]:
 
 
 def _shortest(data: bytes) -> float:
-    """The shortest decimal number that is this float32: 1e-12, where the same bits as a float64 are 9.99999996e-13."""
+    """This float32 as the decimal number of the fewest digits: 1e-12, where the same as a float64 is 9.99999996e-13."""
     value: float = struct.unpack("<f", data)[0]
-    for digits in range(1, 9):
+    for digits in range(1, 10):  # nine always tell a float32
         short = float(f"{value:.{digits}g}")
         try:
             if struct.pack("<f", short) == data:
                 return short
         except OverflowError:  # rounded up past the largest float32
             continue
-    return value
+    return value  # NaN, whose bits no decimal tells
