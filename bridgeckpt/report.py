@@ -26,6 +26,7 @@ def summary(plan: Plan) -> dict[str, Any]:
             "tensors": len(checkpoint.tensors),
             "bytes": checkpoint.nbytes,
             "fingerprint": fingerprint(checkpoint),
+            "ema": plan.ema,
         },
         "table": {
             "name": table.name,

@@ -65,7 +65,7 @@ def test_what_a_refusal_prints(tmp_path, monkeypatch, capsys):
 
 def test_the_table_of_the_readme_converts_such_a_checkpoint(built, tmp_path):
     from parity import assert_parity
-    from test_refusals import merged
+    from tfbert import merged
 
     table = tmp_path / "my_table.toml"
     table.write_text(next(block for block in blocks("toml") if "our BERT" in block))

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from tfbert import merged
 
 import bridgeckpt
 from bridgeckpt.cli import main
@@ -177,18 +178,6 @@ def test_an_unknown_variable_is_refused_by_name(built, tmp_path, capsys):
     assert "unmapped   bert/adapter_{0..2}/kernel [1, 1]" in message
     assert "[[ignored]]" in message
     assert message.count("unmapped") == 1
-
-
-def merged(target, *sources):
-    """One checkpoint with the variables of several, each under a prefix of its own."""
-    import tensorflow as tf
-
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        for prefix, variables in sources:
-            for name, value in variables.items():
-                tf.compat.v1.get_variable(prefix + name, initializer=tf.constant(value))
-        session.run(tf.compat.v1.global_variables_initializer())
-        return tf.compat.v1.train.Saver().save(session, str(target), write_meta_graph=False)
 
 
 def test_a_second_tower_is_refused_and_can_be_chosen(built, tmp_path, capsys):

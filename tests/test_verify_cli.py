@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from math import inf, nan
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -180,7 +181,8 @@ def test_the_options_reach_the_verification(verified, tmp_path, capsys):
     (tmp_path / "texts").write_text("\ufeffone text\r\n\nfirst\tsecond\n", encoding="utf-8")
     command = ["verify", "src", "dst", "--device", "cuda:1", "--dtype", "tf32", "--dtype", "bfloat16", "--atol", "1e-5"]
     more = ["--seed", "7", "--scope", "a/", "--ema", "--any-checkpoint", "--texts", str(tmp_path / "texts")]
-    assert main([*command, *more]) == 0
+    settings = ["--config", "c.json", "--heads", "3", "--hidden-act", "gelu", "--layer-norm-eps", "1e-6"]
+    assert main([*command, *more, *settings]) == 0
     ((source, folder), options), *_ = calls
     assert (str(source), str(folder)) == ("src", "dst")
     assert options == {
@@ -192,6 +194,10 @@ def test_the_options_reach_the_verification(verified, tmp_path, capsys):
         "seed": 7,
         "scope": "a/",
         "ema": True,
+        "config": Path("c.json"),
+        "heads": 3,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-6,
         "any_checkpoint": True,
         "progress": None,
     }
@@ -259,11 +265,11 @@ def test_a_folder_that_is_not_writable(verified, tmp_path, capsys):
     assert calls == []
 
 
-@pytest.mark.parametrize("options", [["--seed", "0"], ["--scope", "a"], ["--ema"], ["--texts", "lines.txt"]])
+@pytest.mark.parametrize("options", ["--seed 0", "--scope a", "--ema", "--texts lines.txt", "--heads 3"])
 def test_options_that_would_do_nothing_are_refused(options, verified, reference, capsys):
     calls = verified(passing())
-    assert main(["verify", str(reference), "dst", *options]) == 1
-    assert f"{options[0]} would do nothing" in capsys.readouterr().err
+    assert main(["verify", str(reference), "dst", *options.split()]) == 1
+    assert f"{options.split()[0]} would do nothing" in capsys.readouterr().err
     assert calls == []
     assert main(["verify", str(reference), "dst"]) == 0
 

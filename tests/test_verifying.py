@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tfbert
 
 import bridgeckpt
 from bridgeckpt import ParityError
@@ -180,6 +181,29 @@ def test_a_source_in_bfloat16_has_lost_nothing(pair):
     assert verdict.passed
     assert verdict.provenance["stored"] == "bfloat16"
     assert not any("bfloat16" in note for note in verdict.notes)
+
+
+@pytest.mark.parametrize("meta", [True, False])
+def test_what_was_converted_is_what_is_recorded(built, tmp_path, meta):
+    """The weights or their moving averages, as conversion_report.json says; other settings are the user's to give."""
+    made = built(ema=True, scope="student/", layers=1, head=None, meta=meta, config=False)
+    for ema in (False, True):
+        bridgeckpt.convert(made.prefix, tmp_path / str(ema), heads=made.spec.heads, ema=ema)
+        verdict = verify(made.prefix, tmp_path / str(ema), heads=made.spec.heads, device="cpu")
+        assert verdict.passed, verdict.failures
+        other = verify(made.prefix, tmp_path / str(ema), heads=made.spec.heads, ema=not ema, device="cpu")
+        assert other.first == "embeddings"
+    wrong = verify(made.prefix, tmp_path / "True", heads=2, device="cpu")
+    assert wrong.passed is meta  # the graph says how many there are, whatever is asked
+
+
+def test_of_two_models_the_one_that_was_converted_is_recorded(built, tmp_path):
+    teacher, student = built(head=None), built(head=None, seed=5)
+    two_models = tfbert.merged(tmp_path / "m.ckpt", ("teacher/", teacher.variables), ("student/", student.variables))
+    bridgeckpt.convert(two_models, tmp_path / "teacher", heads=3, scope="teacher/")
+    verdict = verify(two_models, tmp_path / "teacher", heads=3, device="cpu")
+    assert verdict.passed, verdict.failures
+    assert verify(two_models, tmp_path / "teacher", heads=3, device="cpu", scope="student/").first == "embeddings"
 
 
 def test_a_reference_of_another_checkpoint_is_refused(pair, tmp_path):

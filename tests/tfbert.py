@@ -378,3 +378,16 @@ ACTIVATIONS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "linear": ("linear", lambda tf, x: x),
     "swish": ("swish", lambda tf, x: x * tf.sigmoid(x)),
 }
+
+
+def merged(target: Path, *sources: tuple[str, Arrays]) -> str:
+    """One checkpoint with the variables of several, each under a prefix of its own."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        for prefix, variables in sources:
+            for name, value in variables.items():
+                tf.compat.v1.get_variable(prefix + name, initializer=tf.constant(value))
+        session.run(tf.compat.v1.global_variables_initializer())
+        path: str = tf.compat.v1.train.Saver().save(session, str(target), write_meta_graph=False)
+        return path

@@ -35,7 +35,8 @@ embeddings, every hidden state and every head's logits, and says PASS or FAIL; o
 what is to blame.
 
 SRC|REF is a reference that `bridgeckpt record` wrote, or the TensorFlow checkpoint itself, which is then recorded first
-(that needs TensorFlow in the same environment). DST is the folder that `bridgeckpt convert` made, or any folder that
+(that needs TensorFlow in the same environment). Of several models in it, or of weights and their moving averages, that
+one is recorded which DST was converted from. DST is the folder that `bridgeckpt convert` made, or any folder that
 from_pretrained loads."""
 
 _VERIFY_END = """\
@@ -91,10 +92,7 @@ def _record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     record.add_argument("reference", metavar="REF", type=_reference, help="the file to write, as in ref.safetensors")
     reading = record.add_argument_group("how to read the source")
     _which(reading)
-    reading.add_argument("--config", metavar="FILE", type=path, help="the config, when it is not beside the checkpoint")
-    reading.add_argument("--heads", metavar="N", type=positive, help="number of attention heads (no shape tells it)")
-    reading.add_argument("--hidden-act", metavar="NAME", help="activation, as in gelu (erf), gelu_pytorch_tanh, relu")
-    reading.add_argument("--layer-norm-eps", metavar="X", type=epsilon, help="epsilon of the layer normalisations")
+    _settings(reading)
     inputs = record.add_argument_group("what to run it on")
     _inputs(inputs)
     inputs.add_argument("--tokenizer", metavar="FOLDER", type=path, help="the tokenizer for --texts, as in DST")
@@ -153,6 +151,7 @@ def _verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     recording = verify.add_argument_group("how to record, when SRC is the checkpoint")
     _inputs(recording)
     _which(recording)
+    _settings(recording)
     output = verify.add_argument_group("what to show")
     output.add_argument("--all", action="store_true", help="every stage on a row of its own, agreeing or not")
     output.add_argument(
@@ -193,6 +192,13 @@ def _which(group: argparse._ArgumentGroup) -> None:
         "--scope", metavar="PREFIX", help="which model, when the checkpoint holds several (student/bert/...)"
     )
     group.add_argument("--ema", action="store_true", help="take the exponential moving averages of the weights")
+
+
+def _settings(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--config", metavar="FILE", type=path, help="the config, when it is not beside the checkpoint")
+    group.add_argument("--heads", metavar="N", type=positive, help="number of attention heads (no shape tells it)")
+    group.add_argument("--hidden-act", metavar="NAME", help="activation, as in gelu (erf), gelu_pytorch_tanh, relu")
+    group.add_argument("--layer-norm-eps", metavar="X", type=epsilon, help="epsilon of the layer normalisations")
 
 
 def _inputs(group: argparse._ArgumentGroup) -> None:

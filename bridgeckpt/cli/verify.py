@@ -32,7 +32,11 @@ def run(arguments: argparse.Namespace) -> int:
             texts=texts,
             seed=arguments.seed or 0,
             scope=arguments.scope,
-            ema=arguments.ema,
+            ema=arguments.ema or None,
+            config=arguments.config,
+            heads=arguments.heads,
+            hidden_act=arguments.hidden_act,
+            layer_norm_eps=arguments.layer_norm_eps,
             any_checkpoint=arguments.any_checkpoint,
             progress=step,
         )
@@ -58,6 +62,10 @@ def _check_recording(arguments: argparse.Namespace) -> None:
         "--seed": arguments.seed is not None,
         "--scope": arguments.scope is not None,
         "--ema": arguments.ema,
+        "--config": arguments.config is not None,
+        "--heads": arguments.heads is not None,
+        "--hidden-act": arguments.hidden_act is not None,
+        "--layer-norm-eps": arguments.layer_norm_eps is not None,
     }
     names = [name for name, is_given in given.items() if is_given]
     if names and is_reference(arguments.source):

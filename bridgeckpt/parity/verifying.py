@@ -35,7 +35,11 @@ def verify(
     texts: Sequence[str] | None = None,
     seed: int = 0,
     scope: str | None = None,
-    ema: bool = False,
+    ema: bool | None = None,
+    config: str | os.PathLike[str] | None = None,
+    heads: int | None = None,
+    hidden_act: str | None = None,
+    layer_norm_eps: float | None = None,
     any_checkpoint: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Verdict:
@@ -51,8 +55,14 @@ def verify(
         rtol: see ``atol``.
         texts: run on these instead of random tokens, through the folder's tokenizer; only for a checkpoint.
         seed: of the random inputs; only for a checkpoint.
-        scope: which model of several; only for a checkpoint.
-        ema: record the moving averages of the weights; only for a checkpoint.
+        scope: which model of several; only for a checkpoint. None takes the one that ``folder`` was converted from, as
+            its ``conversion_report.json`` says.
+        ema: record the moving averages of the weights; only for a checkpoint. None as ``folder`` was converted.
+        config: see :func:`bridgeckpt.record_checkpoint`, as for ``heads``, ``hidden_act`` and ``layer_norm_eps``; only
+            for a checkpoint. What ``folder`` was converted with is not taken over: it is to be proven.
+        heads: see ``config``.
+        hidden_act: see ``config``.
+        layer_norm_eps: see ``config``.
         any_checkpoint: also accept a reference of another checkpoint than the one that was converted.
         progress: told what is being done.
 
@@ -75,7 +85,19 @@ def verify(
         with clock("recording in TensorFlow"):
             from bridgeckpt.parity.recording import record_checkpoint
 
-            reference = record_checkpoint(source, texts=texts, tokenizer=folder, seed=seed, scope=scope, ema=ema)
+            converted_scope, converted_ema = which_model(folder)
+            reference = record_checkpoint(
+                source,
+                scope=converted_scope if scope is None else scope,
+                ema=converted_ema if ema is None else ema,
+                config=config,
+                heads=heads,
+                hidden_act=hidden_act,
+                layer_norm_eps=layer_norm_eps,
+                texts=texts,
+                tokenizer=folder,
+                seed=seed,
+            )
     _check_finite(reference)
     notes = list(reference.notes)
     if not any_checkpoint:
@@ -88,6 +110,15 @@ def verify(
     return verdict._replace(notes=(*notes, *verdict.notes), seconds=clock.seconds)
 
 
+def which_model(folder: Path) -> tuple[str | None, bool]:
+    """Which model of its checkpoint ``folder`` is, as its report says: the scope, None if it says none, and whether
+    it is the moving averages of the weights.
+    """
+    report = _report(folder)
+    scope = _inside(report, "table", "wildcards", "scope")
+    return scope if isinstance(scope, str) else None, _inside(report, "source", "ema") is True
+
+
 def check_fingerprint(reference: Reference, folder: Path) -> list[str]:
     """See that the reference is of the checkpoint that ``folder`` was converted from; returns a note if none can tell.
 
@@ -95,23 +126,37 @@ def check_fingerprint(reference: Reference, folder: Path) -> list[str]:
         ParityError: it is of another.
     """
     recorded = reference.provenance.get("fingerprint")
-    try:
-        report = json.loads((folder / _REPORT).read_text(encoding="utf-8"))
-        converted = report["source"]["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError):
+    report = _report(folder)
+    converted = _inside(report, "source", "fingerprint")
+    if not isinstance(converted, str):
         return [
             f"{folder} has no {_REPORT} that names its checkpoint: nothing says that the reference is of the same one"
         ]
     if recorded is None:
         return ["the reference does not say which checkpoint it is of"]
     if recorded != converted:
-        source, name = reference.provenance.get("checkpoint"), report["source"].get("checkpoint")
+        source, name = reference.provenance.get("checkpoint"), _inside(report, "source", "checkpoint")
         raise ParityError(
             f"the reference was recorded from another checkpoint ({source}, {recorded[:12]}) than the one that "
             f"{folder} was converted from ({name}, {converted[:12]})",
             hint="record that one; or compare all the same with --any-checkpoint (any_checkpoint=True)",
         )
     return []
+
+
+def _report(folder: Path) -> object:
+    """What the conversion said of itself; None if the folder has no such report."""
+    try:
+        return json.loads((folder / _REPORT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _inside(values: object, *keys: str) -> object:
+    """The value under ``keys``, one inside the other; None if there is none."""
+    for key in keys:
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
 
 
 def _check_finite(reference: Reference) -> None:

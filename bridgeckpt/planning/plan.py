@@ -33,7 +33,8 @@ _HEADS = "num_attention_heads"
 class Plan(NamedTuple):
     """What becomes of a checkpoint.
 
-    ``ledger`` accounts for every tensor on both sides; ``configuration`` is the content of config.json with the
+    ``ema`` says whether moving averages stand in for the weights; ``ledger`` accounts for every tensor on both sides;
+    ``configuration`` is the content of config.json with the
     provenance of what no tensor says, and ``graph`` what the graph says of it; ``notes`` are the decisions to say
     aloud, ``problems`` the reasons to refuse.
     """
@@ -42,6 +43,7 @@ class Plan(NamedTuple):
     table: Table
     architecture: Architecture
     wildcards: Mapping[str, str]
+    ema: bool
     sizes: Sizes
     ledger: Ledger
     graph: GraphFacts | None
@@ -189,6 +191,7 @@ def draft(
         table,
         choice.architecture,
         wildcards,
+        averages,
         sizes,
         ledger,
         facts,
