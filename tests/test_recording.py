@@ -218,8 +218,23 @@ def test_what_is_no_tensorflow_checkpoint_is_refused(tmp_path):
         record_checkpoint(tmp_path, tmp_path / "r.json")
 
 
-def test_nothing_of_tensorflows_is_on_the_terminal(built):
+def test_a_wrong_path_is_told_before_tensorflow_is_imported(tmp_path):
+    script = """
+import sys
+from bridgeckpt import CheckpointError, record_checkpoint
+try:
+    record_checkpoint(sys.argv[1])
+except CheckpointError as error:
+    print(error, "tensorflow" in sys.modules)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "absent.ckpt")]
+    assert "absent.ckpt does not exist False" in subprocess.run(command, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("level", [None, "3"])
+def test_nothing_of_tensorflows_is_on_the_terminal(built, level):
     code = f"from bridgeckpt.parity.recording import record_checkpoint as r; r({str(built().directory)!r})"
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    environment |= {"TF_CPP_MIN_LOG_LEVEL": level} if level else {}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")

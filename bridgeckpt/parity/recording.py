@@ -103,12 +103,9 @@ def record_checkpoint(
         ConfigError: its config cannot be.
         OutputError: the file cannot be written.
     """
-    from bridgeckpt.parity.tensorflow.runtime import import_tensorflow
-
     file = None if path is None else _reference_path(path)
     if texts is not None and not texts:
         raise ParityError("there are no texts to run", hint="leave texts out to run random tokens")
-    tf = import_tensorflow()
     from bridgeckpt.parity.tensorflow.assembly import reference_of
     from bridgeckpt.parity.tensorflow.request import Request
     from bridgeckpt.parity.tensorflow.settings import Asked
@@ -125,7 +122,7 @@ def record_checkpoint(
         float64=float64,
         graph=graph,
     )
-    reference = reference_of(tf, request)
+    reference = reference_of(request)
     reference = reference._replace(provenance={**_versions(), **reference.provenance})
     if file is not None:
         write_reference(reference, file)

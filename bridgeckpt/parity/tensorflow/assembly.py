@@ -14,7 +14,7 @@ from bridgeckpt.parity.tensorflow.graph import Graph
 from bridgeckpt.parity.tensorflow.matching import TRIAL_STAGES, first_difference, match, trial_weights
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
 from bridgeckpt.parity.tensorflow.request import probes_of
-from bridgeckpt.parity.tensorflow.runtime import computing
+from bridgeckpt.parity.tensorflow.runtime import computing, import_tensorflow
 from bridgeckpt.parity.tensorflow.saved_model import (
     find_saved_model,
     functions_reference,
@@ -43,7 +43,7 @@ _AMBIGUOUS = (
 _NO_BERT = "only the functions were run: the variables are not those of one BERT by google-research/bert's names"
 
 
-def reference_of(tf: Any, request: Request) -> Reference:  # noqa: ANN401 - TensorFlow has no types
+def reference_of(request: Request) -> Reference:
     """What TensorFlow computes on the probes; see :func:`bridgeckpt.parity.recording.record_checkpoint`."""
     saved = find_saved_model(request.source)
     with open_checkpoint(request.source if saved is None else saved.variables) as checkpoint:
@@ -53,6 +53,7 @@ def reference_of(tf: Any, request: Request) -> Reference:  # noqa: ANN401 - Tens
                 hint="record the TensorFlow side of the conversion, the source",
             )
         checkpoint.check_files()
+        tf = import_tensorflow()  # which takes seconds: a wrong path is told before
         if saved is not None and not has_names(checkpoint):
             return functions_reference(tf, request, saved, checkpoint)
         variables = Variables(tf, checkpoint.path)
@@ -70,7 +71,7 @@ class _Recording:
 
     def __init__(
         self,
-        tf: Any,  # noqa: ANN401
+        tf: Any,  # noqa: ANN401 - TensorFlow has no types
         request: Request,
         checkpoint: Checkpoint,
         variables: Variables,

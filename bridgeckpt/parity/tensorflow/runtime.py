@@ -39,14 +39,14 @@ def import_tensorflow() -> Any:  # noqa: ANN401 - TensorFlow has no types
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Keep what TensorFlow's libraries log while they are loaded off the terminal, unless the user set its log level.
+    """Keep what TensorFlow's libraries log while they are loaded off the terminal, unless the user asked for all of it.
 
     Some of it comes before any level is in force, straight to file descriptor 2.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
+    # The level is read once, when TensorFlow is imported.
+    if "tensorflow" in sys.modules or os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # read once, when TensorFlow is imported
     try:
         saved = os.dup(2)
     except OSError:  # a process without a standard error
