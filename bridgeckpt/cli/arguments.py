@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from bridgeckpt import __version__
 from bridgeckpt.checks import DTYPES
 from bridgeckpt.cli import proof_arguments
-from bridgeckpt.cli.options import SOURCE, Formatter, epsilon, path, positive, size, source
+from bridgeckpt.cli.options import SOURCE, Formatter, path, shared, size, source
 from bridgeckpt.sizes import parse_size
 
 _MAIN = """\
@@ -107,13 +106,13 @@ def _convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     output.add_argument(
         "--force", action="store_true", help="replace DST when it is a converted model; it survives a failure"
     )
-    output.add_argument("--skip-crc", action="store_true", help="do not check the CRC-32C of the tensors that are read")
+    shared(output, "--skip-crc")
     output.add_argument(
         "--checksums",
         action="store_true",
         help="write the SHA-256 of every tensor into conversion_report.json (a quarter slower)",
     )
-    output.add_argument("--json", action="store_true", help="print a summary as JSON on stdout and nothing else")
+    shared(output, "--json")
 
 
 def _inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -123,27 +122,17 @@ def _inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     inspect.set_defaults(action="inspect")
     source(inspect)
     _reading(inspect)
-    inspect.add_argument("--json", action="store_true", help="print JSON on stdout and nothing else")
+    shared(inspect, "--json")
 
 
 def _reading(parser: argparse.ArgumentParser) -> None:
     """Options that say how to read the source; the same for converting and inspecting."""
     reading = parser.add_argument_group("how to read the source")
-    reading.add_argument("--mapping", metavar="NAME|FILE", help="the mapping table, when it is not to be detected")
+    shared(reading, "--mapping", "--architecture", "--config")
     reading.add_argument(
-        "--architecture", metavar="CLASS", help="the Hugging Face class, as in BertForTokenClassification"
+        "--vocab", metavar="FILE", type=path, help="the vocabulary, when it is not beside the checkpoint"
     )
-    reading.add_argument("--config", metavar="FILE", type=Path, help="the config, when it is not beside the checkpoint")
-    reading.add_argument(
-        "--vocab", metavar="FILE", type=Path, help="the vocabulary, when it is not beside the checkpoint"
-    )
-    reading.add_argument("--heads", metavar="N", type=positive, help="number of attention heads (no shape tells it)")
-    reading.add_argument("--hidden-act", metavar="NAME", help="activation, as in gelu (erf), gelu_pytorch_tanh, relu")
-    reading.add_argument("--layer-norm-eps", metavar="X", type=epsilon, help="epsilon of the layer normalisations")
-    reading.add_argument(
-        "--scope", metavar="PREFIX", help="which model, when the checkpoint holds several (student/bert/...)"
-    )
-    reading.add_argument("--ema", action="store_true", help="convert the exponential moving averages of the weights")
+    shared(reading, "--heads", "--hidden-act", "--layer-norm-eps", "--scope", "--ema")
     casing = reading.add_mutually_exclusive_group()
     casing.add_argument("--cased", dest="lowercase", action="store_false", default=None, help="the vocabulary is cased")
     casing.add_argument(
@@ -182,4 +171,4 @@ def _mappings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     explain.add_argument("table", metavar="NAME|FILE", help=_TABLE)
     explain.add_argument("name", metavar="TENSOR", help="as in bert/encoder/layer_3/output/dense/kernel")
     for verb in (listing, check, explain):
-        verb.add_argument("--json", action="store_true", help="print JSON on stdout and nothing else")
+        shared(verb, "--json")

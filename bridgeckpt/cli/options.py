@@ -1,10 +1,11 @@
-"""What several commands share of their arguments: the layout of a help text, SRC, and the types of values."""
+"""What several commands share of their arguments: the layout of a help text, SRC, options, and the types of values."""
 
 from __future__ import annotations
 
 import argparse
 from math import inf
 from pathlib import Path
+from typing import Any
 
 from bridgeckpt.sizes import parse_size
 
@@ -25,6 +26,12 @@ def source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source", metavar="SRC", type=path, help="the checkpoint: a folder, a prefix or any of its files"
     )
+
+
+def shared(group: argparse._ActionsContainer, *names: str) -> None:
+    """Options that mean the same in every command that has them."""
+    for name in names:
+        group.add_argument(name, **_SHARED[name])
 
 
 def path(text: str) -> Path:
@@ -77,3 +84,17 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return -1.0
+
+
+_SHARED: dict[str, dict[str, Any]] = {
+    "--mapping": {"metavar": "NAME|FILE", "help": "the mapping table, when it is not to be detected"},
+    "--architecture": {"metavar": "CLASS", "help": "the Hugging Face class, as in BertForTokenClassification"},
+    "--config": {"metavar": "FILE", "type": path, "help": "the config, when it is not beside the checkpoint"},
+    "--heads": {"metavar": "N", "type": positive, "help": "number of attention heads (no shape tells it)"},
+    "--hidden-act": {"metavar": "NAME", "help": "activation, as in gelu (erf), gelu_pytorch_tanh, relu"},
+    "--layer-norm-eps": {"metavar": "X", "type": epsilon, "help": "epsilon of the layer normalisations"},
+    "--scope": {"metavar": "PREFIX", "help": "which model, when the checkpoint holds several (student/bert/...)"},
+    "--ema": {"action": "store_true", "help": "take the exponential moving averages of the weights"},
+    "--skip-crc": {"action": "store_true", "help": "do not check the CRC-32C of the tensors that are read"},
+    "--json": {"action": "store_true", "help": "print JSON on stdout and nothing else"},
+}

@@ -6,7 +6,8 @@ import argparse
 import re
 from pathlib import Path
 
-from bridgeckpt.cli.options import SOURCE, Formatter, epsilon, path, positive, seed, source, tolerance
+from bridgeckpt.cli.options import SOURCE, Formatter, path, seed, shared, source, tolerance
+from bridgeckpt.parity.verdict import DTYPES
 
 _RECORD = f"""\
 Run a TensorFlow checkpoint in TensorFlow and write what it computes: REF, one file with the inputs, the embeddings,
@@ -69,7 +70,7 @@ examples:
 It compares values, not what is computed with them: `bridgeckpt verify` does that.
 Exit status: 0 the same, 1 different or refused."""
 
-DTYPES = ("tf32", "float16", "bfloat16")
+_SETTINGS = ("--config", "--heads", "--hidden-act", "--layer-norm-eps")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -91,8 +92,7 @@ def _record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     source(record)
     record.add_argument("reference", metavar="REF", type=_reference, help="the file to write, as in ref.safetensors")
     reading = record.add_argument_group("how to read the source")
-    _which(reading)
-    _settings(reading)
+    shared(reading, "--scope", "--ema", *_SETTINGS)
     inputs = record.add_argument_group("what to run it on")
     _inputs(inputs)
     inputs.add_argument("--tokenizer", metavar="FOLDER", type=path, help="the tokenizer for --texts, as in DST")
@@ -106,7 +106,7 @@ def _record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     runs.add_argument(
         "--no-graph", dest="graph", action="store_false", help="leave out the graph that came with the checkpoint"
     )
-    _json(record)
+    shared(record, "--json")
 
 
 def _verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -150,14 +150,14 @@ def _verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     recording = verify.add_argument_group("how to record, when SRC is the checkpoint")
     _inputs(recording)
-    _which(recording)
-    _settings(recording)
+    shared(recording, "--scope", "--ema", *_SETTINGS)
+    verify.set_defaults(ema=None)  # as DST was converted
     output = verify.add_argument_group("what to show")
     output.add_argument("--all", action="store_true", help="every stage on a row of its own, agreeing or not")
     output.add_argument(
         "--html", metavar="FILE", type=path, help="write a page with the errors as a picture; replaces such a page"
     )
-    _json(output)
+    shared(output, "--json")
 
 
 def _diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -172,33 +172,10 @@ def _diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     diff.add_argument("a", metavar="A", type=path, help="a checkpoint: a folder, a prefix or any of its files")
     diff.add_argument("b", metavar="B", type=path, help="the other")
     reading = diff.add_argument_group("how to read them")
-    reading.add_argument("--mapping", metavar="NAME|FILE", help="the mapping table, when it is not to be detected")
-    reading.add_argument(
-        "--architecture", metavar="CLASS", help="the Hugging Face class, as in BertForTokenClassification"
-    )
-    reading.add_argument("--config", metavar="FILE", type=path, help="the config, when it is not beside the checkpoint")
-    reading.add_argument("--heads", metavar="N", type=positive, help="number of attention heads (no shape tells it)")
-    _which(reading)
-    reading.add_argument(
-        "--skip-crc", action="store_true", help="do not check the CRC-32C of the tensors that are read"
-    )
+    shared(reading, "--mapping", "--architecture", "--config", "--heads", "--scope", "--ema", "--skip-crc")
     output = diff.add_argument_group("what to show")
     output.add_argument("--all", action="store_true", help="identical tensors too")
-    _json(output)
-
-
-def _which(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--scope", metavar="PREFIX", help="which model, when the checkpoint holds several (student/bert/...)"
-    )
-    group.add_argument("--ema", action="store_true", help="take the exponential moving averages of the weights")
-
-
-def _settings(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--config", metavar="FILE", type=path, help="the config, when it is not beside the checkpoint")
-    group.add_argument("--heads", metavar="N", type=positive, help="number of attention heads (no shape tells it)")
-    group.add_argument("--hidden-act", metavar="NAME", help="activation, as in gelu (erf), gelu_pytorch_tanh, relu")
-    group.add_argument("--layer-norm-eps", metavar="X", type=epsilon, help="epsilon of the layer normalisations")
+    shared(output, "--json")
 
 
 def _inputs(group: argparse._ArgumentGroup) -> None:
@@ -209,10 +186,6 @@ def _inputs(group: argparse._ArgumentGroup) -> None:
         help="run on these texts in place of random tokens: UTF-8, one a line, a tab between the two of a pair",
     )
     group.add_argument("--seed", metavar="N", type=seed, help="what the random inputs begin with (default: 0)")
-
-
-def _json(group: argparse._ActionsContainer) -> None:
-    group.add_argument("--json", action="store_true", help="print JSON on stdout and nothing else")
 
 
 def _device(text: str) -> str:

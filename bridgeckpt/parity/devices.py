@@ -12,13 +12,12 @@ from bridgeckpt.parity.comparison import agreement, rank
 from bridgeckpt.parity.pytorch import Subject, float32_precision, run
 from bridgeckpt.parity.rounding import UNITS, measure
 from bridgeckpt.parity.stages import is_coarse, is_stage
-from bridgeckpt.parity.verdict import DeviceResult
+from bridgeckpt.parity.verdict import DTYPES, DeviceResult
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.comparison import Runs, Values
     from bridgeckpt.parity.reference import Reference
 
-DTYPES = ("tf32", "float16", "bfloat16")  # what a model can be run in beside float32
 _BYTES = 4 + 8 + 4  # of a parameter: the model in float32 and float64, and its file in the page cache
 
 

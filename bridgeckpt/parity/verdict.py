@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+DTYPES = ("tf32", "float16", "bfloat16")  # what a model can be run in beside float32
+
 
 class StageResult(NamedTuple):
     """One stage, over all probes and runs; of several figures the worst in units of its limit.
