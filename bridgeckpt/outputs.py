@@ -32,8 +32,19 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    with _beside(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write what will be at ``path`` once the block has ended, and nothing of it if the block fails.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with _beside(path) as temporary:
+        yield temporary
         temporary.replace(path)
 
 

@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "copying": GROUND | {"moves", "formats"},
     "source": GROUND | {"formats", "mapping"},
     "planning": GROUND | {"moves", "formats", "mapping", "copying", "source"},
-    "parity": GROUND | {"formats"},  # an oracle: it would repeat the mistakes of the tables and the plan
+    "outputs": GROUND,
+    "parity": GROUND | {"formats", "outputs"},  # an oracle: it would repeat the mistakes of the tables and the plan
     "verdicts": GROUND | {"parity"},
 }
 

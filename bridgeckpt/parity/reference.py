@@ -13,13 +13,13 @@ float64    the same forward pass in float64: the truth of the source's weights
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridgeckpt.errors import CheckpointError, OutputError
+from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.safetensors import Safetensors, plan_files
+from bridgeckpt.outputs import replacing
 from bridgeckpt.parity.probes import Probe
 
 if TYPE_CHECKING:
@@ -77,17 +77,10 @@ def write_reference(reference: Reference, path: Path) -> None:
     (file,) = plan_files(
         [(name, array.dtype.name, array.shape) for name, array in arrays.items()], None, {_KEY: json.dumps(record)}
     )
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
-    try:
-        with temporary.open("wb") as out:
-            out.write(file.header)
-            for name in sorted(file.offsets, key=file.offsets.__getitem__):
-                out.write(np.ascontiguousarray(arrays[name]).data)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        hint = "check the path and its permissions"
-        raise OutputError(f"cannot write {path}: {error.strerror}", hint=hint) from error
+    with replacing(path) as temporary, temporary.open("wb") as out:
+        out.write(file.header)
+        for name in sorted(file.offsets, key=file.offsets.__getitem__):
+            out.write(np.ascontiguousarray(arrays[name]).data)
 
 
 def is_reference(path: Path) -> bool:
