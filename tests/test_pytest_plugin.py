@@ -7,8 +7,11 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import ROOT
+
+from bridgeckpt import record
 
 HEADER = "import sys\nsys.path.insert(0, {!r})\n".format(str(ROOT / "tests"))
 GIVEN = """
@@ -142,13 +145,15 @@ def test_it_skips_without_the_gpu(device, project):
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
 def test_without_torch_it_fails_and_says_what_to_install(device, project):
     """A skip here would be a silent pass."""
-    done = pytest_in(
-        project(
-            "def test_parity(parity, monkeypatch):\n"
-            "    monkeypatch.setitem(sys.modules, 'torch', None)\n"
-            f"    parity.assert_matches('reference.safetensors', 'converted', device={device!r})\n"
-        )
+    folder = project(
+        "def test_parity(parity, monkeypatch):\n"
+        "    monkeypatch.setitem(sys.modules, 'torch', None)\n"
+        f"    parity.assert_matches('reference.safetensors', 'converted', device={device!r})\n"
     )
+    (folder / "converted" / "config.json").write_text("{}")
+    values = np.ones((1, 2), np.float32)
+    record(lambda x: {"logits": x}, {"x": values}, folder / "tests" / "reference.safetensors")
+    done = pytest_in(folder)
     assert done.returncode == 1, done.stdout
     assert "pip install" in done.stdout
     assert "1 failed" in done.stdout

@@ -13,6 +13,7 @@ import pytest
 from bridgeckpt.errors import CheckpointError, OutputError, ParityError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.fingerprint import fingerprint
+from bridgeckpt.outputs import replacing
 from bridgeckpt.parity.probes import IDS, MASK, TYPES
 from bridgeckpt.parity.recording import record, record_checkpoint
 from bridgeckpt.parity.reference import read_reference
@@ -216,6 +217,15 @@ def test_what_is_no_tensorflow_checkpoint_is_refused(tmp_path):
         record_checkpoint(tmp_path / "absent")
     with pytest.raises(OutputError):
         record_checkpoint(tmp_path, tmp_path / "r.json")
+
+
+def test_what_is_interrupted_while_it_is_written_leaves_the_old_file(tmp_path):
+    path = tmp_path / "reference.safetensors"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
+        temporary.write_bytes(b"half of the new")
+        raise KeyboardInterrupt
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [(path.name, b"old")]
 
 
 def test_a_wrong_path_is_told_before_tensorflow_is_imported(tmp_path):

@@ -433,7 +433,23 @@ def test_both_sides_at_once(example, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["ok"] is True
 
 
-def test_a_reference_that_is_not_there(tmp_path, capsys):
-    pytest.importorskip("torch")
-    assert main(["verify", str(tmp_path / "none.safetensors"), str(tmp_path)]) == 1
-    assert "there is no reference" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("source", "folder", "says"),
+    [
+        ("none.safetensors", "model", "there is no reference"),
+        ("none.ckpt", "model", "none.ckpt does not exist"),
+        ("none.ckpt", "none", "none is not a model: it does not exist"),
+        ("none.ckpt", ".", "it has no config.json"),
+    ],
+)
+def test_a_wrong_path_is_told_before_a_framework_is_imported(source, folder, says, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    code = (
+        "import sys; from bridgeckpt.cli import main; code = main(sys.argv[1:]);"
+        "sys.exit(3 if {'torch', 'transformers', 'tensorflow'} & {*sys.modules} else code)"
+    )
+    command = [sys.executable, "-c", code, "verify", source, folder]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert says in done.stderr

@@ -50,9 +50,6 @@ def load(folder: Path) -> Subject:
     Raises:
         ParityError: torch or transformers is not installed, or the folder is none that transformers loads.
     """
-    if not (folder / "config.json").is_file():
-        what = "has no config.json" if folder.is_dir() else "is not a folder" if folder.exists() else "does not exist"
-        raise ParityError(f"{folder} is not a model: it {what}", hint="give the folder that `bridgeckpt convert` made")
     torch, transformers = frameworks()
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

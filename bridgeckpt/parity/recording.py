@@ -129,6 +129,19 @@ def record_checkpoint(
     return reference
 
 
+def check_source(source: str | os.PathLike[str]) -> None:
+    """See that there is something at ``source`` that could be recorded; TensorFlow is not needed for that.
+
+    Raises:
+        CheckpointError: there is not.
+    """
+    from bridgeckpt.formats.locate import locate
+    from bridgeckpt.parity.tensorflow.saved_model import find_saved_model
+
+    if find_saved_model(Path(source)) is None:
+        locate(Path(source))
+
+
 def _reference_path(path: str | os.PathLike[str]) -> Path:
     file = Path(path)
     if file.suffix != ".safetensors":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,15 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridgeckpt.errors import ParityError
+from bridgeckpt.parity.converted import REPORT, check_folder, told, which_model
 from bridgeckpt.parity.devices import check_device, check_dtypes, check_memory
 from bridgeckpt.parity.judging import judge
 from bridgeckpt.parity.pytorch import frameworks, load
+from bridgeckpt.parity.recording import check_source, record_checkpoint
 from bridgeckpt.parity.reference import Reference, read_reference
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.verdict import Verdict
-
-_REPORT = "conversion_report.json"
 
 
 def verify(
@@ -73,18 +72,20 @@ def verify(
     """
     clock = Clock(progress)
     folder = Path(folder)
+    # The frameworks take seconds to import: wrong paths are told before.
+    check_folder(folder)
+    if not isinstance(source, Reference) and Path(source).suffix == ".safetensors":
+        with clock("reading the reference"):
+            source = read_reference(Path(source))
+    elif not isinstance(source, Reference):
+        check_source(source)
     frameworks()
     place = check_device(device)
     check_dtypes(dtypes, place)
     if isinstance(source, Reference):
         reference = source
-    elif Path(source).suffix == ".safetensors":
-        with clock("reading the reference"):
-            reference = read_reference(Path(source))
     else:
         with clock("recording in TensorFlow"):
-            from bridgeckpt.parity.recording import record_checkpoint
-
             converted_scope, converted_ema = which_model(folder)
             reference = record_checkpoint(
                 source,
@@ -110,15 +111,6 @@ def verify(
     return verdict._replace(notes=(*notes, *verdict.notes), seconds=clock.seconds)
 
 
-def which_model(folder: Path) -> tuple[str | None, bool]:
-    """Which model of its checkpoint ``folder`` is, as its report says: the scope, None if it says none, and whether
-    it is the moving averages of the weights.
-    """
-    report = _report(folder)
-    scope = _inside(report, "table", "wildcards", "scope")
-    return scope if isinstance(scope, str) else None, _inside(report, "source", "ema") is True
-
-
 def check_fingerprint(reference: Reference, folder: Path) -> list[str]:
     """See that the reference is of the checkpoint that ``folder`` was converted from; returns a note if none can tell.
 
@@ -126,37 +118,21 @@ def check_fingerprint(reference: Reference, folder: Path) -> list[str]:
         ParityError: it is of another.
     """
     recorded = reference.provenance.get("fingerprint")
-    report = _report(folder)
-    converted = _inside(report, "source", "fingerprint")
+    converted = told(folder, "source", "fingerprint")
     if not isinstance(converted, str):
         return [
-            f"{folder} has no {_REPORT} that names its checkpoint: nothing says that the reference is of the same one"
+            f"{folder} has no {REPORT} that names its checkpoint: nothing says that the reference is of the same one"
         ]
     if recorded is None:
         return ["the reference does not say which checkpoint it is of"]
     if recorded != converted:
-        source, name = reference.provenance.get("checkpoint"), _inside(report, "source", "checkpoint")
+        source, name = reference.provenance.get("checkpoint"), told(folder, "source", "checkpoint")
         raise ParityError(
             f"the reference was recorded from another checkpoint ({source}, {recorded[:12]}) than the one that "
             f"{folder} was converted from ({name}, {converted[:12]})",
             hint="record that one; or compare all the same with --any-checkpoint (any_checkpoint=True)",
         )
     return []
-
-
-def _report(folder: Path) -> object:
-    """What the conversion said of itself; None if the folder has no such report."""
-    try:
-        return json.loads((folder / _REPORT).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def _inside(values: object, *keys: str) -> object:
-    """The value under ``keys``, one inside the other; None if there is none."""
-    for key in keys:
-        values = values.get(key) if isinstance(values, dict) else None
-    return values
 
 
 def _check_finite(reference: Reference) -> None:

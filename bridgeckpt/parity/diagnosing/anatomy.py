@@ -64,6 +64,7 @@ class Anatomy:
         subject: the model.
         roles: stage to role to the parameter's name. One that several modules share has the name of the first.
         layers: how many there are.
+        parameters: every parameter once, as it is.
     """
 
     def __init__(self, subject: Subject) -> None:
@@ -72,7 +73,7 @@ class Anatomy:
         first: dict[int, str] = {}
         for name, parameter in named:
             first.setdefault(id(parameter), name)
-        self._parameters = {first[id(parameter)]: parameter.detach() for name, parameter in named}
+        self.parameters: Mapping[str, Tensor] = {first[id(parameter)]: parameter.detach() for name, parameter in named}
         called = {name: first[id(parameter)] for name, parameter in named}
         self.roles = {
             stage: {role: called[name] for role, name in site.parameters.items()}
@@ -83,11 +84,6 @@ class Anatomy:
         self.layers = 1 + max((layer for layer in map(layer_of, subject.sites) if layer is not None), default=-1)
         self._settings = {stage: self._read_settings(stage) for stage in subject.sites}
 
-    @property
-    def parameters(self) -> Mapping[str, Tensor]:
-        """Every parameter once, as it is."""
-        return self._parameters
-
     def tensor(self, name: str, patch: Patch, dtype: Any = None, *, draw: int | None = None) -> Tensor:  # noqa: ANN401
         """A parameter's values, in their own dtype unless another is asked for.
 
@@ -96,7 +92,7 @@ class Anatomy:
         import torch
 
         source = patch.tensors.get(name, Source(name))
-        values = self._parameters[source.name] if source.values is None else source.values
+        values = self.parameters[source.name] if source.values is None else source.values
         values = values if source.move is None else source.move(values)
         values = values.to(dtype)
         if draw is not None:

@@ -8,11 +8,11 @@ of several, that is named which sets the most stages right.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bridgeckpt.parity.converted import told
 from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Anatomy
 from bridgeckpt.parity.diagnosing.blame import blame
 from bridgeckpt.parity.diagnosing.causes import settings_causes, variations
@@ -183,10 +183,8 @@ def _diagnosis(evidence: Evidence, at: int, stage: str, cause: Cause, effect: Ef
 
 def _explain(evidence: Evidence, variable: str | None) -> str:
     """What to do about a wrong tensor."""
-    try:
-        path = evidence.anatomy.subject.folder / "conversion_report.json"
-        table = json.loads(path.read_text(encoding="utf-8"))["table"]["name"]
-    except (OSError, ValueError, KeyError, TypeError):
+    table = told(evidence.anatomy.subject.folder, "table", "name")
+    if not isinstance(table, str):
         return f"{_AGAIN}; {_GENERAL}"
     return f"{_AGAIN}: see `bridgeckpt mappings explain {table} {variable}`" if variable else _AGAIN
 

@@ -13,7 +13,7 @@ from bridgeckpt.parity.tensorflow.checkpoints import Variables, finite, run_forw
 from bridgeckpt.parity.tensorflow.graph import Graph
 from bridgeckpt.parity.tensorflow.matching import TRIAL_STAGES, first_difference, match, trial_weights
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
-from bridgeckpt.parity.tensorflow.request import probes_of
+from bridgeckpt.parity.tensorflow.request import OWN_FUNCTION, probes_of
 from bridgeckpt.parity.tensorflow.runtime import computing, import_tensorflow
 from bridgeckpt.parity.tensorflow.saved_model import (
     find_saved_model,
@@ -169,7 +169,7 @@ class _Recording:
         if self.bert.unread:
             raise ParityError(
                 f"a forward pass would leave out {_listed(self.bert.unread)}, which no BERT has",
-                hint="record the model through a function of your own: `bridgeckpt.record(fn, inputs, path)`",
+                hint=OWN_FUNCTION,
             )
         settings = require_heads(self.settings, self.bert)
         single = run_forward(self.tf, self.bert, settings, self.variables, self.probes, "float32")

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.probes import IDS, MASK
+from bridgeckpt.parity.tensorflow.request import OWN_FUNCTION
 from bridgeckpt.parity.tensorflow.signatures import roles_of
-
-OWN_FUNCTION = "call it in a function of your own, and record that: `bridgeckpt.record(fn, inputs, path)`"
 
 
 class Function(NamedTuple):

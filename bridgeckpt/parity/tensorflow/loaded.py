@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.probes import IDS, TYPES
 from bridgeckpt.parity.tensorflow.batching import in_batches
-from bridgeckpt.parity.tensorflow.functions import OWN_FUNCTION, Function, functions_of, variables_of
+from bridgeckpt.parity.tensorflow.functions import Function, functions_of, variables_of
 from bridgeckpt.parity.tensorflow.metagraphs import read_meta_graph
+from bridgeckpt.parity.tensorflow.request import OWN_FUNCTION
 from bridgeckpt.parity.tensorflow.runtime import first_line
 from bridgeckpt.parity.tensorflow.signatures import POSITIONS, named_outputs, stages_of
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.probes import IDS, Probe, probe_inputs
 
+# What to do about a model that is not known here.
+OWN_FUNCTION = "record it through a function of your own: `bridgeckpt.record(fn, inputs, path)`"
+
 if TYPE_CHECKING:
     from pathlib import Path
 

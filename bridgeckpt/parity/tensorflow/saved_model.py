@@ -12,10 +12,9 @@ from bridgeckpt.formats.fingerprint import fingerprint
 from bridgeckpt.parity.probes import TYPES
 from bridgeckpt.parity.reference import Reference
 from bridgeckpt.parity.tensorflow.checkpoints import finite
-from bridgeckpt.parity.tensorflow.functions import OWN_FUNCTION
 from bridgeckpt.parity.tensorflow.loaded import LoadedModel
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
-from bridgeckpt.parity.tensorflow.request import probes_of
+from bridgeckpt.parity.tensorflow.request import OWN_FUNCTION, probes_of
 from bridgeckpt.parity.tensorflow.runtime import computing, device_name
 from bridgeckpt.parity.tensorflow.signatures import LAST_STATE
 

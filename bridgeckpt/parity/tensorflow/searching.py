@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from bridgeckpt.errors import ParityError
-
-OWN_FUNCTION = "record any model through a function of your own: `bridgeckpt.record(fn, inputs, path)`"
+from bridgeckpt.parity.tensorflow.request import OWN_FUNCTION
 
 
 class Search:

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bridgeckpt.errors import ParityError
-from bridgeckpt.parity.tensorflow.searching import OWN_FUNCTION, Search
+from bridgeckpt.parity.tensorflow.request import OWN_FUNCTION
+from bridgeckpt.parity.tensorflow.searching import Search
 
 _SHADOW = "/ExponentialMovingAverage"
 # What optimizers and averages keep beside a weight, under the weight's own name.
