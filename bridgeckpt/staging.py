@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -69,20 +69,20 @@ def staged(destination: Path, *, force: bool = False) -> Iterator[Path]:
     destination = destination.absolute()
     fill = destination.is_dir() and not any(destination.iterdir())
     staging, parents = _make(destination / destination.name if fill else destination)
-    try:
-        yield staging
-        for path in staging.iterdir():
-            _sync(path)
-        _sync(staging)
-        if fill:
-            _fill(staging, destination)
-        replaced = None if fill else _replace(staging, destination, force=force)
-    except BaseException as error:
-        _remove(staging)
-        _take_back(parents)
-        if isinstance(error, OSError):
+    with ExitStack() as undo:
+        undo.callback(_take_back, parents)
+        undo.callback(_remove, staging)
+        try:
+            yield staging
+            for path in staging.iterdir():
+                _sync(path)
+            _sync(staging)
+            if fill:
+                _fill(staging, destination)
+            replaced = None if fill else _replace(staging, destination, force=force)
+        except OSError as error:
             raise _output_error(error, destination) from error
-        raise
+        undo.pop_all()
     # The new files are in place: nothing from here on may say that they are not.
     if replaced is not None:
         _remove(replaced)
@@ -125,13 +125,12 @@ def _fill(staging: Path, destination: Path) -> None:
     if any(path != staging for path in destination.iterdir()):
         raise FileExistsError(errno.EEXIST, "not empty any more", str(destination))
     names = sorted((path.name for path in staging.iterdir()), key=lambda name: (name in _LAST, name))
-    try:
+    with ExitStack() as undo:
+        for name in names:
+            undo.callback((destination / name).unlink, missing_ok=True)
         for name in names:
             (staging / name).rename(destination / name)
-    except BaseException:
-        for name in names:
-            (destination / name).unlink(missing_ok=True)
-        raise
+        undo.pop_all()
     staging.rmdir()
 
 

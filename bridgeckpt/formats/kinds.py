@@ -119,7 +119,7 @@ def _archive(path: Path) -> Kind:
     try:
         with ZipFile(path) as archive:
             names = archive.namelist()
-    except (BadZipFile, NotImplementedError):
+    except (BadZipFile, NotImplementedError):  # damaged, or of a version of zip that Python does not read
         return _ZIP
     if any(name.endswith("data.pkl") for name in names):
         return _TORCH
