@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from bridgeckpt.checks import check_dtype, check_heads, check_size
+from bridgeckpt.copying.copies import check_copies
 from bridgeckpt.copying.workers import Placed, finish, open_output, run
 from bridgeckpt.errors import OutputError
 from bridgeckpt.formats.safetensors import INDEX_NAME, index_json, plan_files
@@ -81,7 +82,7 @@ def prepare(
     force: bool = False,
     **options: Unpack[PlanOptions],
 ) -> Plan:
-    """Everything that can be refused before a tensor is read: the destination, if any, the plan, the source's files.
+    """Everything that can be refused before anything is written: the destination, if any, the plan, the source's files.
 
     Raises:
         BridgeckptError: as :func:`convert`.
@@ -93,6 +94,7 @@ def prepare(
     planned.checkpoint.check_files()
     if destination is not None and planned.checkpoint.path.resolve().is_relative_to(destination.resolve()):
         raise OutputError(f"{destination} holds the source {planned.checkpoint.path}", hint="give another path")
+    check_copies(planned.checkpoint, planned.copies)
     return planned
 
 

@@ -42,8 +42,9 @@ class Inspection(NamedTuple):
         """How many tensors of each kind of optimizer state there are, by the last part of their names."""
         if self.plan is None:
             return {}
-        states = self.plan.ledger.sources
-        return dict(Counter(name.rpartition("/")[2] for name, state in states.items() if state == "slot"))
+        states, known = self.plan.ledger.sources, self.plan.checkpoint.slots
+        kinds = (known[name].name if name in known else name.rpartition("/")[2] for name in states)
+        return dict(Counter(kind for kind, state in zip(kinds, states.values(), strict=True) if state == "slot"))
 
     @property
     def writer(self) -> str | None:
@@ -84,6 +85,7 @@ def inspect(source: str | os.PathLike[str], **options: Unpack[PlanOptions]) -> I
     except BridgeckptError as error:
         refusal = error
     states: Mapping[str, str] = plan.ledger.sources if plan else {}
+    checkpoint = plan.checkpoint if plan else checkpoint  # under the names that the plan speaks of
     return Inspection(checkpoint, plan, refusal, _families(checkpoint.tensors, states))
 
 

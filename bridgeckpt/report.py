@@ -69,7 +69,7 @@ def report(
     ledger = plan.ledger
     head = {**summary(plan), "crc32c_checked": verified}
     head["slots"] = [name for name, state in ledger.sources.items() if state == "slot"]
-    for state in ("ignored", "excluded"):
+    for state in ("ignored", "excluded", "copy"):
         head[state] = {name: ledger.reasons[name] for name, at in ledger.sources.items() if at == state}
     head["tied"] = ledger.tied
     rows = (row for row, _, targets in ledger.assignments for _ in targets)

@@ -7,11 +7,13 @@ an array: it opens data files when they are first needed, never reads past what 
 from __future__ import annotations
 
 import os
+from copy import copy
 from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bridgeckpt.errors import CheckpointError
+from bridgeckpt.formats.objectgraph import Slot
 from bridgeckpt.formats.tensors import DTYPES, Extent, TensorInfo
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _MAX_RANK = 32  # numpy 1's limit; TensorFlow's own operations stop at 8
 _MAX_SIZE = 1 << 58  # elements of at most 16 bytes whose number of bytes numpy can still count
+_PIECE = 1 << 20
 _CUT_SHORT = "the file was cut short: copy or download it again"
 
 
@@ -37,8 +40,9 @@ class Checkpoint:
         tensors: What is known of each tensor, by name, in the file's order.
         directory: The folder in which a model config and a vocabulary are looked for.
         graph_path: The ``.meta`` file beside a TensorBundle, if there is one.
-        metadata: The free text of a safetensors header; empty for other formats.
+        metadata: Text that the file keeps beside the tensors: a safetensors header's, a Keras file's model config.
         notes: What a person should be told about how it was found.
+        copies: In a view by variable, each further tensor of a variable, and the name of the first.
     """
 
     format: ClassVar[str] = "checkpoint"
@@ -59,7 +63,57 @@ class Checkpoint:
         self.graph_path = graph_path
         self.metadata = metadata or {}
         self.notes = notes
+        self.copies: Mapping[str, str] = {}
+        self._named: Mapping[str, str] = {}  # in a view by variable: name by key
         self._files: dict[Path, BufferedReader] = {}
+
+    @property
+    def variable_names(self) -> Mapping[str, str]:
+        """The variables' own names by key, where the format keeps them beside the keys that its tensors go by.
+
+        Raises:
+            CheckpointError: what holds them is damaged or missing.
+        """
+        return {}
+
+    @property
+    def slots(self) -> Mapping[str, Slot]:
+        """The tensors that the format itself says are optimizer state, by name, each with the weight's name.
+
+        Raises:
+            CheckpointError: as :attr:`variable_names`.
+        """
+        names = self._named
+        stored = self._stored_slots()
+        return {names.get(key, key): Slot(names.get(weight, weight), slot) for key, (weight, slot) in stored.items()}
+
+    def by_variable(self) -> Checkpoint:
+        """The same checkpoint with its tensors under their variables' own names, those without one under their keys.
+
+        A name that several keys have is the first one's; those of the others that are alike in shape and dtype are
+        ``copies``, which ought to hold the same values.
+
+        Raises:
+            CheckpointError: as :attr:`variable_names`.
+        """
+        if not self.variable_names:
+            return self
+        named: dict[str, str] = {}  # by key
+        keys: dict[str, str] = {}  # by name
+        copies: dict[str, str] = {}
+        for key, name in self.variable_names.items():
+            if key not in self.tensors or (name in self.tensors and name not in self.variable_names):
+                continue  # nothing is stored under it, or its name is another tensor's key
+            first = keys.setdefault(name, key)
+            if first == key:
+                named[key] = name
+            elif self.tensors[key][1:3] == self.tensors[first][1:3]:
+                copies[key] = name
+        view = copy(self)
+        view.tensors = {named.get(key, key): info for key, info in self.tensors.items()}
+        view.copies = copies
+        view._named = named  # noqa: SLF001 - of this class
+        return view
 
     def keys(self) -> list[str]:
         """Every tensor's name, in the file's order."""
@@ -146,6 +200,28 @@ class Checkpoint:
     def __repr__(self) -> str:
         return f"<{self.format} {str(self.path)!r}: {len(self.tensors):,} tensors>"
 
+    def pieces(self, extent: Extent, name: str) -> Iterator[bytes]:
+        """The stored bytes of an extent of tensor ``name``, in order, in pieces of at most 1 MiB.
+
+        Raises:
+            CheckpointError: the file is missing or too short.
+        """
+        file = self._open(extent.path)
+        for at in range(0, extent.nbytes, _PIECE):
+            wanted = min(_PIECE, extent.nbytes - at)
+            try:
+                file.seek(extent.offset + at)
+                found = file.read(wanted)
+            except OSError as error:
+                raise _unreadable(name, extent.path, error) from None
+            if len(found) < wanted:
+                raise _ends_early(name, extent, at + len(found))
+            yield found
+
+    def _stored_slots(self) -> Mapping[str, Slot]:
+        """:attr:`slots` by key."""
+        return {}
+
     def _read_strings(self, info: TensorInfo, extent: Extent, verify: bool) -> list[bytes]:  # noqa: ARG002
         """The strings of ``extent``, row-major. How they are stored is for the format to say; most have none."""
         raise CheckpointError(f"{info.name} holds strings, which {self.format} has none of", path=extent.path)
@@ -157,15 +233,9 @@ class Checkpoint:
             file.seek(extent.offset)
             found = file.readinto(buffer.data)
         except OSError as error:
-            raise CheckpointError(
-                f"cannot read {name} from {extent.path}: {error.strerror}", path=extent.path
-            ) from None
+            raise _unreadable(name, extent.path, error) from None
         if found < extent.nbytes:
-            raise CheckpointError(
-                f"{name} ends after {found:,} of {extent.nbytes:,} bytes in {extent.path}",
-                path=extent.path,
-                hint=_CUT_SHORT,
-            )
+            raise _ends_early(name, extent, found)
         if verify and extent.crc32c is not None:
             import google_crc32c
 
@@ -207,6 +277,15 @@ class Checkpoint:
             path=self.path,
             hint=f"the nearest names: {', '.join(near)}" if near else "keys() lists the names",
         )
+
+
+def _unreadable(name: str, path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(f"cannot read {name} from {path}: {error.strerror}", path=path)
+
+
+def _ends_early(name: str, extent: Extent, found: int) -> CheckpointError:
+    message = f"{name} ends after {found:,} of {extent.nbytes:,} bytes in {extent.path}"
+    return CheckpointError(message, path=extent.path, hint=_CUT_SHORT)
 
 
 def is_possible_shape(shape: Sequence[int]) -> bool:

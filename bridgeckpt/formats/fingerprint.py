@@ -7,23 +7,31 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.formats.tensors import Extent, TensorInfo
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:
     """SHA-256, in hexadecimal, over every tensor's name, dtype, shape and content.
 
-    The content counts by the CRC-32C that the format stores, so that a TensorBundle's index is enough; where a format
-    stores none, by the SHA-256 of the bytes, which are read.
+    The name is the one in the file, and the content counts by its CRC-32C: where the format stores none, the bytes are
+    read for it.
 
     Raises:
         CheckpointError: a tensor that has to be read cannot be.
     """
     lines = []
-    for name, info in sorted(checkpoint.tensors.items()):
-        checks = [extent.crc32c for extent in sorted(info.extents, key=lambda extent: extent.start)]
-        if None in checks:
-            content = hashlib.sha256(checkpoint.get_tensor(name).tobytes()).hexdigest()
-        else:
-            content = ",".join(f"{check:08x}" for check in checks)
-        lines.append(f"{name}\t{info.dtype}\t{info.shape}\t{content}\n")
+    for info in sorted(checkpoint.tensors.values(), key=lambda info: info.name):
+        extents = sorted(info.extents, key=lambda extent: extent.start)
+        checks = [_crc32c(checkpoint, info, extent) if extent.crc32c is None else extent.crc32c for extent in extents]
+        content = ",".join(f"{check:08x}" for check in checks)
+        lines.append(f"{info.name}\t{info.dtype}\t{info.shape}\t{content}\n")
     return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def _crc32c(checkpoint: Checkpoint, info: TensorInfo, extent: Extent) -> int:
+    import google_crc32c
+
+    crc = 0
+    for piece in checkpoint.pieces(extent, info.name):
+        crc = google_crc32c.extend(crc, piece)
+    return crc

@@ -9,19 +9,24 @@ tensorflow/core/util/tensor_bundle/tensor_bundle.cc (shards, strings), tensorflo
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import accumulate, pairwise
 from math import prod
 from typing import TYPE_CHECKING, Literal
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.checkpoint import Checkpoint, check_crc, is_possible_shape
+from bridgeckpt.formats.objectgraph import OBJECT_GRAPH, ObjectGraph, parse_object_graph
 from bridgeckpt.formats.slices import Block, slice_at, tile
 from bridgeckpt.formats.sstable import DAMAGED, entries, unmask
 from bridgeckpt.formats.tensors import DTYPES, Extent, TensorInfo
 from bridgeckpt.formats.wire import BYTES, FIXED32, VARINT, WireError, fields, signed, tag, varint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from bridgeckpt.formats.objectgraph import Slot
 
 # By number; the quantized types (11, 12, 13, 15, 16) are stored as the plain integers that they are.
 # fmt: off
@@ -62,17 +67,34 @@ class TensorBundle(Checkpoint):
             notes=notes,
         )
 
+    @property
+    def variable_names(self) -> Mapping[str, str]:
+        """The full names in the object graph of a TF2 checkpoint; TF1's keys are the variables' names themselves."""
+        return self._object_graph.variable_names
+
+    def _stored_slots(self) -> Mapping[str, Slot]:
+        return self._object_graph.slots
+
+    @cached_property
+    def _object_graph(self) -> ObjectGraph:
+        info = self.tensors.get(OBJECT_GRAPH)
+        if info is None or info.dtype != "string" or info.shape or len(info.extents) != 1:
+            return ObjectGraph({}, {})
+        self._check_fits(info)
+        (proto,) = self._read_strings(info, info.extents[0], verify=True)
+        try:
+            return parse_object_graph(proto)
+        except (WireError, UnicodeDecodeError) as error:
+            raise _damaged(info.extents[0].path, f"its object graph: {error}") from None
+
     def _read_strings(self, info: TensorInfo, extent: Extent, verify: bool) -> list[bytes]:
         """Strings are stored as their lengths (varints), the masked CRC-32C of the lengths, and their bytes.
 
         The entry's checksum is not that of these bytes: it takes each length as a number of 4 bytes (8 from 4 GiB on).
         """
         import google_crc32c
-        import numpy as np
 
-        stored = np.empty(extent.nbytes, np.uint8)
-        self._read_into(stored, extent, info.name, verify=False)
-        data, lengths, at = stored.tobytes(), [], 0
+        data, lengths, at = b"".join(self.pieces(extent, info.name)), [], 0
         try:
             for _ in range(prod(extent.shape)):
                 length, at = varint(data, at)

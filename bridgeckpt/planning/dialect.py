@@ -17,18 +17,21 @@ if TYPE_CHECKING:
 
 Wildcards = dict[str, str]
 
-_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-
 
 class Dialect(NamedTuple):
-    """A table, what its wildcards stand for in the checkpoint, and the bindings of the towers that were not chosen."""
+    """A table, what its wildcards stand for in the checkpoint, and the bindings of the towers that were not chosen.
+
+    ``checkpoint`` has its tensors under the names that the table speaks of, which are ``names``.
+    """
 
     table: Table
+    checkpoint: Checkpoint
+    names: Names
     wildcards: Wildcards
     other_towers: list[Wildcards]
 
 
-def choose_table(checkpoint: Checkpoint, names: Names, mapping: str | Path | None, scope: str | None) -> Dialect:
+def choose_table(checkpoint: Checkpoint, mapping: str | Path | None, scope: str | None) -> Dialect:
     """The table that reads ``checkpoint``, and what its wildcards stand for there.
 
     ``mapping`` names the table (or its file); without it every shipped dialect is tried. ``scope`` chooses among
@@ -38,12 +41,10 @@ def choose_table(checkpoint: Checkpoint, names: Names, mapping: str | Path | Non
         PlanError: no dialect recognises the names, two do, or one does under several scopes (two towers).
     """
     candidates = [load_table(mapping)] if mapping else [load_table(name) for name in tables.names()]
-    if mapping and candidates[0].names != "key":
-        raise PlanError(
-            f"{candidates[0].name} speaks of the full names of variables, which only TF2 object graphs keep",
-            hint='object graphs are not read yet: write the table with names = "key"',
-        )
-    matches = [(table, bindings) for table in candidates if (bindings := bind(table.detect, names, table.absent))]
+    views = {"key": checkpoint, "variable": checkpoint.by_variable()}
+    names = {which: Names(view.tensors) for which, view in views.items()}
+    found = [(table, bind(table.detect, names[table.names], table.absent)) for table in candidates]
+    matches = [(table, bindings) for table, bindings in found if bindings]
     if not matches:
         raise _unrecognised(checkpoint, candidates, mapping is not None)
     if len(matches) > 1:
@@ -53,10 +54,11 @@ def choose_table(checkpoint: Checkpoint, names: Names, mapping: str | Path | Non
             hint=f"name the right one, for instance --mapping {matches[0][0].name}",
         )
     table, bindings = matches[0]
+    view = views[table.names], names[table.names]
     if scope is None:
         if len(bindings) > 1:
             raise _towers(checkpoint, table, bindings)
-        return Dialect(table, bindings[0], [])
+        return Dialect(table, *view, bindings[0], [])
     wanted = {scope, f"{scope}/"} if scope else {""}
     chosen = [binding for binding in bindings if not wanted.isdisjoint(binding.values())]
     if not chosen:
@@ -65,17 +67,13 @@ def choose_table(checkpoint: Checkpoint, names: Names, mapping: str | Path | Non
             f"{checkpoint.path} holds no model of dialect {table.name} under the scope {scope!r}",
             hint=f"the scopes there are: {there}",
         )
-    return Dialect(table, chosen[0], [binding for binding in bindings if binding != chosen[0]])
+    return Dialect(table, *view, chosen[0], [binding for binding in bindings if binding != chosen[0]])
 
 
 def _unrecognised(checkpoint: Checkpoint, candidates: list[Table], chosen: bool) -> PlanError:
     looked_for = [f"  {table.name:<20} looks for {table.detect[0].text}" for table in candidates]
     tensors = list(checkpoint.tensors)
     some = [f"  {name}" for name in tensors[:5]] + ([f"  and {len(tensors) - 5} more"] if len(tensors) > 5 else [])
-    if _OBJECT_GRAPH in checkpoint.tensors:
-        some.append(
-            "it is a TF2 object-graph checkpoint (tf.train.Checkpoint, as Model Garden writes), not converted yet"
-        )
     subject = f"{candidates[0].name} does not match" if chosen else "no mapping table recognises"
     return PlanError(
         "\n".join(

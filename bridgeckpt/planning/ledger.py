@@ -5,6 +5,7 @@ source     meaning                                          target     meaning
 ========== ================================================ ========== ==================================
 mapped     a row of a chosen group                          written    a row of a chosen group
 slot       optimizer state of a weight                      tied       the same parameter as another one
+copy       a mapped variable, stored once more
 ignored    left out for the reason the table gives          derived    rebuilt by the model
 excluded   a known tensor that the chosen class lacks       optional   its group is absent from the source
 unmapped   an error                                         missing    an error
@@ -25,6 +26,7 @@ from bridgeckpt.planning.problems import fold
 from bridgeckpt.planning.solve import shape_problem
 
 if TYPE_CHECKING:
+    from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.formats.tensors import TensorInfo
     from bridgeckpt.mapping.records import Architecture, Group, Row, Table
     from bridgeckpt.planning.expansion import Expanded, Expansion
@@ -76,6 +78,7 @@ class Request(NamedTuple):
     """
 
     architecture: Architecture
+    checkpoint: Checkpoint
     expansion: Expansion
     wildcards: Mapping[str, str]
     other_towers: Iterable[Mapping[str, str]]
@@ -90,7 +93,7 @@ class Request(NamedTuple):
     @property
     def tensors(self) -> Mapping[str, TensorInfo]:
         """Every tensor of the checkpoint."""
-        return self.expansion.tensors
+        return self.checkpoint.tensors
 
 
 def settle(request: Request) -> Ledger:
@@ -107,7 +110,7 @@ def settle(request: Request) -> Ledger:
         scope = "".join(wildcards.values()) or "no scope"
         for _, rows in request.expansion.groups(wildcards):
             _exclude(ledger, rows, f"of another model in the checkpoint, under {scope}")
-    ledger.problems += settle_rest(request.table, request.tensors, ledger.sources, ledger.reasons)
+    ledger.problems += settle_rest(request.table, request.checkpoint, ledger.sources, ledger.reasons)
     _complete_targets(request, ledger)
     _check_sums(request, ledger)
     return ledger

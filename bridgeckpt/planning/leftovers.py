@@ -1,4 +1,4 @@
-"""What no row of the table reads: optimizer state, what the table ignores, and what nobody knows."""
+"""What no row of the table reads: optimizer state, second copies, what the table ignores, and what nobody knows."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from bridgeckpt.errors import Problem
 from bridgeckpt.planning.problems import fold, shape_text
 
 if TYPE_CHECKING:
+    from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.formats.tensors import TensorInfo
     from bridgeckpt.mapping.records import Table
 
-SourceState = Literal["mapped", "slot", "ignored", "excluded", "unmapped"]
+SourceState = Literal["mapped", "slot", "copy", "ignored", "excluded", "unmapped"]
 
 _PART = re.compile(r"/part_\d+\Z")
 
 
 def settle_rest(
-    table: Table, tensors: Mapping[str, TensorInfo], sources: dict[str, SourceState], reasons: dict[str, str]
+    table: Table, checkpoint: Checkpoint, sources: dict[str, SourceState], reasons: dict[str, str]
 ) -> list[Problem]:
     """Put every tensor that is in no state yet into one; returns the problems with them.
 
-    ``sources`` holds the states by name, ``reasons`` why a tensor is ignored.
+    ``sources`` holds the states by name, ``reasons`` why a tensor is ignored or what it is a copy of.
     """
+    tensors, copies, known_slots = checkpoint.tensors, checkpoint.copies, checkpoint.slots
     slots = [
         (before, after)
         for templates in table.slots.values()
@@ -36,7 +38,12 @@ def settle_rest(
     for name, info in tensors.items():
         if name in sources:
             continue
-        if weight := _weight_of(name, slots, sources):
+        if name in copies:
+            sources[name] = "copy"
+            reasons[name] = f"the same variable as {copies[name]}"
+        elif name in known_slots:
+            sources[name] = "slot"  # of any shape: the file itself says so
+        elif weight := _weight_of(name, slots, sources):
             sources[name] = "slot"
             if weight in tensors and info.shape != tensors[weight].shape:
                 wrong[name] = weight

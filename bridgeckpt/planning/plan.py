@@ -12,7 +12,6 @@ from bridgeckpt.errors import PlanError, Problem
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.tensors import DTYPES
-from bridgeckpt.mapping.names import Names
 from bridgeckpt.planning.architecture import choose_architecture, lacking
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.expansion import Expansion
@@ -52,6 +51,13 @@ class Plan(NamedTuple):
     casing: Casing | None
     notes: tuple[str, ...]
     problems: tuple[Problem, ...]
+
+    @property
+    def copies(self) -> dict[str, str]:
+        """The tensors that should equal one that is converted, each with the name of that one."""
+        states = self.ledger.sources
+        known = self.checkpoint.copies.items()
+        return {name: first for name, first in known if states[name] == "copy" and states[first] == "mapped"}
 
     def jobs(self, dtype: str | None = None) -> list[Job]:
         """One copying job for each parameter, in the order of the table.
@@ -136,8 +142,7 @@ def draft(
 ) -> Plan:
     """Like :func:`plan`, but returns a plan with problems instead of raising them."""
     checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
-    names = Names(checkpoint.tensors)
-    table, wildcards, other_towers = choose_table(checkpoint, names, mapping, scope)
+    table, checkpoint, names, wildcards, other_towers = choose_table(checkpoint, mapping, scope)
     expansion = Expansion(table, names, checkpoint.tensors, not other_towers, {})
     present = expansion.present(wildcards)
     config_path = find_config(checkpoint.directory, Path(config) if config is not None else None)
@@ -158,7 +163,7 @@ def draft(
     expansion = expansion._replace(axes=sizes.axes)
     no_averages, about_averages = _averages(table, checkpoint, ema)
     averages = ema and not no_averages
-    ledger = settle(Request(choice.architecture, expansion, wildcards, other_towers, sizes, averages))
+    ledger = settle(Request(choice.architecture, checkpoint, expansion, wildcards, other_towers, sizes, averages))
     problems += [*sizes.problems, *_unknown_heads(question, sizes), *choice.problems]
     problems += [*lacking(table, choice.architecture, set(present)), *no_averages]
     problems += ledger.problems
