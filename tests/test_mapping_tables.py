@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bridgeckpt.errors import TableError
 from bridgeckpt.mapping import tables
 from bridgeckpt.mapping.names import Names, bind
+from bridgeckpt.mapping.shortlist import plausible
 from bridgeckpt.mapping.table import load_table
 
 if TYPE_CHECKING:
@@ -586,3 +587,31 @@ def test_planning_and_loading_need_the_standard_library_only():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tables.folder().parent
     )
     assert out.stdout.strip() == "[]"
+
+
+# The shortlist
+
+
+def test_only_tables_whose_names_may_be_there_are_loaded():
+    google = "my/bert/encoder/layer_0/attention/output/LayerNorm/gamma"
+    assert "bert/google" in plausible({"key": [google], "variable": [google]})
+    port = "bert/encoder/layer_0/attention/output/layer_normalization_4/gamma"
+    assert "bert/google" not in plausible({"key": [port], "variable": [port]})
+    assert plausible({"key": [], "variable": []}) == []
+
+
+def test_every_table_is_on_the_shortlist_of_what_it_is_recognised_by():
+    for name in tables.names():
+        table = load_table(name)
+        written = [
+            template.render({**dict.fromkeys(template.wildcards, ""), **dict.fromkeys(template.indices, 0)})
+            for template in table.detect
+        ]
+        assert name in plausible({"key": [], "variable": [], table.names: written})
+
+
+def test_a_table_that_cannot_be_read_is_not_ruled_out(monkeypatch, tmp_path):
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert" / "broken.toml").write_text("schema = \n[group.x]\n")
+    monkeypatch.setattr(tables, "folder", lambda: tmp_path)
+    assert plausible({"key": ["x"], "variable": ["x"]}) == ["bert/broken"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import PlanError
-from bridgeckpt.mapping import tables
 from bridgeckpt.mapping.names import Names, bind
+from bridgeckpt.mapping.shortlist import plausible
 from bridgeckpt.mapping.table import load_table
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ def choose_table(checkpoint: Checkpoint, mapping: str | Path | None, scope: str 
     Raises:
         PlanError: no dialect recognises the names, two do, or one does under several scopes (two towers).
     """
-    candidates = [load_table(mapping)] if mapping else [load_table(name) for name in tables.names()]
     views = {"key": checkpoint, "variable": checkpoint.by_variable()}
     names = {which: Names(view.tensors) for which, view in views.items()}
+    candidates = [load_table(name) for name in ([mapping] if mapping else plausible(names))]
     found = [(table, bind(table.detect, names[table.names], table.absent)) for table in candidates]
     matches = [(table, bindings) for table, bindings in found if bindings]
     if not matches:
-        raise _unrecognised(checkpoint, candidates, mapping is not None)
+        raise _unrecognised(views["variable"], candidates if mapping else [])
     if len(matches) > 1:
         listed = " and ".join(f"{table.name} ({table.title})" for table, _ in matches)
         raise PlanError(
@@ -70,16 +70,18 @@ def choose_table(checkpoint: Checkpoint, mapping: str | Path | None, scope: str 
     return Dialect(table, *view, chosen[0], [binding for binding in bindings if binding != chosen[0]])
 
 
-def _unrecognised(checkpoint: Checkpoint, candidates: list[Table], chosen: bool) -> PlanError:
-    looked_for = [f"  {table.name:<20} looks for {table.detect[0].text}" for table in candidates]
+def _unrecognised(checkpoint: Checkpoint, asked: list[Table]) -> PlanError:
+    """No table fits; ``asked`` is the one that the user named, if one was."""
+    looked_for = [f"  {asked[0].name} looks for {asked[0].detect[0].text}"] if asked else []
     tensors = list(checkpoint.tensors)
     some = [f"  {name}" for name in tensors[:5]] + ([f"  and {len(tensors) - 5} more"] if len(tensors) > 5 else [])
-    subject = f"{candidates[0].name} does not match" if chosen else "no mapping table recognises"
+    subject = f"{asked[0].name} does not match" if asked else "no mapping table recognises"
     return PlanError(
         "\n".join(
             [f"{subject} {checkpoint.path}", *looked_for, f"the checkpoint holds {len(tensors)} tensors:", *some]
         ),
-        hint="run `bridgeckpt inspect` to see its tensors; a table of your own is a file: --mapping my_table.toml",
+        hint="run `bridgeckpt inspect` to see its tensors and `bridgeckpt mappings list` for what is known; a table of "
+        "your own is a file: --mapping my_table.toml",
     )
 
 
