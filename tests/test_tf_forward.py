@@ -11,7 +11,7 @@ from bridgeckpt.errors import ConfigError, ParityError
 from bridgeckpt.parity.probes import IDS, MASK, Probe
 from bridgeckpt.parity.recording import record_checkpoint
 from bridgeckpt.parity.stages import stages
-from bridgeckpt.parity.tensorflow.checkpoints import Variables, run_forward
+from bridgeckpt.parity.tensorflow.checkpoints import TensorFlowVariables, run_forward
 from bridgeckpt.parity.tensorflow.settings import Asked, read_settings
 from bridgeckpt.parity.tensorflow.variables import find_bert
 
@@ -23,7 +23,7 @@ LIMIT = 6e-6  # float32 against float32
 
 def forward(folder, prefix, inputs, dtype="float32", *, ema=False, **asked):
     """What the forward pass computes on ``inputs``, every stage of it."""
-    variables = Variables(tf, prefix)
+    variables = TensorFlowVariables(tf, prefix)
     bert = find_bert(variables.shapes, str(prefix), ema=ema)
     settings = read_settings(folder, bert, None, Asked(**asked))
     probe = Probe({name: inputs[name] for name in NAMES}, "fine" if dtype == "float32" else "coarse")
@@ -299,7 +299,7 @@ def shapes(layers=2, root="bert/", **more):
 
 def test_sizes_follow_from_the_shapes():
     bert = find_bert(shapes(12), "x")
-    assert (bert.layers, bert.hidden, bert.rows, bert.keras, bert.scope) == (12, 6, (11, 7, 2), False, "")
+    assert (bert.layers, bert.hidden, bert.rows, bert.epsilon, bert.scope) == (12, 6, (11, 7, 2), 1e-12, "")
     assert len(bert.variables) == 5 + 12 * 16
 
 

@@ -11,7 +11,7 @@ from test_tf_forward import agree, save
 
 from bridgeckpt.parity.probes import IDS, MASK, TYPES, Probe
 from bridgeckpt.parity.recording import record_checkpoint
-from bridgeckpt.parity.tensorflow.checkpoints import Variables
+from bridgeckpt.parity.tensorflow.checkpoints import TensorFlowVariables
 from bridgeckpt.parity.tensorflow.graph import Graph
 from bridgeckpt.parity.tensorflow.nodes import Nodes, UnusableGraph
 from bridgeckpt.parity.tensorflow.variables import find_bert
@@ -21,7 +21,7 @@ tf = pytest.importorskip("tensorflow")
 
 def run(prefix, inputs, *, ema=False, depth="coarse"):
     """What the graph beside a checkpoint computes."""
-    variables = Variables(tf, prefix)
+    variables = TensorFlowVariables(tf, prefix)
     bert = find_bert(variables.shapes, str(prefix), ema=ema)
     with Graph(tf, prefix.with_name(f"{prefix.name}.meta"), bert) as graph:
         graph.fill(variables.load)

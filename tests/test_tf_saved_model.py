@@ -30,17 +30,18 @@ GENERATOR = np.random.default_rng(7)
 # Samples
 
 
-def test_a_tf2_hub_module_is_run_by_its_own_functions(samples, tmp_path):
+def test_a_tf2_hub_module_is_run_by_its_own_functions_and_by_its_variables(samples, tmp_path):
     folder = samples / "golden" / "mg_hub_savedmodel"
     made = record_checkpoint(folder / "saved_model", tmp_path / "r.safetensors")
     assert read_reference(tmp_path / "r.safetensors").provenance == made.provenance
     stages = {*(f"layer.{at}.output" for at in range(3)), "pooler", "mlm_logits"}
     assert {name: set(kept) for name, kept in made.runs["graph"].items()} == {"mixed": stages, "long": stages}
-    assert set(made.runs) == {"graph"}
+    assert set(made.runs) == {"graph", "float32", "float64"}
     assert made.probes["long"].inputs[IDS].shape == (1, 48)
     assert made.probes["mixed"].inputs[IDS].max() < 120
     assert made.probes["mixed"].inputs[TYPES].max() == 1
-    assert made.provenance["how"] == "the SavedModel's own functions: mlm"
+    forward = "plain TensorFlow operations on the checkpoint's variables"
+    assert made.provenance["how"] == f"the SavedModel's own functions: mlm, and {forward}"
     with open_checkpoint(folder / "saved_model" / "variables" / "variables") as checkpoint:
         assert made.provenance["fingerprint"] == fingerprint(checkpoint)
 

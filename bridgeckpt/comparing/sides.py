@@ -99,7 +99,7 @@ def _plans(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Plan | N
 
 
 def _has_pytorch_names(checkpoint: Checkpoint) -> bool:
-    return checkpoint.format == "safetensors"
+    return checkpoint.format == "safetensors" and checkpoint.metadata.get("format") != "tf"
 
 
 def _plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions) -> Plan:

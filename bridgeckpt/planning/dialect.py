@@ -41,7 +41,9 @@ def choose_table(checkpoint: Checkpoint, mapping: str | Path | None, scope: str 
         PlanError: no dialect recognises the names, two do, or one does under several scopes (two towers).
     """
     views = {"key": checkpoint, "variable": checkpoint.by_variable()}
-    names = {which: Names(view.tensors) for which, view in views.items()}
+    names = {"key": Names(checkpoint.tensors)}
+    same = views["variable"] is checkpoint
+    names["variable"] = names["key"] if same else Names(views["variable"].tensors)
     candidates = [load_table(name) for name in ([mapping] if mapping else plausible(names))]
     found = [(table, bind(table.detect, names[table.names], table.absent)) for table in candidates]
     matches = [(table, bindings) for table, bindings in found if bindings]

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats import open_checkpoint
+from bridgeckpt.formats.objectgraph import OBJECT_GRAPH
+from bridgeckpt.formats.safetensors import Safetensors
 from bridgeckpt.formats.tensorbundle import TensorBundle
 from bridgeckpt.parity.reference import Reference
-from bridgeckpt.parity.tensorflow.checkpoints import Variables, finite, run_forward
+from bridgeckpt.parity.tensorflow.checkpoints import StoredVariables, TensorFlowVariables, finite, run_forward
 from bridgeckpt.parity.tensorflow.graph import Graph
 from bridgeckpt.parity.tensorflow.matching import TRIAL_STAGES, first_difference, match, trial_weights
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
@@ -18,7 +20,6 @@ from bridgeckpt.parity.tensorflow.runtime import computing, import_tensorflow
 from bridgeckpt.parity.tensorflow.saved_model import (
     find_saved_model,
     functions_reference,
-    has_names,
     origin,
     run_functions,
 )
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.parity.probes import Probe
-    from bridgeckpt.parity.tensorflow.checkpoints import Values
+    from bridgeckpt.parity.tensorflow.checkpoints import Values, Variables
     from bridgeckpt.parity.tensorflow.request import Request
     from bridgeckpt.parity.tensorflow.saved_model import SavedModel
     from bridgeckpt.parity.tensorflow.settings import Settings
@@ -40,30 +41,35 @@ _FORWARD = "plain TensorFlow operations on the checkpoint's variables"
 _AMBIGUOUS = (
     "nothing tells whether the classifier reads the pooler or every position: both are recorded (logits, token_logits)"
 )
-_NO_BERT = "only the functions were run: the variables are not those of one BERT by google-research/bert's names"
+_NO_BERT = "only the functions were run: the variables' names are not those of one BERT"
 
 
 def reference_of(request: Request) -> Reference:
     """What TensorFlow computes on the probes; see :func:`bridgeckpt.parity.recording.record_checkpoint`."""
     saved = find_saved_model(request.source)
     with open_checkpoint(request.source if saved is None else saved.variables) as checkpoint:
-        if not isinstance(checkpoint, TensorBundle):
+        if isinstance(checkpoint, Safetensors) and checkpoint.metadata.get("format") != "tf":
             raise ParityError(
                 f"{checkpoint.path} is {checkpoint.format}, not a TensorFlow checkpoint",
                 hint="record the TensorFlow side of the conversion, the source",
             )
         checkpoint.check_files()
         tf = import_tensorflow()  # which takes seconds: a wrong path is told before
-        if saved is not None and not has_names(checkpoint):
-            return functions_reference(tf, request, saved, checkpoint)
-        variables = Variables(tf, checkpoint.path)
+        variables = _variables(tf, checkpoint)
         try:
             bert = find_bert(variables.shapes, str(checkpoint.path), scope=request.scope, ema=request.ema)
         except ParityError:
-            if saved is None or request.scope is not None or request.ema or not request.graph:
+            asked = request.scope is not None or request.ema or not request.graph
+            if saved is None or (asked and OBJECT_GRAPH not in checkpoint.tensors):
                 raise
             return functions_reference(tf, request, saved, checkpoint, _NO_BERT)
         return _Recording(tf, request, checkpoint, variables, bert, saved).reference()
+
+
+def _variables(tf: Any, checkpoint: Checkpoint) -> Variables:  # noqa: ANN401
+    if isinstance(checkpoint, TensorBundle):
+        return TensorFlowVariables(tf, checkpoint.path)
+    return StoredVariables(checkpoint)
 
 
 class _Recording:
@@ -90,7 +96,10 @@ class _Recording:
 
     def reference(self) -> Reference:
         """Run everything that can be run."""
-        if not self.request.graph or self.graph_path is None or self._graph(self.graph_path):
+        if self.request.graph and not self.bert.is_google and self.saved is not None:
+            self._functions(self.saved)
+            self._forward()
+        elif not self.request.graph or self.graph_path is None or self._graph(self.graph_path):
             self._forward()
         if self.bert.other_heads:
             self.notes.append(f"not computed: what is made of {', '.join(self.bert.other_heads)}")

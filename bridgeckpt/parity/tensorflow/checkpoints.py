@@ -1,13 +1,16 @@
-"""A checkpoint's BERT on probes: opened by TensorFlow's own reader, run by its graph and in plain operations."""
+"""A checkpoint's BERT on probes: read by TensorFlow's own reader where it has one, run in plain operations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from bridgeckpt.errors import ParityError
+from bridgeckpt.formats.checkpoint import numpy_dtype
+from bridgeckpt.formats.objectgraph import OBJECT_GRAPH
 from bridgeckpt.parity.stages import stages
 from bridgeckpt.parity.tensorflow.forward import Forward
 from bridgeckpt.parity.tensorflow.runtime import computing
@@ -15,6 +18,7 @@ from bridgeckpt.parity.tensorflow.runtime import computing
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.parity.probes import Probe
     from bridgeckpt.parity.stages import Depth
     from bridgeckpt.parity.tensorflow.settings import Settings
@@ -24,10 +28,23 @@ if TYPE_CHECKING:
     Values = dict[str, dict[str, Array]]  # probe to stage to values
 
 
-class Variables:
-    """The variables of a TensorBundle, read by TensorFlow.
+class Variables(Protocol):
+    """The variables of a checkpoint: ``shapes`` and ``dtypes`` (TensorFlow's or numpy's) by name, and their values."""
 
-    ``shapes`` and ``dtypes`` (TensorFlow's) are by name; :meth:`load` reads the values of one.
+    @property
+    def shapes(self) -> Mapping[str, Sequence[int]]:
+        """The shape of each variable."""
+
+    @property
+    def dtypes(self) -> Mapping[str, Any]:
+        """The dtype of each variable."""
+
+    def load(self, name: str) -> Array:
+        """The values of a variable in the checkpoint's dtype."""
+
+
+class TensorFlowVariables:
+    """The variables of a checkpoint, read by TensorFlow; those of an object graph go by their full names.
 
     Raises:
         ParityError: TensorFlow cannot read it.
@@ -36,13 +53,39 @@ class Variables:
     def __init__(self, tf: Any, prefix: Path) -> None:  # noqa: ANN401 - TensorFlow has no types
         with computing(tf, prefix.name):
             self._reader = tf.train.load_checkpoint(str(prefix))
-        self.shapes: dict[str, list[int]] = self._reader.get_variable_to_shape_map()
-        self.dtypes: dict[str, Any] = self._reader.get_variable_to_dtype_map()
+        shapes, dtypes = self._reader.get_variable_to_shape_map(), self._reader.get_variable_to_dtype_map()
+        self._keys = {name: name for name in shapes} | (_full_names(self._reader) if OBJECT_GRAPH in shapes else {})
+        self.shapes = {name: shapes[key] for name, key in self._keys.items()}
+        self.dtypes: dict[str, Any] = {name: dtypes[key] for name, key in self._keys.items()}
 
     def load(self, name: str) -> Array:
         """The values of a variable in the checkpoint's dtype, all slices of a partitioned one."""
-        values: Array = self._reader.get_tensor(name)
+        values: Array = self._reader.get_tensor(self._keys[name])
         return values
+
+
+class StoredVariables:
+    """The variables of a file that TensorFlow itself has no reader for: HDF5 and safetensors."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._view = checkpoint.by_variable()
+        numbers = {name: of for name, of in self._view.tensors.items() if of.dtype != "string"}
+        self.shapes = {name: list(of.shape) for name, of in numbers.items()}
+        self.dtypes: dict[str, Any] = {name: numpy_dtype(of.dtype) for name, of in numbers.items()}
+
+    def load(self, name: str) -> Array:
+        """The values of a variable in the file's dtype."""
+        return self._view.get_tensor(name)
+
+
+def _full_names(reader: Any) -> dict[str, str]:  # noqa: ANN401
+    """The key of each variable of an object graph by its full name, as far as only one variable has it."""
+    from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(OBJECT_GRAPH))
+    named = [(of.full_name, of.checkpoint_key) for node in graph.nodes for of in node.attributes if of.full_name]
+    count = Counter(name for name, _ in named)
+    return {name: key for name, key in named if count[name] == 1 and reader.has_tensor(key)}
 
 
 def run_forward(

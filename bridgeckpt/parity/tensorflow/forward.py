@@ -121,4 +121,5 @@ class Forward:
         return self._words
 
     def _weight(self, role: str) -> Any:  # noqa: ANN401
-        return self._tf.constant(self._load(self._bert.variables[role]).astype(self._dtype))
+        values = self._bert.plain(role, self._load(self._bert.variables[role]))
+        return self._tf.constant(values.astype(self._dtype))

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from bridgeckpt.parity.tensorflow.checkpoints import Values
     from bridgeckpt.parity.tensorflow.request import Request
 
-_OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"  # variables go by their place among Python's objects, not by name
 _POSITIONS, _TYPES = 16, 1  # what any model has, where nothing tells
 _TABLES = {
     "words": re.compile(r"(word|token)_embeddings?(?!_)|embeddings/(word|token)s?\b|\bwte\b", re.IGNORECASE),
@@ -63,11 +62,6 @@ def find_saved_model(source: Path) -> SavedModel | None:
     return None
 
 
-def has_names(checkpoint: Checkpoint) -> bool:
-    """Whether the variables have names of their own, as TensorFlow 1 saves them."""
-    return _OBJECTS not in checkpoint.tensors
-
-
 class Recorded(NamedTuple):
     """What the functions of a SavedModel computed.
 
@@ -100,7 +94,7 @@ def functions_reference(
         if given:
             raise ParityError(
                 f"nothing but the functions of the SavedModel {saved.folder.name} can be run, and {option} needs "
-                "variables that go by the names of google-research/bert",
+                "variables whose names are those of a BERT",
                 hint=f"leave {option} out",
             )
     recorded = run_functions(tf, saved, checkpoint, lambda model: probes_of(request, saved.folder, _rows(model)))

@@ -13,10 +13,16 @@ from bridgeckpt.parity.tensorflow.activations import FUNCTIONS, SAME
 if TYPE_CHECKING:
     from bridgeckpt.parity.tensorflow.variables import Bert
 
-_NAMES = ("bert_config.json", "config.json")
+_NAMES = ("bert_config.json", "config.json", "params.yaml")
 _PATTERN = "*bert_config*.json"
-_GOOGLE_EPSILON, _KERAS_EPSILON = 1e-12, 1e-3  # tf.contrib's LayerNorm, tf.keras' LayerNormalization
-_TANH = "gelu_pytorch_tanh"  # what google-research/bert calls gelu since 2019-02-07
+_INSIDE = (("config",), ("task", "model", "encoder", "bert"))  # where KerasHub's and Model Garden's configs keep it
+_RENAMED = {
+    "num_heads": "num_attention_heads",
+    "num_layers": "num_hidden_layers",
+    "hidden_dim": "hidden_size",
+    "vocabulary_size": "vocab_size",
+    "hidden_activation": "hidden_act",
+}
 
 
 class Asked(NamedTuple):
@@ -68,9 +74,9 @@ def read_settings(directory: Path, bert: Bert, config: Path | None = None, asked
     origins: dict[str, str] = {}
     assumed: list[str] = []
 
-    chosen_heads = heads if heads is not None else stated.get("num_attention_heads", 0)
+    chosen_heads = heads if heads is not None else bert.heads or stated.get("num_attention_heads", 0)
     if chosen_heads:
-        origins["heads"] = "as asked" if heads is not None else source
+        origins["heads"] = "as asked" if heads is not None else "the kernels' shape" if bert.heads else source
         if not isinstance(chosen_heads, int) or chosen_heads < 1 or bert.hidden % chosen_heads:
             raise ConfigError(
                 f"{bert.hidden} features cannot be divided among {chosen_heads} heads ({origins['heads']})",
@@ -81,13 +87,13 @@ def read_settings(directory: Path, bert: Bert, config: Path | None = None, asked
         activation, origins["hidden_act"] = hidden_act, "as asked"
     else:
         word = str(stated.get("hidden_act", "gelu") or "linear").lower()
-        activation = _TANH if word == "gelu" else word
+        activation = bert.gelu if word == "gelu" else word
         origins["hidden_act"] = source if "hidden_act" in stated else "assumed"
-        if word == "gelu":
+        if word == "gelu" and (activation != word or "hidden_act" not in stated):
             what = f'"gelu" of {source}' if "hidden_act" in stated else "the activation"
-            assumed.append(
-                f"assumed: {what} is the tanh approximation, as in google-research/bert; --hidden-act gelu is erf"
-            )
+            kind = "the tanh approximation" if activation != word else "gelu by the error function"
+            other = "--hidden-act gelu is erf" if activation != word else "--hidden-act gelu_pytorch_tanh is tanh"
+            assumed.append(f"assumed: {what} is {kind}, as in {bert.code}; {other}")
     if SAME.get(activation, activation) not in FUNCTIONS:
         raise ConfigError(
             f'no activation is called "{activation}" ({origins["hidden_act"]})',
@@ -97,9 +103,8 @@ def read_settings(directory: Path, bert: Bert, config: Path | None = None, asked
     epsilon = layer_norm_eps if layer_norm_eps is not None else stated.get("layer_norm_eps")
     origins["layer_norm_eps"] = "as asked" if layer_norm_eps is not None else source
     if epsilon is None:
-        epsilon, origins["layer_norm_eps"] = _KERAS_EPSILON if bert.keras else _GOOGLE_EPSILON, "assumed"
-        kind = "tf.keras' LayerNormalization" if bert.keras else "google-research/bert"
-        assumed.append(f"assumed: layer_norm_eps is {epsilon}, as in {kind}; --layer-norm-eps says otherwise")
+        epsilon, origins["layer_norm_eps"] = bert.epsilon, "assumed"
+        assumed.append(f"assumed: layer_norm_eps is {epsilon}, as in {bert.norms}; --layer-norm-eps says otherwise")
     if not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
         raise ConfigError(
             f"layer_norm_eps = {epsilon} ({origins['layer_norm_eps']}) is not between 0 and 1", hint="as in 1e-12"
@@ -142,13 +147,17 @@ def _find(directory: Path, explicit: Path | None) -> Path | None:
 
 def _read(path: Path, bert: Bert) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        values = json.loads(text) if path.suffix != ".yaml" else _yaml(text)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint="--config FILE gives another") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON: {error}", hint="correct the file") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no JSON object", hint='a config is { "key": value }')
+    for inside in _INSIDE:
+        values = _under(values, inside) or values
+    values = {_RENAMED.get(key, key): value for key, value in values.items()}
     for key, size in (("hidden_size", bert.hidden), ("num_hidden_layers", bert.layers), ("vocab_size", bert.rows[0])):
         if values.get(key, size) != size:
             raise ConfigError(
@@ -156,3 +165,25 @@ def _read(path: Path, bert: Bert) -> dict[str, Any]:
                 hint="give the config of this checkpoint with --config FILE",
             )
     return values
+
+
+def _under(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any] | None:
+    """The object under ``keys``, one inside the other; None if there is none."""
+    found: Any = values
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def _yaml(text: bytes) -> object:
+    """A YAML file, as Model Garden writes; only plain values.
+
+    Raises:
+        ValueError: it is none.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error

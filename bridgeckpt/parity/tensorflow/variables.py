@@ -1,19 +1,33 @@
 """Where a BERT is in a checkpoint: the TensorFlow variable of each parameter, found by TensorFlow's own names.
 
-These are the names of google-research/bert, ``bert/encoder/layer_0/attention/self/query/kernel``, under any scope, and
-of its ports to tf.keras, where layers are numbered over the model (``dense_7``, ``layer_normalization_4``). Nothing
-here comes from the mapping tables, whose mistakes it would repeat.
+These are the names of google-research/bert, ``bert/encoder/layer_0/attention/self/query/kernel``, under any scope, of
+its ports to tf.keras, where layers are numbered over the model (``dense_7``, ``layer_normalization_4``), and of the
+code in :mod:`bridgeckpt.parity.tensorflow.spellings`. Nothing here comes from the mapping tables, whose mistakes it
+would repeat.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.tensorflow.request import OWN_FUNCTION
 from bridgeckpt.parity.tensorflow.searching import Search
+from bridgeckpt.parity.tensorflow.spelled import find_spelling, search
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bridgeckpt.parity.tensorflow.spellings import Spelling
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+_GOOGLE = "google-research/bert"
+_GOOGLE_EPSILON, _KERAS_EPSILON = 1e-12, 1e-3  # tf.contrib's LayerNorm, tf.keras' LayerNormalization
+_TANH = "gelu_pytorch_tanh"  # what google-research/bert calls gelu since 2019-02-07
 
 _SHADOW = "/ExponentialMovingAverage"
 # What optimizers and averages keep beside a weight, under the weight's own name.
@@ -56,7 +70,11 @@ class Bert(NamedTuple):
         layers: How many there are.
         hidden: Features of a hidden state.
         rows: Rows of the tables of words, positions and types.
-        keras: Whether its LayerNorms are tf.keras' (``layer_normalization``), whose epsilon is another by default.
+        code: The code whose names these are.
+        gelu: What that code calls gelu, by transformers' name.
+        epsilon: What its LayerNorms add to the variance by default.
+        heads: Number of attention heads, where kernels have an axis of them; else 0.
+        flipped: The stages whose kernels are [hidden, labels] rather than [labels, hidden].
         unread: Variables under ``root`` that no BERT has; a forward pass would ignore them.
         other_heads: Variables under ``cls/`` that no head known here has.
     """
@@ -67,7 +85,11 @@ class Bert(NamedTuple):
     layers: int
     hidden: int
     rows: tuple[int, int, int]
-    keras: bool
+    code: str
+    gelu: str
+    epsilon: float
+    heads: int
+    flipped: frozenset[str]
     unread: tuple[str, ...]
     other_heads: tuple[str, ...]
 
@@ -79,6 +101,22 @@ class Bert(NamedTuple):
         """The same model less a head."""
         kept = {role: name for role, name in self.variables.items() if role.rpartition(".")[0] != stage}
         return self._replace(variables=kept)
+
+    @property
+    def norms(self) -> str:
+        """Whose LayerNorms have that epsilon."""
+        return "tf.keras' LayerNormalization" if self.epsilon == _KERAS_EPSILON else self.code
+
+    @property
+    def is_google(self) -> bool:
+        """Whether the names are google-research/bert's, by which a graph can be searched."""
+        return self.code == _GOOGLE
+
+    def plain(self, role: str, values: Array) -> Array:
+        """A variable as google-research/bert has it: matrices of two axes, heads' kernels [labels, hidden]."""
+        if role.endswith(".kernel") and role.removesuffix(".kernel") in self.flipped:
+            return values.T
+        return values.reshape(_plain_shape(role, values.shape))
 
 
 def find_bert(shapes: Mapping[str, Sequence[int]], where: str, *, scope: str | None = None, ema: bool = False) -> Bert:
@@ -99,9 +137,12 @@ def find_bert(shapes: Mapping[str, Sequence[int]], where: str, *, scope: str | N
         for match in map(_WORDS.fullmatch, names)
         if match and any(name.startswith(f"{match['root']}encoder/layer_0/") for name in names)
     )
+    if not roots and not ema and (spelled := find_spelling(names)) is not None:
+        spelling, roots = spelled
+        return _spelled(spelling, _choose(roots, where, scope), shapes, where)
     root = _choose(roots, where, scope)
-    search = Search(names, where, root, _scope_of(root), [] if "bert/" in roots else [""])
-    found = search.everything()
+    found_all = Search(names, where, root, _scope_of(root), [] if "bert/" in roots else [""])
+    found = found_all.everything()
     layers = 1 + max(int(role.split(".")[1]) for role in found if role.startswith("layer."))
     used = set(found.values())
     if ema:
@@ -113,7 +154,7 @@ def find_bert(shapes: Mapping[str, Sequence[int]], where: str, *, scope: str | N
                 hint="record the weights themselves, without --ema",
             )
     sizes = _check_shapes(found, shapes, where)
-    heads = tuple(f"{prefix}cls/" for prefix in search.prefixes)
+    heads = tuple(f"{prefix}cls/" for prefix in found_all.prefixes)
     return Bert(
         root,
         _scope_of(root),
@@ -121,10 +162,43 @@ def find_bert(shapes: Mapping[str, Sequence[int]], where: str, *, scope: str | N
         layers,
         sizes["H"],
         (sizes["V"], sizes["P"], sizes["T"]),
-        search.keras,
+        _GOOGLE,
+        _TANH,
+        _KERAS_EPSILON if found_all.keras else _GOOGLE_EPSILON,
+        0,
+        frozenset(),
         tuple(sorted(name for name in names - used if name.startswith(root))),
         tuple(sorted(name for name in names - used if name.startswith(heads))),
     )
+
+
+def _spelled(spelling: Spelling, root: str, shapes: Mapping[str, Sequence[int]], where: str) -> Bert:
+    """A BERT under other names than google-research/bert's; what else is under its root is not looked at."""
+    found = search(spelling, root, shapes, where)
+    sizes = _check_shapes(found, shapes, where, spelling.flipped)
+    query = shapes[found["layer.0.query.kernel"]]
+    return Bert(
+        root,
+        _scope_of(root),
+        found,
+        1 + max(int(role.split(".")[1]) for role in found if role.startswith("layer.")),
+        sizes["H"],
+        (sizes["V"], sizes["P"], sizes["T"]),
+        spelling.title,
+        spelling.gelu,
+        spelling.epsilon,
+        query[1] if len(query) == 3 else 0,
+        spelling.flipped,
+        (),
+        (),
+    )
+
+
+def _plain_shape(role: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape without an axis of its own for the heads: [in, heads, size], [heads, size, out], or [heads, size]."""
+    if len(shape) == 3:
+        return (shape[0] * shape[1], shape[2]) if ".attention." in role else (shape[0], shape[1] * shape[2])
+    return (prod(shape),) if role.endswith(".bias") else tuple(shape)
 
 
 def without_shadow(name: str) -> str:
@@ -156,13 +230,17 @@ def _choose(roots: list[str], where: str, scope: str | None) -> str:
     raise ParityError(f'{where} holds no BERT under "{scope}", but under {scopes}', hint="choose one of them")
 
 
-def _check_shapes(found: Mapping[str, str], shapes: Mapping[str, Sequence[int]], where: str) -> dict[str, int]:
+def _check_shapes(
+    found: Mapping[str, str], shapes: Mapping[str, Sequence[int]], where: str, flipped: frozenset[str] = frozenset()
+) -> dict[str, int]:
     """The sizes of the model; every shape has to follow from them."""
     sizes = {"2": 2}
     for role, name in found.items():
         parts = role.split(".")
         letters = next(_SHAPES[end] for end in (".".join(parts[-2:]), parts[-1]) if end in _SHAPES)
-        shape = tuple(shapes[name])
+        if parts[-1] == "kernel" and parts[0] in flipped:
+            letters = letters[::-1]
+        shape = _plain_shape(role, shapes[name])
         for letter, size in zip(letters, shape, strict=False):
             sizes.setdefault(letter, size)
         expected = tuple(sizes[letter] for letter in letters if letter in sizes)
