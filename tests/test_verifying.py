@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -453,16 +455,39 @@ def test_a_model_larger_than_memory_is_refused(pair, monkeypatch):
     assert "machine" in caught.value.hint
 
 
-def test_a_gpu_without_memory_is_one_message(pair, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB."), "has not enough memory"),
+        # What PyTorch raised on an H100 of which another process held all but 400 MB, too little for CUDA's context.
+        (RuntimeError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'"), "has not enough memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "enough memory"),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), "failed in bfloat16: CUDA error: uncorrect"),
+    ],
+    ids=lambda value: str(value).partition("\n")[0],
+)
+def test_a_gpu_that_fails_is_one_message(error, told, pair, monkeypatch):
     made, folder = pair()
 
-    def full(*_, **__):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+    def fail(*_, **__):
+        raise error
 
-    monkeypatch.setattr(devices, "run", full)
-    with pytest.raises(ParityError, match="not enough memory") as caught:
+    monkeypatch.setattr(devices, "run", fail)
+    with pytest.raises(ParityError, match=told) as caught:
         verify(graph_reference(made), folder, device="cpu", dtypes=("bfloat16",))
     assert "--device cpu" in caught.value.hint
+    assert "\n" not in caught.value.message
+
+
+def test_an_error_that_is_not_the_devices_is_not_blamed_on_it(pair, monkeypatch):
+    made, folder = pair()
+
+    def fail(*_, **__):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(devices, "run", fail)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        verify(graph_reference(made), folder, device="cpu", dtypes=("bfloat16",))
 
 
 def test_the_settings_of_torch_are_left_as_they_were(pair):
@@ -474,6 +499,31 @@ def test_the_settings_of_torch_are_left_as_they_were(pair):
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="PyTorch before 2.9")
+def test_a_program_may_use_the_settings_of_each_backend(pair):
+    """PyTorch refuses to tell the older setting of them all then."""
+    made, folder = pair()
+    code = (
+        "import sys, torch; from bridgeckpt import verify;"
+        "matmul = torch.backends.cuda.matmul; matmul.fp32_precision = 'tf32';"
+        "assert verify(sys.argv[1], sys.argv[2], device='cpu', any_checkpoint=True).passed;"
+        "assert matmul.fp32_precision == 'tf32', matmul.fp32_precision"
+    )
+    path = folder.parent / "of-the-graph.safetensors"
+    write_reference(graph_reference(made), path)
+    done = subprocess.run([sys.executable, "-c", code, path, folder], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("forced", "dtypes"), [("1", ()), ("0", ("tf32",))])
+def test_a_driver_that_is_told_to_compute_in_another_dtype_is_refused(forced, dtypes, monkeypatch):
+    """On an H100 the first made float32 888 times as coarse as it is, and with the second tf32 was float32."""
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", forced)
+    with pytest.raises(ParityError, match=f"NVIDIA_TF32_OVERRIDE={forced}"):
+        devices.check_dtypes(dtypes, "cuda")
+    devices.check_dtypes(("bfloat16",), "cpu")
 
 
 def test_probes_read_every_row():

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from bridgeckpt.parity.reference import Reference
 
 _BYTES = 4 + 8 + 4  # of a parameter: the model in float32 and float64, and its file in the page cache
+# How PyTorch words what CUDA and its libraries return.
+_MEMORY_ERRORS = ("CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+_DEVICE_ERRORS = ("CUDA error", "CUDA driver error", "cuDNN error")
 
 
 def check_device(device: str) -> str:
@@ -42,18 +45,28 @@ def check_device(device: str) -> str:
             hint="--device cpu verifies here; or take the reference to a machine with a GPU",
         )
     if kind == "cuda" and number and int(number) >= count:
-        raise ParityError(f"there is no {device}", hint=f"PyTorch sees {count}: cuda:0 to cuda:{count - 1}")
+        raise ParityError(
+            f"there is no {device}", hint=f"PyTorch sees {', '.join(f'cuda:{at}' for at in range(count))}"
+        )
     return device
 
 
 def check_dtypes(dtypes: Sequence[str], device: str) -> None:
-    """Refuse a dtype that is unknown, or that the device cannot multiply in.
+    """Refuse a dtype that is unknown, or that the device cannot multiply in; as float32, where the driver is told so.
 
     Raises:
         ParityError: naming it.
     """
     import torch
 
+    # What NVIDIA's libraries read themselves, over all that PyTorch asks for.
+    forced = None if device == "cpu" else os.environ.get("NVIDIA_TF32_OVERRIDE")
+    if forced == "1" or (forced == "0" and "tf32" in dtypes):
+        asked, done = ("float32", "tf32") if forced == "1" else ("tf32", "float32")
+        raise ParityError(
+            f"NVIDIA_TF32_OVERRIDE={forced} in the environment makes {asked} on {device} {done}",
+            hint="unset it to verify there",
+        )
     for dtype in dtypes:
         if dtype not in DTYPES:
             raise ParityError(
@@ -96,7 +109,7 @@ def run_on(
     """What the model computes in ``dtype`` on ``device``, by probe and stage.
 
     Raises:
-        ParityError: the device has not enough memory.
+        ParityError: the device has not enough memory, or fails.
     """
     import torch
 
@@ -107,11 +120,8 @@ def run_on(
             model = copy.deepcopy(model).to(device=device, dtype=number)
         with float32_precision(tf32=dtype == "tf32"):
             return {name: run(subject, model, reference.probes[name], names) for name, names in wanted.items()}
-    except torch.cuda.OutOfMemoryError as error:
-        raise ParityError(
-            f"{device_name(device)} has not enough memory for {subject.folder} in {dtype}",
-            hint="free the GPU, choose another with --device cuda:1, or verify with --device cpu",
-        ) from error
+    except RuntimeError as error:
+        raise _refusal(error, subject, device, dtype) from error
 
 
 def judge_device(reference: Reference, runs: Runs, values: Values, device: str, dtype: str) -> DeviceResult:
@@ -143,6 +153,31 @@ def judge_device(reference: Reference, runs: Runs, values: Values, device: str, 
         max((kl for _, kl in agreements if kl is not None), default=None),
         bool(figures.excess <= 1),
     )
+
+
+def _refusal(error: RuntimeError, subject: Subject, device: str, dtype: str) -> ParityError:
+    """What to say of an error of the device's; one that is not is raised again.
+
+    Only PyTorch's own allocator raises ``OutOfMemoryError``: where another process leaves no memory for so much as
+    CUDA's context or a library's workspace, nothing but the text of the error tells.
+
+    Raises:
+        RuntimeError: ``error`` is none of the device.
+    """
+    import torch
+
+    told = str(error).partition("\n")[0]
+    if isinstance(error, torch.cuda.OutOfMemoryError) or any(words in told for words in _MEMORY_ERRORS):
+        return ParityError(
+            f"{device_name(device)} has not enough memory for {subject.folder} in {dtype}",
+            hint="free the GPU, choose another with --device cuda:1, or verify with --device cpu",
+        )
+    if any(words in told for words in _DEVICE_ERRORS):
+        return ParityError(
+            f"{device_name(device)} failed in {dtype}: {told}",
+            hint="see what nvidia-smi says of it, choose another with --device cuda:1, or verify with --device cpu",
+        )
+    raise error
 
 
 def _available() -> int | None:

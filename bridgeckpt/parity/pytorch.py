@@ -136,14 +136,21 @@ def float32_precision(tf32: bool = False) -> Iterator[None]:
     """Products of float32 matrices in float32 meanwhile, or in TensorFloat-32 where the device has it."""
     import torch
 
-    before, before_cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    # Since 2.9 each backend has a setting of its own, and reading the old one fails once a program has used those.
+    # Setting the old one sets them all.
+    matmuls: tuple[Any, ...] = (torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None))
+    own = [(matmul, matmul.fp32_precision) for matmul in matmuls if hasattr(matmul, "fp32_precision")]
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        before = "highest"
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    torch.backends.cudnn.allow_tf32 = tf32
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
-        torch.backends.cudnn.allow_tf32 = before_cudnn
+        for matmul, precision in own:
+            matmul.fp32_precision = precision
 
 
 def disagreement(stage: str, found: Sequence[int], expected: Sequence[int]) -> ParityError:
