@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import CheckpointError, OutputError
 from bridgeckpt.formats.checkpoint import Checkpoint, is_possible_shape
+from bridgeckpt.formats.shards import json_object, malformed, read_weight_map, stored_name
 from bridgeckpt.formats.tensors import DTYPES, Extent, TensorInfo
 
 if TYPE_CHECKING:
@@ -43,6 +44,16 @@ class Safetensors(Checkpoint):
         read = _read_shards if path.suffix == ".json" else _read_file
         tensors, metadata = read(path)
         super().__init__(path, tensors, metadata=metadata, notes=notes)
+
+    @property
+    def is_tensorflow(self) -> bool:
+        """Whether a TensorFlow class of transformers wrote it, under TensorFlow's names."""
+        return self.metadata.get("format") == "tf"
+
+    @property
+    def variable_names(self) -> Mapping[str, str]:
+        """The names themselves, if they are those of TensorFlow's variables."""
+        return {name: name for name in self.tensors} if self.is_tensorflow else {}
 
 
 class SafetensorsFile(NamedTuple):
@@ -160,7 +171,7 @@ def _read_file(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
             text = file.read(length)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from None
-    header = _json_object(text, path)
+    header = json_object(text, path, "safetensors file")
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _malformed(path, "its __metadata__ is not text by name")
@@ -203,42 +214,23 @@ def _are_sizes(dims: list[Any]) -> bool:
 
 def _read_shards(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
     """The tensors of all files that an index names, and the metadata of the first of them."""
-    try:
-        index = _json_object(path.read_bytes(), path)
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from None
-    weight_map = index.get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
-        raise _malformed(path, "it has no weight_map of file names by tensor")
+    weight_map = read_weight_map(path, "safetensors index")
     tensors: dict[str, TensorInfo] = {}
     metadata: dict[str, str] = {}
-    for file_name in dict.fromkeys(weight_map.values()):
-        if Path(file_name).name != file_name:
-            raise _malformed(path, f'it names the file "{file_name}", which is not in its own folder')
+    for file_name in dict.fromkeys(name for files in weight_map.values() for name in files):
         found, of_file = _read_file(path.with_name(file_name))
         metadata = metadata or of_file
         if twice := tensors.keys() & found.keys():
-            raise _malformed(path, f"{min(twice)} is in {file_name} and in another file")
+            raise malformed(path, "safetensors index", f"{min(twice)} is in {file_name} and in another file")
         tensors.update(found)
-    for name, file_name in weight_map.items():
-        if name not in tensors or tensors[name].extents[0].path.name != file_name:
-            raise _malformed(path, f"it says that {name} is in {file_name}, which does not hold it")
+    for name, files in weight_map.items():
+        stored = stored_name(name, tensors)
+        if stored is None or files != (tensors[stored].extents[0].path.name,):
+            raise malformed(
+                path, "safetensors index", f"it says that {name} is in {', '.join(files)}, which does not hold it"
+            )
     return tensors, metadata
 
 
-def _json_object(text: bytes, path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-        if not isinstance(value, dict):
-            raise ValueError("not an object")
-        "".join(value).encode()  # an escape such as \ud800 is no character: a name with it could not be written
-    except (ValueError, RecursionError) as error:
-        raise _malformed(path, f"its JSON is not readable ({error})") from None
-    return value
-
-
 def _malformed(path: Path, what: str) -> CheckpointError:
-    kind = "safetensors index" if path.suffix == ".json" else "safetensors file"
-    return CheckpointError(
-        f"{path} is not a valid {kind}: {what}", path=path, hint="copy or download it again; it may be cut short"
-    )
+    return malformed(path, "safetensors file", what)
