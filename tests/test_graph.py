@@ -58,6 +58,8 @@ def written(tmp_path_factory):
         "zeros": ([0, 0], tf.int32),
         "long": ([2**40, -1], tf.int64),
         "none": ([], tf.int32),
+        "yes": (True, tf.bool),
+        "flags": ([True, False, True], tf.bool),
     }
     with tf.Graph().as_default() as graph:
         for name, (value, dtype) in values.items():

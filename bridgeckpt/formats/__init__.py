@@ -17,8 +17,8 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Open a checkpoint by any path that people pass, and read its index; no tensor is read yet.
 
     ``path`` may be a folder, a ``checkpoint`` state file, a prefix (``bert_model.ckpt``) or one of the files that begin
-    with it, a safetensors file or the index of several. ``notes`` of the result say what was chosen, if there was a
-    choice.
+    with it, a SavedModel's or hub module's folder or its ``saved_model.pb``, a file of Keras or of safetensors, or the
+    index of several. ``notes`` of the result say what was chosen, if there was a choice.
 
     Raises:
         CheckpointError: there is nothing there, or what is there cannot be read; the message says what it is.
@@ -28,6 +28,10 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         from bridgeckpt.formats.safetensors import Safetensors
 
         return Safetensors(found.path, notes=found.notes)
+    if found.format == "keras":
+        from bridgeckpt.formats.keras import KerasFile
+
+        return KerasFile(found.path, notes=found.notes)
     from bridgeckpt.formats.tensorbundle import TensorBundle
 
     return TensorBundle(found.path, notes=found.notes)

@@ -10,7 +10,7 @@ import os
 from copy import copy
 from functools import cache
 from math import prod
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.objectgraph import Slot
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from bridgeckpt.formats.spool import Spool
+
     Array = np.ndarray[Any, np.dtype[Any]]
 
 _MAX_RANK = 32  # numpy 1's limit; TensorFlow's own operations stop at 8
 _MAX_SIZE = 1 << 58  # elements of at most 16 bytes whose number of bytes numpy can still count
 _PIECE = 1 << 20
+_NAMELESS = "Variable"  # what TensorFlow calls a tf.Variable that was given no name
 _CUT_SHORT = "the file was cut short: copy or download it again"
 
 
@@ -45,7 +48,7 @@ class Checkpoint:
         copies: In a view by variable, each further tensor of a variable, and the name of the first.
     """
 
-    format: ClassVar[str] = "checkpoint"
+    format: str = "checkpoint"
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Checkpoint:
         graph_path: Path | None = None,
         metadata: Mapping[str, str] | None = None,
         notes: tuple[str, ...] = (),
+        spool: Spool | None = None,
     ) -> None:
         self.path = path
         self.tensors = tensors
@@ -63,6 +67,7 @@ class Checkpoint:
         self.graph_path = graph_path
         self.metadata = metadata or {}
         self.notes = notes
+        self._spool = spool  # where some tensors lie once they are decoded
         self.copies: Mapping[str, str] = {}
         self._named: Mapping[str, str] = {}  # in a view by variable: name by key
         self._files: dict[Path, BufferedReader] = {}
@@ -77,6 +82,15 @@ class Checkpoint:
         return {}
 
     @property
+    def objects(self) -> frozenset[str]:
+        """The paths of the objects that were saved (``model/span_labeling``), where the format keeps them.
+
+        Raises:
+            CheckpointError: as :attr:`variable_names`.
+        """
+        return frozenset()
+
+    @property
     def slots(self) -> Mapping[str, Slot]:
         """The tensors that the format itself says are optimizer state, by name, each with the weight's name.
 
@@ -87,11 +101,12 @@ class Checkpoint:
         stored = self._stored_slots()
         return {names.get(key, key): Slot(names.get(weight, weight), slot) for key, (weight, slot) in stored.items()}
 
-    def by_variable(self) -> Checkpoint:
+    def by_variable(self, *, without: str = "") -> Checkpoint:
         """The same checkpoint with its tensors under their variables' own names, those without one under their keys.
 
         A name that several keys have is the first one's; those of the others that are alike in shape and dtype are
-        ``copies``, which ought to hold the same values.
+        ``copies``, which ought to hold the same values. An ending ``without`` is left out of the variables' names:
+        Keras 2 writes ``:0`` behind them in HDF5, TensorFlow's checkpoints do not.
 
         Raises:
             CheckpointError: as :attr:`variable_names`.
@@ -104,6 +119,9 @@ class Checkpoint:
         for key, name in self.variable_names.items():
             if key not in self.tensors or (name in self.tensors and name not in self.variable_names):
                 continue  # nothing is stored under it, or its name is another tensor's key
+            if name == _NAMELESS:
+                continue
+            name = name.removesuffix(without)
             first = keys.setdefault(name, key)
             if first == key:
                 named[key] = name
@@ -113,6 +131,12 @@ class Checkpoint:
         view.tensors = {named.get(key, key): info for key, info in self.tensors.items()}
         view.copies = copies
         view._named = named  # noqa: SLF001 - of this class
+        return view
+
+    def with_copies(self, copies: Mapping[str, str]) -> Checkpoint:
+        """The same checkpoint with other ``copies``."""
+        view = copy(self)
+        view.copies = copies
         return view
 
     def keys(self) -> list[str]:
@@ -161,8 +185,10 @@ class Checkpoint:
         """See that every data file is there and long enough for the tensors that it should hold.
 
         Raises:
-            CheckpointError: naming each file that is missing or too short.
+            CheckpointError: naming each file that is missing or too short, or a tensor that cannot be decoded.
         """
+        if self._spool is not None:
+            self._spool.fill()
         needed: dict[Path, int] = {}
         for info in self.tensors.values():
             for extent in info.extents:
@@ -258,6 +284,8 @@ class Checkpoint:
 
     def _open(self, path: Path) -> BufferedReader:
         if path not in self._files:
+            if self._spool is not None and path == self._spool.path:
+                self._spool.fill()
             try:
                 self._files[path] = path.open("rb")
             except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridgeckpt.formats.saved_model import GRAPH, GRAPH_AS_TEXT, HUB_MARK
 from bridgeckpt.formats.sstable import FOOTER_SIZE, MAGIC, entries
 from bridgeckpt.formats.wire import BYTES, VARINT, tag
 
@@ -31,6 +32,9 @@ BUNDLE_INDEX = Kind("the index of a TensorBundle")
 STATE_FILE = Kind("a checkpoint state file", is_model=False)
 SAFETENSORS = Kind("a safetensors file")
 SAFETENSORS_INDEX = Kind("the index of safetensors shards")
+HDF5 = Kind("an HDF5 file")
+HDF5_INDEX = Kind("the index of HDF5 shards")
+KERAS_ARCHIVE = Kind("a .keras archive")
 
 V1_CHECKPOINT = Kind(
     "a TensorFlow V1 checkpoint (the format before 2017)",
@@ -39,16 +43,15 @@ V1_CHECKPOINT = Kind(
 EMPTY = Kind("an empty file", "copy or download it again", is_model=False)
 LFS_POINTER = Kind("a Git LFS pointer, not the file itself", "run `git lfs pull` in the repository that it came from")
 WEB_PAGE = Kind("a web page saved as a file", "the download was not allowed or not found: download the file itself")
-SAVED_MODEL = Kind("a SavedModel", "its variables/variables.index is missing: copy or download the whole folder")
+SAVED_MODEL = Kind(
+    "a SavedModel",
+    "its variables/variables.index is missing: copy or download the whole folder; a frozen one, without variables, is "
+    "not read",
+)
 HUB_MODULE = Kind("a TF1 hub module (saved_model.pb with tfhub_module.pb)", SAVED_MODEL.hint)
 UNKNOWN = Kind("no checkpoint", "pass a checkpoint's prefix, or the folder that holds it", is_model=False)
 
-_KERAS_ARCHIVE = Kind(
-    "a .keras archive (Keras 3)",
-    "it is not read yet: load it with Keras and write tf.train.Checkpoint(model=model).save(...)",
-)
 _TORCH = Kind("a PyTorch checkpoint (a pickle)", "it is PyTorch's already; pickles run code and are never opened here")
-_HDF5 = Kind("an HDF5 file, as Keras writes (.h5)", _KERAS_ARCHIVE.hint)
 _NUMPY = Kind("a numpy file (.npy, .npz)", UNKNOWN.hint, is_model=False)
 _ONNX = Kind("an ONNX model", "convert the checkpoint that it was made from")
 _TFLITE = Kind("a TensorFlow Lite model", "it may be quantized: convert the checkpoint that it was made from")
@@ -59,9 +62,10 @@ _TEXT = Kind("a text file", _JSON.hint, is_model=False)
 _ZIP, _GZIP, _TAR = Kind("a zip archive", _UNPACK), Kind("a gzip archive", _UNPACK), Kind("a tar archive", _UNPACK)
 _COMPRESSED = Kind("a compressed archive", _UNPACK)
 
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_HDF5_STARTS = (0, 512, 1024, 2048)  # it may lie behind a block of the user's
 _BY_FIRST_BYTES = (
     (b"version https://git-lfs", LFS_POINTER),
-    (b"\x89HDF\r\n\x1a\n", _HDF5),
     (b"\x1f\x8b", _GZIP),
     (b"BZh", _COMPRESSED),
     (b"\xfd7zXZ", _COMPRESSED),
@@ -90,6 +94,8 @@ def identify(path: Path) -> Kind:
     for first, kind in _BY_FIRST_BYTES:
         if head.startswith(first):
             return kind
+    if any(head.startswith(_HDF5_SIGNATURE, start) for start in _HDF5_STARTS):
+        return HDF5
     if head.startswith(b"PK\3\4"):
         return _archive(path)
     if head[257:262] == b"ustar":
@@ -124,7 +130,7 @@ def _archive(path: Path) -> Kind:
     if any(name.endswith("data.pkl") for name in names):
         return _TORCH
     if any(name.endswith("model.weights.h5") for name in names):
-        return _KERAS_ARCHIVE
+        return KERAS_ARCHIVE
     if names and all(name.endswith(".npy") for name in names):
         return _NUMPY
     return _ZIP
@@ -132,8 +138,8 @@ def _archive(path: Path) -> Kind:
 
 def _message(path: Path, head: bytes) -> Kind | None:
     """The protobuf files of the trade, told apart by their first fields."""
-    if path.name in ("saved_model.pb", "saved_model.pbtxt"):
-        return HUB_MODULE if (path.parent / "tfhub_module.pb").is_file() else SAVED_MODEL
+    if path.name in (GRAPH, GRAPH_AS_TEXT):
+        return HUB_MODULE if (path.parent / HUB_MARK).is_file() else SAVED_MODEL
     if head.startswith(bytes([tag(1, VARINT), 1, tag(2, BYTES)])):  # schema version 1, then a graph
         return SAVED_MODEL
     if path.suffix == ".onnx" and head[0] == tag(1, VARINT):  # its version
@@ -159,6 +165,7 @@ def _text(head: bytes) -> Kind | None:
 _TEXTS: tuple[tuple[Callable[[str], object], Kind], ...] = (
     (re.compile(r"<(!doctype html|html|head|\?xml)", re.IGNORECASE).match, WEB_PAGE),
     (re.compile(r"(all_)?model_checkpoint_path\s*:").match, STATE_FILE),
+    (re.compile(r'\{.*"weight_map"\s*:\s*\{\s*"[^"]*"\s*:\s*\[?\s*"[^"]*\.h5"', re.DOTALL).match, HDF5_INDEX),
     (re.compile(r'\{.*"weight_map"\s*:', re.DOTALL).match, SAFETENSORS_INDEX),
     (re.compile(r"\{\s*[\"}]").match, _JSON),
     (re.compile(r"node\s*\{").match, _GRAPH),

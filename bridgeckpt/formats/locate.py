@@ -10,14 +10,20 @@ from bridgeckpt.formats import refusals
 from bridgeckpt.formats.kinds import (
     BUNDLE_INDEX,
     EMPTY,
+    HDF5,
+    HDF5_INDEX,
+    HUB_MODULE,
+    KERAS_ARCHIVE,
     LFS_POINTER,
     SAFETENSORS,
     SAFETENSORS_INDEX,
+    SAVED_MODEL,
     STATE_FILE,
     V1_CHECKPOINT,
     WEB_PAGE,
     identify,
 )
+from bridgeckpt.formats.saved_model import saved_model_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,13 +31,15 @@ if TYPE_CHECKING:
 _STATE_NAME = "checkpoint"
 _STATE_PATH = re.compile(rb'^\s*model_checkpoint_path\s*:\s*"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
 _STATE_SIZE = 1 << 20  # it lists every checkpoint of a run, the current one first
+_USUAL = ("tf_model.h5", "tf_model.h5.index.json", "task.weights.h5", "model.weights.h5", "model.weights.json")
+_KERAS_KINDS = (HDF5, HDF5_INDEX, KERAS_ARCHIVE)
 _STEP = re.compile(r"[-_.](\d+)(\.ckpt)?$")
 
 
 class Found(NamedTuple):
-    """A checkpoint's format, its prefix (TensorBundle) or file (safetensors), and what to say of the choice."""
+    """A checkpoint's format, its prefix (TensorBundle) or file (all others), and what to say of the choice."""
 
-    format: Literal["tensorbundle", "safetensors"]
+    format: Literal["tensorbundle", "keras", "safetensors"]
     path: Path
     notes: tuple[str, ...] = ()
 
@@ -78,6 +86,10 @@ def _file(path: Path) -> Found:
         return _in_folder(path.parent, state=path)
     if kind in (SAFETENSORS, SAFETENSORS_INDEX):
         return Found("safetensors", path)
+    if kind in _KERAS_KINDS:
+        return Found("keras", path)
+    if kind in (SAVED_MODEL, HUB_MODULE) and (found := _saved_model(path.parent)):
+        return found
     if kind is BUNDLE_INDEX:
         raise CheckpointError(
             f"{path} is the index of a TensorBundle, but its name does not end in .index",
@@ -88,7 +100,7 @@ def _file(path: Path) -> Found:
 
 
 def _in_folder(folder: Path, state: Path | None = None) -> Found:
-    """The checkpoint of a folder: the one that the state file names, else the newest TensorBundle, else safetensors."""
+    """The checkpoint of a folder: the one its state file names, else the newest TensorBundle, else another format."""
     prefixes = sorted(index.with_suffix("") for index in folder.glob("?*.index") if index.is_file())
     if state is None and (folder / _STATE_NAME).is_file() and identify(folder / _STATE_NAME) is STATE_FILE:
         state = folder / _STATE_NAME
@@ -109,7 +121,42 @@ def _in_folder(folder: Path, state: Path | None = None) -> Found:
         if len(prefixes) > 1:
             told.append(f"{folder} holds {refusals.listed(prefix.name for prefix in prefixes)}")
         return _bundle(newest, (f"{'; '.join(told)}: took {newest.name}, the newest",) if told else ())
-    return _safetensors(folder) or _nothing(folder, told)
+    return _saved_model(folder) or _keras(folder) or _safetensors(folder) or _nothing(folder, told)
+
+
+def _saved_model(folder: Path) -> Found | None:
+    """The variables of the SavedModel in a folder. A frozen one has none, and is refused by name."""
+    saved = saved_model_at(folder)
+    if saved is None or not refusals.index_of(saved.variables).is_file():
+        return None
+    return _bundle(saved.variables)
+
+
+def _keras(folder: Path) -> Found | None:
+    """transformers' file or index of shards, a KerasHub preset's, the only other index, or the only file."""
+    usual = [file for name in _USUAL if _is_keras(file := folder / name)]
+    indexes = [file for pattern in ("*.weights.json", "*.h5.index.json") for file in folder.glob(pattern)]
+    files = [file for pattern in ("*.h5", "*.hdf5", "*.keras") for file in folder.glob(pattern)]
+    for candidates in (usual[:1], list(filter(_is_keras, indexes)), list(filter(_is_keras, files))):
+        if len(candidates) == 1:
+            return _beside_safetensors(folder, Found("keras", candidates[0]))
+        if candidates:
+            held = refusals.listed(sorted(file.name for file in candidates))
+            raise CheckpointError(f"{folder} holds {held}", path=folder, hint="pass one of them")
+    return None
+
+
+def _is_keras(file: Path) -> bool:
+    return file.is_file() and identify(file) in _KERAS_KINDS
+
+
+def _beside_safetensors(folder: Path, found: Found) -> Found:
+    """``found``, and what to say if the folder holds safetensors too, which are as often PyTorch's as TensorFlow's."""
+    others = sorted(file.name for file in folder.glob("*.safetensors"))
+    if not others:
+        return found
+    note = f"{folder} holds {found.path.name} and {refusals.listed(others)}: took {found.path.name}, TensorFlow's"
+    return found._replace(notes=(note,))
 
 
 def _safetensors(folder: Path) -> Found | None:

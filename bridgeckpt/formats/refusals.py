@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import CheckpointError
-from bridgeckpt.formats.kinds import HUB_MODULE, SAVED_MODEL, V1_CHECKPOINT, Kind, identify
+from bridgeckpt.formats.kinds import V1_CHECKPOINT, Kind, identify
+from bridgeckpt.formats.saved_model import GRAPH, GRAPH_AS_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,16 +37,12 @@ def listed(names: Iterable[str]) -> str:
 
 def refused(path: Path, kind: Kind) -> CheckpointError:
     """``path`` is of a kind that is not read."""
-    if kind in (SAVED_MODEL, HUB_MODULE):
-        variables = (path if path.is_dir() else path.parent) / "variables" / "variables"
-        if index_of(variables).is_file():
-            kind = kind._replace(hint=f"its variables are a TensorBundle: pass {variables}")
     return CheckpointError(f"{path} is {kind.what}", path=path, hint=kind.hint)
 
 
 def nothing_in(folder: Path) -> CheckpointError:
     """A folder without a checkpoint that is read: what is in it."""
-    for name in ("saved_model.pb", "saved_model.pbtxt"):
+    for name in (GRAPH, GRAPH_AS_TEXT):
         if (folder / name).is_file():
             return refused(folder, identify(folder / name))
     content = sorted(folder.iterdir())
@@ -56,7 +53,8 @@ def nothing_in(folder: Path) -> CheckpointError:
         if (kind := identify(file)).is_model:
             return CheckpointError(f"{folder} holds {file.name}, which is {kind.what}", path=file, hint=kind.hint)
     below = [prefix_of(index) for index in folder.glob("*/*.index")] + [*folder.glob("*/*.safetensors")]
-    below += [model.parent for model in folder.glob("*/saved_model.pb")]
+    below += [*folder.glob("*/*.h5"), *folder.glob("*/*.keras")]
+    below += [model.parent for depth in ("*", "*/*") for model in folder.glob(f"{depth}/{GRAPH}")]
     if below:
         hint = f"did you mean {listed(sorted(map(str, below)))}?"
     else:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.checkpoint import Checkpoint, check_crc, is_possible_shape
 from bridgeckpt.formats.objectgraph import OBJECT_GRAPH, ObjectGraph, parse_object_graph
+from bridgeckpt.formats.saved_model import saved_model_of
 from bridgeckpt.formats.slices import Block, slice_at, tile
 from bridgeckpt.formats.sstable import DAMAGED, entries, unmask
 from bridgeckpt.formats.tensors import DTYPES, Extent, TensorInfo
@@ -58,19 +59,26 @@ class TensorBundle(Checkpoint):
 
     def __init__(self, prefix: Path, *, notes: tuple[str, ...] = ()) -> None:
         graph = prefix.with_name(f"{prefix.name}.meta")
-        in_saved_model = prefix.parent.name == "variables" and (prefix.parent.parent / "saved_model.pb").is_file()
+        saved = saved_model_of(prefix)
         super().__init__(
             prefix,
             _Index(prefix).tensors(),
-            directory=prefix.parent.parent if in_saved_model else prefix.parent,
-            graph_path=graph if graph.is_file() else None,
-            notes=notes,
+            directory=saved.directory if saved else prefix.parent,
+            graph_path=saved.graph if saved else graph if graph.is_file() else None,
+            notes=(*notes, *saved.notes) if saved else notes,
         )
+        if saved:
+            self.format = f"{saved.format(self.tensors)} ({self.format})"
 
     @property
     def variable_names(self) -> Mapping[str, str]:
         """The full names in the object graph of a TF2 checkpoint; TF1's keys are the variables' names themselves."""
         return self._object_graph.variable_names
+
+    @property
+    def objects(self) -> frozenset[str]:
+        """The paths of the objects of a TF2 checkpoint."""
+        return self._object_graph.objects
 
     def _stored_slots(self) -> Mapping[str, Slot]:
         return self._object_graph.slots

@@ -99,3 +99,24 @@ def numbers(payload: bytes) -> Iterator[int]:
     while at < len(payload):
         value, at = varint(payload, at)
         yield value
+
+
+def map_entry(message: bytes) -> tuple[str, bytes]:
+    """Key and value of an entry of a map from strings to messages or strings.
+
+    Raises:
+        WireError: the bytes are no message.
+        UnicodeDecodeError: the key is no text.
+    """
+    parts = {key: payload for key, _, payload in fields(message)}
+    return parts.get(tag(1, BYTES), b"").decode(), parts.get(tag(2, BYTES), b"")
+
+
+def text(message: bytes, key: int) -> str:
+    """The string in the field with the tag ``key``; empty without it.
+
+    Raises:
+        WireError: the bytes are no message.
+        UnicodeDecodeError: the string is no text.
+    """
+    return b"".join([payload for found, _, payload in fields(message) if found == key][-1:]).decode()
