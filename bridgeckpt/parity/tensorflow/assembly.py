@@ -13,7 +13,7 @@ from bridgeckpt.formats.tensorbundle import TensorBundle
 from bridgeckpt.parity.reference import Reference
 from bridgeckpt.parity.tensorflow.checkpoints import StoredVariables, TensorFlowVariables, finite, run_forward
 from bridgeckpt.parity.tensorflow.graph import Graph
-from bridgeckpt.parity.tensorflow.matching import TRIAL_STAGES, first_difference, match, trial_weights
+from bridgeckpt.parity.tensorflow.matching import TRIAL_STAGES, first_difference, match, match_values, trial_weights
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
 from bridgeckpt.parity.tensorflow.request import OWN_FUNCTION, probes_of
 from bridgeckpt.parity.tensorflow.runtime import computing, import_tensorflow
@@ -48,7 +48,7 @@ def reference_of(request: Request) -> Reference:
     """What TensorFlow computes on the probes; see :func:`bridgeckpt.parity.recording.record_checkpoint`."""
     saved = find_saved_model(request.source)
     with open_checkpoint(request.source if saved is None else saved.variables) as checkpoint:
-        if isinstance(checkpoint, Safetensors) and checkpoint.metadata.get("format") != "tf":
+        if isinstance(checkpoint, Safetensors) and not checkpoint.is_tensorflow:
             raise ParityError(
                 f"{checkpoint.path} is {checkpoint.format}, not a TensorFlow checkpoint",
                 hint="record the TensorFlow side of the conversion, the source",
@@ -87,8 +87,8 @@ class _Recording:
         self.tf, self.request, self.checkpoint, self.variables = tf, request, checkpoint, variables
         self.bert, self.saved = bert, saved
         self.graph_path = checkpoint.graph_path if saved is None else saved.graph
-        directory = checkpoint.directory if saved is None else saved.folder
-        self.settings = read_settings(directory, bert, request.config, request.asked)
+        directory = checkpoint.directory
+        self.settings = read_settings(directory, bert, request.config, request.asked, checkpoint.metadata)
         self.probes = probes_of(request, directory, bert.rows)
         self.runs: dict[str, Values] = {}
         self.how: list[str] = []
@@ -98,6 +98,7 @@ class _Recording:
         """Run everything that can be run."""
         if self.request.graph and not self.bert.is_google and self.saved is not None:
             self._functions(self.saved)
+            self._matched_values()
             self._forward()
         elif not self.request.graph or self.graph_path is None or self._graph(self.graph_path):
             self._forward()
@@ -155,6 +156,13 @@ class _Recording:
             self.runs["graph"] = recorded.values
             self.how.append(recorded.how)
             self.notes += recorded.notes
+
+    def _matched_values(self) -> None:
+        """Settle what no tensor says by what the functions computed, if they were run."""
+        for name, values in self.runs.get("graph", {}).items():
+            asked, probe = self.request.asked.names, self.probes[name]
+            self.settings = match_values(self.tf, self.bert, self.settings, self.variables, probe, values, asked)
+            return
 
     def _matched(self, graph: Graph, probe: Probe) -> Settings | None:
         """The settings that the graph has, or None when no forward pass known here is what it computes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -54,13 +53,24 @@ class TensorFlowVariables:
         with computing(tf, prefix.name):
             self._reader = tf.train.load_checkpoint(str(prefix))
         shapes, dtypes = self._reader.get_variable_to_shape_map(), self._reader.get_variable_to_dtype_map()
-        self._keys = {name: name for name in shapes} | (_full_names(self._reader) if OBJECT_GRAPH in shapes else {})
-        self.shapes = {name: shapes[key] for name, key in self._keys.items()}
-        self.dtypes: dict[str, Any] = {name: dtypes[key] for name, key in self._keys.items()}
+        self._keys = {name: [name] for name in shapes} | (_full_names(self._reader) if OBJECT_GRAPH in shapes else {})
+        self.shapes = {name: shapes[keys[0]] for name, keys in self._keys.items()}
+        self.dtypes: dict[str, Any] = {name: dtypes[keys[0]] for name, keys in self._keys.items()}
 
     def load(self, name: str) -> Array:
-        """The values of a variable in the checkpoint's dtype, all slices of a partitioned one."""
-        values: Array = self._reader.get_tensor(self._keys[name])
+        """The values of a variable in the checkpoint's dtype, all slices of a partitioned one.
+
+        Raises:
+            ParityError: the checkpoint holds several variables of this name that differ.
+        """
+        first, *others = self._keys[name]
+        values: Array = self._reader.get_tensor(first)
+        for key in others:
+            if not np.array_equal(values, self._reader.get_tensor(key)):
+                raise ParityError(
+                    f"two variables are called {name}, and differ: {first} and {key}",
+                    hint="record the model through a function of your own: `bridgeckpt.record(fn, inputs, path)`",
+                )
         return values
 
 
@@ -68,7 +78,7 @@ class StoredVariables:
     """The variables of a file that TensorFlow itself has no reader for: HDF5 and safetensors."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self._view = checkpoint.by_variable()
+        self._view = checkpoint.by_variable(without=":0")
         numbers = {name: of for name, of in self._view.tensors.items() if of.dtype != "string"}
         self.shapes = {name: list(of.shape) for name, of in numbers.items()}
         self.dtypes: dict[str, Any] = {name: numpy_dtype(of.dtype) for name, of in numbers.items()}
@@ -78,14 +88,16 @@ class StoredVariables:
         return self._view.get_tensor(name)
 
 
-def _full_names(reader: Any) -> dict[str, str]:  # noqa: ANN401
-    """The key of each variable of an object graph by its full name, as far as only one variable has it."""
+def _full_names(reader: Any) -> dict[str, list[str]]:  # noqa: ANN401
+    """The keys of each variable of an object graph by its full name, several if a model is saved twice over."""
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
     graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(OBJECT_GRAPH))
-    named = [(of.full_name, of.checkpoint_key) for node in graph.nodes for of in node.attributes if of.full_name]
-    count = Counter(name for name, _ in named)
-    return {name: key for name, key in named if count[name] == 1 and reader.has_tensor(key)}
+    named: dict[str, list[str]] = {}
+    for of in (of for node in graph.nodes for of in node.attributes if of.full_name):
+        if reader.has_tensor(of.checkpoint_key):
+            named.setdefault(of.full_name, []).append(of.checkpoint_key)
+    return named
 
 
 def run_forward(

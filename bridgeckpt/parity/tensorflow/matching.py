@@ -8,6 +8,7 @@ hide all of them (there every activation is a straight line), so the trial is ru
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -34,6 +35,7 @@ _ROUNDING = 10.0
 _TELLING = (("embeddings", "layer_norm_eps"), ("layer.0.attention", "heads"), ("layer.0.output", "hidden_act"))
 TRIAL_STAGES = tuple(stage for stage, _ in _TELLING)
 _SPREAD = 3.0  # of what goes into the activation: far enough to tell relu from relu6
+_CLOSE = 3e-6  # of the size of a hidden state: some tens of float32's rounding
 _EMBEDDED = 1e-4  # size of the embeddings: small enough to tell an epsilon of 1e-10 from 1e-12
 
 
@@ -94,6 +96,34 @@ def match(
     return settings._replace(origins={**settings.origins, **dict.fromkeys(told, _ORIGIN)}, assumed=())
 
 
+def match_values(
+    tf: Any,  # noqa: ANN401
+    bert: Bert,
+    settings: Settings,
+    variables: Variables,
+    probe: Probe,
+    values: Mapping[str, Array],
+    fixed: Collection[str],
+) -> Settings:
+    """The settings with which the forward pass computes what functions of the model computed; those given if none do.
+
+    Arguments as of :func:`match`, but on the model's own weights: a function of a SavedModel takes no others.
+    """
+    with computing(tf, "the forward pass"):
+        forward = Forward(tf, bert, variables.load, "float32")
+        for changed in _changes(bert, settings, fixed):
+            tried = settings._replace(**changed)
+            computed = forward.run(probe.inputs, tried)
+            stage, found = next((one for one in computed if one[0] in values and one[0] != "embeddings"), ("", None))
+            if found is None:
+                return settings
+            difference = values[stage] - found.numpy()
+            if np.sqrt(np.mean(difference**2)) <= _CLOSE * np.sqrt(np.mean(values[stage] ** 2)):
+                told = [name for name in changed if name not in fixed]
+                return tried._replace(origins={**tried.origins, **dict.fromkeys(told, _ORIGIN)}, assumed=())
+    return settings
+
+
 def first_difference(
     graph: Mapping[str, Array], single: Mapping[str, Array], double: Mapping[str, Array]
 ) -> str | None:
@@ -102,6 +132,17 @@ def first_difference(
         if stage in single and stage in double and _ratio(graph[stage], single[stage], double[stage]) > _ROUNDING:
             return stage
     return None
+
+
+def _changes(bert: Bert, settings: Settings, fixed: Collection[str]) -> list[dict[str, Any]]:
+    """The settings that may be tried: those stated, then those that differ from them in one, then in two."""
+    names = [name for _, name in _TELLING]
+    known = {"heads"} if settings.heads else set()
+    each = [_candidates(bert, settings, name, name in fixed or name in known) for name in names]
+    combined = [dict(zip(names, values, strict=True)) for values in product(*each)]
+    first = [values[0] for values in each]
+    ranked = [(sum(a != b for a, b in zip(one.values(), first, strict=True)), one) for one in combined]
+    return [one for _, one in sorted((pair for pair in ranked if pair[0] <= 2), key=lambda pair: pair[0])]
 
 
 def _candidates(bert: Bert, settings: Settings, name: str, fixed: bool) -> list[Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _NAMES = ("bert_config.json", "config.json", "params.yaml")
 _PATTERN = "*bert_config*.json"
+_DESCRIPTION = "model_config"
 _INSIDE = (("config",), ("task", "model", "encoder", "bert"))  # where KerasHub's and Model Garden's configs keep it
 _RENAMED = {
     "num_heads": "num_attention_heads",
@@ -61,15 +62,23 @@ class Settings(NamedTuple):
         return {name: f"{value} ({self.origins[name]})" for name, value in values.items() if name in self.origins}
 
 
-def read_settings(directory: Path, bert: Bert, config: Path | None = None, asked: Asked | None = None) -> Settings:
+def read_settings(
+    directory: Path,
+    bert: Bert,
+    config: Path | None = None,
+    asked: Asked | None = None,
+    texts: Mapping[str, str] | None = None,
+) -> Settings:
     """The settings as asked, else the config in ``config`` or ``directory``, else what such models always have.
+
+    ``texts`` are those that the file itself holds, a description of the whole model perhaps among them.
 
     Raises:
         ConfigError: the config cannot be read, is of another model, or a value cannot be.
     """
     path = _find(directory, config)
-    stated = _read(path, bert) if path else {}
-    source = path.name if path else ""
+    stated = _read(path, bert) if path else _described(texts or {})
+    source = path.name if path else _DESCRIPTION
     heads, hidden_act, layer_norm_eps = asked or Asked()
     origins: dict[str, str] = {}
     assumed: list[str] = []
@@ -165,6 +174,21 @@ def _read(path: Path, bert: Bert) -> dict[str, Any]:
                 hint="give the config of this checkpoint with --config FILE",
             )
     return values
+
+
+def _described(texts: Mapping[str, str]) -> dict[str, Any]:
+    """What Keras' description of a whole model says of its first layer, where keras-bert's layers are in it."""
+    try:
+        layers = json.loads(texts.get(_DESCRIPTION, "{}"))["config"]["layers"]
+        configs = {layer["config"]["name"]: layer["config"] for layer in layers}
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return {}
+    heads = configs.get("Encoder-1-MultiHeadSelfAttention", {}).get("head_num")
+    activation = configs.get("Encoder-1-FeedForward", {}).get("activation")
+    if isinstance(activation, dict):  # how Keras writes a function
+        activation = activation.get("config")
+    told = {"num_attention_heads": heads, "hidden_act": activation}
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def _under(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any] | None:

@@ -29,6 +29,7 @@ _OUTPUTS: Mapping[str, str] = {
     "nsp_logits": "nsp_logits",
     "next_sentence": "nsp_logits",
     "seq_relationship_logits": "nsp_logits",
+    "sentence_prediction": "logits",  # Model Garden's classifier
     "start_logits": "start",
     "end_logits": "end",
 }

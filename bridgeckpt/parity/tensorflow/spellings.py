@@ -1,18 +1,22 @@
-"""How code other than google-research/bert spells a BERT in TensorFlow: each role's variable, by its name in the files.
+r"""How code other than google-research/bert spells a BERT in TensorFlow: each role's variable, by its name in files.
 
-Written from what the code itself saves, without a look at the mapping tables, whose mistakes it would repeat. In a name
-``{n}`` is the number of the layer, ``{nth}`` the same from 1, and ``{_n}`` as Keras counts: nothing, ``_1``, ``_2``.
+Written from what the code itself saves, without a look at the mapping tables, whose mistakes it would repeat. Names are
+regular expressions, less what all names of a model begin with and less ``:0``. ``{layer}`` is what tells the layers
+apart, and ``{#}`` the number that Keras may put behind a name, ``_3``; ``{#0}`` and ``{#1}`` the lowest and highest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-Names = Mapping[str, tuple[str, ...]]
+Names = Mapping[str, str]
+Parts = tuple[str, str]
 
 _TANH, _ERF = "gelu_pytorch_tanh", "gelu"
-_DENSE, _NORM = ("kernel", "bias"), ("gamma", "beta")
+_DENSE, _NORM, _VARS = ("kernel", "bias"), ("gamma", "beta"), ("vars/0", "vars/1")
+_NUMBER, _COUNT = r"\d+", r"(?:_\d+)?"  # layer_0, layer_1; or encoder, encoder_1
+_FLIPPED = frozenset({"nsp_logits", "span_logits", "logits", "token_logits"})
 
 
 class Spelling(NamedTuple):
@@ -20,10 +24,10 @@ class Spelling(NamedTuple):
 
     Attributes:
         title: The code, as messages call it.
-        body: Role to the names that its variable may have, less what all names of a model begin with; ``layer.`` roles
-            without their number.
+        body: Role to name, of the encoder; ``layer.`` roles without their number.
         heads: The same for what stands beside the encoder, under a beginning of its own; ``own_pooler`` is one that a
-            head has in place of the encoder's.
+            head has in place of the encoder's, ``any_logits`` a head that its name does not tell from others.
+        layer: What ``{layer}`` may be.
         flipped: The stages whose kernels are [hidden, labels]; google-research/bert's are [labels, hidden].
         gelu: What the code calls gelu, by transformers' name.
         epsilon: What its LayerNorms add to the variance where no config says.
@@ -32,140 +36,271 @@ class Spelling(NamedTuple):
     title: str
     body: Names
     heads: Names
-    flipped: frozenset[str]
-    gelu: str
-    epsilon: float
+    layer: str = _NUMBER
+    flipped: frozenset[str] = _FLIPPED
+    gelu: str = _TANH
+    epsilon: float = 1e-12
 
 
-def _tables(words: str, positions: str, types: str) -> dict[str, tuple[str, ...]]:
-    return {"embeddings.words": (words,), "embeddings.positions": (positions,), "embeddings.types": (types,)}
+def _two(role: str, place: str, parts: Parts, called: Parts | None = None) -> dict[str, str]:
+    """The two variables of a dense layer or a norm: the ``parts`` of the role, as they are ``called`` there."""
+    return {f"{role}.{part}": place + name for part, name in zip(parts, called or parts, strict=True)}
 
 
-def _layer(role: str, *places: str, parts: tuple[str, str] = _DENSE, to: tuple[str, str] | None = None) -> Names:
-    """The two variables of a layer: ``parts`` of the role are called ``to`` in each of ``places``."""
-    called = to or parts
+def _encoder(
+    tables: Sequence[str],
+    norm: str,
+    at: str,
+    layers: Sequence[str],
+    dense: Parts = _DENSE,
+    norms: Parts = _NORM,
+) -> dict[str, str]:
+    """An encoder, given its tables of words, positions and types, their norm, and the eight parts of each layer.
+
+    These are query, key, value, output and norm of the attention, the wide and the narrow dense layer, the last norm.
+    """
+    query, key, value, output, first, wide, narrow, last = (at + name for name in layers)
     return {
-        f"{role}.{part}": tuple(f"{place}{name}" for place in places) for part, name in zip(parts, called, strict=True)
+        **dict(zip(("embeddings.words", "embeddings.positions", "embeddings.types"), tables, strict=True)),
+        **_two("embeddings", norm, _NORM, norms),
+        **_two("layer.query", query, _DENSE, dense),
+        **_two("layer.key", key, _DENSE, dense),
+        **_two("layer.value", value, _DENSE, dense),
+        **_two("layer.attention", output, _DENSE, dense),
+        **_two("layer.attention", first, _NORM, norms),
+        **_two("layer.intermediate", wide, _DENSE, dense),
+        **_two("layer.output", narrow, _DENSE, dense),
+        **_two("layer.output", last, _NORM, norms),
     }
 
 
-def _transformers(end: str) -> tuple[Names, Names]:
-    """transformers' TF classes: the names of google-research/bert, with ``layer_._0``."""
-    at, self_attention = "encoder/layer_._{n}/", "encoder/layer_._{n}/attention/self/"
-    kernel, norm = (f"/kernel{end}", f"/bias{end}"), (f"/gamma{end}", f"/beta{end}")
-    body = {
-        "embeddings.words": (f"embeddings/word_embeddings/weight{end}", f"embeddings/word_embeddings/embeddings{end}"),
-        "embeddings.positions": (f"embeddings/position_embeddings/embeddings{end}",),
-        "embeddings.types": (f"embeddings/token_type_embeddings/embeddings{end}",),
-        **_layer("embeddings", "embeddings/LayerNorm", parts=_NORM, to=norm),
-        **_layer("layer.query", f"{self_attention}query", to=kernel),
-        **_layer("layer.key", f"{self_attention}key", to=kernel),
-        **_layer("layer.value", f"{self_attention}value", to=kernel),
-        **_layer("layer.attention", f"{at}attention/output/dense", to=kernel),
-        **_layer("layer.attention", f"{at}attention/output/LayerNorm", parts=_NORM, to=norm),
-        **_layer("layer.intermediate", f"{at}intermediate/dense", to=kernel),
-        **_layer("layer.output", f"{at}output/dense", to=kernel),
-        **_layer("layer.output", f"{at}output/LayerNorm", parts=_NORM, to=norm),
-        **_layer("pooler", "pooler/dense", to=kernel),
-    }
-    predictions = ("mlm___cls/predictions/", "cls/predictions/")
-    heads = {
-        **_layer("transform", *(f"{place}transform/dense" for place in predictions), to=kernel),
-        **_layer("transform", *(f"{place}transform/LayerNorm" for place in predictions), parts=_NORM, to=norm),
-        "mlm_logits.bias": tuple(f"{place}bias{end}" for place in predictions),
-        **_layer("nsp_logits", "nsp___cls/seq_relationship", "cls/seq_relationship", to=kernel),
-        **_layer("span_logits", "qa_outputs", to=kernel),
-        **_layer("logits", "classifier", to=kernel),
-    }
-    return body, heads
+_GOOGLES = (
+    *("attention/self/query/", "attention/self/key/", "attention/self/value/", "attention/output/dense/"),
+    *("attention/output/LayerNorm/", "intermediate/dense/", "output/dense/", "output/LayerNorm/"),
+)
+_TRANSFORMERS = Spelling(
+    "transformers' TF classes",
+    {
+        **_encoder(
+            (
+                "embeddings/word_embeddings/(?:weight|embeddings)",
+                "embeddings/position_embeddings/embeddings",
+                "embeddings/token_type_embeddings/embeddings",
+            ),
+            "embeddings/LayerNorm/",
+            r"encoder/layer_\._{layer}/",
+            _GOOGLES,
+        ),
+        **_two("pooler", "pooler/dense/", _DENSE),
+    },
+    {
+        **_two("transform", "(?:mlm___)?cls/predictions/transform/dense/", _DENSE),
+        **_two("transform", "(?:mlm___)?cls/predictions/transform/LayerNorm/", _NORM),
+        "mlm_logits.bias": "(?:mlm___)?cls/predictions/bias",
+        **_two("nsp_logits", "(?:nsp___)?cls/seq_relationship/", _DENSE),
+        **_two("span_logits", "qa_outputs/", _DENSE),
+        **_two("logits", "classifier/", _DENSE),
+    },
+    gelu=_ERF,
+)
 
+_BERT_FOR_TF2 = Spelling(
+    "bert-for-tf2",
+    _encoder(
+        (
+            "embeddings/word_embeddings/embeddings",
+            "embeddings/position_embeddings/embeddings",
+            "embeddings/token_type_embeddings/embeddings",
+        ),
+        "embeddings/LayerNorm/",
+        "encoder/layer_{layer}/",
+        (*_GOOGLES[:5], "intermediate/", *_GOOGLES[6:]),
+    ),
+    {},
+)
 
-_AT = "transformer/layer_{n}/"
-_MODEL_GARDEN = {
-    **_tables("word_embeddings/embeddings", "position_embedding/embeddings", "type_embeddings/embeddings"),
-    **_layer("embeddings", "embeddings/layer_norm/", parts=_NORM),
-    **_layer("layer.query", f"{_AT}self_attention/query/"),
-    **_layer("layer.key", f"{_AT}self_attention/key/"),
-    **_layer("layer.value", f"{_AT}self_attention/value/"),
-    **_layer("layer.attention", f"{_AT}self_attention/attention_output/"),
-    **_layer("layer.attention", f"{_AT}self_attention_layer_norm/", parts=_NORM),
-    **_layer("layer.intermediate", f"{_AT}intermediate/"),
-    **_layer("layer.output", f"{_AT}output/"),
-    **_layer("layer.output", f"{_AT}output_layer_norm/", parts=_NORM),
-    **_layer("pooler", "pooler_transform/"),
+_PREDICTIONS = {
+    **_two("transform", "cls/predictions/transform/dense{#}/", _DENSE),
+    **_two("transform", "cls/predictions/transform/LayerNorm{#}/", _NORM),
+    "mlm_logits.bias": "cls/predictions/output_bias(?:{#}/bias)?",
 }
-_MODEL_GARDEN_HEADS = {
-    **_layer("transform", "cls/predictions/transform/dense/"),
-    **_layer("transform", "cls/predictions/transform/LayerNorm/", parts=_NORM),
-    "mlm_logits.bias": ("cls/predictions/output_bias/bias",),
-    **_layer("nsp_logits", "next_sentence/logits/"),
-    **_layer("logits", "sentence_prediction/logits/"),
-    **_layer("own_pooler", "next_sentence/pooler_dense/", "sentence_prediction/pooler_dense/"),
-}
+_MODEL_GARDEN = Spelling(
+    "Model Garden",
+    {
+        **_encoder(
+            ("word_embeddings{#}/embeddings", "position_embedding{#}/embeddings", "type_embeddings{#}/embeddings"),
+            "embeddings/layer_norm{#}/",
+            "transformer/layer_{layer}{#}/",
+            (
+                *("self_attention/query/", "self_attention/key/", "self_attention/value/"),
+                "self_attention(?:/attention)?_output/",
+                *("self_attention_layer_norm/", "intermediate/", "output/", "output_layer_norm/"),
+            ),
+        ),
+        **_two("pooler", "pooler_transform{#}/", _DENSE),
+    },
+    {
+        **_PREDICTIONS,
+        **_two("any_logits", "(?:logits{#}|classifier)/", _DENSE),
+        **_two("own_pooler", "pooler_dense{#}/", _DENSE),
+    },
+)
+_MODEL_GARDEN_2019 = Spelling(
+    "Model Garden of 2019",
+    {
+        **_encoder(
+            (
+                "word_embeddings/embeddings",
+                "embedding_postprocessor/position_embeddings",
+                "embedding_postprocessor/type_embeddings",
+            ),
+            "embedding_postprocessor/layer_norm/",
+            "encoder/layer_{layer}/",
+            (
+                *("self_attention/query/", "self_attention/key/", "self_attention/value/", "self_attention_output/"),
+                *("self_attention_layer_norm/", "intermediate/", "output/", "output_layer_norm/"),
+            ),
+        ),
+        **_two("pooler", "pooler_transform/", _DENSE),
+    },
+    {
+        **_PREDICTIONS,
+        **_two("nsp_logits", "cls/seq_relationship/output_", _DENSE, ("weights", "bias")),
+        **_two("span_logits", "squad_logits/final_dense/", _DENSE),
+        **_two("logits", "output/", _DENSE),
+    },
+    flipped=_FLIPPED - {"nsp_logits"},
+)
+_BLOCKS = (
+    *("_attention_layer/_query_dense/", "_attention_layer/_key_dense/", "_attention_layer/_value_dense/"),
+    *("_attention_layer/_output_dense/", "_attention_layer_norm(?:_kv)?/", "_intermediate_dense/", "_output_dense/"),
+    "_output_layer_norm/",
+)
+_MODEL_GARDEN_FILES = Spelling(
+    "Model Garden, by tf-keras",
+    {
+        **_encoder(
+            (
+                "(?:_embedding_layer|layers/on_device_embedding)/vars/0",
+                "(?:_position_embedding_layer|layers/position_embedding)/vars/0",
+                "(?:_type_embedding_layer|layers/on_device_embedding_1)/vars/0",
+            ),
+            "(?:_embedding_norm_layer|layers/layer_normalization)/",
+            "transformer_layers/transformer_encoder_block{layer}/",
+            _BLOCKS,
+            _VARS,
+            _VARS,
+        ),
+        **_two("pooler", "pooler_layer/", _DENSE, _VARS),
+    },
+    {
+        **_two("transform", "masked_lm/dense/", _DENSE, _VARS),
+        **_two("transform", "masked_lm/layer_norm/", _NORM, _VARS),
+        "mlm_logits.bias": "masked_lm/vars/1",
+        **_two("any_logits", "layers/(?:classification_head/out_proj|dense)/", _DENSE, _VARS),
+        **_two("own_pooler", "layers/classification_head/dense/", _DENSE, _VARS),
+    },
+    layer=_COUNT,
+)
 
-_HUB_LAYER = "layers/transformer_encoder{_n}/"
-_VARS = ("vars/0", "vars/1")
-_KERAS_HUB = {
-    **_tables("layers/reversible_embedding/vars/0", "layers/position_embedding/vars/0", "layers/embedding/vars/0"),
-    **_layer("embeddings", "layers/layer_normalization/", parts=_NORM, to=_VARS),
-    **_layer("layer.query", f"{_HUB_LAYER}_self_attention_layer/query_dense/", to=_VARS),
-    **_layer("layer.key", f"{_HUB_LAYER}_self_attention_layer/key_dense/", to=_VARS),
-    **_layer("layer.value", f"{_HUB_LAYER}_self_attention_layer/value_dense/", to=_VARS),
-    **_layer("layer.attention", f"{_HUB_LAYER}_self_attention_layer/output_dense/", to=_VARS),
-    **_layer("layer.attention", f"{_HUB_LAYER}_self_attention_layer_norm/", parts=_NORM, to=_VARS),
-    **_layer("layer.intermediate", f"{_HUB_LAYER}_feedforward_intermediate_dense/", to=_VARS),
-    **_layer("layer.output", f"{_HUB_LAYER}_feedforward_output_dense/", to=_VARS),
-    **_layer("layer.output", f"{_HUB_LAYER}_feedforward_layer_norm/", parts=_NORM, to=_VARS),
-    **_layer("pooler", "layers/dense/", to=_VARS),
-}
+_KERAS_HUB = Spelling(
+    "KerasHub",
+    {
+        **_encoder(
+            (
+                "(?:layers/reversible_embedding|token_embedding)/vars/0",
+                "layers/position_embedding/vars/0",
+                "layers/embedding/vars/0",
+            ),
+            "layers/layer_normalization/",
+            "layers/transformer_encoder{layer}/",
+            (
+                *(f"_self_attention_layer/_?{name}_dense/" for name in ("query", "key", "value", "output")),
+                *("_self_attention_layer_norm/", "_feedforward_intermediate_dense/", "_feedforward_output_dense/"),
+                "_feedforward_layer_norm/",
+            ),
+            _VARS,
+            _VARS,
+        ),
+        **_two("pooler", "layers/dense/", _DENSE, _VARS),
+    },
+    _two("any_logits", "layers/dense/", _DENSE, _VARS),
+    layer=_COUNT,
+)
+_KERAS_NLP = Spelling(
+    "KerasNLP on Keras 2",
+    {
+        **_encoder(
+            (
+                "_layer_checkpoint_dependencies/embedding/vars/0",
+                "_layer_checkpoint_dependencies/position_embedding/vars/0",
+                "_layer_checkpoint_dependencies/embedding_2/vars/0",
+            ),
+            "_layer_checkpoint_dependencies/layer_normalization/",
+            "_layer_checkpoint_dependencies/transformer_encoder{layer}/",
+            (
+                *(f"_self_attention_layer/_{name}_dense/" for name in ("query", "key", "value", "output")),
+                *("_self_attention_layernorm/", "_feedforward_intermediate_dense/", "_feedforward_output_dense/"),
+                "_feedforward_layernorm/",
+            ),
+            _VARS,
+            _VARS,
+        ),
+        **_two("pooler", "_layer_checkpoint_dependencies/dense/", _DENSE, _VARS),
+    },
+    _two("any_logits", "_layer_checkpoint_dependencies/dense/", _DENSE, _VARS),
+    layer=_COUNT,
+)
+_KERAS_NLP_NAMED = Spelling(
+    "KerasHub or KerasNLP, by variables",
+    {
+        **_encoder(
+            ("token_embedding/embeddings", "position_embedding/embeddings", "segment_embedding/embeddings"),
+            "embeddings_layer_norm/",
+            "transformer_layer_{layer}/",
+            (
+                *(f"(?:self_attention_layer|multi_head_attention{{#}})/{name}/" for name in ("query", "key", "value")),
+                "(?:self_attention_layer|multi_head_attention{#})/attention_output/",
+                "(?:self_attention_layer_norm|layer_normalization{#0})/",
+                "(?:feedforward_intermediate_dense|dense{#0})/",
+                "(?:feedforward_output_dense|dense{#1})/",
+                "(?:feedforward_layer_norm|layer_normalization{#1})/",
+            ),
+        ),
+        **_two("pooler", "pooled_dense/", _DENSE),
+    },
+    _two("any_logits", "logits/", _DENSE),
+)
 
-_HEAD, _FEED = "Encoder-{nth}-MultiHeadSelfAttention", "Encoder-{nth}-FeedForward"
-_SELF, _WIDE = f"{_HEAD}/{_HEAD}", f"{_FEED}/{_FEED}"
-_COLON = (("kernel:0", "bias:0"), ("gamma:0", "beta:0"))
-_KERAS_BERT = {
-    **_tables("Embedding-Token/embeddings:0", "Embedding-Position/embeddings:0", "Embedding-Segment/embeddings:0"),
-    **_layer("embeddings", "Embedding-Norm/", parts=_NORM, to=_COLON[1]),
-    **_layer("layer.query", f"{_SELF}_", to=("Wq:0", "bq:0")),
-    **_layer("layer.key", f"{_SELF}_", to=("Wk:0", "bk:0")),
-    **_layer("layer.value", f"{_SELF}_", to=("Wv:0", "bv:0")),
-    **_layer("layer.attention", f"{_SELF}_", to=("Wo:0", "bo:0")),
-    **_layer("layer.attention", f"{_HEAD}-Norm/", parts=_NORM, to=_COLON[1]),
-    **_layer("layer.intermediate", f"{_WIDE}_", to=("W1:0", "b1:0")),
-    **_layer("layer.output", f"{_WIDE}_", to=("W2:0", "b2:0")),
-    **_layer("layer.output", f"{_FEED}-Norm/", parts=_NORM, to=_COLON[1]),
-    **_layer("pooler", "NSP-Dense/", to=_COLON[0]),
-}
-_KERAS_BERT_HEADS = {
-    **_layer("transform", "MLM-Dense/", to=_COLON[0]),
-    **_layer("transform", "MLM-Norm/", parts=_NORM, to=_COLON[1]),
-    "mlm_logits.bias": ("MLM-Sim/bias:0",),
-    **_layer("nsp_logits", "NSP/", to=_COLON[0]),
-}
+_ATTENTION = "Encoder-{layer}-MultiHeadSelfAttention"
+_FEED = "Encoder-{layer}-FeedForward"
+_KERAS_BERT = Spelling(
+    "keras-bert",
+    {
+        **_encoder(
+            ("Embedding-Token{#}/embeddings", "Embedding-Position{#}/embeddings", "Embedding-Segment{#}/embeddings"),
+            "Embedding-Norm{#}/",
+            "",
+            ("",) * 4 + (f"{_ATTENTION}-Norm{{#}}/", "", "", f"{_FEED}-Norm{{#}}/"),
+        ),
+        **_two("layer.query", f"{_ATTENTION}{{#}}/{_ATTENTION}_", _DENSE, ("Wq", "bq")),
+        **_two("layer.key", f"{_ATTENTION}{{#}}/{_ATTENTION}_", _DENSE, ("Wk", "bk")),
+        **_two("layer.value", f"{_ATTENTION}{{#}}/{_ATTENTION}_", _DENSE, ("Wv", "bv")),
+        **_two("layer.attention", f"{_ATTENTION}{{#}}/{_ATTENTION}_", _DENSE, ("Wo", "bo")),
+        **_two("layer.intermediate", f"{_FEED}{{#}}/{_FEED}_", _DENSE, ("W1", "b1")),
+        **_two("layer.output", f"{_FEED}{{#}}/{_FEED}_", _DENSE, ("W2", "b2")),
+        **_two("pooler", "NSP-Dense{#}/", _DENSE),
+    },
+    {
+        **_two("transform", "MLM-Dense{#}/", _DENSE),
+        **_two("transform", "MLM-Norm{#}/", _NORM),
+        "mlm_logits.bias": "MLM-Sim{#}/bias",
+        **_two("nsp_logits", "NSP{#}/", _DENSE),
+    },
+    epsilon=1e-14,  # the square of Keras' 1e-7
+)
 
-
-def _bert_for_tf2(end: str) -> Names:
-    at, kernel, norm = "encoder/layer_{n}/", (f"kernel{end}", f"bias{end}"), (f"gamma{end}", f"beta{end}")
-    tables = ("embeddings/word_embeddings", "embeddings/position_embeddings", "embeddings/token_type_embeddings")
-    return {
-        **_tables(*(f"{table}/embeddings{end}" for table in tables)),
-        **_layer("embeddings", "embeddings/LayerNorm/", parts=_NORM, to=norm),
-        **_layer("layer.query", f"{at}attention/self/query/", to=kernel),
-        **_layer("layer.key", f"{at}attention/self/key/", to=kernel),
-        **_layer("layer.value", f"{at}attention/self/value/", to=kernel),
-        **_layer("layer.attention", f"{at}attention/output/dense/", to=kernel),
-        **_layer("layer.attention", f"{at}attention/output/LayerNorm/", parts=_NORM, to=norm),
-        **_layer("layer.intermediate", f"{at}intermediate/", to=kernel),
-        **_layer("layer.output", f"{at}output/dense/", to=kernel),
-        **_layer("layer.output", f"{at}output/LayerNorm/", parts=_NORM, to=norm),
-    }
-
-
-_FLIPPED = frozenset({"nsp_logits", "span_logits", "logits", "token_logits"})
 SPELLINGS = (
-    Spelling("transformers' TF classes", *_transformers(":0"), _FLIPPED, _ERF, 1e-12),
-    Spelling("Model Garden", _MODEL_GARDEN, _MODEL_GARDEN_HEADS, _FLIPPED, _TANH, 1e-12),
-    Spelling("KerasHub", _KERAS_HUB, {}, _FLIPPED, _TANH, 1e-12),
-    Spelling("keras-bert", _KERAS_BERT, _KERAS_BERT_HEADS, _FLIPPED, _TANH, 1e-14),
-    Spelling("bert-for-tf2", _bert_for_tf2(":0"), {}, _FLIPPED, _TANH, 1e-12),
-    Spelling("bert-for-tf2", _bert_for_tf2(""), {}, _FLIPPED, _TANH, 1e-12),
+    *(_TRANSFORMERS, _MODEL_GARDEN, _MODEL_GARDEN_2019, _MODEL_GARDEN_FILES, _KERAS_HUB, _KERAS_NLP),
+    *(_KERAS_NLP_NAMED, _KERAS_BERT, _BERT_FOR_TF2),
 )

@@ -30,6 +30,7 @@ _GOOGLE_EPSILON, _KERAS_EPSILON = 1e-12, 1e-3  # tf.contrib's LayerNorm, tf.kera
 _TANH = "gelu_pytorch_tanh"  # what google-research/bert calls gelu since 2019-02-07
 
 _SHADOW = "/ExponentialMovingAverage"
+_KERAS_SHADOWS = ("{}/average", "ExponentialMovingAverage/{}/average")  # of Model Garden's optimizer
 # What optimizers and averages keep beside a weight, under the weight's own name.
 _SLOT = re.compile(r".*/(?:adam_[mv]|lamb_[mv]|Adam(?:_1)?|AdamW(?:_1)?|Momentum|ExponentialMovingAverage)")
 _WORDS = re.compile(r"(?P<root>(?:.*/)?)embeddings/word_embeddings")
@@ -137,22 +138,19 @@ def find_bert(shapes: Mapping[str, Sequence[int]], where: str, *, scope: str | N
         for match in map(_WORDS.fullmatch, names)
         if match and any(name.startswith(f"{match['root']}encoder/layer_0/") for name in names)
     )
-    if not roots and not ema and (spelled := find_spelling(names)) is not None:
+    if not roots and (spelled := find_spelling(names)) is not None:
         spelling, roots = spelled
-        return _spelled(spelling, _choose(roots, where, scope), shapes, where)
+        if len(roots) == 1 and scope is not None and roots[0].startswith(scope):
+            scope = None  # where a table says "" the encoder may be an object inside the model
+        bert = _spelled(spelling, _choose(roots, where, scope), shapes, where)
+        return bert if not ema else bert._replace(variables=_shadows(bert.variables, _KERAS_SHADOWS, shapes, where))
     root = _choose(roots, where, scope)
     found_all = Search(names, where, root, _scope_of(root), [] if "bert/" in roots else [""])
     found = found_all.everything()
     layers = 1 + max(int(role.split(".")[1]) for role in found if role.startswith("layer."))
     used = set(found.values())
     if ema:
-        found = {role: f"{name}{_SHADOW}" for role, name in found.items()}
-        lacking = sorted(name for name in found.values() if name not in shapes)
-        if lacking:
-            raise ParityError(
-                f"{where} holds no moving average of {without_shadow(lacking[0])}: there is no {lacking[0]}",
-                hint="record the weights themselves, without --ema",
-            )
+        found = _shadows(found, [f"{{}}{_SHADOW}"], shapes, where)
     sizes = _check_shapes(found, shapes, where)
     heads = tuple(f"{prefix}cls/" for prefix in found_all.prefixes)
     return Bert(
@@ -170,6 +168,22 @@ def find_bert(shapes: Mapping[str, Sequence[int]], where: str, *, scope: str | N
         tuple(sorted(name for name in names - used if name.startswith(root))),
         tuple(sorted(name for name in names - used if name.startswith(heads))),
     )
+
+
+def _shadows(
+    found: Mapping[str, str], templates: Sequence[str], shapes: Mapping[str, Sequence[int]], where: str
+) -> dict[str, str]:
+    """The moving average of each variable, whose name is made of the variable's."""
+    words = found["embeddings.words"]
+    template = next((one for one in templates if one.format(words) in shapes), templates[0])
+    shadows = {role: template.format(name) for role, name in found.items()}
+    for role, shadow in sorted(shadows.items()):
+        if shadow not in shapes:
+            raise ParityError(
+                f"{where} holds no moving average of {found[role]}: there is no {shadow}",
+                hint="record the weights themselves, without --ema",
+            )
+    return shadows
 
 
 def _spelled(spelling: Spelling, root: str, shapes: Mapping[str, Sequence[int]], where: str) -> Bert:
