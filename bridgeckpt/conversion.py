@@ -16,6 +16,7 @@ from bridgeckpt.errors import OutputError
 from bridgeckpt.formats.safetensors import INDEX_NAME, index_json, plan_files
 from bridgeckpt.planning.plan import Plan, PlanOptions, plan
 from bridgeckpt.report import report
+from bridgeckpt.source.companions import read_companion
 from bridgeckpt.source.tokenizer import tokenizer_files
 from bridgeckpt.staging import REPORT, check_destination, staged
 
@@ -169,6 +170,8 @@ def _texts(planned: Plan, jobs: list[Job]) -> dict[str, bytes]:
     values["dtype"] = Counter(job.dtype for job in jobs).most_common(1)[0][0]
     if planned.vocabulary is not None and planned.casing is not None:
         longest = planned.sizes.values.get("max_position_embeddings")
-        texts |= tokenizer_files(planned.vocabulary, planned.casing.lowercase, longest)
+        casing = planned.casing
+        texts |= tokenizer_files(planned.vocabulary, casing.lowercase, longest, casing.strip_accents)
+    texts |= {path.name: read_companion(path) for path in planned.companions}
     texts["config.json"] = (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
     return texts

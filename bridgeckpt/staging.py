@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bridgeckpt.errors import OutputError
+from bridgeckpt.source.companions import OTHER_NAMES, TOKENIZER_NAMES
 
 REPORT = "conversion_report.json"
 # What a folder holds that was converted here, and what transformers adds to it. Only such a folder is ever replaced.
@@ -18,9 +19,9 @@ _OURS = (
     "*.safetensors",
     "*.safetensors.index.json",
     "*config.json",
-    "tokenizer.json",
-    "vocab.txt",
     "*_map.json",
+    *TOKENIZER_NAMES,
+    *OTHER_NAMES,
 )
 _LAST = ("config.json", REPORT)  # a folder without them is nothing that loads
 

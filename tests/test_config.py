@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from bridgeckpt.errors import ConfigError
+from bridgeckpt.mapping.records import ConfigSource
 from bridgeckpt.mapping.table import load_table
-from bridgeckpt.source.config import ACTIVATIONS, find_config, read_config, translate
+from bridgeckpt.source.config import ACTIVATIONS, translate
+from bridgeckpt.source.config_files import find_config, load_config, read_config
 from bridgeckpt.source.graph import GraphFacts
 from bridgeckpt.source.tokenizer import Vocabulary
 
 GOOGLE = load_table("bert/google")
+FILES = ConfigSource().files
 KERAS = load_table("bert/google_keras")
 SIZES = {
     "vocab_size": 101,
@@ -44,7 +48,7 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
     path = tmp_path / "bert_config.json"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(ConfigError) as caught:
-        read_config(path, GOOGLE.model)
+        read_config(path, GOOGLE.model, ConfigSource())
     return str(caught.value).replace(str(path), "CONFIG")
 
 
@@ -63,13 +67,13 @@ class TestFinding:
     def test_the_usual_names(self, tmp_path, names, found):
         for name in names:
             (tmp_path / name).write_text("{}")
-        assert find_config(tmp_path) == (found and tmp_path / found)
+        assert find_config(tmp_path, None, FILES) == (found and tmp_path / found)
 
     def test_several_are_named(self, tmp_path):
         for size in ("base", "large"):
             (tmp_path / f"bert_config_{size}.json").write_text("{}")
         with pytest.raises(ConfigError, match=r"2 configs: bert_config_base\.json, bert_config_large\.json") as caught:
-            find_config(tmp_path)
+            find_config(tmp_path, None, FILES)
         assert caught.value.hint == "say which with --config FILE"
 
     def test_an_explicit_file_or_folder(self, tmp_path):
@@ -77,19 +81,19 @@ class TestFinding:
         path.write_text("{}")
         (tmp_path / "config.json").write_text("{}")
         (tmp_path / "empty").mkdir()
-        assert find_config(tmp_path / "empty", path) == path
-        assert find_config(tmp_path / "empty", tmp_path) == tmp_path / "config.json"
+        assert find_config(tmp_path / "empty", path, FILES) == path
+        assert find_config(tmp_path / "empty", tmp_path, FILES) == tmp_path / "config.json"
         with pytest.raises(ConfigError, match=r"there is no config in .*empty"):
-            find_config(tmp_path, tmp_path / "empty")
+            find_config(tmp_path, tmp_path / "empty", FILES)
         with pytest.raises(ConfigError, match=r"there is no config .*missing\.json"):
-            find_config(tmp_path, tmp_path / "missing.json")
+            find_config(tmp_path, tmp_path / "missing.json", FILES)
 
 
 class TestReading:
     def test_a_good_config(self, tmp_path):
         path = tmp_path / "bert_config.json"
         path.write_text(json.dumps(CONFIG))
-        assert read_config(path, GOOGLE.model) == CONFIG
+        assert read_config(path, GOOGLE.model, ConfigSource()) == CONFIG
 
     def test_what_is_no_json_says_where(self, tmp_path):
         assert "CONFIG is not JSON: Expecting ',' delimiter at line 2, column 1" in refusal(
@@ -139,7 +143,7 @@ class TestReading:
 
     def test_a_file_that_cannot_be_read(self, tmp_path):
         with pytest.raises(ConfigError, match=r"cannot read .*missing\.json: No such file"):
-            read_config(tmp_path / "missing.json", GOOGLE.model)
+            read_config(tmp_path / "missing.json", GOOGLE.model, ConfigSource())
 
 
 class TestWhatNoTensorSays:
@@ -265,3 +269,66 @@ class TestConfigJson:
     def test_the_known_activations_are_those_of_transformers(self):
         known = pytest.importorskip("transformers.activations").ACT2FN
         assert set(ACTIVATIONS) <= set(known)
+
+
+class TestSources:
+    """Configs of other code bases: where the values are in them, and what they are called."""
+
+    SOURCE = ConfigSource(
+        files=("params.yaml", "bert_config.json"),
+        roots=("task.model.encoder.bert", "config.layers.Encoder-1.config"),
+        keys={"num_layers": "num_hidden_layers", "hidden_activation": "hidden_act"},
+        required={"norm_first": False},
+    )
+
+    def read(self, tmp_path, text, name="params.yaml"):
+        (tmp_path / name).write_text(text)
+        path = find_config(tmp_path, None, self.SOURCE.files)
+        return read_config(path, GOOGLE.model, self.SOURCE)
+
+    def test_values_are_found_at_their_root_and_renamed(self, tmp_path):
+        text = (
+            "task:\n  model:\n    encoder:\n      bert: {num_layers: 3, hidden_activation: relu, dropout_rate: 0.1}\n"
+        )
+        assert self.read(tmp_path, text) == {"num_hidden_layers": 3, "hidden_act": "relu"}
+
+    def test_an_element_of_a_list_is_named(self, tmp_path):
+        layers = [{"name": "Input"}, {"name": "Encoder-1", "config": {"num_layers": 2}}]
+        text = json.dumps({"config": {"layers": layers}})
+        assert self.read(tmp_path, text, "bert_config.json") == {"num_hidden_layers": 2}
+
+    def test_a_function_of_keras_is_unwrapped(self, tmp_path):
+        function = {"class_name": "function", "config": "gelu", "registered_name": "gelu"}
+        text = json.dumps({"hidden_activation": function})
+        assert self.read(tmp_path, text, "bert_config.json") == {"hidden_act": "gelu"}
+
+    def test_a_config_without_the_roots_is_taken_as_it_is(self, tmp_path):
+        assert self.read(tmp_path, json.dumps(CONFIG), "bert_config.json") == CONFIG
+
+    def test_the_first_file_is_taken(self, tmp_path):
+        (tmp_path / "bert_config.json").write_text("{}")
+        assert self.read(tmp_path, "task: {model: {encoder: {bert: {num_layers: 3}}}}") == {"num_hidden_layers": 3}
+
+    def test_what_cannot_be_converted_is_refused(self, tmp_path):
+        text = "task: {model: {encoder: {bert: {norm_first: true}}}}"
+        with pytest.raises(ConfigError, match=r"params\.yaml says norm_first = true"):
+            self.read(tmp_path, text)
+
+    @pytest.mark.parametrize("text", ["a: [1", "!!python/object/apply:os.system [ls]", "- 1\n- 2", "a: &a [*a]\n? x"])
+    def test_what_is_no_plain_yaml_is_refused(self, tmp_path, text):
+        with pytest.raises(ConfigError, match=r"params\.yaml"):
+            self.read(tmp_path, text)
+
+    def test_text_in_the_checkpoint_itself_is_read_where_no_file_is(self, tmp_path):
+        class Held:
+            path, directory = tmp_path / "model.h5", tmp_path
+            metadata: ClassVar = {"model_config": json.dumps({"hidden_size": 36})}
+
+        source = ConfigSource(files=("bert_config.json", "model_config"))
+        table = GOOGLE._replace(config=GOOGLE.config._replace(source=source))
+        assert load_config(Held, table) == ({"hidden_size": 36}, "model_config")
+        (tmp_path / "bert_config.json").write_text('{"hidden_size": 24}')
+        assert load_config(Held, table) == ({"hidden_size": 24}, "bert_config.json")
+        Held.metadata = {}
+        (tmp_path / "bert_config.json").unlink()
+        assert load_config(Held, table) == ({}, "no config")

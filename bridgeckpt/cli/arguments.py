@@ -40,9 +40,9 @@ what is decided for you, and how to decide it yourself:
   the dialect           from the variable names            --mapping
   the class             from the heads that are there      --architecture
   sizes                 from the shapes, checked against the config
-  heads                 config, else the graph in .meta    --heads
+  heads                 config or shapes, else the graph   --heads
   activation, epsilon   the graph, else the dialect        --hidden-act, --layer-norm-eps
-  casing                from the vocabulary                --cased, --uncased
+  casing                from the module or vocabulary      --cased, --uncased
 
 examples:
   bridgeckpt convert tf2pt bert_model.ckpt bert/ --dry-run          plan and check, write nothing

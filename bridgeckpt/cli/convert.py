@@ -15,6 +15,7 @@ from bridgeckpt.planning.plan import Plan, PlanOptions
 from bridgeckpt.planning.problems import fold
 from bridgeckpt.report import summary
 from bridgeckpt.sizes import format_size
+from bridgeckpt.source.companions import has_tokenizer
 from bridgeckpt.staging import REPORT
 
 
@@ -92,6 +93,8 @@ def describe(planned: Plan, lines: Lines) -> None:
             lines.add("config", f"{key} = {planned.configuration.values[key]}, {provenance}")
     if planned.casing is not None:
         lines.add("tokenizer", planned.casing.reason)
+    elif has_tokenizer(planned.companions):
+        lines.add("tokenizer", f"handed on as it is: {', '.join(path.name for path in planned.companions)}")
     else:
         lines.add("tokenizer", "none: there is no vocabulary (vocab.txt) beside the checkpoint")
     for note in planned.notes:

@@ -11,7 +11,8 @@ from bridgeckpt.sizes import parse_size
 
 SOURCE = """\
 SRC is what you have of a checkpoint: its folder, the prefix (bert_model.ckpt), or any of its files (.index, .meta,
-.data-00000-of-00001, checkpoint). bert_config.json and vocab.txt are looked for beside it."""
+.data-00000-of-00001, checkpoint); or a SavedModel's or hub module's folder. bert_config.json and vocab.txt are looked
+for beside it."""
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):

@@ -1,4 +1,4 @@
-"""The model's configuration: finding and reading the source's, and writing transformers' with a reason for each guess.
+"""The model's configuration: transformers' config.json, from what the source's says, with a reason for each guess.
 
 No tensor says which activation a model has or what its LayerNorm adds to the variance, and configs say little: Google's
 has no epsilon, and its "gelu" is the tanh approximation where transformers' is the error function. In order, the truth
@@ -10,16 +10,18 @@ Sizes are not this module's: planning solves them from the shapes and hands them
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError
+from bridgeckpt.source.config_files import ACTIVATION as _ACTIVATION
+from bridgeckpt.source.config_files import EPSILON as _EPSILON
+from bridgeckpt.source.config_files import JSON, size_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+    from typing import Any
 
-    from bridgeckpt.mapping.table import ModelTable, Table
+    from bridgeckpt.mapping.table import Table
     from bridgeckpt.source.graph import GraphFacts
     from bridgeckpt.source.tokenizer import Vocabulary
 
@@ -30,11 +32,6 @@ ACTIVATIONS = (
 )
 # Names of one function: which of them stands in a config is no disagreement.
 _SAME = {"gelu_new": "gelu_pytorch_tanh", "gelu_accurate": "gelu_pytorch_tanh", "gelu_python": "gelu", "swish": "silu"}
-_NAMES = ("bert_config.json", "config.json")
-_PATTERN = "*bert_config*.json"
-_LARGEST = 16 << 20
-_UNREADABLE = "check the path and its permissions; --config FILE gives another"
-_ACTIVATION, _EPSILON = "hidden_act", "layer_norm_eps"
 # Keys of a transformers config that are about its file or class; ours are written in their place.
 _REPLACED = (
     "_name_or_path",
@@ -47,8 +44,9 @@ _REPLACED = (
     "torch_dtype",
     "transformers_version",
 )
+# Further keys of its older versions that say nothing of the model, or what is now said otherwise.
+_OBSOLETE = ("output_past", "pruned_heads", "torchscript", "use_bfloat16", "tf_legacy_loss")
 
-JSON = dict[str, Any]
 Value = str | float
 
 
@@ -59,103 +57,6 @@ class Configuration(NamedTuple):
     values: JSON
     provenance: Mapping[str, str]
     notes: tuple[str, ...]
-
-
-def find_config(directory: Path, explicit: Path | None = None) -> Path | None:
-    """The config file: ``explicit`` (a file, or a folder to look in), else the one in ``directory``; None without one.
-
-    Raises:
-        ConfigError: ``explicit`` does not exist, cannot be reached or holds no config; several files could be it.
-    """
-    try:
-        return _find(directory, explicit)
-    except OSError as error:
-        raise ConfigError(f"cannot read {error.filename}: {error.strerror}", hint=_UNREADABLE) from error
-
-
-def _find(directory: Path, explicit: Path | None) -> Path | None:
-    if explicit is not None and not explicit.is_dir():
-        if not explicit.is_file():
-            raise ConfigError(f"there is no config {explicit}", hint="--config takes the path of a JSON file")
-        return explicit
-    folder = explicit or directory
-    if named := [folder / name for name in _NAMES if (folder / name).is_file()]:
-        return named[0]
-    similar = sorted(folder.glob(_PATTERN))
-    if len(similar) > 1:
-        names = ", ".join(path.name for path in similar)
-        raise ConfigError(f"{folder} holds {len(similar)} configs: {names}", hint="say which with --config FILE")
-    if explicit is not None and not similar:
-        raise ConfigError(f"there is no config in {explicit}", hint=f"it would be called {' or '.join(_NAMES)}")
-    return similar[0] if similar else None
-
-
-def read_config(path: Path, model: ModelTable) -> JSON:
-    """Read a config of ``model`` and check the keys that a conversion uses.
-
-    Raises:
-        ConfigError: the file is no JSON object, it is the config of another model, or a value cannot be.
-    """
-    values = _read_json(path)
-    kind = values.get("model_type", model.model)
-    if kind != model.model:
-        raise _of_another_model(path, f'"model_type" is {json.dumps(kind)}', model)
-    for key, other in model.config.foreign.items():
-        if key in values:
-            raise _of_another_model(path, f'"{key}" is a key of {other}', model)
-    wrong = [f"{key} = {json.dumps(values[key])}: {reason}" for key, reason in _wrong(values, model)]
-    if wrong:
-        raise ConfigError("\n  ".join([f"{path} holds values that cannot be:", *wrong]), hint="correct the file")
-    return values
-
-
-def _read_json(path: Path) -> JSON:
-    def not_json(name: str) -> NoReturn:
-        raise ConfigError(f"{path} is not JSON: it holds {name}", hint="write a number")
-
-    try:
-        size = path.stat().st_size
-        if size > _LARGEST:
-            raise ConfigError(
-                f"{path} is no model config: it has {size:,} bytes", hint="give the config with --config FILE"
-            )
-        values = json.loads(path.read_bytes(), parse_constant=not_json)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", hint=_UNREADABLE) from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise ConfigError(f"{path} is not JSON: {error.msg} at {where}", hint="correct the file") from error
-    except (ValueError, RecursionError) as error:  # no text, or a number of thousands of digits
-        raise ConfigError(f"{path} is not JSON text", hint="give the config with --config FILE") from error
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"{path} holds no JSON object but {json.dumps(values)[:40]}", hint='a config is { "key": value }'
-        )
-    return values
-
-
-def _of_another_model(path: Path, evidence: str, model: ModelTable) -> ConfigError:
-    return ConfigError(
-        f"{path} is not the config of a {model.model} model: {evidence}",
-        hint="give the config of this checkpoint with --config FILE",
-    )
-
-
-def _wrong(values: JSON, model: ModelTable) -> list[tuple[str, str]]:
-    """The keys whose values cannot be, and why."""
-    sizes = _sizes(model)
-    numbers = {key for key, value in model.config.defaults.items() if isinstance(value, float)} | {_EPSILON}
-    wrong = []
-    for key, value in values.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        name = model.config.keys.get(key, key)
-        if name in sizes and not (number and isinstance(value, int) and value > 0):
-            wrong.append((key, "a size is a whole number above 0"))
-        elif name in numbers and not (number and 0 <= value <= 1):
-            wrong.append((key, "a number from 0 to 1 is expected"))
-        elif name == _ACTIVATION and not (value is None or isinstance(value, str)):
-            wrong.append((key, "the name of an activation is expected"))
-    return wrong
 
 
 def translate(
@@ -173,7 +74,7 @@ def translate(
     """The config.json of the converted model.
 
     Args:
-        source: what :func:`read_config` returned, {} without a config. What it may hand on is the model table's to say.
+        source: what the config says, {} without one. What it may hand on is the model table's to say.
         table: the dialect, which says what a word of its configs means and what it always computes.
         architecture: the Hugging Face class.
         sizes: every size by its config key, as the shapes have it.
@@ -187,7 +88,7 @@ def translate(
         ConfigError: the activation is none that transformers knows, or the epsilon is not above 0.
     """
     model = table.model
-    written, left_out = _handed_on(source, model)
+    written, left_out = _handed_on(source, table)
     notes = [f"not handed on from the config: {', '.join(left_out)}"] if left_out else []
     claimed = _config_activation(written, table, by_transformers="model_type" in source)
     activation, activation_from = _settle(_ACTIVATION, hidden_act, facts, claimed, table, notes)
@@ -217,16 +118,20 @@ def translate(
     return Configuration(dict(sorted(values.items())), provenance, tuple(notes))
 
 
-def _handed_on(source: Mapping[str, Any], model: ModelTable) -> tuple[JSON, list[str]]:
+def pass_through(source: Mapping[str, Any]) -> JSON:
+    """A config that transformers wrote, less what is about its file and class."""
+    return {key: value for key, value in source.items() if key not in (*_REPLACED, *_OBSOLETE)}
+
+
+def _handed_on(source: Mapping[str, Any], table: Table) -> tuple[JSON, list[str]]:
     """The keys of a config that config.json takes over, and the names of those left out that nothing else replaces."""
-    known = {_ACTIVATION, *_sizes(model), *model.config.defaults, *model.config.kept}
+    model = table.model
+    if table.config.source.transformers:
+        return pass_through(source), []
+    known = {_ACTIVATION, *size_keys(model), *model.config.defaults, *model.config.kept}
     named = {model.config.keys.get(key, key): value for key, value in source.items()}
-    left_out = [key for key in named if key not in known and key not in _REPLACED]
+    left_out = [key for key in named if key not in known and key not in (*_REPLACED, *table.config.source.required)]
     return {key: value for key, value in named.items() if key in known}, left_out
-
-
-def _sizes(model: ModelTable) -> set[str]:
-    return {key for expression in (*model.dims.values(), *model.indices.values()) for key in expression.keys}
 
 
 class _Claim(NamedTuple):
@@ -271,6 +176,7 @@ def _settle(
         if claim is not None and _same(claim.value) != _same(drawn):
             notes.append(f"{key} = {drawn}, as the graph computes it, although the config says {claim.words}")
         return drawn, f"read from the graph ({facts.evidence[key]})"
+    notes += [f"{key}: {table.config.doubts[key]}"] if key in table.config.doubts else []
     if claim is not None:
         notes += [claim.note] if claim.note else []
         return claim.value, claim.provenance

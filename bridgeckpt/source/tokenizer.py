@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME, _PATTERN = "vocab.txt", "*vocab*.txt"
+# In the folder, in the assets of a SavedModel or hub module, of a KerasHub preset.
+_PLACES = (_NAME, f"assets/{_NAME}", "assets/tokenizer/vocabulary.txt")
 _LARGEST = 64 << 20
 _UNREADABLE = "check the path and its permissions; --vocab FILE gives another"
 _PAD, _UNKNOWN, _CLASS, _SEPARATOR, _MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
@@ -65,14 +67,20 @@ class Vocabulary(NamedTuple):
 
 
 class Casing(NamedTuple):
-    """Whether text is lower-cased before it is looked up, and why that is so."""
+    """Whether text is lower-cased before it is looked up, and why that is so.
+
+    ``strip_accents``: whether accents are taken off; None when they are with lower-casing, as in google-research/bert.
+    """
 
     lowercase: bool
     reason: str
+    strip_accents: bool | None = None
 
 
 def find_vocabulary(directory: Path, explicit: Path | None = None) -> Path | None:
-    """The vocabulary file: ``explicit``, else ``vocab.txt`` or the only ``*vocab*.txt`` in ``directory``; None without.
+    """The vocabulary file: ``explicit``, else the one at its usual place, or the only ``*vocab*.txt``; None without.
+
+    The usual places are ``vocab.txt`` in ``directory`` and the assets of a SavedModel or of a KerasHub preset.
 
     Raises:
         ConfigError: ``explicit`` is no file or cannot be reached; several files could be it.
@@ -88,9 +96,11 @@ def _find(directory: Path, explicit: Path | None) -> Path | None:
         if not explicit.is_file():
             raise ConfigError(f"there is no vocabulary {explicit}", hint="--vocab takes the path of a vocab.txt")
         return explicit
-    if (directory / _NAME).is_file():
-        return directory / _NAME
-    similar = [path for path in sorted(directory.glob(_PATTERN)) if _is_vocabulary(path)]
+    usual = next((path for place in _PLACES if (path := directory / place).is_file()), None)
+    if usual is not None:
+        return usual
+    there = [*sorted(directory.glob(_PATTERN)), *sorted(directory.glob(f"assets/{_PATTERN}"))]
+    similar = [path for path in there if _is_vocabulary(path)]
     if len(similar) > 1:
         names = ", ".join(path.name for path in similar)
         raise ConfigError(f"{directory} holds {len(similar)} vocabularies: {names}", hint="say which with --vocab FILE")
@@ -168,10 +178,13 @@ def _casing_of_tokens(vocabulary: Vocabulary) -> Casing:
     return Casing(True, f"uncased: none of {total} holds a capital letter")
 
 
-def tokenizer_files(vocabulary: Vocabulary, lowercase: bool, model_max_length: int | None) -> dict[str, bytes]:
+def tokenizer_files(
+    vocabulary: Vocabulary, lowercase: bool, model_max_length: int | None, strip_accents: bool | None = None
+) -> dict[str, bytes]:
     """The files that ``AutoTokenizer`` reads, by name; ``vocab.txt`` is the source's byte for byte.
 
     ``model_max_length`` is the longest sequence in tokens, the two special ones included; None where there is no limit.
+    ``strip_accents`` as in :class:`Casing`.
     """
     special = {role: token for role, token in _ROLES.items() if token in vocabulary.ids}
     settings = {
@@ -179,26 +192,27 @@ def tokenizer_files(vocabulary: Vocabulary, lowercase: bool, model_max_length: i
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
         **({"model_max_length": model_max_length} if model_max_length is not None else {}),
         "do_lower_case": lowercase,
-        "strip_accents": None,
+        "strip_accents": strip_accents,
         "tokenize_chinese_chars": True,
         "clean_up_tokenization_spaces": True,
         **special,
     }
     return {
-        "tokenizer.json": _tokenizer(vocabulary, lowercase, special.values()).encode(),
+        "tokenizer.json": _tokenizer(vocabulary, lowercase, strip_accents, special.values()).encode(),
         "tokenizer_config.json": (json.dumps(settings, indent=2) + "\n").encode(),
         _NAME: vocabulary.content,
     }
 
 
-def _tokenizer(vocabulary: Vocabulary, lowercase: bool, special: Iterable[str]) -> str:
+def _tokenizer(vocabulary: Vocabulary, lowercase: bool, strip_accents: bool | None, special: Iterable[str]) -> str:
     """The content of tokenizer.json: google-research/bert's FullTokenizer, as the library serialises it."""
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     ids = vocabulary.ids
     wordpiece = models.WordPiece(dict(ids), unk_token=_UNKNOWN, max_input_chars_per_word=_LONGEST_WORD)
     tokenizer = Tokenizer(wordpiece)
-    basic = normalizers.BertNormalizer(lowercase=lowercase)  # accents are stripped with it, and only with it
+    # By default accents are stripped with lower-casing, and only with it.
+    basic = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=strip_accents)
     sigma = normalizers.Replace(Regex(_FINAL_SIGMA), "ς")
     tokenizer.normalizer = normalizers.Sequence([sigma, basic]) if lowercase else basic
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
