@@ -48,8 +48,8 @@ class ConfigError(BridgeckptError):
 class Problem(NamedTuple):
     """One reason to refuse.
 
-    ``kind`` is missing, shape, unmapped, config, heads or vocabulary; ``subject`` what it is about; ``details`` explain
-    it, ``hint`` says what to do about it; ``tensors`` are the names of all tensors it covers.
+    ``kind`` is missing, shape, unmapped, refused, config, heads or vocabulary; ``subject`` what it is about;
+    ``details`` explain it, ``hint`` says what to do about it; ``tensors`` are the names of all tensors it covers.
     """
 
     kind: str

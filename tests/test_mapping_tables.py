@@ -139,6 +139,26 @@ def test_suffix_ends_every_tensorflow_name(write):
     assert texts(load_table(write('suffix = ":0"\n' + DIALECT)), "body") == [("{scope}w:0", "toy.w")]
 
 
+def test_a_name_that_must_be_absent_may_have_a_wildcard_of_its_own(write):
+    text = DIALECT.replace('detect = "{scope}w"', 'detect = ["{scope}w", "!{any}v"]')
+    table = load_table(write(text.replace('scope = ""', 'scope = ""\nany = ""')))
+    assert bind(table.detect, ["a/w"], table.absent) == [{"scope": "a/"}]
+    assert bind(table.detect, ["a/w", "b/v"], table.absent) == []
+
+
+def test_a_wildcard_of_an_absent_name_stands_in_no_row(write):
+    text = DIALECT.replace('detect = "{scope}w"', 'detect = ["{scope}w", "!{any}v"]')
+    with pytest.raises(TableError, match=r"does not bind \{any\}"):
+        load_table(write(text.replace('scope = ""', 'scope = ""\nany = ""').replace('tf = "{scope}"', 'tf = "{any}"')))
+
+
+def test_heads_by_the_ends_of_paths(write):
+    table = load_table(write(DIALECT + '\n[heads]\nspan = ["a/b", "c"]\ntoken = "d"\n'))
+    assert table.heads == {"span": ("a/b", "c"), "token": ("d",)}
+    with pytest.raises(TableError, match='unknown key "spam"'):
+        load_table(write(DIALECT + '\n[heads]\nspam = "a"\n'))
+
+
 def test_detect_with_names_that_must_be_absent(write):
     table = load_table(write(DIALECT.replace('detect = "{scope}w"', 'detect = ["{scope}w", "!{scope}v"]')))
     assert [t.text for t in table.detect] == ["{scope}w"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from bridgeckpt.copying.job import Job
 from bridgeckpt.errors import PlanError
+from bridgeckpt.formats.safetensors import Safetensors
 from bridgeckpt.formats.tensors import DTYPES
 from bridgeckpt.mapping import tables
 from bridgeckpt.mapping.table import load_table
@@ -99,7 +100,7 @@ def _plans(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Plan | N
 
 
 def _has_pytorch_names(checkpoint: Checkpoint) -> bool:
-    return checkpoint.format == "safetensors" and checkpoint.metadata.get("format") != "tf"
+    return isinstance(checkpoint, Safetensors) and not checkpoint.is_tensorflow
 
 
 def _plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions) -> Plan:

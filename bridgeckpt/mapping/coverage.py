@@ -11,7 +11,9 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import BridgeckptError, ConfigError
+from bridgeckpt.mapping import tables
 from bridgeckpt.mapping.codes import LintProblem
+from bridgeckpt.mapping.table import load_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,12 +87,24 @@ def _compare(table: Table, architecture: Architecture) -> Iterator[LintProblem]:
             elif problem := _misfit(row, name, target.shapes[name], values, free, table.model):
                 yield LintProblem("target-coverage", problem, str(row.where))
     tied = {name.removeprefix(architecture.drop_prefix): twin for name, twin in _tied_names(table.model)}
+    optional = _lacking(table, architecture)
     for name in (name for name in target.shapes if name not in made):
+        if optional and name.startswith(optional):
+            continue
         if name not in tied:
             yield LintProblem("target-coverage", f"no row makes {name} of {architecture.name}", str(table.path))
         elif target.storage.get(name, -1) != target.storage.get(tied[name].removeprefix(architecture.drop_prefix)):
             message = f"{architecture.name} does not tie {name} to {tied[name]}"
             yield LintProblem("target-coverage", message, str(table.model.path))
+
+
+def _lacking(table: Table, architecture: Architecture) -> tuple[str, ...]:
+    """What the names begin with of parameters that the class can do without and the dialect never has."""
+    groups = [name for name in architecture.optional if name not in table.groups]
+    others = [load_table(name) for name in tables.names()] if groups else []
+    alike = [other for other in others if other.model.path == table.model.path]
+    prefixes = {other.groups[name].pt for other in alike for name in groups if name in other.groups}
+    return tuple(prefix.removeprefix(architecture.drop_prefix) for prefix in sorted(prefixes))
 
 
 @cache

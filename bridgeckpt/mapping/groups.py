@@ -86,7 +86,8 @@ def load_group(source: Document, name: str, naming: Naming, files: dict[str, byt
         tuple(_placed(row, name, prefix, pt, naming) for row in written)
         for prefix in (section.text("tf"), *section.texts("also", ()))
     )
-    return Group(name, pt, section.flag("optional"), rows, tuple(elsewhere))
+    refused = reason(section, "refused") if "refused" in section else None
+    return Group(name, pt, section.flag("optional"), refused, rows, tuple(elsewhere))
 
 
 def _placed(row: _Row, group: str, prefix: str, pt: str, naming: Naming) -> Row:
@@ -108,7 +109,7 @@ def _placed(row: _Row, group: str, prefix: str, pt: str, naming: Naming) -> Row:
 def _rows(source: Document, name: str, borrowers: Texts) -> list[_Row]:
     """The rows of a group: borrowed ones, own ones in the place of those with the same pt, then its other own ones."""
     section = source.root.table("group").table(name)
-    section.only("tf", "pt", "rows", "use", "also", "optional")
+    section.only("tf", "pt", "rows", "use", "also", "optional", "refused")
     place = f"{source.label} [group.{name}]"
     if place in borrowers:
         circle = " -> ".join((*borrowers, place))

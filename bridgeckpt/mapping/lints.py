@@ -131,7 +131,8 @@ def _detect(table: Table, other: Table) -> Iterator[LintProblem]:
     """Whether the names that ``table`` writes are recognised by ``other``: by itself they must be, by no one else."""
     names = Names(_written(table))
     bindings = bind(other.detect, names, other.absent)
-    if other is table and bindings != [dict(table.wildcards)]:
+    bound = {name for template in table.detect for name in template.wildcards}
+    if other is table and bindings != [{name: text for name, text in table.wildcards.items() if name in bound}]:
         yield LintProblem(
             "detect",
             f"the names that {table.name} writes are not recognised by its own detect"

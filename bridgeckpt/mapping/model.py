@@ -11,7 +11,7 @@
 layout, reason
 ``[architectures]`` Class =    the groups that make up a Hugging Face class, and those it takes when they are there;
 { groups, optional,            what its parameter names lack at the front; what one row of its logits is about
-drop_prefix, head, sizes }     (``sequence``, ``token``, ``choice``); axes that it fixes (``labels``)
+drop_prefix, head, sizes }     (``sequence``, ``token``, ``choice``, ``span``); axes that it fixes (``labels``)
 ``[config]``                   for config.json: ``keys`` renames keys of the source, ``defaults`` are for absent ones,
                                ``kept`` lists keys of the source that are handed on,
                                ``padded`` lists sizes that a checkpoint may exceed, ``foreign`` maps a key to the model
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 DERIVED_VALUES = ("arange", "zeros", "ones", "lower_triangle")
-HEADS = ("sequence", "token", "choice")
+HEADS = ("sequence", "token", "choice", "span")
 
 Parsed = TypeVar("Parsed")
 

@@ -6,6 +6,7 @@ the package, since the machinery of dataclasses costs a dozen milliseconds each 
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Row(NamedTuple):
 
     ``tf`` and ``pt`` are full names, prefix included; one, unless the layout has an ``[axis]`` and the table lists
     them. ``also`` holds further spellings of the whole of ``tf``, accepted when reading. ``fill`` is what added padding
-    holds, ``orientation`` the reason why a kernel is not transposed.
+    holds, ``orientation`` the reason why a kernel is not transposed. ``axes`` are sizes of this row's alone, where its
+    axes have names that mean nothing elsewhere.
     """
 
     group: str
@@ -48,17 +50,20 @@ class Row(NamedTuple):
     fill: float | None
     orientation: str | None
     where: Where
+    axes: Mapping[str, int] = MappingProxyType({})
 
 
 class Group(NamedTuple):
     """Rows under one prefix a side (``pt`` is PyTorch's), there together or, when ``optional``, not at all.
 
     ``elsewhere`` holds the same rows under each further tf prefix at which a checkpoint may have the group instead.
+    ``refused`` says why no class of transformers computes what the source does with these tensors.
     """
 
     name: str
     pt: str
     optional: bool
+    refused: str | None
     rows: tuple[Row, ...]
     elsewhere: tuple[tuple[Row, ...], ...]
 
@@ -95,7 +100,7 @@ class Derived(NamedTuple):
 
 
 class Ignored(NamedTuple):
-    """Tensors that are never converted, and why.
+    """Tensors that are never converted, or because of which nothing is, and why.
 
     ``pattern`` is a name; ``**/`` in front is any path or none, a wildcard there any text, ``**`` at the end any rest.
     """
@@ -130,11 +135,32 @@ class ModelConfig(NamedTuple):
     foreign: Mapping[str, str]
 
 
+class ConfigSource(NamedTuple):
+    """The config that a code base writes.
+
+    ``files`` are its names, or patterns, the first found is taken; a text that the checkpoint itself holds goes by a
+    name too. Its values are at ``roots``; ``keys`` renames them, or what is at a path of keys from there; those in
+    ``required`` must be as they are there.
+    ``transformers``: it is transformers' own, all of which is handed on.
+    """
+
+    files: tuple[str, ...] = ("bert_config.json", "config.json", "*bert_config*.json")
+    roots: tuple[str, ...] = ()
+    keys: Mapping[str, str] = MappingProxyType({})
+    required: Mapping[str, Any] = MappingProxyType({})
+    transformers: bool = False
+
+
 class DialectConfig(NamedTuple):
-    """What a dialect implies: ``values`` for config.json and, by key, what a word of the source's config means here."""
+    """What a dialect implies: ``values`` for config.json and, by key, what a word of the source's config means here.
+
+    ``source`` is where that config is. ``doubts`` says, by key, why a value that no graph tells may be another.
+    """
 
     values: Mapping[str, Any]
     words: Mapping[str, Mapping[str, str]]
+    source: ConfigSource
+    doubts: Mapping[str, str] = MappingProxyType({})
 
 
 class ModelTable(NamedTuple):
@@ -160,7 +186,9 @@ class Table(NamedTuple):
 
     ``detect`` names are all in a checkpoint of the dialect and ``absent`` names are not. ``names`` says which name of a
     variable the table speaks of: "key" (in the checkpoint) or "variable" (its full name in the object graph). Every tf
-    name ends in ``suffix`` already. ``files`` are the bytes of the files that it is made of, by the name that
+    name ends in ``suffix`` already. A checkpoint with one of the ``refused`` tensors is of a variant that no class
+    computes. ``heads`` says which head a checkpoint has by how
+    the path of one of its objects ends. ``files`` are the bytes of the files that it is made of, by the name that
     people are shown: its own, those it borrows from, the model's.
     """
 
@@ -176,8 +204,10 @@ class Table(NamedTuple):
     slots: Mapping[str, tuple[Template, ...]]
     groups: Mapping[str, Group]
     ignored: tuple[Ignored, ...]
+    refused: tuple[Ignored, ...]
     config: DialectConfig
     graph: Mapping[str, Template]
+    heads: Mapping[str, tuple[str, ...]]
     files: Mapping[str, bytes]
 
     def __repr__(self) -> str:

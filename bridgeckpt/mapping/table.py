@@ -7,22 +7,33 @@
 ``use = "bert/google"``        another dialect, which says everything that this file does not: groups, slots, wildcards,
                                config and graph by name, ignored tensors in addition, detect if this file has none
 ``detect``                     a name, or several, that every checkpoint of the dialect holds and no other does; with
-                               ``!`` in front, a name that it does not hold
+                               ``!`` in front, a name that it does not hold (with any text for a wildcard of its own)
 ``names``                      ``"key"`` (the default) or ``"variable"``: which name of a variable the table speaks of,
                                its checkpoint key or the full name that the object graph keeps
-``suffix``                     ends every tf name (``":0"``)
+``suffix``                     ends every tf name (``":0"``), those in ``detect`` too
 ``[wildcards]`` name = text    free text inside names (``{scope}``): bound by ``detect``; this text when writing
 ``[slots]`` name = template    optimizer state beside each weight, ``"{tf}/adam_m"``, or a list: the first is written
 ``[group.NAME]``               rows under a pair of prefixes ``tf``, ``pt``; ``also``: further tf prefixes accepted when
                                reading; an ``optional`` group is all or nothing; ``use = "bert/google.layer"`` borrows
-                               another table's rows, and own rows replace a borrowed one with the same ``pt``
+                               another table's rows, and own rows replace a borrowed one with the same ``pt``;
+                               ``refused = "reason"``: no class computes what the source does with these tensors
 ``rows = [{ ... }]``           ``tf``, ``pt``, ``layout``; ``tf`` or ``pt`` is a list when the layout has an ``[axis]``;
                                ``also``: other spellings of ``tf``, accepted when reading; ``optional``: may be absent;
                                ``fill``: value of added padding; ``orientation``: why a kernel is not transposed
 ``[[ignored]]`` tf, reason     never converted; ``**/`` in front is any path or none, ``**`` at the end any rest
+``[[refused]]`` tf, reason     a checkpoint with such a tensor is of a variant that cannot be converted
 ``[config]``                   facts that the dialect implies (``layer_norm_eps = 1e-12``); ``[config.words.KEY]``: what
                                a word of the source's config means here
+``[config.source]``            the config that the code writes: ``files`` (names or patterns, the first found is read;
+                               also of texts in the checkpoint itself), ``roots`` (paths of keys to the objects with the
+                               values; in a list a key is an element's name), ``[config.source.keys]`` renames what is
+                               there or at a path from there, ``[config.source.required]`` are values that alone
+                               can be converted;
+                               ``transformers = true``: it is transformers' own, and handed on
 ``[graph]``                    name scopes in which a graph of the dialect holds what no tensor says
+``[config.doubts]`` key =      why a value that neither graph nor user tells may be another: it is said aloud
+``[heads]`` head = ends        what one row of the logits is about (``span``), told by how the path of an object in the
+                               object graph ends; the first that fits
 =============================  =========================================================================================
 
 A full name is the group's prefix and the row's name, so that grep finds both spellings. Names are described in
@@ -36,8 +47,8 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.mapping import tables
 from bridgeckpt.mapping.groups import Naming, document, load_group
-from bridgeckpt.mapping.model import check_schema, load_model, parse_at, reason
-from bridgeckpt.mapping.records import DialectConfig, Ignored, ModelTable, Table
+from bridgeckpt.mapping.model import HEADS, check_schema, load_model, parse_at, reason
+from bridgeckpt.mapping.records import ConfigSource, DialectConfig, Ignored, ModelTable, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,7 +63,7 @@ GRAPH_FACTS = ("layer_norm_eps", "hidden_act", "num_attention_heads", "pooler", 
 
 _KEYS = (
     *("schema", "title", "model", "use", "detect", "names", "suffix"),
-    *("wildcards", "slots", "group", "ignored", "config", "graph"),
+    *("wildcards", "slots", "group", "ignored", "refused", "config", "graph", "heads"),
 )
 
 
@@ -79,14 +90,15 @@ def _load(path: Path, borrowers: tuple[str, ...]) -> Table:
     lender = _lender(root, (*borrowers, label))
     model = lender.model if lender and "model" not in root else _model(root)
     wildcards = root.table("wildcards")
+    suffix = lender.suffix if lender else root.text("suffix", "")
     naming = Naming(
-        model,
-        {**(lender.wildcards if lender else {}), **{key: wildcards.text(key) for key in wildcards}},
-        lender.suffix if lender else root.text("suffix", ""),
+        model, {**(lender.wildcards if lender else {}), **{key: wildcards.text(key) for key in wildcards}}, suffix
     )
     slots, graph, config = root.table("slots"), root.table("graph"), root.table("config")
+    heads = root.table("heads")
     words = config.table("words")
     graph.only(*GRAPH_FACTS)
+    heads.only(*HEADS)
     detect = root.texts("detect", () if lender else None)
     files = {label: source.source}
     table = Table(
@@ -94,19 +106,23 @@ def _load(path: Path, borrowers: tuple[str, ...]) -> Table:
         path,
         root.text("title"),
         model,
-        tuple(naming.template(root, "detect", text) for text in detect if not text.startswith("!")),
-        tuple(naming.template(root, "detect", text[1:]) for text in detect if text.startswith("!")),
+        tuple(naming.template(root, "detect", text + suffix) for text in detect if not text.startswith("!")),
+        tuple(naming.template(root, "detect", text[1:] + suffix) for text in detect if text.startswith("!")),
         lender.names if lender else _names(root),
         naming.suffix,
         naming.wildcards,
         {key: tuple(naming.template(slots, key, text, {"tf": ""}) for text in slots.texts(key)) for key in slots},
         {key: load_group(source, key, naming, files) for key in root.table("group")},
         tuple(_ignored(section, naming) for section in root.tables("ignored")),
+        tuple(_ignored(section, naming) for section in root.tables("refused")),
         DialectConfig(
-            {key: value for key, value in config.data.items() if key != "words"},
+            {key: value for key, value in config.data.items() if key not in ("words", "source", "doubts")},
             {key: {word: words.table(key).text(word) for word in words.table(key)} for key in words},
+            _config_source(config.table("source"), lender.config.source if lender else ConfigSource()),
+            {key: config.table("doubts").text(key) for key in config.table("doubts")},
         ),
         {key: naming.template(graph, key, graph.text(key)) for key in graph},
+        {key: heads.texts(key) for key in heads},
         files,
     )
     files[tables.label(model.path)[1]] = model.source
@@ -136,10 +152,14 @@ def _over(own: Table, lender: Table) -> Table:
         slots={**lender.slots, **own.slots},
         groups={**lender.groups, **own.groups},
         ignored=(*own.ignored, *lender.ignored),
-        config=DialectConfig(
-            {**lender.config.values, **own.config.values}, {**lender.config.words, **own.config.words}
+        refused=(*own.refused, *lender.refused),
+        config=own.config._replace(
+            values={**lender.config.values, **own.config.values},
+            words={**lender.config.words, **own.config.words},
+            doubts={**lender.config.doubts, **own.config.doubts},
         ),
         graph={**lender.graph, **own.graph},
+        heads={**lender.heads, **own.heads},
         files={**own.files, **lender.files},
     )
 
@@ -154,6 +174,19 @@ def _model(root: Section) -> ModelTable:
             hint = 'add  model = "bert/model"  below the schema'
             raise root.error("reference", "there is no model.toml beside the table", hint=hint)
     return load_model(path)
+
+
+def _config_source(section: Section, inherited: ConfigSource) -> ConfigSource:
+    """Where the config is; what is not said is as in the table that this one builds on."""
+    section.only("files", "roots", "keys", "required", "transformers")
+    keys, required = section.table("keys"), section.table("required")
+    return ConfigSource(
+        section.texts("files", inherited.files),
+        section.texts("roots", inherited.roots),
+        {**inherited.keys, **{key: keys.text(key) for key in keys}},
+        {**inherited.required, **required.data},
+        section.flag("transformers") or inherited.transformers,
+    )
 
 
 def _names(root: Section) -> str:
@@ -177,10 +210,17 @@ def _ignored(section: Section, naming: Naming) -> Ignored:
 
 
 def _check_detect(table: Table, root: Section) -> None:
-    """Refuse a dialect that cannot be recognised, or whose wildcards would stay open when it is."""
+    """Refuse a dialect that cannot be recognised, or whose wildcards would stay open when it is.
+
+    A wildcard that only names it does not hold have may stay open, where nothing else has it.
+    """
     bound = {name for template in table.detect for name in template.wildcards}
-    if not table.detect or bound != set(table.wildcards):
-        opened = ", ".join(f"{{{name}}}" for name in sorted(set(table.wildcards) - bound))
+    elsewhere = [row for group in table.groups.values() for rows in group.elsewhere for row in rows]
+    spellings = [spelling for row in (*table.rows, *elsewhere) for spelling in (row.tf, *row.also)]
+    needed = {name for spelling in spellings for template in spelling for name in template.wildcards}
+    needed |= set(table.wildcards) - {name for template in table.absent for name in template.wildcards}
+    if not table.detect or needed - bound:
+        opened = ", ".join(f"{{{name}}}" for name in sorted(needed - bound))
         message = f'"detect" does not bind {opened}' if table.detect else '"detect" names nothing that is there'
         hint = "write each wildcard into a name that every checkpoint of the dialect holds"
         raise root.error("detect", message, "detect", hint=hint)

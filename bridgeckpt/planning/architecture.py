@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import PlanError, Problem
 
 if TYPE_CHECKING:
+    from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.records import Architecture, Table
 
 
@@ -21,16 +23,17 @@ class Choice(NamedTuple):
 
 def choose_architecture(
     table: Table,
-    present: set[str],
+    present: Mapping[str, frozenset[str]],
     axes_of: Callable[[Architecture], Mapping[str, int]],
     asked: str | None,
     head: str | None,
+    named: str | None = None,
 ) -> Choice:
-    """The class for the ``present`` groups.
+    """The class for the ``present`` groups, each with the tensors it has at index 0.
 
     ``axes_of`` solves the sizes of a class's tensors, by axis. ``asked`` is the user's ``--architecture``; ``head`` is
-    what the graph says of a classifier: "sequence", "token" or None. A class is never chosen that would drop a head or
-    lack one.
+    what the graph says of a classifier: "sequence", "token", "span" or None; ``named`` is the class that the source's
+    config names. A class is never chosen that would drop a head or lack one; heads that are the same tensors are one.
 
     Raises:
         PlanError: ``asked`` is not a class of the model.
@@ -42,16 +45,63 @@ def choose_architecture(
                 f"{asked} is not a class that {table.name} converts to", hint=f"choose one of: {', '.join(classes)}"
             )
         return Choice(classes[asked], [], _misfits(classes[asked], axes_of))
-    complete = [a for a in classes.values() if set(a.groups) <= present and not _misfits(a, axes_of)]
+    complete = [a for a in classes.values() if present.keys() >= {*a.groups} and not _misfits(a, axes_of)]
     if not complete:
-        nearest = min(classes.values(), key=lambda a: len(set(a.groups) - present))
+        nearest = min(classes.values(), key=lambda a: len(set(a.groups) - present.keys()))
         return Choice(nearest, [], [])  # what it lacks is a problem of its own
-    heads = {name for name in present if any(name in set(a.groups) - _body(table) for a in classes.values())}
+    heads = _heads(table, present)
     best = max(len(heads & set(a.groups)) for a in complete)
     widest = [a for a in complete if len(heads & set(a.groups)) == best]
-    if heads - set(widest[0].groups):
+    read = frozenset[str]().union(*(present[name] for name in widest[0].groups))
+    if any(not present[name] <= read for name in heads):
         return Choice(widest[0], [], [_ambiguous(heads, complete)])
-    return _settle(widest, present, head)
+    return _settle([a for a in widest if a.name == named] or widest, present.keys(), head)
+
+
+def class_of_scope(table: Table, scope: str) -> str | None:
+    """The class of transformers after which Keras called the model that was saved, where a scope is such a name.
+
+    As in ``tf_bert_for_token_classification/`` or ``tf_bert_for_token_classification_1/``.
+    """
+    called = re.sub(r"_\d+$", "", scope.partition("/")[0])
+    return next((name for name in table.model.architectures if _snake_case(f"TF{name}") == called), None)
+
+
+def _snake_case(name: str) -> str:
+    """A class as Keras calls its first object: TFBertModel is tf_bert_model."""
+    spaced = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()
+
+
+def told_by_objects(table: Table, checkpoint: Checkpoint) -> str | None:
+    """What one row of the logits is about, where an object of the checkpoint tells by its path, else None."""
+    paths = [f"/{path}" for path in checkpoint.objects] if table.heads else []
+    for head, ends in table.heads.items():
+        if any(path.endswith(tuple(f"/{end}" for end in ends)) for path in paths):
+            return head
+    return None
+
+
+def put_on_top(
+    table: Table, present: Mapping[str, frozenset[str]], scope: str
+) -> tuple[Mapping[str, frozenset[str]], list[str]]:
+    """``present`` without the heads of a module that another head was put on top of, and what to say of it.
+
+    The module's variables are under ``scope``, its own heads' too; those of the model that uses it are not.
+    """
+    heads = _heads(table, present)
+    own = {name for name in heads if scope and all(tensor.startswith(scope) for tensor in present[name])}
+    outer = heads - own
+    if not own or not outer:
+        return present, []
+    note = f"{', '.join(sorted(own))} under {scope} left out: {', '.join(sorted(outer))} was put on top of that model"
+    return {name: tensors for name, tensors in present.items() if name not in own}, [note]
+
+
+def _heads(table: Table, present: Collection[str]) -> set[str]:
+    """The groups that make up a head of some class."""
+    classes = table.model.architectures.values()
+    return {name for name in present if any(name in {*a.groups} - _body(table) for a in classes)}
 
 
 def _body(table: Table) -> set[str]:
@@ -60,13 +110,13 @@ def _body(table: Table) -> set[str]:
     return {*bare.groups, *bare.optional}
 
 
-def _settle(classes: list[Architecture], present: set[str], head: str | None) -> Choice:
+def _settle(classes: list[Architecture], present: Collection[str], head: str | None) -> Choice:
     """Among classes with the same heads take the graph's, else the one that uses most of what is there."""
     told = [a for a in classes if head is not None and a.head == head]
     if told:
         return Choice(told[0], [f"{told[0].name}: the graph computes its logits per {told[0].head}"], [])
-    used = max(len(present & {*a.groups, *a.optional}) for a in classes)
-    chosen = next(a for a in classes if len(present & {*a.groups, *a.optional}) == used)
+    used = max(len({*present} & {*a.groups, *a.optional}) for a in classes)
+    chosen = next(a for a in classes if len({*present} & {*a.groups, *a.optional}) == used)
     others = [a.name for a in classes if a.name != chosen.name and a.head is not None]
     notes = []
     if others and chosen.head is not None:

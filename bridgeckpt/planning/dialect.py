@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import PlanError
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.records import Table
 
 Wildcards = dict[str, str]
+
+_OUTPUT = ":0"  # the output of the operation that reads a variable: part of its name in TensorFlow 1 and Keras 2
+_PLAIN = "variable, plain"
 
 
 class Dialect(NamedTuple):
@@ -40,12 +44,13 @@ def choose_table(checkpoint: Checkpoint, mapping: str | Path | None, scope: str 
     Raises:
         PlanError: no dialect recognises the names, two do, or one does under several scopes (two towers).
     """
-    views = {"key": checkpoint, "variable": checkpoint.by_variable()}
-    names = {"key": Names(checkpoint.tensors)}
+    views = {"key": checkpoint, "variable": checkpoint.by_variable(), _PLAIN: checkpoint.by_variable(without=_OUTPUT)}
     same = views["variable"] is checkpoint
-    names["variable"] = names["key"] if same else Names(views["variable"].tensors)
-    candidates = [load_table(name) for name in ([mapping] if mapping else plausible(names))]
-    found = [(table, bind(table.detect, names[table.names], table.absent)) for table in candidates]
+    names = {"key": _names(checkpoint)}
+    names |= {which: names["key"] if same else _names(view) for which, view in views.items() if which != "key"}
+    either = {"key": names["key"], "variable": names["key"] if same else chain(names["variable"], names[_PLAIN])}
+    candidates = [load_table(name) for name in ([mapping] if mapping else plausible(either))]
+    found = [(table, bind(table.detect, names[_spoken(table)], table.absent)) for table in candidates]
     matches = [(table, bindings) for table, bindings in found if bindings]
     if not matches:
         raise _unrecognised(views["variable"], candidates if mapping else [])
@@ -56,7 +61,7 @@ def choose_table(checkpoint: Checkpoint, mapping: str | Path | None, scope: str 
             hint=f"name the right one, for instance --mapping {matches[0][0].name}",
         )
     table, bindings = matches[0]
-    view = views[table.names], names[table.names]
+    view = views[_spoken(table)], names[_spoken(table)]
     if scope is None:
         if len(bindings) > 1:
             raise _towers(checkpoint, table, bindings)
@@ -70,6 +75,17 @@ def choose_table(checkpoint: Checkpoint, mapping: str | Path | None, scope: str 
             hint=f"the scopes there are: {there}",
         )
     return Dialect(table, *view, chosen[0], [binding for binding in bindings if binding != chosen[0]])
+
+
+def _spoken(table: Table) -> str:
+    """Which names of the tensors a table speaks of: one without a suffix, of variables' names without ``:0``."""
+    return _PLAIN if table.names == "variable" and not table.suffix else table.names
+
+
+def _names(checkpoint: Checkpoint) -> Names:
+    """The names in which a model is looked for; state of an optimizer may be called ``Adam/m/dense/kernel``."""
+    slots = checkpoint.slots
+    return Names(name for name in checkpoint.tensors if name not in slots)
 
 
 def _unrecognised(checkpoint: Checkpoint, asked: list[Table]) -> PlanError:

@@ -65,6 +65,11 @@ class Expansion(NamedTuple):
         others = (rows for rows in group.elsewhere if self.alone and self._has_any(rows, wildcards))
         return group.rows if self._has_any(group.rows, wildcards) else next(others, group.rows)
 
+    def first(self, rows: tuple[Row, ...], wildcards: Mapping[str, str]) -> frozenset[str]:
+        """The tensors of these rows that are there, at index 0 where one runs."""
+        values: Values = {**wildcards, **dict.fromkeys(self.table.model.indices, 0)}
+        return frozenset(name for row in rows for name in self.find(row, values) or ())
+
     def _has_any(self, rows: tuple[Row, ...], wildcards: Mapping[str, str]) -> bool:
         first: Values = {**wildcards, **dict.fromkeys(self.table.model.indices, 0)}
         return any(self.find(row, first) for row in rows)
