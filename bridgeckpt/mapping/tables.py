@@ -11,6 +11,7 @@ from pathlib import Path
 from bridgeckpt.mapping.codes import LintError
 
 MODEL = "model"  # the file of this name in a folder is its PyTorch side, every other one a dialect
+RULES = "transformers/general"  # but this one: rules for many models, of bridgeckpt.mapping.rules
 
 
 def folder() -> Path:
@@ -22,7 +23,8 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """The shipped dialects, sorted: ``["bert/google", ...]``."""
-    return sorted(f"{path.parent.name}/{path.stem}" for path in folder().glob("*/*.toml") if path.stem != MODEL)
+    found = (f"{path.parent.name}/{path.stem}" for path in folder().glob("*/*.toml") if path.stem != MODEL)
+    return sorted(name for name in found if name != RULES)
 
 
 def find(name: str | Path, beside: Path | None = None) -> Path:

@@ -178,18 +178,32 @@ def _check(request: Request, ledger: Ledger, row: Row, sources: list[tuple[str, 
     known = all(axis in axes for axis in row.layout.axes)  # an unknown size is a problem of its own
     expected = row.layout.tf.shape(axes) if known and sources else None
     wrong: dict[tuple[int, ...], list[str]] = {}
+    names = [*chain.from_iterable(sources)]
+    for name in names:
+        shape = tensors[name].shape
+        if expected is not None and shape != expected:
+            wrong.setdefault(shape, []).append(name)
+    for shape, misfits in wrong.items():
+        ledger.problems.append(shape_problem(row, misfits, shape, request.sizes, request.table.model))
+    ledger.problems += unstorable(tensors, names)
+
+
+def unstorable(tensors: Mapping[str, TensorInfo], names: Iterable[str]) -> list[Problem]:
+    """The tensors among ``names`` that are no numbers which a file of PyTorch parameters could hold."""
     unfit: dict[str, list[str]] = {}
-    for name in chain.from_iterable(sources):
-        info = tensors[name]
-        if expected is not None and info.shape != expected:
-            wrong.setdefault(info.shape, []).append(name)
-        if info.dtype not in _STORABLE:
-            unfit.setdefault(info.dtype, []).append(name)
-    for shape, names in wrong.items():
-        ledger.problems.append(shape_problem(row, names, shape, request.sizes, request.table.model))
-    for dtype, names in unfit.items():
-        subject = f"{', '.join(text for text, _ in fold(names))} is of dtype {dtype}"
-        ledger.problems.append(Problem("dtype", subject, ("no safetensors file can hold it",), None, tuple(names)))
+    for name in names:
+        if tensors[name].dtype not in _STORABLE:
+            unfit.setdefault(tensors[name].dtype, []).append(name)
+    return [
+        Problem(
+            "dtype",
+            f"{', '.join(text for text, _ in fold(members))} is of dtype {dtype}",
+            ("no safetensors file can hold it",),
+            None,
+            tuple(members),
+        )
+        for dtype, members in unfit.items()
+    ]
 
 
 def _averages(

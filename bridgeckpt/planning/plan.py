@@ -12,16 +12,23 @@ from bridgeckpt.errors import PlanError, Problem
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.tensors import DTYPES
-from bridgeckpt.planning.architecture import choose_architecture, lacking
+from bridgeckpt.planning.architecture import choose_architecture, class_of_scope, lacking, put_on_top, told_by_objects
+from bridgeckpt.planning.by_class import model_by_rules, settle_by_class
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.expansion import Expansion
 from bridgeckpt.planning.ledger import Ledger, Request, settle
 from bridgeckpt.planning.problems import render
+from bridgeckpt.planning.refusals import refuse_variants, refused_heads
 from bridgeckpt.planning.solve import Question, Sizes, solve
-from bridgeckpt.source.config import Configuration, find_config, read_config, translate
+from bridgeckpt.source.casing import casing_of
+from bridgeckpt.source.companions import TOKENIZER_NAMES, companions, has_tokenizer
+from bridgeckpt.source.config import Configuration, translate
+from bridgeckpt.source.config_files import load_config, named_class
+from bridgeckpt.source.graph import read_facts
 from bridgeckpt.source.tokenizer import Casing, Vocabulary, find_vocabulary, infer_casing, read_vocabulary
 
 if TYPE_CHECKING:
+    from bridgeckpt.formats.graphdef import Graph
     from bridgeckpt.mapping.records import Architecture, Table
     from bridgeckpt.moves import Move
     from bridgeckpt.source.graph import GraphFacts
@@ -34,7 +41,8 @@ class Plan(NamedTuple):
 
     ``ema`` says whether moving averages stand in for the weights; ``ledger`` accounts for every tensor on both sides;
     ``configuration`` is the content of config.json with the
-    provenance of what no tensor says, and ``graph`` what the graph says of it; ``notes`` are the decisions to say
+    provenance of what no tensor says, and ``graph`` what the graph says of it; ``companions`` are files beside the
+    checkpoint that are handed on as they are; ``notes`` are the decisions to say
     aloud, ``problems`` the reasons to refuse.
     """
 
@@ -49,6 +57,7 @@ class Plan(NamedTuple):
     configuration: Configuration | None
     vocabulary: Vocabulary | None
     casing: Casing | None
+    companions: tuple[Path, ...]
     notes: tuple[str, ...]
     problems: tuple[Problem, ...]
 
@@ -66,10 +75,11 @@ class Plan(NamedTuple):
         """
         jobs: list[Job] = []
         moves: dict[int, tuple[tuple[tuple[Move, ...], ...], tuple[int, ...]]] = {}
-        tensors, axes = self.checkpoint.tensors, self.sizes.axes
+        tensors = self.checkpoint.tensors
         for row, sources, targets in self.ledger.assignments:
             known = moves.get(id(row))
             if known is None:
+                axes = row.axes or self.sizes.axes
                 known = moves[id(row)] = row.layout.moves(axes), row.layout.pt.shape(axes)
             infos = tuple([tensors[name] for name in sources])
             stored = infos[0].dtype
@@ -142,13 +152,16 @@ def draft(
 ) -> Plan:
     """Like :func:`plan`, but returns a plan with problems instead of raising them."""
     checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
+    config_file = Path(config) if config is not None else None
+    if (model_config := model_by_rules(checkpoint, mapping, config_file)) is not None:
+        return _by_rules(checkpoint, model_config, architecture)
     table, checkpoint, names, wildcards, other_towers = choose_table(checkpoint, mapping, scope)
+    refuse_variants(table, checkpoint)
     expansion = Expansion(table, names, checkpoint.tensors, not other_towers, {})
     present = expansion.present(wildcards)
-    config_path = find_config(checkpoint.directory, Path(config) if config is not None else None)
-    source_config = read_config(config_path, table.model) if config_path else {}
-    config_name = config_path.name if config_path else "no config"
-    facts = _graph_facts(checkpoint, table, wildcards)
+    source_config, config_name = load_config(checkpoint, table, config_file)
+    graph = _graph(checkpoint)
+    facts = read_facts(graph, table.graph, wildcards) if graph is not None else None
     given, problems = _heads(source_config, config_name, facts, heads)
 
     def question_of(architecture: Architecture) -> Question:
@@ -157,7 +170,11 @@ def draft(
         return Question(expansion, rows, wildcards, source_config, config_name, given)
 
     head = facts.head if facts is not None else None
-    choice = choose_architecture(table, set(present), lambda a: solve(question_of(a)).axes, architecture, head)
+    head = head or told_by_objects(table, checkpoint)
+    tensors = {name: expansion.first(rows, wildcards) for name, rows in present.items()}
+    found, about_heads = put_on_top(table, tensors, wildcards.get("scope", ""))
+    named = named_class(source_config) or class_of_scope(table, wildcards.get("scope", ""))
+    choice = choose_architecture(table, found, lambda a: solve(question_of(a)).axes, architecture, head, named)
     question = question_of(choice.architecture)
     sizes = solve(question)
     expansion = expansion._replace(axes=sizes.axes)
@@ -166,8 +183,13 @@ def draft(
     ledger = settle(Request(choice.architecture, checkpoint, expansion, wildcards, other_towers, sizes, averages))
     problems += [*sizes.problems, *_unknown_heads(question, sizes), *choice.problems]
     problems += [*lacking(table, choice.architecture, set(present)), *no_averages]
+    problems += refused_heads(table, choice.architecture, present)
     problems += ledger.problems
-    vocabulary, casing = _vocabulary(checkpoint, vocab, lowercase)
+    handed_on = companions(checkpoint.directory) if table.config.source.transformers else ()
+    own_tokenizer = has_tokenizer(handed_on) and vocab is None and lowercase is None
+    vocabulary, casing, about_casing = (
+        (None, None, []) if own_tokenizer else _vocabulary(checkpoint, graph, vocab, lowercase)
+    )
     problems += _vocabulary_problems(vocabulary, sizes)
     configuration = None
     if not problems:
@@ -186,10 +208,13 @@ def draft(
         sizes.notes.append(f"--heads {heads} is taken although {' and '.join(map(str, told))} was found")
     notes = [
         *checkpoint.notes,
+        *about_heads,
         *choice.notes,
         *sizes.notes,
         *about_averages,
-        *_optional_notes(ledger, choice.architecture),
+        *(facts.notes if facts is not None else ()),
+        *about_casing,
+        *_optional_notes(ledger, choice.architecture, set(present)),
     ]
     return Plan(
         checkpoint,
@@ -203,8 +228,30 @@ def draft(
         configuration,
         vocabulary,
         casing,
+        tuple(path for path in handed_on if own_tokenizer or path.name not in TOKENIZER_NAMES),
         (*notes, *(configuration.notes if configuration else ())),
         tuple(problems),
+    )
+
+
+def _by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], architecture: str | None) -> Plan:
+    """The plan of a model of transformers that no table lists."""
+    found = settle_by_class(checkpoint, config, architecture)
+    return Plan(
+        checkpoint=found.checkpoint,
+        table=found.table,
+        architecture=found.architecture,
+        wildcards={},
+        ema=False,
+        sizes=found.sizes,
+        ledger=found.ledger,
+        graph=None,
+        configuration=found.configuration,
+        vocabulary=None,
+        casing=None,
+        companions=companions(checkpoint.directory),
+        notes=(*checkpoint.notes, *found.notes),
+        problems=tuple(found.ledger.problems),
     )
 
 
@@ -221,13 +268,12 @@ def _averages(table: Table, checkpoint: Checkpoint, asked: bool) -> tuple[list[P
     return [Problem("missing", "moving averages", details, "convert the weights themselves, without --ema")], []
 
 
-def _graph_facts(checkpoint: Checkpoint, table: Table, wildcards: Mapping[str, str]) -> GraphFacts | None:
+def _graph(checkpoint: Checkpoint) -> Graph | None:
     if checkpoint.graph_path is None:
         return None
     from bridgeckpt.formats.graphdef import read_graph
-    from bridgeckpt.source.graph import read_facts
 
-    return read_facts(read_graph(checkpoint.graph_path), table.graph, wildcards)
+    return read_graph(checkpoint.graph_path)
 
 
 def _heads(
@@ -251,21 +297,25 @@ def _unknown_heads(question: Question, sizes: Sizes) -> list[Problem]:
     """Of most layouts no shape tells the number of heads."""
     if _HEADS not in question.keys or _HEADS in sizes.values:
         return []
-    details = ("no shape tells it, and there is neither a config nor a graph (.meta) beside the checkpoint",)
+    details = ("no shape tells it, and there is neither a config nor a graph (.meta, saved_model.pb) beside it",)
     hint = "give --heads N, or the config with --config FILE"
     return [Problem("heads", "the number of attention heads is unknown", details, hint)]
 
 
 def _vocabulary(
-    checkpoint: Checkpoint, given: str | os.PathLike[str] | None, lowercase: bool | None
-) -> tuple[Vocabulary | None, Casing | None]:
+    checkpoint: Checkpoint, graph: Graph | None, given: str | os.PathLike[str] | None, lowercase: bool | None
+) -> tuple[Vocabulary | None, Casing | None, list[str]]:
+    """The vocabulary, its casing (the user's word, else a hub module's own, else inferred), and what speaks against."""
     path = find_vocabulary(checkpoint.directory, Path(given) if given is not None else None)
     if path is None:
-        return None, None
+        return None, None, []
     vocabulary = read_vocabulary(path)
-    if lowercase is None:
-        return vocabulary, infer_casing(vocabulary)
-    return vocabulary, Casing(lowercase, f"{'un' * lowercase}cased, as asked")
+    if lowercase is not None:
+        return vocabulary, Casing(lowercase, f"{'un' * lowercase}cased, as asked"), []
+    inferred, stated = infer_casing(vocabulary), casing_of(checkpoint, graph)
+    if stated is None or stated.lowercase == inferred.lowercase:
+        return vocabulary, stated or inferred, []
+    return vocabulary, stated, [f"the tokenizer is {stated.reason}; {vocabulary.path.name} looks {inferred.reason}"]
 
 
 def _vocabulary_problems(vocabulary: Vocabulary | None, sizes: Sizes) -> list[Problem]:
@@ -284,11 +334,12 @@ def _has_labels(table: Table, architecture: Architecture) -> bool:
     return any("labels" in row.layout.axes for row in table.rows_of(architecture))
 
 
-def _optional_notes(ledger: Ledger, architecture: Architecture) -> list[str]:
+def _optional_notes(ledger: Ledger, architecture: Architecture, present: set[str]) -> list[str]:
     absent = [name for name, state in ledger.targets.items() if state == "optional"]
-    if not absent:
+    if not absent and present.issuperset(architecture.optional):
         return []
+    names = ", ".join(absent) or "its parameters"  # a dialect that never has the group does not know them
     return [
-        f"the checkpoint has no {', '.join(architecture.optional)}: {', '.join(absent)} will be missing when "
+        f"the checkpoint has no {', '.join(architecture.optional)}: {names} will be missing when "
         f"{architecture.name} is loaded (load it with add_pooling_layer=False)"
     ]

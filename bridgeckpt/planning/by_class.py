@@ -1,0 +1,127 @@
+"""Planning by rules: a checkpoint of transformers' TensorFlow classes, without a table that lists its tensors.
+
+A table lists every tensor of one model. Here the rules of :mod:`bridgeckpt.mapping.rules` say how names and axes follow
+from those of the PyTorch class, which is asked for its parameters; the account that comes out is of the same kind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridgeckpt.errors import PlanError
+from bridgeckpt.mapping.records import Architecture, ConfigSource, DialectConfig, ModelConfig, ModelTable, Table
+from bridgeckpt.mapping.rules import load_rules
+from bridgeckpt.mapping.tables import RULES
+from bridgeckpt.planning.matching import match
+from bridgeckpt.planning.solve import Sizes
+from bridgeckpt.planning.target import bare_class, load_target
+from bridgeckpt.source.config import Configuration
+from bridgeckpt.source.config_files import find_config, read_values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.mapping.rules import Rules
+    from bridgeckpt.planning.ledger import Ledger
+
+_OF_TABLES = ("bert",)  # the models that have tables
+_SUFFIX = ":0"  # behind variables' names in Keras 2
+_OF_THE_FILE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tf_legacy_loss")
+
+
+class Settled(NamedTuple):
+    """What a plan is made of."""
+
+    checkpoint: Checkpoint
+    table: Table
+    architecture: Architecture
+    sizes: Sizes
+    ledger: Ledger
+    configuration: Configuration
+    notes: tuple[str, ...]
+
+
+def model_by_rules(checkpoint: Checkpoint, mapping: str | Path | None, explicit: Path | None) -> dict[str, Any] | None:
+    """The config of a model that is converted by rules; None where a table may have it.
+
+    It is transformers' own, beside the checkpoint or ``explicit``: those of other code have no ``model_type``.
+
+    Raises:
+        ConfigError: it cannot be read.
+        PlanError: the rules were asked for by name, and there is no such config.
+    """
+    if mapping not in (None, RULES) or checkpoint.metadata.get("format") == "pt":  # PyTorch's own safetensors
+        return None
+    path = find_config(checkpoint.directory, explicit, ["config.json"])
+    values = read_values(path) if path is not None else {}
+    kind = values.get("model_type")
+    if isinstance(kind, str) and kind:
+        return None if mapping is None and kind in _OF_TABLES else values
+    if mapping is None:
+        return None
+    raise PlanError(
+        f"there is no config of transformers (config.json with a model_type) beside {checkpoint.path}",
+        hint="give it with --config FILE: it says which class the names are those of",
+    )
+
+
+def settle_by_class(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str | None) -> Settled:
+    """Find the parameter of each tensor, by the class that ``config`` names or that was ``asked`` for.
+
+    Raises:
+        ConfigError: the class cannot be built with this config.
+        PlanError: torch or transformers is not installed, no class is named, or transformers does not have it.
+        TableError: the table of rules is malformed.
+    """
+    rules, kind = load_rules(RULES), config["model_type"]
+    named, source = _named_class(config), f"the config of {checkpoint.path.name}"
+    name = asked or named or bare_class(kind)
+    if name is None:
+        raise PlanError(
+            f"{source} names no class, and transformers knows no model {kind}", hint="name one with --architecture"
+        )
+    target = load_target(config, name, source)
+    others = dict.fromkeys(other for other in (named, bare_class(kind)) if other not in (None, name))
+    known = [load_target(config, other, source) for other in others if other is not None]
+    ledger, checkpoint = match(checkpoint.by_variable(without=_SUFFIX), rules, target, known)
+    values = {key: value for key, value in config.items() if key not in _OF_THE_FILE}
+    configuration = Configuration({**values, "architectures": [name]}, {}, ())
+    unnamed = () if asked or named else (f"the config names no class: {name} is the one without a head",)
+    notes = (*unnamed, *rules.model(kind).notes)
+    architecture = Architecture(name, (), (), "", None, {})
+    return Settled(checkpoint, _table(rules, kind, architecture), architecture, Sizes(), ledger, configuration, notes)
+
+
+def _named_class(config: Mapping[str, Any]) -> str | None:
+    """The PyTorch class that a config names; the TensorFlow class by its name without TF in front."""
+    match config.get("architectures"):
+        case [str(name)]:
+            return name.removeprefix("TF")
+    return None
+
+
+def _table(rules: Rules, kind: str, architecture: Architecture) -> Table:
+    """The rules as the table of a plan: what it was made by, for messages and the report."""
+    classes = {architecture.name: architecture}
+    config = ModelConfig({}, {}, (), (), {})
+    return Table(
+        name=rules.name,
+        path=rules.path,
+        title=rules.title,
+        model=ModelTable(kind, rules.path, kind, {}, {}, (), (), classes, config, rules.source),
+        detect=(),
+        absent=(),
+        names="variable",
+        suffix="",
+        wildcards={},
+        slots={},
+        groups={},
+        ignored=(),
+        refused=(),
+        config=DialectConfig({}, {}, ConfigSource(files=("config.json",), transformers=True)),
+        graph={},
+        heads={},
+        files={rules.label: rules.source},
+    )

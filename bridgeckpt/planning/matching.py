@@ -1,0 +1,170 @@
+"""Matching by rules: every variable of a checkpoint with exactly one parameter of the class, and the account of both.
+
+A variable's name admits a few parameters; the one that the class has, in the shape that the rule's layout makes, is
+it. Where none or several remain nothing is guessed: that is a problem.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.errors import Problem
+from bridgeckpt.mapping.names import Template
+from bridgeckpt.mapping.records import Row
+from bridgeckpt.planning.ledger import Assignment, Ledger, unstorable
+from bridgeckpt.planning.problems import fold, shape_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.mapping.layout import Layout
+    from bridgeckpt.mapping.rules import Rule, Rules
+    from bridgeckpt.planning.target import Target
+
+
+class Match(NamedTuple):
+    """A variable's parameter, by a rule and one of its layouts, with the sizes of the layout's axes."""
+
+    parameter: str
+    rule: Rule
+    layout: Layout
+    axes: Mapping[str, int]
+
+
+class Matched(NamedTuple):
+    """The account, and the checkpoint with the copies that came up."""
+
+    ledger: Ledger
+    checkpoint: Checkpoint
+
+
+def match(checkpoint: Checkpoint, rules: Rules, target: Target, others: Sequence[Target] = ()) -> Matched:
+    """Account for a checkpoint that becomes ``target``.
+
+    Two variables of one parameter, as of a weight that TensorFlow stores for each of its uses, are copies: the first is
+    converted, and the others ought to hold the same values. What only ``others``, the classes that the checkpoint could
+    become as well, have a parameter for is excluded.
+    """
+    ledger, first = Ledger(), dict[str, str]()
+    copies, slots = dict(checkpoint.copies), checkpoint.slots
+    refused: dict[tuple[str, ...], list[str]] = {}
+    for name, info in checkpoint.tensors.items():
+        if name in slots:
+            ledger.sources[name] = "slot"
+        elif name in copies:
+            ledger.sources[name], ledger.reasons[name] = "copy", f"the same variable as {copies[name]}"
+        else:
+            found, against = _match(name, info.shape, rules, target)
+            if found is None and (why := rules.why_ignored(name, target.model)):
+                ledger.sources[name], ledger.reasons[name] = "ignored", why
+            elif found is None:
+                other = next((one for one in others if _match(name, info.shape, rules, one)[0]), None)
+                ledger.sources[name] = "unmapped" if other is None else "excluded"
+                if other is not None:
+                    ledger.reasons[name] = f"{target.architecture} has no such parameter, {other.architecture} has"
+                else:
+                    refused.setdefault(against, []).append(name)
+            elif found.parameter in first:
+                copies[name] = first[found.parameter]
+                ledger.sources[name], ledger.reasons[name] = "copy", f"{found.parameter}, too, as {copies[name]}"
+            else:
+                first[found.parameter] = name
+                ledger.sources[name] = "mapped"
+                ledger.targets[found.parameter] = "written"
+                ledger.assignments.append(Assignment(_row(name, found), (name,), (found.parameter,)))
+    ledger.problems += [problem for against, names in refused.items() for problem in _unmapped(names, against)]
+    ledger.problems += unstorable(checkpoint.tensors, first.values())
+    _tie(ledger, target)
+    _complete(ledger, rules, target, checkpoint)
+    order = {name: at for at, name in enumerate(target.shapes)}
+    ledger.assignments.sort(key=lambda assignment: order[assignment.targets[0]])
+    return Matched(ledger, checkpoint.with_copies(copies))
+
+
+def _match(name: str, shape: tuple[int, ...], rules: Rules, target: Target) -> tuple[Match | None, tuple[str, ...]]:
+    """The parameter of a variable; None, and what speaks against each that its name admits, where it is not one.
+
+    A row of the model itself goes before the general ones.
+    """
+    found: dict[str, Match] = {}
+    against: list[str] = []
+    for rule, made in rules.candidates(name, target.model):
+        parameter = target.find(made)
+        if parameter is None or parameter in found:
+            continue
+        wanted = target.shapes[parameter]
+        fitting = ((layout, _fit(layout, shape, wanted)) for layout in rule.layouts)
+        layout, axes = next((one for one in fitting if one[1] is not None), (None, None))
+        if layout is None or axes is None:
+            against.append(f"{parameter} is {shape_text(wanted)}, by {rule.where}")
+        else:
+            found[parameter] = Match(parameter, rule, layout, axes)
+    own = [match for match in found.values() if match.rule.where.group == target.model]
+    left = own or list(found.values())
+    if len(left) > 1:
+        return None, tuple(f"it may be {match.parameter}, by {match.rule.where}" for match in left)
+    return (left[0] if left else None), tuple(against)
+
+
+def _fit(layout: Layout, shape: tuple[int, ...], wanted: tuple[int, ...]) -> dict[str, int] | None:
+    """The sizes of the axes of a layout, where it makes ``wanted`` of ``shape``."""
+    terms = layout.tf.terms
+    if len(terms) != len(shape) or any(not term.axes and size != 1 for term, size in zip(terms, shape, strict=True)):
+        return None
+    axes = {term.axes[0]: size for term, size in zip(terms, shape, strict=True) if term.axes}
+    return axes if layout.pt.shape(axes) == wanted else None
+
+
+def _row(name: str, found: Match) -> Row:
+    """The row that a table with every name written out would have."""
+    spelled, made = (Template.parse(name),), (Template.parse(found.parameter),)
+    where = found.rule.where
+    return Row(where.group, spelled, made, (), found.layout, False, None, None, where, found.axes)
+
+
+def _unmapped(names: Sequence[str], against: tuple[str, ...]) -> Iterator[Problem]:
+    for folded, members in fold(names):
+        details = against or ("the class has no parameter of a name that it may have",)
+        hint = "is it of another class? Name that one with --architecture"
+        yield Problem("shape" if against else "unmapped", folded, details, hint, tuple(members))
+
+
+def _tie(ledger: Ledger, target: Target) -> None:
+    """Settle the names of one parameter: those that have a variable of their own are written, the others tied to it.
+
+    Where TensorFlow has several it does not tie them, and neither does transformers when it finds different values. A
+    single one goes by the name that the others are tied to.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, kept in target.tied.items():
+        groups.setdefault(kept, [kept]).append(name)
+    for kept, names in groups.items():
+        there = [name for name in names if name in ledger.targets]
+        if len(there) == 1 and there[0] != kept:
+            at = next(at for at, one in enumerate(ledger.assignments) if one.targets == (there[0],))
+            ledger.assignments[at] = ledger.assignments[at]._replace(targets=(kept,))
+            del ledger.targets[there[0]]
+            ledger.targets[kept] = "written"
+        for name in names:
+            if there and name not in ledger.targets:
+                ledger.targets[name], ledger.tied[name] = "tied", kept if kept in ledger.targets else there[0]
+
+
+def _complete(ledger: Ledger, rules: Rules, target: Target, checkpoint: Checkpoint) -> None:
+    """Account for the parameters that no variable becomes."""
+    missing = []
+    for name in target.shapes:
+        if name in ledger.targets:
+            continue
+        if rules.why_derived(name):
+            ledger.targets[name] = "derived"
+        elif any(entry.pattern.bind(name) is not None for entry in rules.model(target.model).optional):
+            ledger.targets[name] = "optional"
+        else:
+            ledger.targets[name] = "missing"
+            missing.append(name)
+    for folded, members in fold(missing):
+        details = (f"{target.architecture} has it in the shape {shape_text(target.shapes[members[0]])}",)
+        hint = f"does {checkpoint.path.name} belong to the config, and is it complete?"
+        ledger.problems.append(Problem("missing", folded, details, hint, tuple(members)))

@@ -1,0 +1,65 @@
+"""Tables of rules: what names they make, and what is refused in one that is not well formed."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridgeckpt.errors import TableError
+from bridgeckpt.mapping import tables
+from bridgeckpt.mapping.rules import Pattern, load_rules
+
+HEAD = 'schema = 1\ntitle = "t"\nnames = "variable"\nfront = ["{model}/", ""]\n'
+
+
+def made(name, kind="electra"):
+    """The PyTorch names that the shipped rules make of a variable's."""
+    return {name for _, name in load_rules(tables.RULES).candidates(name, kind)}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("tf_a/electra/encoder/layer_._3/output/dense/kernel", "electra.encoder.layer.3.output.dense.weight"),
+        ("tf_a/mlm___cls/predictions/transform/LayerNorm/beta", "cls.predictions.transform.LayerNorm.bias"),
+        ("tf_a/funnel/encoder/blocks_._0_._1/ffn/layer_norm/gamma", "funnel.encoder.blocks.0.1.ffn.layer_norm.weight"),
+        ("shared/shared/embeddings", "shared.weight"),
+        ("tf_a/resnet/embedder/normalization/moving_variance", "resnet.embedder.normalization.running_var"),
+        ("electra/embeddings_project/kernel", "electra.embeddings_project.weight"),  # as safetensors files have it
+    ],
+)
+def test_names_that_transformers_gives_its_variables(name, expected):
+    assert expected in made(name)
+
+
+def test_a_rename_is_of_one_model_only():
+    name = "tf_a/vit/encoder/layer_._0/attention/attention/query/kernel"
+    assert "vit.layers.0.attention.q_proj.weight" in made(name, "vit")
+    assert "vit.layers.0.attention.q_proj.weight" not in made(name, "beit")
+
+
+def test_a_placeholder_of_one_segment_holds_no_slash():
+    assert Pattern.parse("{a}/kernel").bind("x/y/kernel") is None
+    assert Pattern.parse("{a**}/kernel").bind("x/y/kernel") == {"a": "x/y"}
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        ('rows = [{ tf = "{a**}/x", pt = "{b}", layouts = ["i"] }]', "does not bind"),
+        ('rows = [{ tf = "x", pt = "y", layouts = ["(i j) -> i j"] }]', "merges axes"),
+        ('rows = [{ tf = "x", pt = "y", layouts = ["i -> j"] }]', "only on the left side"),
+        ('rows = [{ tf = "x", pt = "y", layouts = ["i"], also = "z" }]', "unknown key"),
+        ('derived = [{ pt = "x", reason = "" }]', "is missing or empty"),
+        ("[model.bert]\nskipped = []", "unknown key"),
+    ],
+)
+def test_what_is_not_well_formed_is_refused(tmp_path, rest, message):
+    path = tmp_path / "rules.toml"
+    path.write_text(HEAD + rest + "\n")
+    with pytest.raises(TableError, match=message):
+        load_rules(path)
+
+
+def test_it_is_shipped_and_no_dialect():
+    assert tables.RULES not in tables.names()
+    assert tables.find(tables.RULES).is_file()
