@@ -43,7 +43,7 @@ def outputs(model: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
         "sequence_output": out.hidden_states[-1],
         "pooled_output": pooled,
         "mlm_logits": out.get("prediction_logits", out.get("logits")),
-        "nsp_logits": out.get("seq_relationship_logits"),
+        "nsp_logits": out.get("seq_relationship_logits", out.get("logits")),
         "logits": out.get("logits"),
         "start_logits": out.get("start_logits"),
         "end_logits": out.get("end_logits"),

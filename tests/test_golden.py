@@ -17,12 +17,15 @@ CASES = {
     "t1_ema": "BertForPreTraining",
     "t1_squad": "BertForQuestionAnswering",
     "t1_classifier2_noslots": "BertForSequenceClassification",
+    "hf_bert_pretraining": "BertForPreTraining",
+    "hf_bert_pretraining_safetensors": "BertForPreTraining",
+    "hfold200_bert_pretraining": "BertForPreTraining",
 }
 NOT_OUTPUTS = {"input_ids", "attention_mask", "token_type_ids", "probabilities"}
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_golden_case_of_the_google_dialect(case, samples, tmp_path):
+def test_golden_case_of_google_and_transformers(case, samples, tmp_path):
     folder = samples / "golden" / case
     golden = dict(np.load(folder / "golden.npz"))
     done = bridgeckpt.convert(folder, tmp_path / "out")

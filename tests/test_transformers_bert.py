@@ -1,0 +1,154 @@
+"""What transformers' TensorFlow BERT classes wrote, beyond that it converts: repeated variables, classes, own files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import bridgeckpt
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A copy of a fixture's source."""
+
+    def copied(case):
+        folder = tmp_path / "source"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(FIXTURES / case / "source", folder)
+        return folder
+
+    return copied
+
+
+# A tied variable is stored with each layer that uses it
+
+
+def copies(folder):
+    """The datasets of the word embeddings in a tf_model.h5."""
+    with h5py.File(folder / "tf_model.h5") as file:
+        found = []
+        file.visititems(lambda name, _: found.append(name) if name.endswith("word_embeddings/weight:0") else None)
+    return found
+
+
+def test_a_repeated_variable_is_told_and_stored_once(source):
+    folder = source("hf440_masked_lm")
+    plan = bridgeckpt.plan(folder)
+    words = "tf_bert_for_masked_lm/bert/embeddings/word_embeddings/weight:0"
+    assert len(copies(folder)) == 2
+    assert plan.ledger.sources[words.removesuffix(":0")] == "mapped"
+    assert plan.ledger.sources[f"mlm___cls/{words}"] == "copy"
+    assert plan.ledger.reasons[f"mlm___cls/{words}"] == f"the same variable as {words.removesuffix(':0')}"
+    assert sum(plan.ledger.source_counts().values()) == len(bridgeckpt.open_checkpoint(folder))
+
+
+@pytest.mark.parametrize("at", [0, -1], ids=["first", "last"])
+def test_copies_that_differ_are_refused_before_anything_is_written(at, source, tmp_path):
+    folder = source("hf440_masked_lm")
+    with h5py.File(folder / "tf_model.h5", "r+") as file:
+        file[copies(folder)[1]][at, at] += 1
+    with pytest.raises(bridgeckpt.CheckpointError, match="twice, and not the same both times") as caught:
+        bridgeckpt.convert(folder, tmp_path / "out")
+    for name in copies(folder):
+        assert name in str(caught.value)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(bridgeckpt.CheckpointError, match="twice"):
+        bridgeckpt.load_state_dict(folder)
+
+
+# The class
+
+
+@pytest.mark.parametrize(
+    ("named", "chosen"),
+    [
+        (["BertForTokenClassification"], "BertForTokenClassification"),
+        (["TFBertForTokenClassification"], "BertForTokenClassification"),
+        (["BertForMaskedLM"], "BertForSequenceClassification"),  # which the checkpoint cannot be: its scope tells
+        (None, "BertForSequenceClassification"),
+    ],
+)
+def test_the_class_is_the_configs_or_the_scopes(named, chosen, source):
+    folder = source("hf200_sequence")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": named}))
+    plan = bridgeckpt.plan(folder)
+    assert plan.architecture.name == chosen
+
+
+# Its own config and tokenizer
+
+
+def test_the_config_is_handed_on(source, tmp_path):
+    folder = source("hf440_next_sentence")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "task_specific_params": {"a": 1}, "hidden_act": "relu"}))
+    bridgeckpt.convert(folder, tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert written["task_specific_params"] == {"a": 1}
+    assert written["hidden_act"] == "relu"
+    assert written["layer_norm_eps"] == config["layer_norm_eps"] == 1e-5
+    assert "transformers_version" not in written
+
+
+def test_gelu_is_the_error_function(source):
+    plan = bridgeckpt.plan(source("hf440_next_sentence"))
+    assert plan.configuration.values["hidden_act"] == "gelu"
+    assert plan.configuration.provenance["hidden_act"] == "read from the config"
+
+
+def test_the_tokenizer_is_handed_on_byte_for_byte(source, tmp_path):
+    folder = source("hf440_next_sentence")
+    bridgeckpt.convert(folder, tmp_path / "out")
+    names = {"special_tokens_map.json", "tokenizer_config.json", "vocab.txt"}
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in names} == {
+        name: (folder / name).read_bytes() for name in names
+    }
+    assert not (tmp_path / "out" / "tokenizer.json").exists()
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert tokenizer("word3 WORD3")["input_ids"] == [2, 8, 1, 3]  # cased, as it was
+
+
+def test_a_tokenizer_is_made_where_there_is_only_a_vocabulary_or_the_casing_is_asked_for(source, tmp_path):
+    folder = source("hf200_pretraining")
+    bridgeckpt.convert(folder, tmp_path / "bare")
+    assert (tmp_path / "bare" / "tokenizer.json").is_file()
+    folder = source("hf440_next_sentence")
+    bridgeckpt.convert(folder, tmp_path / "asked", lowercase=True)
+    assert json.loads((tmp_path / "asked" / "tokenizer_config.json").read_text())["do_lower_case"] is True
+
+
+def test_a_folder_with_handed_on_files_can_be_replaced(source, tmp_path):
+    folder = source("hf440_lm_head")
+    bridgeckpt.convert(folder, tmp_path / "out")
+    assert (tmp_path / "out" / "generation_config.json").is_file()
+    bridgeckpt.convert(folder, tmp_path / "out", force=True)
+
+
+# Pytorch's own safetensors are no source
+
+
+def test_weights_of_pytorch_beside_a_config_are_no_tensorflow_checkpoint(source, tmp_path):
+    folder = source("hf440_safetensors")
+    bridgeckpt.convert(folder, tmp_path / "out")
+    with pytest.raises(bridgeckpt.BridgeckptError, match="no mapping table recognises"):
+        bridgeckpt.convert(tmp_path / "out", tmp_path / "again")
+    assert bridgeckpt.diff(folder, tmp_path / "out").same
+
+
+def test_values_are_those_that_h5py_reads(source):
+    folder = source("hf351_model")
+    state = bridgeckpt.load_state_dict(folder)
+    with h5py.File(folder / "tf_model.h5") as file:
+        stored = file["bert/tf_bert_model/bert/encoder/layer_._1/intermediate/dense/kernel:0"][()]
+    np.testing.assert_array_equal(state["encoder.layer.1.intermediate.dense.weight"], stored.T)
