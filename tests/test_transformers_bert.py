@@ -152,3 +152,11 @@ def test_values_are_those_that_h5py_reads(source):
     with h5py.File(folder / "tf_model.h5") as file:
         stored = file["bert/tf_bert_model/bert/encoder/layer_._1/intermediate/dense/kernel:0"][()]
     np.testing.assert_array_equal(state["encoder.layer.1.intermediate.dense.weight"], stored.T)
+
+
+# A model of transformers by rules takes nothing but its config's word
+
+
+def test_what_the_config_says_cannot_be_asked_for_otherwise(samples):
+    with pytest.raises(bridgeckpt.PlanError, match="--heads and --hidden-act cannot be given here"):
+        bridgeckpt.plan(samples / "golden" / "hf_electra_disc", heads=4, hidden_act="relu")

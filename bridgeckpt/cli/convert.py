@@ -76,7 +76,8 @@ def describe(planned: Plan, lines: Lines) -> None:
     )
     scope = "".join(planned.wildcards.values())
     lines.add("dialect", f"{planned.table.name}: {planned.table.title}" + (f", under {scope}" if scope else ""))
-    lines.add("class", planned.architecture.name + f" ({', '.join(f'{k} {v}' for k, v in sizes.items())})")
+    solved = ", ".join(f"{key} {value}" for key, value in sizes.items())
+    lines.add("class", planned.architecture.name + (f" ({solved})" if solved else ""))
     lines.add("source", _states(ledger.source_counts()))
     for state in ("ignored", "excluded"):
         reasons: dict[str, list[str]] = {}

@@ -13,6 +13,7 @@ from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.tensors import DTYPES
 from bridgeckpt.planning.architecture import choose_architecture, class_of_scope, lacking, put_on_top, told_by_objects
+from bridgeckpt.planning.asked import averages, contradicted_heads, refuse_asked, told_heads, unknown_heads
 from bridgeckpt.planning.by_class import model_by_rules, settle_by_class
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.expansion import Expansion
@@ -20,30 +21,27 @@ from bridgeckpt.planning.ledger import Ledger, Request, settle
 from bridgeckpt.planning.problems import render
 from bridgeckpt.planning.refusals import refuse_variants, refused_heads
 from bridgeckpt.planning.solve import Question, Sizes, solve
-from bridgeckpt.source.casing import casing_of
-from bridgeckpt.source.companions import TOKENIZER_NAMES, companions, has_tokenizer
+from bridgeckpt.planning.tokenizing import tokenizing
+from bridgeckpt.source.companions import companions
 from bridgeckpt.source.config import Configuration, translate
 from bridgeckpt.source.config_files import load_config, named_class
 from bridgeckpt.source.graph import read_facts
-from bridgeckpt.source.tokenizer import Casing, Vocabulary, find_vocabulary, infer_casing, read_vocabulary
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.graphdef import Graph
     from bridgeckpt.mapping.records import Architecture, Table
     from bridgeckpt.moves import Move
     from bridgeckpt.source.graph import GraphFacts
-
-_HEADS = "num_attention_heads"
+    from bridgeckpt.source.tokenizer import Casing, Vocabulary
 
 
 class Plan(NamedTuple):
     """What becomes of a checkpoint.
 
     ``ema`` says whether moving averages stand in for the weights; ``ledger`` accounts for every tensor on both sides;
-    ``configuration`` is the content of config.json with the
-    provenance of what no tensor says, and ``graph`` what the graph says of it; ``companions`` are files beside the
-    checkpoint that are handed on as they are; ``notes`` are the decisions to say
-    aloud, ``problems`` the reasons to refuse.
+    ``configuration`` is the content of config.json with the provenance of what no tensor says, and ``graph`` what the
+    graph says of it; ``companions`` are files beside the checkpoint that are handed on as they are; ``notes`` are the
+    decisions to say aloud, ``problems`` the reasons to refuse.
     """
 
     checkpoint: Checkpoint
@@ -154,6 +152,9 @@ def draft(
     checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
     config_file = Path(config) if config is not None else None
     if (model_config := model_by_rules(checkpoint, mapping, config_file)) is not None:
+        tokens = {"--vocab": vocab, "--cased/--uncased": None if lowercase is None else str(lowercase)}
+        numbers = {"--heads": heads, "--hidden-act": hidden_act, "--layer-norm-eps": layer_norm_eps}
+        refuse_asked({"--scope": scope, "--ema": ema, **numbers, **tokens})
         return _by_rules(checkpoint, model_config, architecture)
     table, checkpoint, names, wildcards, other_towers = choose_table(checkpoint, mapping, scope)
     refuse_variants(table, checkpoint)
@@ -162,7 +163,7 @@ def draft(
     source_config, config_name = load_config(checkpoint, table, config_file)
     graph = _graph(checkpoint)
     facts = read_facts(graph, table.graph, wildcards) if graph is not None else None
-    given, problems = _heads(source_config, config_name, facts, heads)
+    given, problems = told_heads(source_config, config_name, facts, heads)
 
     def question_of(architecture: Architecture) -> Question:
         groups = (*architecture.groups, *architecture.optional)
@@ -178,19 +179,18 @@ def draft(
     question = question_of(choice.architecture)
     sizes = solve(question)
     expansion = expansion._replace(axes=sizes.axes)
-    no_averages, about_averages = _averages(table, checkpoint, ema)
-    averages = ema and not no_averages
-    ledger = settle(Request(choice.architecture, checkpoint, expansion, wildcards, other_towers, sizes, averages))
-    problems += [*sizes.problems, *_unknown_heads(question, sizes), *choice.problems]
+    no_averages, about_averages = averages(table, checkpoint, ema)
+    by_averages = ema and not no_averages
+    ledger = settle(Request(choice.architecture, checkpoint, expansion, wildcards, other_towers, sizes, by_averages))
+    problems += [*sizes.problems, *unknown_heads(question, sizes), *choice.problems]
     problems += [*lacking(table, choice.architecture, set(present)), *no_averages]
     problems += refused_heads(table, choice.architecture, present)
     problems += ledger.problems
-    handed_on = companions(checkpoint.directory) if table.config.source.transformers else ()
-    own_tokenizer = has_tokenizer(handed_on) and vocab is None and lowercase is None
-    vocabulary, casing, about_casing = (
-        (None, None, []) if own_tokenizer else _vocabulary(checkpoint, graph, vocab, lowercase)
+    own = table.config.source.transformers
+    tokens = tokenizing(
+        checkpoint, graph, by_transformers=own, vocab=vocab, lowercase=lowercase, rows=sizes.axes.get("vocab")
     )
-    problems += _vocabulary_problems(vocabulary, sizes)
+    problems += tokens.problems
     configuration = None
     if not problems:
         configuration = translate(
@@ -202,18 +202,17 @@ def draft(
             hidden_act=hidden_act,
             layer_norm_eps=layer_norm_eps,
             labels=sizes.axes.get("labels") if _has_labels(table, choice.architecture) else None,
-            vocabulary=vocabulary,
+            vocabulary=tokens.vocabulary,
         )
-    if heads is not None and (told := {source_config.get(_HEADS), facts and facts.num_attention_heads} - {None, heads}):
-        sizes.notes.append(f"--heads {heads} is taken although {' and '.join(map(str, told))} was found")
     notes = [
         *checkpoint.notes,
         *about_heads,
         *choice.notes,
         *sizes.notes,
+        *contradicted_heads(source_config, facts, heads),
         *about_averages,
         *(facts.notes if facts is not None else ()),
-        *about_casing,
+        *tokens.notes,
         *_optional_notes(ledger, choice.architecture, set(present)),
     ]
     return Plan(
@@ -221,14 +220,14 @@ def draft(
         table,
         choice.architecture,
         wildcards,
-        averages,
+        by_averages,
         sizes,
         ledger,
         facts,
         configuration,
-        vocabulary,
-        casing,
-        tuple(path for path in handed_on if own_tokenizer or path.name not in TOKENIZER_NAMES),
+        tokens.vocabulary,
+        tokens.casing,
+        tokens.companions,
         (*notes, *(configuration.notes if configuration else ())),
         tuple(problems),
     )
@@ -255,79 +254,12 @@ def _by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], architecture: s
     )
 
 
-def _averages(table: Table, checkpoint: Checkpoint, asked: bool) -> tuple[list[Problem], list[str]]:
-    """Problems and notes about moving averages: none is there although asked for, or they are there and were not."""
-    endings = tuple(template.text.partition("{tf}")[2] for template in table.slots.get("ema", ()))
-    there = bool(endings) and any(name.endswith(endings) for name in checkpoint.tensors)
-    if there:
-        return [], [] if asked else ["the weights have moving averages too: --ema converts those instead"]
-    if not asked:
-        return [], []
-    looked_for = ", ".join(f"...{ending}" for ending in endings) or f"{table.name} has no slot ema"
-    details = (f"there is none in the checkpoint ({looked_for})",)
-    return [Problem("missing", "moving averages", details, "convert the weights themselves, without --ema")], []
-
-
 def _graph(checkpoint: Checkpoint) -> Graph | None:
     if checkpoint.graph_path is None:
         return None
     from bridgeckpt.formats.graphdef import read_graph
 
     return read_graph(checkpoint.graph_path)
-
-
-def _heads(
-    config: Mapping[str, Any], config_name: str, facts: GraphFacts | None, asked: int | None
-) -> tuple[dict[str, tuple[int, str]], list[Problem]]:
-    """The number of attention heads where it is not the config's to say: the user's, else the graph's."""
-    stated, drawn = config.get(_HEADS), facts.num_attention_heads if facts is not None else None
-    if asked is not None:
-        return {_HEADS: (asked, "--heads")}, []
-    if drawn is None or stated == drawn:
-        return {}, []
-    problems = []
-    if stated is not None:
-        subject = f"{_HEADS} = {stated} ({config_name}), but the graph computes with {drawn}"
-        hint = f"is {config_name} the config of another checkpoint? --heads settles it"
-        problems.append(Problem("config", subject, (), hint))
-    return {_HEADS: (drawn, "the graph")}, problems
-
-
-def _unknown_heads(question: Question, sizes: Sizes) -> list[Problem]:
-    """Of most layouts no shape tells the number of heads."""
-    if _HEADS not in question.keys or _HEADS in sizes.values:
-        return []
-    details = ("no shape tells it, and there is neither a config nor a graph (.meta, saved_model.pb) beside it",)
-    hint = "give --heads N, or the config with --config FILE"
-    return [Problem("heads", "the number of attention heads is unknown", details, hint)]
-
-
-def _vocabulary(
-    checkpoint: Checkpoint, graph: Graph | None, given: str | os.PathLike[str] | None, lowercase: bool | None
-) -> tuple[Vocabulary | None, Casing | None, list[str]]:
-    """The vocabulary, its casing (the user's word, else a hub module's own, else inferred), and what speaks against."""
-    path = find_vocabulary(checkpoint.directory, Path(given) if given is not None else None)
-    if path is None:
-        return None, None, []
-    vocabulary = read_vocabulary(path)
-    if lowercase is not None:
-        return vocabulary, Casing(lowercase, f"{'un' * lowercase}cased, as asked"), []
-    inferred, stated = infer_casing(vocabulary), casing_of(checkpoint, graph)
-    if stated is None or stated.lowercase == inferred.lowercase:
-        return vocabulary, stated or inferred, []
-    return vocabulary, stated, [f"the tokenizer is {stated.reason}; {vocabulary.path.name} looks {inferred.reason}"]
-
-
-def _vocabulary_problems(vocabulary: Vocabulary | None, sizes: Sizes) -> list[Problem]:
-    rows = sizes.axes.get("vocab")
-    if vocabulary is None or rows is None or len(vocabulary.tokens) <= rows:
-        return []
-    subject = f"{vocabulary.path.name} has {len(vocabulary.tokens)} tokens, the embedding table only {rows} rows"
-    return [
-        Problem(
-            "vocabulary", subject, (), "is it the vocabulary of another checkpoint? Give the right one with --vocab"
-        )
-    ]
 
 
 def _has_labels(table: Table, architecture: Architecture) -> bool:
