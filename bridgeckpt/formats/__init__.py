@@ -32,6 +32,10 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         from bridgeckpt.formats.keras import KerasFile
 
         return KerasFile(found.path, notes=found.notes)
+    if found.format == "v1":
+        from bridgeckpt.formats.v1 import V1Checkpoint
+
+        return V1Checkpoint(found.path, notes=found.notes)
     from bridgeckpt.formats.tensorbundle import TensorBundle
 
     return TensorBundle(found.path, notes=found.notes)

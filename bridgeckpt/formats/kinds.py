@@ -36,10 +36,7 @@ HDF5 = Kind("an HDF5 file")
 HDF5_INDEX = Kind("the index of HDF5 shards")
 KERAS_ARCHIVE = Kind("a .keras archive")
 
-V1_CHECKPOINT = Kind(
-    "a TensorFlow V1 checkpoint (the format before 2017)",
-    "it is not read yet: restore it with TensorFlow and save it with tf.compat.v1.train.Saver, which writes format V2",
-)
+V1_CHECKPOINT = Kind("a TensorFlow V1 checkpoint (the format before 2017)")
 EMPTY = Kind("an empty file", "copy or download it again", is_model=False)
 LFS_POINTER = Kind("a Git LFS pointer, not the file itself", "run `git lfs pull` in the repository that it came from")
 WEB_PAGE = Kind("a web page saved as a file", "the download was not allowed or not found: download the file itself")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from glob import escape
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bridgeckpt.errors import CheckpointError
@@ -33,13 +34,14 @@ _STATE_PATH = re.compile(rb'^\s*model_checkpoint_path\s*:\s*"((?:[^"\\\n]|\\.)*)
 _STATE_SIZE = 1 << 20  # it lists every checkpoint of a run, the current one first
 _USUAL = ("tf_model.h5", "tf_model.h5.index.json", "task.weights.h5", "model.weights.h5", "model.weights.json")
 _KERAS_KINDS = (HDF5, HDF5_INDEX, KERAS_ARCHIVE)
+_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 _STEP = re.compile(r"[-_.](\d+)(\.ckpt)?$")
 
 
 class Found(NamedTuple):
     """A checkpoint's format, its prefix (TensorBundle) or file (all others), and what to say of the choice."""
 
-    format: Literal["tensorbundle", "keras", "safetensors"]
+    format: Literal["tensorbundle", "v1", "keras", "safetensors"]
     path: Path
     notes: tuple[str, ...] = ()
 
@@ -59,9 +61,11 @@ def locate(path: Path) -> Found:
         if path.is_dir():
             return _in_folder(path)
         if prefix := refusals.prefix_of(path):
-            return _bundle(prefix)
+            return _v1(prefix) or _bundle(prefix)
         if path.exists():
             return _file(path)
+        if found := _v1(path):
+            return found
         raise refusals.without_index(path, given=path)
     except OSError as error:
         raise CheckpointError(f"cannot read {error.filename or path}: {error.strerror}", path=path) from None
@@ -88,6 +92,8 @@ def _file(path: Path) -> Found:
         return Found("safetensors", path)
     if kind in _KERAS_KINDS:
         return Found("keras", path)
+    if kind is V1_CHECKPOINT:
+        return Found("v1", path)
     if kind in (SAVED_MODEL, HUB_MODULE) and (found := _saved_model(path.parent)):
         return found
     if kind is BUNDLE_INDEX:
@@ -113,15 +119,34 @@ def _in_folder(folder: Path, state: Path | None = None) -> Found:
         for prefix in (beside, folder / named) if named.startswith("/") else (folder / named, beside):
             if refusals.index_of(prefix).is_file():
                 return _bundle(prefix, _notes_on(prefix, prefixes, state))
-            if prefix.is_file() and identify(prefix) is V1_CHECKPOINT:
-                raise refusals.refused(prefix, V1_CHECKPOINT)
+            if found := _v1(prefix):
+                return found
         told.append(f"{state} names {named}, which is not there")
     if prefixes:
         newest = max(prefixes, key=lambda prefix: (_step(prefix), refusals.index_of(prefix).stat().st_mtime))
         if len(prefixes) > 1:
             told.append(f"{folder} holds {refusals.listed(prefix.name for prefix in prefixes)}")
         return _bundle(newest, (f"{'; '.join(told)}: took {newest.name}, the newest",) if told else ())
-    return _saved_model(folder) or _keras(folder) or _safetensors(folder) or _nothing(folder, told)
+    found = _saved_model(folder) or _keras(folder) or _safetensors(folder) or _only_v1(folder)
+    return found or _nothing(folder, told)
+
+
+def _v1(prefix: Path) -> Found | None:
+    """The V1 checkpoint with this prefix: one file of this name, or shards; None if there is none."""
+    files = [prefix] if prefix.is_file() else sorted(prefix.parent.glob(f"{escape(prefix.name)}-?????-of-?????"))
+    return Found("v1", files[0]) if files and identify(files[0]) is V1_CHECKPOINT else None
+
+
+def _only_v1(folder: Path) -> Found | None:
+    """The V1 checkpoint in a folder that holds no other."""
+    files = [file for file in folder.iterdir() if file.is_file() and identify(file) is V1_CHECKPOINT]
+    prefixes = sorted({file.with_name(_SHARD.sub("", file.name)) for file in files}, key=lambda one: (_step(one), one))
+    if not prefixes:
+        return None
+    held = refusals.listed(prefix.name for prefix in prefixes)
+    notes = (f"{folder} holds {held}: took {prefixes[-1].name}, the newest",) if len(prefixes) > 1 else ()
+    found = _v1(prefixes[-1])
+    return found._replace(notes=notes) if found else None
 
 
 def _saved_model(folder: Path) -> Found | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import CheckpointError
-from bridgeckpt.formats.kinds import V1_CHECKPOINT, Kind, identify
+from bridgeckpt.formats.kinds import Kind, identify
 from bridgeckpt.formats.saved_model import GRAPH, GRAPH_AS_TEXT
 
 if TYPE_CHECKING:
@@ -64,10 +64,6 @@ def nothing_in(folder: Path) -> CheckpointError:
 
 def without_index(prefix: Path, given: Path | None = None) -> CheckpointError:
     """A prefix, ``given`` itself or one of the files that begin with it, without the file that names the tensors."""
-    for shard in prefix.parent.glob("*"):
-        # A V1 checkpoint has a .meta beside it too, and is one file or NAME-00000-of-00002
-        if shard.name.startswith(prefix.name) and shard.is_file() and identify(shard) is V1_CHECKPOINT:
-            return refused(shard, V1_CHECKPOINT)
     others = sorted(path.name for path in prefix.parent.glob("*") if prefix_of(path) == prefix)
     if not others:
         return _absent(given or index_of(prefix))

@@ -211,12 +211,10 @@ class _Index:
                 crc = number
             elif key == _ENTRY_SLICE:
                 slices.append(payload)
-        if not 0 < dtype_number < len(_DTYPE_NAMES):
-            raise WireError(f"it has dtype number {dtype_number}, which no TensorFlow up to 2.21 has")
-        dtype = _DTYPE_NAMES[dtype_number]
+        dtype = dtype_of(dtype_number)
         shape = self.shapes.get(shape_proto)
         if shape is None:
-            shape = self.shapes[shape_proto] = _shape(shape_proto)
+            shape = self.shapes[shape_proto] = shape_of(shape_proto)
         if not slices and dtype in _ITEMSIZES and nbytes != (expected := prod(shape) * _ITEMSIZES[dtype]):
             raise WireError(f"it has {nbytes:,} bytes, and {dtype} {list(shape)} takes {expected:,}")
         extent = Extent(self._shard(shard), offset, nbytes, (0,) * len(shape), shape, unmask(crc))
@@ -232,8 +230,23 @@ class _Index:
         return path
 
 
-def _shape(proto: bytes) -> tuple[int, ...]:
-    """The dimensions of a TensorShapeProto."""
+def dtype_of(number: int) -> str:
+    """The dtype that a DataType is.
+
+    Raises:
+        WireError: there is no such number.
+    """
+    if not 0 < number < len(_DTYPE_NAMES):
+        raise WireError(f"it has dtype number {number}, which no TensorFlow up to 2.21 has")
+    return _DTYPE_NAMES[number]
+
+
+def shape_of(proto: bytes) -> tuple[int, ...]:
+    """The dimensions of a TensorShapeProto.
+
+    Raises:
+        WireError: it is malformed, unknown, or one that no array has.
+    """
     dims = []
     for key, number, payload in fields(proto):
         if key == _UNKNOWN_RANK and number:

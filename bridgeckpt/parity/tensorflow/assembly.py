@@ -10,6 +10,7 @@ from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.objectgraph import OBJECT_GRAPH
 from bridgeckpt.formats.safetensors import Safetensors
 from bridgeckpt.formats.tensorbundle import TensorBundle
+from bridgeckpt.formats.v1 import V1Checkpoint
 from bridgeckpt.parity.reference import Reference
 from bridgeckpt.parity.tensorflow.checkpoints import StoredVariables, TensorFlowVariables, finite, run_forward
 from bridgeckpt.parity.tensorflow.graph import Graph
@@ -67,7 +68,7 @@ def reference_of(request: Request) -> Reference:
 
 
 def _variables(tf: Any, checkpoint: Checkpoint) -> Variables:  # noqa: ANN401
-    if isinstance(checkpoint, TensorBundle):
+    if isinstance(checkpoint, TensorBundle | V1Checkpoint):
         return TensorFlowVariables(tf, checkpoint.path)
     return StoredVariables(checkpoint)
 
