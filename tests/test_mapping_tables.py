@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bridgeckpt.errors import TableError
 from bridgeckpt.mapping import tables
+from bridgeckpt.mapping.families import family_of
 from bridgeckpt.mapping.names import Names, bind
 from bridgeckpt.mapping.shortlist import plausible
 from bridgeckpt.mapping.table import load_table
@@ -635,3 +636,9 @@ def test_a_table_that_cannot_be_read_is_not_ruled_out(monkeypatch, tmp_path):
     (tmp_path / "bert" / "broken.toml").write_text("schema = \n[group.x]\n")
     monkeypatch.setattr(tables, "folder", lambda: tmp_path)
     assert plausible({"key": ["x"], "variable": ["x"]}) == ["bert/broken"]
+
+
+def test_models_without_a_table_are_known_by_a_name():
+    assert family_of(["global_step", "my/model/h0/attn/c_attn/w"]) == "GPT-2 (openai/gpt-2)"
+    assert family_of(["supermodel/h0/attn/c_attn/w"]) is None
+    assert family_of([]) is None

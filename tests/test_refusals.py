@@ -375,3 +375,12 @@ def test_a_weight_that_is_no_number(built, tmp_path, capsys):
 def test_moving_averages_that_were_not_asked_for_are_mentioned(built, tmp_path, capsys):
     assert main(["convert", "tf2pt", str(built(ema=True, slots="adamw").prefix), str(tmp_path / "out")]) == 0
     assert "--ema converts those instead" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [("gpt2-toy", "it is GPT-2"), ("xlnet-toy-tune", "it is XLNet"), ("t2t-transformer-2shard", "of tensor2tensor")],
+)
+def test_a_model_that_no_table_converts_is_named(folder, said, samples):
+    with pytest.raises(bridgeckpt.PlanError, match=f"no mapping table recognises(.|\n)*{said}.*, which no table converts yet"):
+        bridgeckpt.plan(samples / "real" / folder)

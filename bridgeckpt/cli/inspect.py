@@ -8,6 +8,7 @@ import sys
 from bridgeckpt.cli.console import Lines, print_json, table
 from bridgeckpt.cli.convert import plan_options
 from bridgeckpt.inspection import Inspection, inspect
+from bridgeckpt.planning.dialect import UNRECOGNISED
 from bridgeckpt.planning.problems import shape_text
 from bridgeckpt.sizes import format_size
 
@@ -32,7 +33,11 @@ def _describe(found: Inspection, lines: Lines) -> None:
     for note in plan.notes if plan else checkpoint.notes:
         lines.add("note", note)
     if plan is None:
-        lines.add("dialect", f"unknown: {found.refusal.message if found.refusal else None}")
+        message = found.refusal.message if found.refusal else ""
+        if message.startswith(UNRECOGNISED):
+            lines.add("dialect", f"unknown: {message}")
+        else:  # it is known, and there is more to it
+            lines.add("refused", message)
         return
     lines.add("dialect", f"{plan.table.name}: {plan.table.title}")
     lines.add("class", plan.architecture.name)

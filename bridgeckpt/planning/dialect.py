@@ -6,6 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import PlanError
+from bridgeckpt.mapping.families import family_of
 from bridgeckpt.mapping.names import Names, bind
 from bridgeckpt.mapping.shortlist import plausible
 from bridgeckpt.mapping.table import load_table
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.records import Table
 
 Wildcards = dict[str, str]
+
+UNRECOGNISED = "no mapping table recognises"  # how the refusal of an unknown checkpoint begins
 
 _OUTPUT = ":0"  # the output of the operation that reads a variable: part of its name in TensorFlow 1 and Keras 2
 _PLAIN = "variable, plain"
@@ -93,7 +96,9 @@ def _unrecognised(checkpoint: Checkpoint, asked: list[Table]) -> PlanError:
     looked_for = [f"  {asked[0].name} looks for {asked[0].detect[0].text}"] if asked else []
     tensors = list(checkpoint.tensors)
     some = [f"  {name}" for name in tensors[:5]] + ([f"  and {len(tensors) - 5} more"] if len(tensors) > 5 else [])
-    subject = f"{asked[0].name} does not match" if asked else "no mapping table recognises"
+    subject = f"{asked[0].name} does not match" if asked else UNRECOGNISED
+    if family := family_of(tensors):
+        looked_for.append(f"  it is {family}, which no table converts yet")
     return PlanError(
         "\n".join(
             [f"{subject} {checkpoint.path}", *looked_for, f"the checkpoint holds {len(tensors)} tensors:", *some]
