@@ -382,5 +382,5 @@ def test_moving_averages_that_were_not_asked_for_are_mentioned(built, tmp_path, 
     [("gpt2-toy", "it is GPT-2"), ("xlnet-toy-tune", "it is XLNet"), ("t2t-transformer-2shard", "of tensor2tensor")],
 )
 def test_a_model_that_no_table_converts_is_named(folder, said, samples):
-    with pytest.raises(bridgeckpt.PlanError, match=f"no mapping table recognises(.|\n)*{said}.*, which no table converts yet"):
+    with pytest.raises(bridgeckpt.PlanError, match=f"{said}.*, which no table converts yet"):
         bridgeckpt.plan(samples / "real" / folder)
