@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +124,14 @@ def test_a_head_that_is_there_twice_is_refused():
     heads = {f"{place}/cls/predictions/output_bias/bias": [61] for place in ("a", "b")}
     with pytest.raises(ParityError, match=r"several variables for mlm_logits\.bias: a/cls"):
         find_bert(shapes(**heads), "x")
+
+
+@pytest.mark.parametrize("model", ["roberta", "camembert", "xlm-roberta"])
+def test_a_model_with_the_names_of_a_bert_that_is_none_is_refused(model, tmp_path):
+    """RoBERTa's positions begin at 2: a BERT's forward pass would call a right conversion wrong."""
+    shutil.copytree(FIXTURES / "hf351_model" / "source", tmp_path / "source")
+    config = json.loads((tmp_path / "source" / "config.json").read_text())
+    (tmp_path / "source" / "config.json").write_text(json.dumps({**config, "model_type": model}))
+    with pytest.raises(ParityError, match="the forward pass known here is that of a BERT") as caught:
+        forward(tmp_path / "source", dict(np.load(FIXTURES / "hf351_model" / "golden.npz")))
+    assert "bridgeckpt.record" in caught.value.hint

@@ -57,6 +57,7 @@ _JSON = Kind("a JSON file", "pass the folder that holds it, if a checkpoint is t
 _TEXT = Kind("a text file", _JSON.hint, is_model=False)
 
 _ZIP, _GZIP, _TAR = Kind("a zip archive", _UNPACK), Kind("a gzip archive", _UNPACK), Kind("a tar archive", _UNPACK)
+_CUT_ZIP = Kind("a zip archive that is damaged or was cut short", "copy or download it again")
 _COMPRESSED = Kind("a compressed archive", _UNPACK)
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -122,7 +123,9 @@ def _archive(path: Path) -> Kind:
     try:
         with ZipFile(path) as archive:
             names = archive.namelist()
-    except (BadZipFile, NotImplementedError):  # damaged, or of a version of zip that Python does not read
+    except BadZipFile:
+        return _CUT_ZIP
+    except NotImplementedError:  # of a version of zip that Python does not read
         return _ZIP
     if any(name.endswith("data.pkl") for name in names):
         return _TORCH

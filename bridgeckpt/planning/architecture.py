@@ -28,11 +28,13 @@ def choose_architecture(
     asked: str | None,
     head: str | None,
     named: str | None = None,
+    *,
+    teller: str = "the graph",
 ) -> Choice:
     """The class for the ``present`` groups, each with the tensors it has at index 0.
 
     ``axes_of`` solves the sizes of a class's tensors, by axis. ``asked`` is the user's ``--architecture``; ``head`` is
-    what the graph says of a classifier: "sequence", "token", "span" or None; ``named`` is the class that the source's
+    what ``teller`` says of a classifier: "sequence", "token", "span" or None; ``named`` is the class that the source's
     config names. A class is never chosen that would drop a head or lack one; heads that are the same tensors are one.
 
     Raises:
@@ -55,7 +57,7 @@ def choose_architecture(
     read = frozenset[str]().union(*(present[name] for name in widest[0].groups))
     if any(not present[name] <= read for name in heads):
         return Choice(widest[0], [], [_ambiguous(heads, complete)])
-    return _settle([a for a in widest if a.name == named] or widest, present.keys(), head)
+    return _settle([a for a in widest if a.name == named] or widest, present.keys(), head, teller)
 
 
 def class_of_scope(table: Table, scope: str) -> str | None:
@@ -110,11 +112,11 @@ def _body(table: Table) -> set[str]:
     return {*bare.groups, *bare.optional}
 
 
-def _settle(classes: list[Architecture], present: Collection[str], head: str | None) -> Choice:
-    """Among classes with the same heads take the graph's, else the one that uses most of what is there."""
+def _settle(classes: list[Architecture], present: Collection[str], head: str | None, teller: str) -> Choice:
+    """Among classes with the same heads take the one told, else the one that uses most of what is there."""
     told = [a for a in classes if head is not None and a.head == head]
     if told:
-        return Choice(told[0], [f"{told[0].name}: the graph computes its logits per {told[0].head}"], [])
+        return Choice(told[0], [f"{told[0].name}: {teller} computes its logits per {told[0].head}"], [])
     used = max(len({*present} & {*a.groups, *a.optional}) for a in classes)
     chosen = next(a for a in classes if len({*present} & {*a.groups, *a.optional}) == used)
     others = [a.name for a in classes if a.name != chosen.name and a.head is not None]

@@ -152,9 +152,9 @@ def draft(
     checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
     config_file = Path(config) if config is not None else None
     if (model_config := model_by_rules(checkpoint, mapping, config_file)) is not None:
-        tokens = {"--vocab": vocab, "--cased/--uncased": None if lowercase is None else str(lowercase)}
+        words = {"--vocab": vocab, "--cased/--uncased": None if lowercase is None else str(lowercase)}
         numbers = {"--heads": heads, "--hidden-act": hidden_act, "--layer-norm-eps": layer_norm_eps}
-        refuse_asked({"--scope": scope, "--ema": ema, **numbers, **tokens})
+        refuse_asked({"--scope": scope, "--ema": ema, **numbers, **words})
         return _by_rules(checkpoint, model_config, architecture)
     table, checkpoint, names, wildcards, other_towers = choose_table(checkpoint, mapping, scope)
     refuse_variants(table, checkpoint)
@@ -170,12 +170,20 @@ def draft(
         rows = [row for name in groups for row in present.get(name, ())]
         return Question(expansion, rows, wildcards, source_config, config_name, given)
 
-    head = facts.head if facts is not None else None
-    head = head or told_by_objects(table, checkpoint)
+    by_graph, by_objects = facts.head if facts is not None else None, told_by_objects(table, checkpoint)
+    teller = "the graph" if by_graph else "the model, by the objects saved,"
     tensors = {name: expansion.first(rows, wildcards) for name, rows in present.items()}
     found, about_heads = put_on_top(table, tensors, wildcards.get("scope", ""))
     named = named_class(source_config) or class_of_scope(table, wildcards.get("scope", ""))
-    choice = choose_architecture(table, found, lambda a: solve(question_of(a)).axes, architecture, head, named)
+    choice = choose_architecture(
+        table,
+        found,
+        lambda a: solve(question_of(a)).axes,
+        architecture,
+        by_graph or by_objects,
+        named,
+        teller=teller,
+    )
     question = question_of(choice.architecture)
     sizes = solve(question)
     expansion = expansion._replace(axes=sizes.axes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ConfigError, ParityError
 from bridgeckpt.parity.tensorflow.activations import FUNCTIONS, SAME
+from bridgeckpt.parity.tensorflow.request import OWN_FUNCTION
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.tensorflow.variables import Bert
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _NAMES = ("bert_config.json", "config.json", "params.yaml")
 _PATTERN = "*bert_config*.json"
 _DESCRIPTION = "model_config"
+_MODEL = "bert"
 _INSIDE = (("config",), ("task", "model", "encoder", "bert"))  # where KerasHub's and Model Garden's configs keep it
 _RENAMED = {
     "num_heads": "num_attention_heads",
@@ -167,6 +169,11 @@ def _read(path: Path, bert: Bert) -> dict[str, Any]:
     for inside in _INSIDE:
         values = _under(values, inside) or values
     values = {_RENAMED.get(key, key): value for key, value in values.items()}
+    if values.get("model_type", _MODEL) != _MODEL:
+        raise ParityError(
+            f'{path} says "model_type": "{values["model_type"]}", and the forward pass known here is that of a BERT',
+            hint=OWN_FUNCTION,
+        )
     for key, size in (("hidden_size", bert.hidden), ("num_hidden_layers", bert.layers), ("vocab_size", bert.rows[0])):
         if values.get(key, size) != size:
             raise ConfigError(
