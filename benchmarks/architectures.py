@@ -1,6 +1,7 @@
 """Which TensorFlow architectures of transformers 4 convert by the general rules, and how far the outputs are apart.
 
-Every case of ``tests/fixtures/architectures`` is converted and run as the tests do; ``--write`` writes the table to
+Every case of ``tests/fixtures/architectures`` is converted and run as the tests do, or every one in a FOLDER that
+``tests/fixtures/make_architectures.py --every FOLDER`` made; ``--write`` writes the table to
 ``results/architectures.md``. Needs what the tests need.
 """
 
@@ -16,9 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "architectures.md"
 HEAD = """# TensorFlow architectures of transformers 4
 
-Made by `python benchmarks/architectures.py --write`: tiny models of transformers 4.40.2's TensorFlow classes, with every
-weight drawn, converted by `transformers/general`, and run in {transformers}. The difference is the largest of any
-output, as a share of max(1, the largest value); 3e-5 is what the tests allow. BERT's own classes have a table.
+Made by `python tests/fixtures/make_architectures.py --every FOLDER` (transformers 4.40.2, TensorFlow 2.15.1) and
+`python benchmarks/architectures.py FOLDER --write`: tiny models of the TensorFlow classes, with every weight drawn,
+converted by `transformers/general`, and run in {transformers}. The difference is the largest of any output, as a share
+of max(1, the largest value); 3e-5 is what the tests allow. BERT's own classes have a table.
 
 | model type | class | difference |
 |---|---|---|
@@ -27,23 +29,30 @@ output, as a share of max(1, the largest value); 3e-5 is what the tests allow. B
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", nargs="?", type=Path, help="cases of make_architectures.py, by default the tests'")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     arguments = parser.parse_args()
     sys.path.insert(0, str(ROOT / "tests"))
+    import test_architectures as cases
     import transformers
-    from test_architectures import CASES, FOLDER, differences, write_source
 
     import bridgeckpt
 
+    cases.FOLDER = arguments.folder or cases.FOLDER
     rows = []
-    for case in CASES:
-        kind = json.loads((FOLDER / f"{case}.json").read_text())["config"]["model_type"]
+    for case in sorted(path.stem for path in cases.FOLDER.glob("*.json")):
+        kind = json.loads((cases.FOLDER / f"{case}.json").read_text())["config"]["model_type"]
         with tempfile.TemporaryDirectory() as work:
             try:
-                bridgeckpt.convert(write_source(case, Path(work) / "source"), Path(work) / "out")
-                told = f"{max(differences(case, Path(work) / 'out').values()):.1e}"
+                bridgeckpt.convert(cases.write_source(case, Path(work) / "source"), Path(work) / "out")
+                shares = cases.differences(case, Path(work) / "out")
+                told = f"{max(shares.values()):.1e}" if shares else "not compared: no output is small enough to keep"
             except bridgeckpt.BridgeckptError as error:
-                told = f"refused: {error.message.partition(chr(10))[0]}"
+                problems = getattr(error, "problems", ())
+                why = problems[0].explanation[0] if problems else error.message.partition("\n")[0]
+                told = f"refused: {why}"
+            except AssertionError as error:  # of the PyTorch class, or of what is compared
+                told = f"not compared: {str(error).partition('. ')[0]}"
         rows.append(f"| {kind} | {case} | {told.replace(work, '').replace('|', ' ')} |")
         print(rows[-1], flush=True)
     text = HEAD.format(transformers=f"transformers {transformers.__version__}") + "\n".join(sorted(rows)) + "\n"

@@ -32,14 +32,15 @@ def test_names_that_transformers_gives_its_variables(name, expected):
 
 
 def test_a_rename_is_of_one_model_only():
-    name = "tf_a/vit/encoder/layer_._0/attention/attention/query/kernel"
-    assert "vit.layers.0.attention.q_proj.weight" in made(name, "vit")
-    assert "vit.layers.0.attention.q_proj.weight" not in made(name, "beit")
+    name = "tf_a/deberta/encoder/layer_._0/attention/self/pos_proj/kernel"
+    assert "deberta.encoder.layer.0.attention.self.pos_key_proj.weight" in made(name, "deberta-v2")
+    assert "deberta.encoder.layer.0.attention.self.pos_key_proj.weight" not in made(name, "deberta")
 
 
 def test_a_placeholder_of_one_segment_holds_no_slash():
     assert Pattern.parse("{a}/kernel").bind("x/y/kernel") is None
     assert Pattern.parse("{a**}/kernel").bind("x/y/kernel") == {"a": "x/y"}
+    assert Pattern.parse("x.{a}", ".").bind("x.conv.weight") is None
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ from bridgeckpt.cli.console import Lines, print_json, table
 from bridgeckpt.errors import TableError
 from bridgeckpt.mapping import lints, tables
 from bridgeckpt.mapping.explain import explain as explain_name
+from bridgeckpt.mapping.rules import load_rules
 from bridgeckpt.mapping.table import load_table
 
 
 def list(arguments: argparse.Namespace) -> int:  # noqa: A001 - the verb of the command line
     """Every table that is shipped."""
-    loaded = [load_table(name) for name in tables.names()]
+    loaded, rules = [load_table(name) for name in tables.names()], load_rules(tables.RULES)
     if arguments.json:
         records = [
             {
@@ -26,9 +27,10 @@ def list(arguments: argparse.Namespace) -> int:  # noqa: A001 - the verb of the 
             }
             for t in loaded
         ]
-        print_json({"ok": True, "tables": records})
+        print_json({"ok": True, "tables": records, "rules": {"name": rules.name, "title": rules.title}})
         return 0
-    table(("name", "model", "reads"), [(t.name, t.model.name, t.title) for t in loaded])
+    rows = [(t.name, t.model.name, t.title) for t in loaded]
+    table(("name", "model", "reads"), [*rows, (rules.name, "its class", rules.title)])
     return 0
 
 

@@ -127,7 +127,8 @@ def _plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions) 
 
 
 def _axes(plan: Plan) -> set[str]:
-    return {axis for assignment in plan.ledger.assignments for axis in assignment.row.layout.axes}
+    rows = [assignment.row for assignment in plan.ledger.assignments]
+    return {axis for row in rows for axis in row.layout.axes if axis not in row.axes}
 
 
 def _heads(architecture: Architecture, plan: Plan) -> set[str]:
@@ -214,7 +215,8 @@ def _tensorflow(plan: Plan) -> Side:
     broken = {name: problem.subject for problem in plan.problems for name in problem.tensors}
     fit = []
     for assignment in ledger.assignments:
-        open_axes = [axis for axis in assignment.row.layout.axes if axis not in axes]
+        row = assignment.row
+        open_axes = [axis for axis in row.layout.axes if axis not in axes and axis not in row.axes]
         faults = [broken[name] for name in assignment.sources if name in broken]
         faults += [f"the size of {', '.join(open_axes)} is unknown"] if open_axes else []
         if faults:

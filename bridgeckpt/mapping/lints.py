@@ -17,6 +17,7 @@ from bridgeckpt.mapping import tables
 from bridgeckpt.mapping.codes import LintError, LintProblem
 from bridgeckpt.mapping.names import Names, bind
 from bridgeckpt.mapping.records import Table
+from bridgeckpt.mapping.rules import load_rules
 from bridgeckpt.mapping.table import load_table
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def check(table: Table | str | Path, *, coverage: bool | None = None) -> list[Li
         BridgeckptError: ``coverage`` is True, and transformers or torch is not installed.
     """
     try:
+        if table == tables.RULES:
+            load_rules(table)
+            return []
         loaded = table if isinstance(table, Table) else load_table(table)
     except LintError as error:
         return [LintProblem(error.code, error.reason, error.where, error.hint)]

@@ -3,6 +3,7 @@
 A dialect lists names; a table of rules (``mappings/transformers/general.toml``) says how to make them.
 
 =========================  =============================================================================================
+``suffix``                 what a name may end in, and says nothing
 ``front``                  what may stand in front of a weight's path; ``{name}`` is one segment
 ``segments = [{tf, pt}]``  how one segment is rewritten, as often as it fits; ``{name}`` is any text in it
 ``rows = [{ ... }]``       ``tf``, ``pt``, ``layouts``: ``{path**}`` is any path, on the PyTorch side rewritten as
@@ -12,7 +13,9 @@ A dialect lists names; a table of rules (``mappings/transformers/general.toml``)
 ``[model.TYPE]``           of one ``model_type``: ``rows``, before the others; ``renames`` (``pt``, ``to``) of PyTorch
                            names by later versions; ``ignored`` (``tf``, ``reason``), where the class has no parameter;
                            ``optional`` (``pt``, ``reason``), what TensorFlow's class has not; ``notes``, where
-                           the PyTorch class computes something else than TensorFlow's
+                           the PyTorch class computes something else than TensorFlow's; ``refused`` (``class``,
+                           ``reason``), where that is another result; ``config``, what TensorFlow's class
+                           computes with, whatever its config says
 =========================  =============================================================================================
 
 Which of several names a tensor gets is not for the rules to say: planning asks the PyTorch class.
@@ -21,7 +24,8 @@ Which of several names a tensor gets is not for the rules to say: planning asks 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.mapping import tables
 from bridgeckpt.mapping.document import Document
@@ -39,17 +43,18 @@ _PLACEHOLDER = re.compile(r"\{([a-z_]+)(\*\*)?\}")
 
 
 class Pattern(NamedTuple):
-    """A name with ``{name}`` (any text without a slash) and ``{path**}`` (any text) in it."""
+    """A name with ``{name}`` (any text without a divider) and ``{path**}`` (any text) in it."""
 
     text: str
     expression: re.Pattern[str]
 
     @classmethod
-    def parse(cls, text: str) -> Pattern:
-        """Parse the notation."""
+    def parse(cls, text: str, divider: str = "/") -> Pattern:
+        """Parse the notation; the ``divider`` of the names is a slash in TensorFlow and a dot in PyTorch."""
         parts, at = [], 0
         for found in _PLACEHOLDER.finditer(text):
-            parts += [re.escape(text[at : found.start()]), f"(?P<{found[1]}>{'.+' if found[2] else '[^/]+?'})"]
+            some = ".+" if found[2] else f"[^{divider}]+?"
+            parts += [re.escape(text[at : found.start()]), f"(?P<{found[1]}>{some})"]
             at = found.end()
         return cls(text, re.compile("".join(parts) + re.escape(text[at:])))
 
@@ -87,6 +92,8 @@ class ModelRules(NamedTuple):
     optional: tuple[Reason, ...] = ()
     renames: tuple[tuple[Pattern, Pattern], ...] = ()
     notes: tuple[str, ...] = ()
+    config: Mapping[str, Any] = MappingProxyType({})
+    refused: Mapping[str, str] = MappingProxyType({})
 
     def renamed(self, name: str) -> str:
         """A PyTorch name of transformers 4 as version 5 has it: every rename that fits, in their order."""
@@ -103,6 +110,7 @@ class Rules(NamedTuple):
     path: Path
     label: str
     title: str
+    suffix: str
     fronts: tuple[Pattern, ...]
     segments: tuple[tuple[Pattern, Pattern], ...]
     rows: tuple[Rule, ...]
@@ -137,7 +145,7 @@ class Rules(NamedTuple):
     def _paths(self, name: str) -> Iterator[str]:
         """A variable's name without each of the fronts that it has."""
         for front in self.fronts:
-            if (values := front.bind(name)) is not None:
+            if (values := front.bind(name.removesuffix(self.suffix))) is not None:
                 yield values["rest"]
 
     def rewritten(self, path: str) -> str:
@@ -160,7 +168,7 @@ def load_rules(name: str | Path) -> Rules:
     path = tables.find(name)
     table, label = tables.label(path)
     root = Document(path, label).root
-    root.only("schema", "title", "names", "front", "segments", "rows", "derived", "model")
+    root.only("schema", "title", "names", "suffix", "front", "segments", "rows", "derived", "model")
     check_schema(root)
     models = root.table("model")
     return Rules(
@@ -168,6 +176,7 @@ def load_rules(name: str | Path) -> Rules:
         path,
         label,
         root.text("title"),
+        root.text("suffix", ""),
         tuple(Pattern.parse(text + "{rest**}") for text in root.texts("front")),
         tuple((Pattern.parse(one.text("tf")), Pattern.parse(one.text("pt"))) for one in root.tables("segments")),
         _rules(root, "any model"),
@@ -178,14 +187,21 @@ def load_rules(name: str | Path) -> Rules:
 
 
 def _model(section: Section, kind: str) -> ModelRules:
-    section.only("rows", "ignored", "optional", "renames", "notes")
+    section.only("rows", "ignored", "optional", "renames", "notes", "config", "refused")
     return ModelRules(
         _rules(section, kind),
         _reasons(section, "ignored", "tf"),
         _reasons(section, "optional", "pt"),
-        tuple((Pattern.parse(one.text("pt")), Pattern.parse(one.text("to"))) for one in section.tables("renames")),
+        tuple(_rename(one) for one in section.tables("renames")),
         section.texts("notes", ()),
+        section.table("config").data,
+        {one.text("class"): reason(one) for one in section.tables("refused")},
     )
+
+
+def _rename(section: Section) -> tuple[Pattern, Pattern]:
+    section.only("pt", "to")
+    return Pattern.parse(section.text("pt"), "."), Pattern.parse(section.text("to"), ".")
 
 
 def _rules(section: Section, group: str) -> tuple[Rule, ...]:
@@ -210,5 +226,5 @@ def _reasons(section: Section, key: str, side: str) -> tuple[Reason, ...]:
     found = []
     for one in section.tables(key):
         one.only(side, "reason")
-        found.append(Reason(Pattern.parse(one.text(side)), reason(one)))
+        found.append(Reason(Pattern.parse(one.text(side), "." if side == "pt" else "/"), reason(one)))
     return tuple(found)

@@ -83,6 +83,9 @@ def _load(path: Path, borrowers: tuple[str, ...]) -> Table:
     if "dims" in root:
         hint = f"name a dialect, as in {tables.names()[0]}"
         raise root.error("schema", "is the PyTorch side of a model, not a dialect", hint=hint)
+    if "front" in root:
+        hint = "it is used where no dialect reads a checkpoint, and `bridgeckpt mappings show` prints it"
+        raise root.error("schema", "is a table of rules, not a dialect", hint=hint)
     root.only(*_KEYS)
     check_schema(root)
     if label in borrowers:

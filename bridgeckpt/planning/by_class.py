@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridgeckpt.errors import PlanError
-from bridgeckpt.mapping.records import Architecture, ConfigSource, DialectConfig, ModelConfig, ModelTable, Table
+from bridgeckpt.errors import PlanError, Problem
+from bridgeckpt.mapping.names import Template
+from bridgeckpt.mapping.records import Architecture, ConfigSource, DialectConfig, ModelConfig, ModelTable, Table, Tied
 from bridgeckpt.mapping.rules import load_rules
 from bridgeckpt.mapping.tables import RULES
 from bridgeckpt.planning.matching import match
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from bridgeckpt.planning.ledger import Ledger
 
 _OF_TABLES = ("bert",)  # the models that have tables
-_SUFFIX = ":0"  # behind variables' names in Keras 2
 _OF_THE_FILE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tf_legacy_loss")
 
 
@@ -85,13 +85,23 @@ def settle_by_class(checkpoint: Checkpoint, config: Mapping[str, Any], asked: st
     target = load_target(config, name, source)
     others = dict.fromkeys(other for other in (named, bare_class(kind)) if other not in (None, name))
     known = [load_target(config, other, source) for other in others if other is not None]
-    ledger, checkpoint = match(checkpoint.by_variable(without=_SUFFIX), rules, target, known)
+    ledger, checkpoint = match(checkpoint.by_variable(), rules, target, known)
+    of_model = rules.model(kind)
+    if why := of_model.refused.get(name):
+        ledger.problems.append(Problem("refused", name, (why,)))
     values = {key: value for key, value in config.items() if key not in _OF_THE_FILE}
-    configuration = Configuration({**values, "architectures": [name]}, {}, ())
+    configuration = Configuration({**values, **of_model.config, "architectures": [name]}, {}, ())
+    changed = [
+        f"{key} = {value} is written, with which TF{name} computes although the config says {config[key]}"
+        for key, value in of_model.config.items()
+        if config.get(key, value) != value
+    ]
     unnamed = () if asked or named else (f"the config names no class: {name} is the one without a head",)
-    notes = (*unnamed, *rules.model(kind).notes)
+    notes = (*unnamed, *changed, *of_model.notes)
     architecture = Architecture(name, (), (), "", None, {})
-    return Settled(checkpoint, _table(rules, kind, architecture), architecture, Sizes(), ledger, configuration, notes)
+    return Settled(
+        checkpoint, _table(rules, kind, architecture, ledger), architecture, Sizes(), ledger, configuration, notes
+    )
 
 
 def _named_class(config: Mapping[str, Any]) -> str | None:
@@ -102,15 +112,16 @@ def _named_class(config: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _table(rules: Rules, kind: str, architecture: Architecture) -> Table:
+def _table(rules: Rules, kind: str, architecture: Architecture, ledger: Ledger) -> Table:
     """The rules as the table of a plan: what it was made by, for messages and the report."""
     classes = {architecture.name: architecture}
     config = ModelConfig({}, {}, (), (), {})
+    tied = tuple(Tied(Template.parse(name), Template.parse(to)) for name, to in ledger.tied.items())
     return Table(
         name=rules.name,
         path=rules.path,
         title=rules.title,
-        model=ModelTable(kind, rules.path, kind, {}, {}, (), (), classes, config, rules.source),
+        model=ModelTable(kind, rules.path, kind, {}, {}, tied, (), classes, config, rules.source),
         detect=(),
         absent=(),
         names="variable",

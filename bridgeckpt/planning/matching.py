@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.layout import Layout
+    from bridgeckpt.mapping.records import Where
     from bridgeckpt.mapping.rules import Rule, Rules
     from bridgeckpt.planning.target import Target
 
@@ -30,6 +31,14 @@ class Match(NamedTuple):
     rule: Rule
     layout: Layout
     axes: Mapping[str, int]
+
+
+class Misfit(NamedTuple):
+    """A parameter that a variable's name admits, and that has another shape than the rule at ``where`` can make."""
+
+    parameter: str
+    wanted: tuple[int, ...]
+    where: Where
 
 
 class Matched(NamedTuple):
@@ -48,7 +57,7 @@ def match(checkpoint: Checkpoint, rules: Rules, target: Target, others: Sequence
     """
     ledger, first = Ledger(), dict[str, str]()
     copies, slots = dict(checkpoint.copies), checkpoint.slots
-    refused: dict[tuple[str, ...], list[str]] = {}
+    unsettled: dict[str, list[Misfit]] = {}
     for name, info in checkpoint.tensors.items():
         if name in slots:
             ledger.sources[name] = "slot"
@@ -64,7 +73,7 @@ def match(checkpoint: Checkpoint, rules: Rules, target: Target, others: Sequence
                 if other is not None:
                     ledger.reasons[name] = f"{target.architecture} has no such parameter, {other.architecture} has"
                 else:
-                    refused.setdefault(against, []).append(name)
+                    unsettled[name] = against
             elif found.parameter in first:
                 copies[name] = first[found.parameter]
                 ledger.sources[name], ledger.reasons[name] = "copy", f"{found.parameter}, too, as {copies[name]}"
@@ -73,22 +82,24 @@ def match(checkpoint: Checkpoint, rules: Rules, target: Target, others: Sequence
                 ledger.sources[name] = "mapped"
                 ledger.targets[found.parameter] = "written"
                 ledger.assignments.append(Assignment(_row(name, found), (name,), (found.parameter,)))
-    ledger.problems += [problem for against, names in refused.items() for problem in _unmapped(names, against)]
+    ledger.problems += _unmapped(unsettled, checkpoint)
     ledger.problems += unstorable(checkpoint.tensors, first.values())
     _tie(ledger, target)
-    _complete(ledger, rules, target, checkpoint)
+    missing = _complete(ledger, rules, target)
+    told = {misfit.parameter for against in unsettled.values() for misfit in against}
+    ledger.problems += _missing([name for name in missing if name not in told], target, checkpoint)
     order = {name: at for at, name in enumerate(target.shapes)}
     ledger.assignments.sort(key=lambda assignment: order[assignment.targets[0]])
     return Matched(ledger, checkpoint.with_copies(copies))
 
 
-def _match(name: str, shape: tuple[int, ...], rules: Rules, target: Target) -> tuple[Match | None, tuple[str, ...]]:
-    """The parameter of a variable; None, and what speaks against each that its name admits, where it is not one.
+def _match(name: str, shape: tuple[int, ...], rules: Rules, target: Target) -> tuple[Match | None, list[Misfit]]:
+    """The parameter of a variable; None, and what its name admits besides, where it is not one.
 
     A row of the model itself goes before the general ones.
     """
     found: dict[str, Match] = {}
-    against: list[str] = []
+    against: list[Misfit] = []
     for rule, made in rules.candidates(name, target.model):
         parameter = target.find(made)
         if parameter is None or parameter in found:
@@ -97,14 +108,14 @@ def _match(name: str, shape: tuple[int, ...], rules: Rules, target: Target) -> t
         fitting = ((layout, _fit(layout, shape, wanted)) for layout in rule.layouts)
         layout, axes = next((one for one in fitting if one[1] is not None), (None, None))
         if layout is None or axes is None:
-            against.append(f"{parameter} is {shape_text(wanted)}, by {rule.where}")
+            against.append(Misfit(parameter, wanted, rule.where))
         else:
             found[parameter] = Match(parameter, rule, layout, axes)
     own = [match for match in found.values() if match.rule.where.group == target.model]
     left = own or list(found.values())
     if len(left) > 1:
-        return None, tuple(f"it may be {match.parameter}, by {match.rule.where}" for match in left)
-    return (left[0] if left else None), tuple(against)
+        return None, [Misfit(match.parameter, shape, match.rule.where) for match in left]
+    return (left[0] if left else None), against
 
 
 def _fit(layout: Layout, shape: tuple[int, ...], wanted: tuple[int, ...]) -> dict[str, int] | None:
@@ -123,11 +134,28 @@ def _row(name: str, found: Match) -> Row:
     return Row(where.group, spelled, made, (), found.layout, False, None, None, where, found.axes)
 
 
-def _unmapped(names: Sequence[str], against: tuple[str, ...]) -> Iterator[Problem]:
-    for folded, members in fold(names):
-        details = against or ("the class has no parameter of a name that it may have",)
-        hint = "is it of another class? Name that one with --architecture"
-        yield Problem("shape" if against else "unmapped", folded, details, hint, tuple(members))
+def _unmapped(unsettled: Mapping[str, list[Misfit]], checkpoint: Checkpoint) -> Iterator[Problem]:
+    """Variables that are no parameter's, or several's, or whose parameter has another shape."""
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for name, against in unsettled.items():
+        key = checkpoint.tensors[name].shape, *((misfit.wanted, misfit.where) for misfit in against)
+        alike.setdefault(key, []).append(name)
+    for names in alike.values():
+        for folded, members in fold(names):
+            shape = checkpoint.tensors[members[0]].shape
+            misfits = [unsettled[name] for name in members]
+            details = [
+                f"{', '.join(text for text, _ in fold(one.parameter for one in column))} is "
+                f"{shape_text(column[0].wanted)}, by {column[0].where}"
+                for column in zip(*misfits, strict=True)
+            ]
+            if not details:
+                hint = "is it of another class? Name that one with --architecture"
+                why = ("the class has no parameter of a name that it may have",)
+                yield Problem("unmapped", f"{folded} {shape_text(shape)}", why, hint, tuple(members))
+            else:
+                hint = "is it the config of this checkpoint? --config FILE gives another"
+                yield Problem("shape", f"{folded} is {shape_text(shape)}", tuple(details), hint, tuple(members))
 
 
 def _tie(ledger: Ledger, target: Target) -> None:
@@ -151,8 +179,8 @@ def _tie(ledger: Ledger, target: Target) -> None:
                 ledger.targets[name], ledger.tied[name] = "tied", kept if kept in ledger.targets else there[0]
 
 
-def _complete(ledger: Ledger, rules: Rules, target: Target, checkpoint: Checkpoint) -> None:
-    """Account for the parameters that no variable becomes."""
+def _complete(ledger: Ledger, rules: Rules, target: Target) -> list[str]:
+    """Account for the parameters that no variable becomes; returns those that are missing."""
     missing = []
     for name in target.shapes:
         if name in ledger.targets:
@@ -164,7 +192,11 @@ def _complete(ledger: Ledger, rules: Rules, target: Target, checkpoint: Checkpoi
         else:
             ledger.targets[name] = "missing"
             missing.append(name)
-    for folded, members in fold(missing):
+    return missing
+
+
+def _missing(names: list[str], target: Target, checkpoint: Checkpoint) -> Iterator[Problem]:
+    for folded, members in fold(names):
         details = (f"{target.architecture} has it in the shape {shape_text(target.shapes[members[0]])}",)
         hint = f"does {checkpoint.path.name} belong to the config, and is it complete?"
-        ledger.problems.append(Problem("missing", folded, details, hint, tuple(members)))
+        yield Problem("missing", folded, details, hint, tuple(members))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bridgeckpt.errors import ConfigError, PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _INSTALL = 'pip install "bridgeckpt[verify]"'
 _BROKEN = (AttributeError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
@@ -20,21 +20,26 @@ class Target(NamedTuple):
     """A class of transformers as its config makes it.
 
     ``shapes`` are of every parameter and stored buffer, by its name in files. ``tied`` maps a name to that of the
-    parameter which it is a second name of. ``prefix`` is what the names of a class with a head have in front of those
-    of the bare model.
+    parameter which it is a second name of. ``inner`` are the models in it by path, itself at "", each with what a class
+    with a head has in front of the names of the bare model.
     """
 
     architecture: str
     model: str
-    prefix: str
     shapes: Mapping[str, tuple[int, ...]]
     tied: Mapping[str, str]
+    inner: Mapping[str, str]
 
     def find(self, name: str) -> str | None:
-        """The parameter ``name``; also where the class has no head and the name is of one that has, or the reverse."""
-        within = f"{self.prefix}." if self.prefix else ""
-        spelled = (name, name.removeprefix(within), within + name)
-        return next((one for one in spelled if one in self.shapes), None)
+        """The parameter ``name``; also where a model has no head and the name is of one that has, or the reverse."""
+        return next((one for one in self._spelled(name) if one in self.shapes), None)
+
+    def _spelled(self, name: str) -> Iterator[str]:
+        yield name
+        for path, prefix in self.inner.items():
+            if name.startswith(path):
+                rest = name[len(path) :]
+                yield path + (rest.removeprefix(prefix) if rest.startswith(prefix) else prefix + rest)
 
 
 def load_target(config: Mapping[str, Any], architecture: str, source: str) -> Target:
@@ -52,6 +57,7 @@ def load_target(config: Mapping[str, Any], architecture: str, source: str) -> Ta
     try:
         import torch
         import transformers
+        from huggingface_hub.errors import StrictDataclassError  # of which transformers' configs are
     except ImportError as error:
         raise PlanError(
             f"{architecture} is converted by what transformers says of it, and {error.name} is not installed",
@@ -61,14 +67,14 @@ def load_target(config: Mapping[str, Any], architecture: str, source: str) -> Ta
     is_model = isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)
     if not is_model:
         raise PlanError(
-            f"transformers {transformers.__version__} has no PyTorch class {architecture}, which {source} names",
-            hint="it may have been dropped from transformers; --architecture names another class",
+            f"transformers {transformers.__version__} has no PyTorch class {architecture}",
+            hint="it may have been dropped from transformers; --architecture names another class of the model",
         )
     try:
         made = kind.config_class.from_dict(dict(config))
         with torch.device("meta"):
             model = kind(made)
-    except _BROKEN as error:
+    except (*_BROKEN, StrictDataclassError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ConfigError(
             f"transformers {transformers.__version__} makes no {architecture} from {source}: {reason}",
@@ -102,4 +108,12 @@ def _described(model: Any, architecture: str, model_type: str) -> Target:  # noq
         first[id(tensor)] = next(iter(revert_weight_conversion(model, {name: tensor})))
     tied = {name: first[id(tensor)] for name, tensor in stored.items() if first[id(tensor)] != name}
     shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
-    return Target(architecture, model_type, model.base_model_prefix, shapes, tied)
+    return Target(architecture, model_type, shapes, tied, _inner(model))
+
+
+def _inner(model: Any) -> dict[str, str]:  # noqa: ANN401 - a torch module
+    import transformers
+
+    models = {path: part for path, part in model.named_modules() if isinstance(part, transformers.PreTrainedModel)}
+    prefixes = {f"{path}." if path else "": part.base_model_prefix for path, part in models.items()}
+    return {path: f"{prefix}." for path, prefix in prefixes.items() if prefix}
