@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -181,3 +183,18 @@ def test_a_checkpoint_and_what_it_became_are_identical(electra, tmp_path):
 def test_what_its_config_says_cannot_be_given(electra, options, named):
     with pytest.raises(PlanError, match=named):
         bridgeckpt.plan(electra, **options)
+
+
+def test_a_folder_given_as_config_may_hold_another_config_than_transformers(tmp_path):
+    example = Path(__file__).parent.parent / "examples" / "tiny-bert"
+    (tmp_path / "configs").mkdir()
+    shutil.copy(example / "bert_config.json", tmp_path / "configs")
+    assert bridgeckpt.plan(example, config=tmp_path / "configs").table.name == "bert/google"
+    (tmp_path / "configs" / "config.json").write_text("{")  # what it is for, nobody asks
+    assert bridgeckpt.plan(example, config=tmp_path / "configs").table.name == "bert/google"
+
+
+def test_a_class_of_another_model_is_refused(electra):
+    configured(electra, architectures=["RobertaForMaskedLM"])
+    with pytest.raises(ConfigError, match=r'is a class of the model "roberta".*"model_type": "electra"'):
+        draft(electra)

@@ -17,7 +17,7 @@ from bridgeckpt.planning.matching import match
 from bridgeckpt.planning.solve import Sizes
 from bridgeckpt.planning.target import bare_class, load_target
 from bridgeckpt.source.config import Configuration
-from bridgeckpt.source.config_files import find_config, read_values
+from bridgeckpt.source.config_files import find_config, named_class, read_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +54,10 @@ def model_by_rules(checkpoint: Checkpoint, mapping: str | Path | None, explicit:
     """
     if mapping not in (None, RULES) or checkpoint.metadata.get("format") == "pt":  # PyTorch's own safetensors
         return None
-    path = find_config(checkpoint.directory, explicit, ["config.json"])
+    folder = explicit if explicit is not None and explicit.is_dir() else checkpoint.directory
+    if mapping is None and explicit in (None, folder) and (folder / "bert_config.json").is_file():
+        return None  # google-research/bert's, and that of code that followed it
+    path = find_config(folder, explicit if explicit != folder else None, ["config.json"])
     values = read_values(path) if path is not None else {}
     kind = values.get("model_type")
     if isinstance(kind, str) and kind:
@@ -76,7 +79,7 @@ def settle_by_class(checkpoint: Checkpoint, config: Mapping[str, Any], asked: st
         TableError: the table of rules is malformed.
     """
     rules, kind = load_rules(RULES), config["model_type"]
-    named, source = _named_class(config), f"the config of {checkpoint.path.name}"
+    named, source = named_class(config), f"the config of {checkpoint.path.name}"
     name = asked or named or bare_class(kind)
     if name is None:
         raise PlanError(
@@ -102,14 +105,6 @@ def settle_by_class(checkpoint: Checkpoint, config: Mapping[str, Any], asked: st
     return Settled(
         checkpoint, _table(rules, kind, architecture, ledger), architecture, Sizes(), ledger, configuration, notes
     )
-
-
-def _named_class(config: Mapping[str, Any]) -> str | None:
-    """The PyTorch class that a config names; the TensorFlow class by its name without TF in front."""
-    match config.get("architectures"):
-        case [str(name)]:
-            return name.removeprefix("TF")
-    return None
 
 
 def _table(rules: Rules, kind: str, architecture: Architecture, ledger: Ledger) -> Table:

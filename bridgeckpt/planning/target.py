@@ -70,6 +70,12 @@ def load_target(config: Mapping[str, Any], architecture: str, source: str) -> Ta
             f"transformers {transformers.__version__} has no PyTorch class {architecture}",
             hint="it may have been dropped from transformers; --architecture names another class of the model",
         )
+    if kind.config_class.model_type != config["model_type"]:
+        raise ConfigError(
+            f'{architecture} is a class of the model "{kind.config_class.model_type}", and {source} says "model_type": '
+            f'"{config["model_type"]}"',
+            hint="correct config.json, or name a class of that model with --architecture",
+        )
     try:
         made = kind.config_class.from_dict(dict(config))
         with torch.device("meta"):
