@@ -9,7 +9,7 @@
 ``detect``                     a name, or several, that every checkpoint of the dialect holds and no other does; with
                                ``!`` in front, a name that it does not hold (with any text for a wildcard of its own)
 ``names``                      ``"key"`` (the default) or ``"variable"``: which name of a variable the table speaks of,
-                               its checkpoint key or the full name that the object graph keeps
+                               its checkpoint key or the variable's own, which object graphs and Keras 2 keep too
 ``suffix``                     ends every tf name (``":0"``), those in ``detect`` too
 ``[wildcards]`` name = text    free text inside names (``{scope}``): bound by ``detect``; this text when writing
 ``[slots]`` name = template    optimizer state beside each weight, ``"{tf}/adam_m"``, or a list: the first is written
@@ -27,11 +27,10 @@
 ``[config.source]``            the config that the code writes: ``files`` (names or patterns, the first found is read;
                                also of texts in the checkpoint itself), ``roots`` (paths of keys to the objects with the
                                values; in a list a key is an element's name), ``[config.source.keys]`` renames what is
-                               there or at a path from there, ``[config.source.required]`` are values that alone
-                               can be converted;
-                               ``transformers = true``: it is transformers' own, and handed on
-``[graph]``                    name scopes in which a graph of the dialect holds what no tensor says
+                               there or at a path from there, ``[config.source.required]`` are values that alone can be
+                               converted; ``transformers = true``: it is transformers' own, and handed on
 ``[config.doubts]`` key =      why a value that neither graph nor user tells may be another: it is said aloud
+``[graph]``                    name scopes in which a graph of the dialect holds what no tensor says
 ``[heads]`` head = ends        what one row of the logits is about (``span``), told by how the path of an object in the
                                object graph ends; the first that fits
 =============================  =========================================================================================
