@@ -54,7 +54,10 @@ def model_by_rules(checkpoint: Checkpoint, mapping: str | Path | None, explicit:
     """
     if mapping not in (None, RULES) or checkpoint.metadata.get("format") == "pt":  # PyTorch's own safetensors
         return None
-    folder = explicit if explicit is not None and explicit.is_dir() else checkpoint.directory
+    try:
+        folder = explicit if explicit is not None and explicit.is_dir() else checkpoint.directory
+    except OSError:  # a path that cannot be: whoever looks for the config says why
+        folder = checkpoint.directory
     if mapping is None and explicit in (None, folder) and (folder / "bert_config.json").is_file():
         return None  # google-research/bert's, and that of code that followed it
     path = find_config(folder, explicit if explicit != folder else None, ["config.json"])
