@@ -314,7 +314,10 @@ class TestSources:
         with pytest.raises(ConfigError, match=r"params\.yaml says norm_first = true"):
             self.read(tmp_path, text)
 
-    @pytest.mark.parametrize("text", ["a: [1", "!!python/object/apply:os.system [ls]", "- 1\n- 2", "a: &a [*a]\n? x"])
+    @pytest.mark.parametrize(
+        "text",
+        ["1: 2", "a: " + "x" * 300_000, "a: [1", "!!python/object/apply:os.system [ls]", "- 1\n- 2", "a: &a [*a]\n? x"],
+    )
     def test_what_is_no_plain_yaml_is_refused(self, tmp_path, text):
         with pytest.raises(ConfigError, match=r"params\.yaml"):
             self.read(tmp_path, text)

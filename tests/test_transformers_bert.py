@@ -99,6 +99,15 @@ def test_the_config_is_handed_on(source, tmp_path):
     assert "transformers_version" not in written
 
 
+def test_positions_are_absolute_whatever_the_config_says(source):
+    folder = source("hf440_next_sentence")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "position_embedding_type": "relative_key"}))
+    plan = bridgeckpt.plan(folder)
+    assert plan.configuration.values["position_embedding_type"] == "absolute"
+    assert "position_embedding_type = absolute is written, as TensorFlow computes, not relative_key" in plan.notes
+
+
 def test_gelu_is_the_error_function(source):
     plan = bridgeckpt.plan(source("hf440_next_sentence"))
     assert plan.configuration.values["hidden_act"] == "gelu"

@@ -88,8 +88,9 @@ def translate(
         ConfigError: the activation is none that transformers knows, or the epsilon is not above 0.
     """
     model = table.model
-    written, left_out = _handed_on(source, table)
+    written, left_out, overruled = _handed_on(source, table)
     notes = [f"not handed on from the config: {', '.join(left_out)}"] if left_out else []
+    notes += overruled
     claimed = _config_activation(written, table, by_transformers="model_type" in source)
     activation, activation_from = _settle(_ACTIVATION, hidden_act, facts, claimed, table, notes)
     stated = written.get(_EPSILON)
@@ -123,15 +124,21 @@ def pass_through(source: Mapping[str, Any]) -> JSON:
     return {key: value for key, value in source.items() if key not in (*_REPLACED, *_OBSOLETE)}
 
 
-def _handed_on(source: Mapping[str, Any], table: Table) -> tuple[JSON, list[str]]:
-    """The keys of a config that config.json takes over, and the names of those left out that nothing else replaces."""
+def _handed_on(source: Mapping[str, Any], table: Table) -> tuple[JSON, list[str], list[str]]:
+    """The keys of a config that config.json takes over, the names of those left out that nothing else replaces, and
+    notes on values that the dialect computes otherwise, whatever the config says."""
     model = table.model
     if table.config.source.transformers:
-        return pass_through(source), []
+        values, always = pass_through(source), table.config.values
+        wrong = [
+            key for key in always if key not in (_ACTIVATION, _EPSILON) and values.get(key, always[key]) != always[key]
+        ]
+        notes = [f"{key} = {always[key]} is written, as TensorFlow computes, not {values[key]}" for key in wrong]
+        return values | {key: always[key] for key in wrong}, [], notes
     known = {_ACTIVATION, *size_keys(model), *model.config.defaults, *model.config.kept}
     named = {model.config.keys.get(key, key): value for key, value in source.items()}
     left_out = [key for key in named if key not in known and key not in (*_REPLACED, *table.config.source.required)]
-    return {key: value for key, value in named.items() if key in known}, left_out
+    return {key: value for key, value in named.items() if key in known}, left_out, []
 
 
 class _Claim(NamedTuple):

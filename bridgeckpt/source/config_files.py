@@ -22,6 +22,7 @@ JSON = dict[str, Any]
 
 ACTIVATION, EPSILON = "hidden_act", "layer_norm_eps"
 _LARGEST = 16 << 20
+_LARGEST_YAML = 256 << 10  # it takes seconds to parse that much
 _UNREADABLE = "check the path and its permissions; --config FILE gives another"
 _ANOTHER = "give the config of this checkpoint with --config FILE"
 _YAML = (".yaml", ".yml")
@@ -112,7 +113,7 @@ def read_values(path: Path) -> JSON:
     """
     try:
         size = path.stat().st_size
-        if size > _LARGEST:
+        if size > (_LARGEST_YAML if path.suffix in _YAML else _LARGEST):
             raise ConfigError(
                 f"{path} is no model config: it has {size:,} bytes", hint="give the config with --config FILE"
             )
@@ -207,6 +208,8 @@ def _object(values: object, where: str) -> JSON:
         raise ConfigError(
             f"{where} holds no JSON object but {_shown(values)[:40]}", hint='a config is { "key": value }'
         )
+    if other := [key for key in values if not isinstance(key, str)]:
+        raise ConfigError(f"{where} holds the key {_shown(other[0])}, which is no name", hint="correct the file")
     return values
 
 
