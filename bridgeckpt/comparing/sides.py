@@ -11,20 +11,19 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-from bridgeckpt.copying.job import Job
+from bridgeckpt.copying.job import Job, whole
 from bridgeckpt.errors import PlanError
 from bridgeckpt.formats.safetensors import Safetensors
 from bridgeckpt.formats.tensors import DTYPES
 from bridgeckpt.mapping import tables
 from bridgeckpt.mapping.table import load_table
-from bridgeckpt.moves import Move
 from bridgeckpt.planning.plan import Plan, draft
+from bridgeckpt.source.config_files import named_class
 
 if TYPE_CHECKING:
     import os
 
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.formats.tensors import TensorInfo
     from bridgeckpt.mapping.records import Architecture, ModelTable
 
 # What transformers renames in files from before its LayerNorm was torch's ("legacy" in its conversion_mapping.py).
@@ -73,7 +72,7 @@ def open_sides(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Side
         return _stored(a, STORED), _stored(b, STORED), None
     model = next((plan.table.model for plan in plans if plan is not None), None) or _model(_config(a), _config(b))
     first, second = (
-        _pytorch(checkpoint, model) if plan is None else _tensorflow(plan)
+        pytorch_side(checkpoint, model) if plan is None else tensorflow_side(plan)
         for checkpoint, plan in zip((a, b), plans, strict=True)
     )
     return first, second, model
@@ -81,9 +80,9 @@ def open_sides(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Side
 
 def _plans(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Plan | None, Plan | None] | None:
     """The plan of each side that needs one; None when both are to be matched by TensorFlow's names."""
-    if _has_pytorch_names(a) or _has_pytorch_names(b):
-        first = None if _has_pytorch_names(a) else _plan_like(a, b, options)
-        return first, None if _has_pytorch_names(b) else _plan_like(b, a, options)
+    if has_pytorch_names(a) or has_pytorch_names(b):
+        first = None if has_pytorch_names(a) else plan_like(a, b, options)
+        return first, None if has_pytorch_names(b) else plan_like(b, a, options)
     asked = any(options.get(key) for key in ("mapping", "architecture", "ema")) or options.get("scope") is not None
     try:
         plans = draft(a, **options), draft(b, **options)
@@ -99,11 +98,12 @@ def _plans(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Plan | N
     return plans if asked or not shared or any(one[name] != other[name] for name in shared) else None
 
 
-def _has_pytorch_names(checkpoint: Checkpoint) -> bool:
+def has_pytorch_names(checkpoint: Checkpoint) -> bool:
+    """Whether its names are those of PyTorch, so that no table has to read them."""
     return isinstance(checkpoint, Safetensors) and not checkpoint.is_tensorflow
 
 
-def _plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions) -> Plan:
+def plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions) -> Plan:
     """The plan of a TensorFlow checkpoint; what it leaves open, the config of the Hugging Face side settles.
 
     That is the class among those with the same heads, and what no shape tells, when there is no config.
@@ -137,10 +137,15 @@ def _heads(architecture: Architecture, plan: Plan) -> set[str]:
     return {*architecture.groups} - {*bare.groups, *bare.optional}
 
 
+def class_of(checkpoint: Checkpoint) -> str | None:
+    """The class that the config of a Hugging Face checkpoint names."""
+    return named_class(_config(checkpoint))
+
+
 def _config(checkpoint: Checkpoint) -> dict[str, Any]:
     """The config of a Hugging Face checkpoint: {} without a readable one, since tensors have names all the same."""
     path = checkpoint.directory / "config.json"
-    if not _has_pytorch_names(checkpoint) or not path.is_file():
+    if not has_pytorch_names(checkpoint) or not path.is_file():
         return {}
     try:
         values = json.loads(path.read_bytes())
@@ -161,19 +166,13 @@ def _stored(checkpoint: Checkpoint, naming: str) -> Side:
     jobs, left_out = {}, {}
     for name, info in checkpoint.tensors.items():
         if info.dtype in DTYPES and DTYPES[info.dtype].itemsize:
-            jobs[name] = _whole(info)
+            jobs[name] = whole(info)
         else:
             left_out[name] = f"of dtype {info.dtype}, which is no array of numbers"
     return Side(checkpoint, naming, jobs, left_out, {}, checkpoint.notes)
 
 
-def _whole(info: TensorInfo) -> Job:
-    everything = tuple(slice(0, size) for size in info.shape)
-    move = Move(0, info.shape, everything, tuple(range(len(info.shape))), info.shape, everything)
-    return Job(info.name, (info,), (move,), info.shape, info.dtype)
-
-
-def _pytorch(checkpoint: Checkpoint, model: ModelTable | None) -> Side:
+def pytorch_side(checkpoint: Checkpoint, model: ModelTable | None) -> Side:
     """A Hugging Face checkpoint: its names, without the buffers that the model rebuilds."""
     side = _stored(checkpoint, PYTORCH)
     buffers = [
@@ -200,7 +199,7 @@ def _pytorch(checkpoint: Checkpoint, model: ModelTable | None) -> Side:
     return side._replace(jobs=jobs, left_out={**side.left_out, **left_out}, notes=notes)
 
 
-def _tensorflow(plan: Plan) -> Side:
+def tensorflow_side(plan: Plan) -> Side:
     """A TensorFlow checkpoint under the names that its plan gives it, as far as there is one."""
     ledger, axes = plan.ledger, plan.sizes.axes
     reasons = {"slot": "optimizer state, of which a state dict has none", "unmapped": "no row of the table reads it"}

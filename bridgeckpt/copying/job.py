@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.copying.geometry import lengths, ranges
 from bridgeckpt.formats.tensors import DTYPES
+from bridgeckpt.moves import Move
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.tensors import TensorInfo
-    from bridgeckpt.moves import Move
 
 
 class Job(NamedTuple):
@@ -60,6 +60,13 @@ class Job(NamedTuple):
         source = self.sources[self.moves[0].source]
         swapped = source.big_endian and DTYPES[source.dtype].itemsize > 1
         return source.dtype == self.dtype and not swapped and in_order(source) is not None
+
+
+def whole(info: TensorInfo) -> Job:
+    """The job that makes a tensor as it is stored."""
+    everything = tuple(slice(0, size) for size in info.shape)
+    move = Move(0, info.shape, everything, tuple(range(len(info.shape))), info.shape, everything)
+    return Job(info.name, (info,), (move,), info.shape, info.dtype)
 
 
 class Kind(Enum):

@@ -1,0 +1,60 @@
+"""Warm starts: the weights of any checkpoint that bridgeckpt reads, in the variables of a TensorFlow program.
+
+For programs of TensorFlow 1 (``tf.compat.v1``) and 2. Nothing is skipped in silence: what has no value, or one of
+another shape, is an error or said aloud. TensorFlow is imported when a function is called, not before.
+
+=======================================  ===============================================================================
+``get_assignment_map_from_checkpoint``   what google-research/bert's function of this name returns
+``init_from_checkpoint``                 what ``tf.compat.v1.train.init_from_checkpoint`` does, from any checkpoint
+``WarmStartHook``                        a SessionRunHook that sets variables before the first step
+``scaffold_fn``                          a function that makes a Scaffold which does so
+``assign``                               sets the variables of a module, model or session at once
+=======================================  ===============================================================================
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bridgeckpt.tf.assigning import assign
+    from bridgeckpt.tf.assignment_map import get_assignment_map_from_checkpoint, init_from_checkpoint
+    from bridgeckpt.tf.hook import WarmStartHook
+    from bridgeckpt.tf.scaffold import scaffold_fn
+    from bridgeckpt.tf.start import WarmStartOptions
+    from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport
+
+_HOME = {
+    "WarmStartError": "warmstart.report",
+    "WarmStartHook": "tf.hook",  # imports TensorFlow: it is a SessionRunHook
+    "WarmStartOptions": "tf.start",
+    "WarmStartReport": "warmstart.report",
+    "assign": "tf.assigning",
+    "get_assignment_map_from_checkpoint": "tf.assignment_map",
+    "init_from_checkpoint": "tf.assignment_map",
+    "scaffold_fn": "tf.scaffold",
+}
+
+__all__ = [
+    "WarmStartError",
+    "WarmStartHook",
+    "WarmStartOptions",
+    "WarmStartReport",
+    "assign",
+    "get_assignment_map_from_checkpoint",
+    "init_from_checkpoint",
+    "scaffold_fn",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the module exports
+    if name not in _HOME:
+        raise AttributeError(f"module 'bridgeckpt.tf' has no attribute {name!r}")
+    value = getattr(import_module(f"bridgeckpt.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,131 @@
+"""Assigning: the variables of a module, a model, or a list, set at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Unpack
+
+from bridgeckpt.errors import BridgeckptError
+from bridgeckpt.tf.runtime import tensorflow
+from bridgeckpt.tf.start import Start, announce, draft_start
+from bridgeckpt.tf.values import assign as assign_now
+from bridgeckpt.tf.values import feed
+from bridgeckpt.tf.variables import name_of, named, wholes
+from bridgeckpt.warmstart.report import WarmStartReport, check
+
+if TYPE_CHECKING:
+    from bridgeckpt.tf.start import WarmStartOptions
+    from bridgeckpt.tf.variables import Variable
+    from bridgeckpt.warmstart.matching import Source
+
+
+def assign(
+    model_or_variables: Any,  # noqa: ANN401 - what TensorFlow and Keras have
+    checkpoint: Source,
+    *,
+    session: Any = None,  # noqa: ANN401
+    **options: Unpack[WarmStartOptions],
+) -> WarmStartReport:
+    """Set variables to what a checkpoint has for them.
+
+    Variables go by their full names: a Keras 3 variable's path, else the variable's name without ``:0``. Where these
+    find less, or are not unique, they go by the path of attributes that leads to them (``encoder/kernel``).
+
+    Args:
+        model_or_variables: a Keras model or layer, a ``tf.Module``, a ``hub.KerasLayer`` or ``hub.Module``, a
+            loaded SavedModel, any trackable object, variables, or a dict of variables by names of your own.
+        checkpoint: any path of anything that bridgeckpt reads, or a checkpoint that is open.
+        session: for variables of a graph: where they are initialised already. The graph may be finalised.
+        options: see :class:`bridgeckpt.tf.start.WarmStartOptions`.
+
+    Returns:
+        What was set and what was not.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be found or read, or a tensor is damaged; then no variable is set.
+        ConfigError: the config beside it is malformed.
+        TableError: a mapping table is malformed.
+        PrecisionError: a value does not fit its variable's dtype; then no variable is set.
+        WarmStartError: no variable is in the checkpoint, or a tensor has another shape; what else, ``strict`` says.
+        BridgeckptError: there are no variables, they are of a graph and no session is given, or an option is none that
+            there can be.
+    """
+    if session is None and not tensorflow().executing_eagerly():
+        raise BridgeckptError(
+            "variables of a graph are set in a session, and none is given",
+            hint="pass session=, in which they are initialised; or while the graph is built, call "
+            "bridgeckpt.tf.init_from_checkpoint",
+        )
+    start = _start(model_or_variables, checkpoint, options)
+    report = start.matching.report
+    check(report, strict=options.get("strict"))
+    if session is None:
+        assign_now(start.set, start.matching.found)
+    else:
+        feed(session, start.set, start.matching.found)
+    announce(report, options.get("report"))
+    return report
+
+
+def _start(model_or_variables: Any, checkpoint: Source, options: WarmStartOptions) -> Start:  # noqa: ANN401
+    """The plan by the names that find most."""
+    best: Start | None = None
+    for variables in _namings(model_or_variables):
+        start = draft_start(checkpoint, variables, **options)
+        if best is None or len(start.matching.found) > len(best.matching.found):
+            best = start
+        if best.matching.report.complete:
+            break
+    if best is None:
+        raise BridgeckptError(
+            f"{type(model_or_variables).__name__} has no variables",
+            hint="a Keras model makes them when it is built or first called",
+        )
+    return best
+
+
+def _namings(model: Any) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
+    """The variables by their names, in each way that there is; none without any."""
+    if isinstance(model, Mapping):
+        yield from filter(None, [named(model)])
+    elif _is_variable(model):
+        yield wholes([model])
+    elif hasattr(model, "variable_map"):  # a hub.Module: by names without the scope that it was given
+        yield named(model.variable_map)
+    elif hasattr(model, "weights") or hasattr(model, "variables") or not isinstance(model, Iterable):
+        owned = [*(getattr(model, "weights", None) or getattr(model, "variables", None) or ())]
+        by_path = _by_path(model)
+        owned = owned or list(by_path.values())
+        if owned and len({name_of(one) for one in owned}) == len({id(one) for one in owned}):
+            yield wholes(owned)
+        if by_path:
+            yield named(by_path)
+    else:
+        yield from filter(None, [wholes(model)])
+
+
+def _by_path(root: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The variables of a trackable object by the shortest path of attributes that leads to each."""
+    tf = tensorflow()
+    found: dict[str, Any] = {}
+    seen, waiting = {id(root)}, deque([("", root)])
+    while waiting:
+        path, owner = waiting.popleft()
+        try:
+            children = tf.train.TrackableView.children(owner)
+        except (AttributeError, TypeError, ValueError):  # nothing that TensorFlow saves
+            continue
+        for name, child in children.items():
+            if id(child) in seen:
+                continue
+            seen.add(id(child))
+            if _is_variable(child):
+                found[f"{path}{name}"] = child
+            else:
+                waiting.append((f"{path}{name}/", child))
+    return found
+
+
+def _is_variable(what: Any) -> bool:  # noqa: ANN401
+    return all(hasattr(what, key) for key in ("name", "shape", "dtype", "assign"))

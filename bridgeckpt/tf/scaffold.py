@@ -1,0 +1,53 @@
+"""A Scaffold that warm-starts: TensorFlow runs its ``init_fn`` after the initialisers, and never after a restore."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Unpack
+
+from bridgeckpt.tf.filling import check_options, plan_filling
+from bridgeckpt.tf.runtime import tensorflow
+from bridgeckpt.tf.start import announce
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from bridgeckpt.tf.assignment_map import AssignmentMap
+    from bridgeckpt.tf.start import WarmStartOptions
+    from bridgeckpt.warmstart.matching import Source
+
+
+def scaffold_fn(
+    init_checkpoint: Source,
+    assignment_map: AssignmentMap | None = None,
+    *,
+    variables: Iterable[Any] | None = None,
+    **options: Unpack[WarmStartOptions],
+) -> Callable[[], Any]:
+    """A function that makes a ``tf.compat.v1.train.Scaffold``, as ``TPUEstimatorSpec(scaffold_fn=)`` takes one.
+
+    Called where the graph is built. The scaffold sets the variables in the session, once its initialisers have run,
+    whatever machine computes; nothing is added to the graph. A session that is restored from a checkpoint of the
+    training is left as it is. For ``MonitoredTrainingSession(scaffold=)`` call the function yourself.
+
+    Args:
+        init_checkpoint: any path of anything that bridgeckpt reads, or a checkpoint that is open.
+        assignment_map: as :func:`bridgeckpt.tf.init_from_checkpoint` takes it; None goes by names and ``options``.
+        variables: those that start from the checkpoint; None takes the trainable ones. Not with a map.
+        options: see :class:`bridgeckpt.tf.start.WarmStartOptions`; with a map, ``report`` and ``reading`` alone.
+
+    Raises:
+        BridgeckptError: here for options that cannot be; what :func:`bridgeckpt.tf.init_from_checkpoint` raises, when
+            the returned function is called.
+    """
+    check_options(assignment_map, variables, options)
+
+    def scaffold() -> Any:  # noqa: ANN401 - of TensorFlow
+        filling = plan_filling(init_checkpoint, assignment_map, variables, options)
+
+        def init_fn(scaffold: Any, session: Any) -> None:  # noqa: ANN401, ARG001
+            filling.run(session)
+            announce(filling.report, options.get("report"))
+
+        return tensorflow().compat.v1.train.Scaffold(init_fn=init_fn)
+
+    return scaffold

@@ -1,0 +1,72 @@
+"""Values on their way into variables: in a session, at once, or as what an initialiser returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bridgeckpt.tf.runtime import tensorflow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import numpy as np
+
+    from bridgeckpt.tf.variables import Part, Variable
+    from bridgeckpt.warmstart.answer import Found
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def feed(session: Any, variables: Iterable[Variable], found: Mapping[str, Found]) -> None:  # noqa: ANN401
+    """Set variables of a graph in a session, one after another; the graph may be finalised, and nothing is added to it.
+
+    An initialiser is run with its value fed, as ``Variable.load`` of TensorFlow does.
+
+    Raises:
+        CheckpointError: a tensor is damaged.
+        PrecisionError: a value does not fit the variable's dtype.
+    """
+    for variable in variables:
+        value = found[variable.name].read(variable.wanted.dtype)
+        for part in variable.parts:
+            initializer = part.variable.initializer
+            session.run(initializer, {initializer.inputs[1]: part.of(value)})
+
+
+def assign(variables: Iterable[Variable], found: Mapping[str, Found]) -> None:
+    """Set variables of an eager program. Every value is read once before the first is set: all are set or none.
+
+    Raises:
+        CheckpointError: a tensor is damaged.
+        PrecisionError: a value does not fit the variable's dtype.
+    """
+    known = list(variables)
+    for variable in known:
+        found[variable.name].read(variable.wanted.dtype)
+    for variable in known:
+        value = found[variable.name].read(variable.wanted.dtype)
+        for part in variable.parts:
+            part.variable.assign(part.of(value))
+
+
+def initialize_with(variables: Iterable[Variable], found: Mapping[str, Found]) -> None:
+    """Replace the initialisers of variables of a graph: each reads its value when it is run, in this process."""
+    for variable in variables:
+        for part in variable.parts:
+            _replace_initializer(part, found[variable.name], variable.wanted.dtype)
+
+
+def _replace_initializer(part: Part, found: Found, dtype: str) -> None:
+    tf, variable = tensorflow(), part.variable
+
+    def read() -> Array:
+        return part.of(found.read(dtype))
+
+    # On the CPU of the variable's own machine, whatever the initialiser is built within.
+    with variable.graph.as_default(), tf.control_dependencies(None), tf.device(variable.device), tf.device("/cpu:0"):
+        value = tf.numpy_function(read, [], variable.dtype.base_dtype, name="warm_start")
+        value.set_shape(variable.shape)
+        assigned = variable.assign(value, read_value=False)
+    # What tf.compat.v1.train.init_from_checkpoint sets; there is no public way.
+    variable._initializer_op = getattr(assigned, "op", assigned)  # noqa: SLF001
+    variable._initial_value = value  # noqa: SLF001

@@ -1,0 +1,140 @@
+"""Variables of a TensorFlow program: their names and shapes, partitioned ones as the whole that they are parts of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridgeckpt.errors import BridgeckptError
+from bridgeckpt.tf.runtime import tensorflow
+from bridgeckpt.warmstart.answer import Wanted
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+_OUTPUT = re.compile(r":\d+\Z")
+
+
+class Part(NamedTuple):
+    """A variable of TensorFlow, and where in the whole it begins; None where it is the whole."""
+
+    variable: Any
+    name: str
+    start: tuple[int, ...] | None
+
+    def of(self, whole: Array) -> Array:
+        """What the variable holds of the whole."""
+        if self.start is None:
+            return whole
+        shape = shape_of(self.variable) or ()
+        return whole[tuple(slice(at, at + size) for at, size in zip(self.start, shape, strict=True))]
+
+
+class Variable(NamedTuple):
+    """A variable as a checkpoint holds it: its full name without ``:0``, and the parts that TensorFlow has it in."""
+
+    name: str
+    wanted: Wanted
+    parts: tuple[Part, ...]
+
+
+def wholes(variables: Iterable[Any]) -> dict[str, Variable]:
+    """Variables by their names, in order; parts of one partitioned variable are one.
+
+    Args:
+        variables: of TensorFlow 1 or 2 or Keras; a PartitionedVariable, or its list of parts, is one of them.
+
+    Raises:
+        BridgeckptError: something is no variable, or two have one name.
+    """
+    found: dict[str, Variable] = {}
+    for variable in _each(variables):
+        piece = getattr(variable, "_save_slice_info", None)  # TensorFlow's own word on what is a part of what
+        if piece is None:
+            name = name_of(variable)
+            if name in found and found[name].parts[0].variable is not variable:
+                raise _twice(name)
+            wanted = Wanted(shape_of(variable), dtype_of(variable))
+            found[name] = Variable(name, wanted, (Part(variable, name, None),))
+            continue
+        part = Part(variable, name_of(variable), tuple(map(int, piece.var_offset)))
+        known = found.get(piece.full_name)
+        wanted = Wanted(tuple(map(int, piece.full_shape)), dtype_of(variable))
+        parts = known.parts if known is not None else ()
+        if not any(part.variable is other.variable for other in parts):
+            found[piece.full_name] = Variable(piece.full_name, wanted, (*parts, part))
+    return found
+
+
+def whole(variable: Any) -> Variable:  # noqa: ANN401 - a variable, a partitioned one, or the list of its parts
+    """One variable.
+
+    Raises:
+        BridgeckptError: it is none, or a list of several.
+    """
+    found = list(wholes([variable]).values())
+    if len(found) != 1:
+        raise BridgeckptError(
+            f"a list of {len(found)} variables stands for one: {', '.join(one.name for one in found)}",
+            hint="only the parts of one partitioned variable are one",
+        )
+    return found[0]
+
+
+def _each(variables: Iterable[Any]) -> Iterator[Any]:
+    for variable in variables:
+        if isinstance(variable, (list, tuple)) or hasattr(variable, "_get_variable_list"):  # a PartitionedVariable
+            yield from variable
+        elif hasattr(variable, "name") and hasattr(variable, "shape"):
+            yield variable
+        else:
+            raise BridgeckptError(
+                f"{variable!r} is no variable of TensorFlow",
+                hint="pass variables, as tf.compat.v1.trainable_variables() returns them",
+            )
+
+
+def name_of(variable: Any) -> str:  # noqa: ANN401 - of TensorFlow or Keras
+    """The full name of a variable: without ``:0``, and for Keras 3 its path."""
+    return str(getattr(variable, "path", None) or _OUTPUT.sub("", variable.name))
+
+
+def shape_of(variable: Any) -> tuple[int, ...] | None:  # noqa: ANN401
+    """The shape of a variable; None if it is not all known."""
+    shape = variable.shape
+    if getattr(shape, "rank", 0) is None:
+        return None
+    sizes = tuple(shape)
+    return None if None in sizes else tuple(map(int, sizes))
+
+
+def dtype_of(variable: Any) -> str:  # noqa: ANN401
+    """The dtype of a variable, by the name that numpy and ml_dtypes have for it."""
+    dtype = variable.dtype
+    return str(getattr(getattr(dtype, "base_dtype", dtype), "name", dtype))
+
+
+def of_graph() -> list[Any]:
+    """The variables of the default graph."""
+    tf1 = tensorflow().compat.v1
+    keys = (tf1.GraphKeys.GLOBAL_VARIABLES, tf1.GraphKeys.TRAINABLE_VARIABLES)
+    return list({id(variable): variable for key in keys for variable in tf1.get_collection(key)}.values())
+
+
+def named(variables: Mapping[str, Any]) -> dict[str, Variable]:
+    """Variables under names that somebody else gives them, as the ``variable_map`` of a hub module does.
+
+    Raises:
+        BridgeckptError: something is no variable.
+    """
+    return {name: whole(variable)._replace(name=name) for name, variable in variables.items()}
+
+
+def _twice(name: str) -> BridgeckptError:
+    return BridgeckptError(
+        f"two variables are called {name}",
+        hint="give each a name of its own, or pass those of one model only",
+    )

@@ -1,0 +1,99 @@
+"""Renaming: under which name of the checkpoint a variable of the program is looked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.errors import BridgeckptError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_TWIN = "write both with a / at the end, as in {'teacher/': 'student/'}, or both without"
+
+
+class Renaming(NamedTuple):
+    """Prefixes of the program and what the checkpoint has instead, the longest first, and the same of whole names.
+
+    ``scope`` is where the program's variables are looked for; it is in front of the prefixes and names already.
+    """
+
+    scope: str
+    prefixes: tuple[tuple[str, str], ...]
+    names: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, scope: str | None, renames: Mapping[str, str] | None) -> Renaming:
+        """What a caller asked for.
+
+        Args:
+            scope: the program's variables are under it, the checkpoint's are not.
+            renames: names of the checkpoint and what the program has instead (below ``scope``): whole names, or
+                prefixes, which end in ``/``. An empty prefix is any name's.
+
+        Raises:
+            BridgeckptError: a prefix stands for a name.
+        """
+        below = f"{scope.strip('/')}/" if scope else ""
+        prefixes, names = {below: ""}, dict[str, str]()
+        for theirs, ours in (renames or {}).items():
+            if _is_prefix(theirs) and _is_prefix(ours):
+                prefixes[below + ours.removeprefix("/")] = theirs.removeprefix("/")
+            elif _is_prefix(theirs) or _is_prefix(ours):
+                raise BridgeckptError(f"renames has {theirs!r}: {ours!r}, a prefix and a name", hint=_TWIN)
+            else:
+                names[below + ours] = theirs
+        return cls(below, tuple(sorted(prefixes.items(), key=lambda pair: -len(pair[0]))), names)
+
+    def of(self, name: str) -> str | None:
+        """The checkpoint's name for a variable of the program; None for one outside ``scope``."""
+        if not name.startswith(self.scope):
+            return None
+        if name in self.names:
+            return self.names[name]
+        ours, theirs = next((ours, theirs) for ours, theirs in self.prefixes if name.startswith(ours))
+        return theirs + name.removeprefix(ours)
+
+
+def advice(asked: Iterable[str], available: Iterable[str]) -> str | None:
+    """The ``scope`` or ``renames`` by which names that are not there would be, if there is one."""
+    names = set(available)
+    by_end: dict[str, list[str]] = {}
+    for name in names:
+        by_end.setdefault(_end(name), []).append(name)
+    sample = list(asked)
+    votes: dict[tuple[str, str], int] = {}
+    for name in sample[:_SAMPLE]:
+        for other in by_end.get(_end(name), [])[:_SAMPLE]:
+            ours, theirs = _apart(name, other)
+            votes[theirs, ours] = votes.get((theirs, ours), 0) + 1
+    helped = {
+        (theirs, ours): sum(name.startswith(ours) and theirs + name.removeprefix(ours) in names for name in sample)
+        for theirs, ours in votes
+    }
+    theirs, ours = max(helped, key=lambda pair: (helped[pair], -len(pair[0] + pair[1])), default=("", ""))
+    if helped.get((theirs, ours), 0) < min(2, len(sample)) or theirs == ours:
+        return None
+    if not theirs:
+        return f'the checkpoint has {helped[theirs, ours]} of them without "{ours}": scope="{ours.removesuffix("/")}"'
+    return f"the checkpoint has {helped[theirs, ours]} of them under another prefix: renames={{{theirs!r}: {ours!r}}}"
+
+
+_SAMPLE = 200
+
+
+def _end(name: str) -> str:
+    return "/".join(name.split("/")[-2:])
+
+
+def _apart(name: str, other: str) -> tuple[str, str]:
+    """What is left of two paths without the end that they share."""
+    ours, theirs = name.split("/"), other.split("/")
+    while ours and theirs and ours[-1] == theirs[-1]:
+        ours.pop()
+        theirs.pop()
+    return "".join(f"{part}/" for part in ours), "".join(f"{part}/" for part in theirs)
+
+
+def _is_prefix(text: str) -> bool:
+    return not text or text.endswith("/")
