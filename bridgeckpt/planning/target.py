@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _INSTALL = 'pip install "bridgeckpt[verify]"'
+_OLDEST = 5  # version of transformers that tells the names that its classes have in files
 _BROKEN = (AttributeError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
 
@@ -51,7 +52,7 @@ def load_target(config: Mapping[str, Any], architecture: str, source: str) -> Ta
         source: where the config is from, for messages.
 
     Raises:
-        PlanError: torch or transformers is not installed, or has no such class.
+        PlanError: torch or transformers is not installed, is too old, or has no such class.
         ConfigError: no model can be made from the config.
     """
     try:
@@ -63,6 +64,11 @@ def load_target(config: Mapping[str, Any], architecture: str, source: str) -> Ta
             f"{architecture} is converted by what transformers says of it, and {error.name} is not installed",
             hint=f"install it with {_INSTALL}",
         ) from error
+    if int(transformers.__version__.partition(".")[0]) < _OLDEST:
+        raise PlanError(
+            f"{architecture} is converted by what transformers says of it, and {transformers.__version__} is too old",
+            hint=f"install version {_OLDEST} or later with {_INSTALL}",
+        )
     kind: Any = getattr(transformers, architecture, None)
     is_model = isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)
     if not is_model:

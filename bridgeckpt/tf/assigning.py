@@ -71,8 +71,9 @@ def assign(
 def _start(model_or_variables: Any, checkpoint: Source, options: WarmStartOptions) -> Start:  # noqa: ANN401
     """The plan by the names that find most."""
     best: Start | None = None
+    whole_model = _is_model(model_or_variables)
     for variables in _namings(model_or_variables):
-        start = draft_start(checkpoint, variables, **options)
+        start = draft_start(checkpoint, variables, any_scope=whole_model and not options.get("scope"), **options)
         if best is None or len(start.matching.found) > len(best.matching.found):
             best = start
         if best.matching.report.complete:
@@ -85,24 +86,38 @@ def _start(model_or_variables: Any, checkpoint: Source, options: WarmStartOption
     return best
 
 
+def _is_model(what: Any) -> bool:  # noqa: ANN401
+    """Whether it is an object that owns its variables, rather than variables."""
+    if isinstance(what, Mapping) or _is_variable(what):
+        return False
+    return hasattr(what, "weights") or hasattr(what, "variables") or not isinstance(what, Iterable)
+
+
 def _namings(model: Any) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
     """The variables by their names, in each way that there is; none without any."""
     if isinstance(model, Mapping):
         yield from filter(None, [named(model)])
-    elif _is_variable(model):
-        yield wholes([model])
     elif hasattr(model, "variable_map"):  # a hub.Module: by names without the scope that it was given
         yield named(model.variable_map)
-    elif hasattr(model, "weights") or hasattr(model, "variables") or not isinstance(model, Iterable):
-        owned = [*(getattr(model, "weights", None) or getattr(model, "variables", None) or ())]
+    elif not _is_model(model):
+        yield from filter(None, [wholes([model] if _is_variable(model) else model)])
+    else:
         by_path = _by_path(model)
-        owned = owned or list(by_path.values())
+        owned = [*(getattr(model, "weights", None) or getattr(model, "variables", None) or by_path.values())]
         if owned and len({name_of(one) for one in owned}) == len({id(one) for one in owned}):
-            yield wholes(owned)
+            by_name = wholes(owned)
+            yield by_name
+            yield from filter(None, [_below_the_root(model, by_name)])
         if by_path:
             yield named(by_path)
-    else:
-        yield from filter(None, [wholes(model)])
+
+
+def _below_the_root(model: Any, by_name: dict[str, Variable]) -> dict[str, Variable]:  # noqa: ANN401
+    """The names without that of the model itself, which Keras numbers in the order of construction; {} if not so."""
+    root = f"{getattr(model, 'name', '')}/"
+    if not all(name.startswith(root) for name in by_name):
+        return {}
+    return {name.removeprefix(root): one._replace(name=name.removeprefix(root)) for name, one in by_name.items()}
 
 
 def _by_path(root: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -70,8 +70,13 @@ def plan_start(source: Source, variables: Mapping[str, Variable], **options: Unp
     return start
 
 
-def draft_start(source: Source, variables: Mapping[str, Variable], **options: Unpack[WarmStartOptions]) -> Start:
-    """As :func:`plan_start`, and nothing is refused but options that cannot be."""
+def draft_start(
+    source: Source, variables: Mapping[str, Variable], *, any_scope: bool = False, **options: Unpack[WarmStartOptions]
+) -> Start:
+    """As :func:`plan_start`, and nothing is refused but options that cannot be.
+
+    ``any_scope``: the scope of the names means nothing, where a table is asked.
+    """
     renaming = Renaming.parse(options.get("scope"), options.get("renames"))
     new = tuple(options.get("new", ()))
     refuse_unused_patterns(new, variables)
@@ -79,7 +84,7 @@ def draft_start(source: Source, variables: Mapping[str, Variable], **options: Un
     others = {key: wanted for name, wanted in _of_the_program().items() if (key := renaming.of(name)) is not None}
     wanted = {name: variables[name].wanted for name in keys}
     stored_only = options.get("strict") is False  # as in the function of google-research/bert
-    request = Request(keys, wanted, others, new, options.get("reading") or {}, stored_only)
+    request = Request(keys, wanted, others, new, options.get("reading") or {}, stored_only, any_scope)
     return Start(variables, keys, match(source, request))
 
 

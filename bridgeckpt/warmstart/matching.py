@@ -27,7 +27,9 @@ class Request(NamedTuple):
 
     ``keys`` maps each variable's name to the name that the checkpoint should have for it, ``wanted`` what it holds.
     ``others`` are further variables of the program, by such names, which tell how it spells a model. ``new`` are
-    patterns of variables that may have no value. ``stored_only``: the tables are not asked where a stored name fits.
+    patterns of variables that may have no value. ``reading`` settles how a translated checkpoint is read.
+    ``stored_only``: the tables are not asked where a stored name fits. ``any_scope``: the scope of the program's names
+    means nothing, as in a model that Keras has numbered.
     """
 
     keys: Mapping[str, str]
@@ -36,6 +38,7 @@ class Request(NamedTuple):
     new: tuple[str, ...]
     reading: PlanOptions
     stored_only: bool = False
+    any_scope: bool = False
 
 
 class Matching(NamedTuple):
@@ -64,7 +67,7 @@ def match(source: Source, request: Request) -> Matching:
     answer, notes = by_stored_names(checkpoint, wanted), list(checkpoint.notes)
     if answer.known < len(wanted) and not (request.stored_only and answer.known):
         try:
-            translated = by_tables(checkpoint, wanted, request.others, request.reading)
+            translated = by_tables(checkpoint, wanted, request.others, request.reading, any_scope=request.any_scope)
         except (PlanError, ConfigError) as error:
             notes.append(f"its names were not translated: {error.message.partition(chr(10))[0]}")
         else:

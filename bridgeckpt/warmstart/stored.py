@@ -33,8 +33,8 @@ def by_stored_names(checkpoint: Checkpoint, wanted: Mapping[str, Wanted]) -> Ans
     Raises:
         CheckpointError: the object graph is damaged, or a variable is stored twice and not alike.
     """
-    answers = (_answer(view, names, wanted) for view, names in _namings(checkpoint))
-    return max(answers, key=lambda answer: answer.known)
+    answers = [_answer(view, names, wanted) for view, names in _namings(checkpoint)]
+    return max(reversed(answers), key=lambda answer: answer.known)  # variables' own names say most, if nothing fits
 
 
 def _namings(checkpoint: Checkpoint) -> Iterator[tuple[Checkpoint, dict[str, str]]]:

@@ -50,11 +50,17 @@ class _Sides(NamedTuple):
 
 
 def by_tables(
-    checkpoint: Checkpoint, wanted: Mapping[str, Wanted], others: Mapping[str, Wanted], reading: PlanOptions
+    checkpoint: Checkpoint,
+    wanted: Mapping[str, Wanted],
+    others: Mapping[str, Wanted],
+    reading: PlanOptions,
+    *,
+    any_scope: bool,
 ) -> Answer | None:
     """What ``checkpoint`` has for the variables that are wanted, whatever its own names for it are.
 
-    None where both are of one dialect: then equal names are all that there can be.
+    None where both are of one dialect: names that differ are of two models. Unless ``any_scope`` says that the scope of
+    the program's names means nothing.
 
     ``others`` are further variables of the program: with few that are wanted, its dialect is told by all.
     ``reading`` settles how the checkpoint is read, where that has to be told.
@@ -66,23 +72,48 @@ def by_tables(
     """
     program = _as_checkpoint(wanted)
     try:
-        sides = _plan_both(program, checkpoint, reading, None)
+        sides = _plan_both(program, checkpoint, reading, any_scope, None)
     except PlanError:
         if not others.keys() - wanted.keys():
             raise
         program = _as_checkpoint({**others, **wanted})
-        sides = _plan_both(program, checkpoint, reading, None)
+        sides = _plan_both(program, checkpoint, reading, any_scope, None)
     if sides is None:
         return None
     answer = _answer(sides, wanted)
-    if answer.known == len(wanted) or sides.architecture in (None, sides.plan.architecture.name):
-        return answer
-    # Some dialects call the head of every task alike: then the checkpoint's class says what the program's head is.
-    try:
-        again = _plan_both(program, checkpoint, reading, sides.architecture)
-    except PlanError:
-        return answer
-    return max(answer, _answer(again, wanted), key=lambda answer: answer.known) if again is not None else answer
+    for architecture in _further_classes(sides, wanted):
+        if answer.known == len(wanted):
+            break
+        try:
+            again = _plan_both(program, checkpoint, reading, any_scope, architecture)
+        except PlanError:
+            continue
+        answer = _joined(answer, _answer(again, wanted)) if again is not None else answer
+    return answer
+
+
+def _further_classes(sides: _Sides, wanted: Mapping[str, Wanted]) -> list[str]:
+    """Classes as which both sides can be read again, for what no pair was found.
+
+    Some dialects call the head of every task alike: then the checkpoint's class says what the program's head is. And no
+    class has everything that a program can have, such as a masked language model with a pooler.
+    """
+    plan = sides.plan
+    excluded = any(plan.ledger.sources.get(name) == "excluded" for name in wanted)
+    names = [sides.architecture, *(plan.table.model.architectures if excluded else ())]
+    return [name for name in dict.fromkeys(names) if name not in (None, plan.architecture.name)]
+
+
+def _joined(answer: Answer, other: Answer) -> Answer:
+    """What either reading found, the first one's where both did."""
+    found = {**other.found, **answer.found}
+    return answer._replace(
+        found=found,
+        misfits={name: one for name, one in {**other.misfits, **answer.misfits}.items() if name not in found},
+        reasons={**other.reasons, **answer.reasons},
+        available=tuple(dict.fromkeys((*answer.available, *other.available))),
+        unused=tuple(name for name in answer.unused if name in other.unused or name not in other.available),
+    )
 
 
 def _answer(sides: _Sides, wanted: Mapping[str, Wanted]) -> Answer:
@@ -121,15 +152,18 @@ def _answer(sides: _Sides, wanted: Mapping[str, Wanted]) -> Answer:
 
 
 def _plan_both(
-    program: Checkpoint, checkpoint: Checkpoint, reading: PlanOptions, architecture: str | None
+    program: Checkpoint, checkpoint: Checkpoint, reading: PlanOptions, any_scope: bool, architecture: str | None
 ) -> _Sides | None:
     """Both sides, unless they are of one dialect; ``architecture`` is the program's class, None if its names tell."""
     if has_pytorch_names(checkpoint):
         planned = _plan_like(program, checkpoint, architecture)
         side = pytorch_side(checkpoint, planned.table.model)
         return _Sides(planned, tensorflow_side(planned), side, class_of(checkpoint))
-    theirs, planned = draft(checkpoint, **reading), draft(program, architecture=architecture)
-    if planned.table.name == theirs.table.name:
+    settled = reading.copy()
+    settled.setdefault("architecture", architecture)
+    theirs = draft(checkpoint, **settled)
+    planned = draft(program, architecture=architecture)
+    if planned.table.name == theirs.table.name and not any_scope:
         return None
     if planned.table.model.model != theirs.table.model.model:
         raise PlanError(
@@ -138,7 +172,6 @@ def _plan_both(
         )
     planned = _with_heads(planned, theirs.sizes.axes.get("heads"))
     if "heads" not in theirs.sizes.axes:
-        settled = reading.copy()
         settled["heads"] = planned.sizes.axes["heads"]
         theirs = draft(checkpoint, **settled)
     return _Sides(planned, tensorflow_side(planned), tensorflow_side(theirs), theirs.architecture.name)
