@@ -22,6 +22,9 @@ MAY_IMPORT = {
     "outputs": GROUND,
     "parity": GROUND | {"formats", "outputs"},  # an oracle: it would repeat the mistakes of the tables and the plan
     "verdicts": GROUND | {"parity"},
+    "comparing": GROUND | {"moves", "formats", "mapping", "copying", "source", "planning"},
+    "warmstart": GROUND | {"moves", "formats", "copying", "planning", "comparing"},
+    "tf": GROUND | {"formats", "planning", "warmstart"},
 }
 
 

@@ -39,6 +39,11 @@ def test_converting_imports_neither_tensorflow_nor_torch(example, tmp_path):
     assert not loaded & {"tensorflow", "torch", "transformers", "h5py", "rich"}
 
 
+def test_warm_starts_import_tensorflow_only_when_they_are_asked_for():
+    assert imported_by("import bridgeckpt.tf; from bridgeckpt.tf import assign, scaffold_fn") <= {"numpy"}
+    assert "tensorflow" in imported_by("from bridgeckpt.tf import WarmStartHook")
+
+
 def test_the_test_above_can_fail(example):
     """Asking for torch tensors does import torch: the probe sees it."""
     pytest.importorskip("torch")

@@ -135,6 +135,15 @@ def build(directory: Path, **options: Any) -> Built:
     return Built(directory, Path(prefix), spec, _inputs(spec), computed, saved, ema_outputs)
 
 
+def graph(**options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A BERT in TensorFlow's default graph, untrained: its inputs and outputs. Options as of :class:`Spec`."""
+    import tensorflow as tf
+
+    model = _Model(tf, Spec(**options))
+    outputs = model.forward()
+    return model.inputs, outputs
+
+
 def vocabulary(size: int) -> list[str]:
     """An uncased wordpiece vocabulary of ``size`` tokens."""
     tokens = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

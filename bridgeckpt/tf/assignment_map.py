@@ -17,6 +17,7 @@ from bridgeckpt.tf.start import Start, announce, plan_start
 from bridgeckpt.tf.values import initialize_with
 from bridgeckpt.tf.variables import Variable, of_graph, whole, wholes
 from bridgeckpt.warmstart.matching import Request, match
+from bridgeckpt.warmstart.renaming import common_change
 from bridgeckpt.warmstart.report import WarmStartError, check
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from bridgeckpt.warmstart.report import WarmStartReport
 
     AssignmentMap = Mapping[str, Any] | Iterable[tuple[str, Any]]
+
+_MAP = "bridgeckpt.tf.get_assignment_map_from_checkpoint returns a map of what is there"
 
 
 def get_assignment_map_from_checkpoint(
@@ -57,7 +60,9 @@ def get_assignment_map_from_checkpoint(
     """
     start = plan_start(init_checkpoint, wholes(tvars), **options)
     report = start.matching.report
-    taken = _by_checkpoint_name(start)
+    # Without strictness the map is the original's, which lists names whatever their shapes: TensorFlow refuses those.
+    listed = [one.name for one in start.set] if options.get("strict") is not False else [*report.with_a_tensor]
+    taken = _by_checkpoint_name(start, listed)
     announce(report, options.get("report"))
     assignment_map, initialized = OrderedDict[str, str](), dict[str, int]()
     for key in sorted(taken):
@@ -128,15 +133,20 @@ def match_all(
         WarmStartError: one has none, or one of another shape.
     """
     wanted = {name: variable.wanted for name, variable in variables.items()}
-    others = {name: variable.wanted for name, variable in wholes(of_graph()).items()}
+    ours, theirs = common_change(keys.items())
+    others = {
+        theirs + name.removeprefix(ours): variable.wanted
+        for name, variable in wholes(of_graph()).items()
+        if name.startswith(ours)
+    }
     matching = match(source, Request(keys, wanted, others, (), reading or {}))
-    check(matching.report, strict=True)
+    check(matching.report, strict=True, hint=_MAP)
     return matching
 
 
-def _by_checkpoint_name(start: Start) -> dict[str, Variable]:
+def _by_checkpoint_name(start: Start, names: Iterable[str]) -> dict[str, Variable]:
     taken: dict[str, Variable] = {}
-    for variable in start.set:
+    for variable in (start.variables[name] for name in names):
         key = start.keys[variable.name]
         if key in taken:
             raise WarmStartError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import BridgeckptError
@@ -9,6 +10,7 @@ from bridgeckpt.errors import BridgeckptError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_SAMPLE = 200  # names of each side that are compared for advice
 _TWIN = "write both with a / at the end, as in {'teacher/': 'student/'}, or both without"
 
 
@@ -55,6 +57,12 @@ class Renaming(NamedTuple):
         return theirs + name.removeprefix(ours)
 
 
+def common_change(pairs: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    """The prefixes, the program's and the checkpoint's, in which most pairs of their names differ."""
+    changes = Counter(_apart(name, other) for name, other in pairs)
+    return changes.most_common(1)[0][0] if changes else ("", "")
+
+
 def advice(asked: Iterable[str], available: Iterable[str]) -> str | None:
     """The ``scope`` or ``renames`` by which names that are not there would be, if there is one."""
     names = set(available)
@@ -62,14 +70,10 @@ def advice(asked: Iterable[str], available: Iterable[str]) -> str | None:
     for name in names:
         by_end.setdefault(_end(name), []).append(name)
     sample = list(asked)
-    votes: dict[tuple[str, str], int] = {}
-    for name in sample[:_SAMPLE]:
-        for other in by_end.get(_end(name), [])[:_SAMPLE]:
-            ours, theirs = _apart(name, other)
-            votes[theirs, ours] = votes.get((theirs, ours), 0) + 1
+    changes = {_apart(name, other) for name in sample[:_SAMPLE] for other in by_end.get(_end(name), [])[:_SAMPLE]}
     helped = {
         (theirs, ours): sum(name.startswith(ours) and theirs + name.removeprefix(ours) in names for name in sample)
-        for theirs, ours in votes
+        for ours, theirs in changes
     }
     theirs, ours = max(helped, key=lambda pair: (helped[pair], -len(pair[0] + pair[1])), default=("", ""))
     if helped.get((theirs, ours), 0) < min(2, len(sample)) or theirs == ours:
@@ -79,11 +83,8 @@ def advice(asked: Iterable[str], available: Iterable[str]) -> str | None:
     return f"the checkpoint has {helped[theirs, ours]} of them under another prefix: renames={{{theirs!r}: {ours!r}}}"
 
 
-_SAMPLE = 200
-
-
 def _end(name: str) -> str:
-    return "/".join(name.split("/")[-2:])
+    return name.rpartition("/")[2]
 
 
 def _apart(name: str, other: str) -> tuple[str, str]:

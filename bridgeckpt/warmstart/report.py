@@ -74,6 +74,11 @@ class WarmStartReport(NamedTuple):
         return bool(self.matched) and not self.mismatched and not self.unmatched
 
     @property
+    def with_a_tensor(self) -> tuple[str, ...]:
+        """The variables that the checkpoint has a tensor for, of the right shape or not."""
+        return (*(one.variable for one in self.matched), *(one.variable for one in self.mismatched))
+
+    @property
     def advice(self) -> str | None:
         """The ``scope`` or ``renames`` with which more variables would be found, if there is one."""
         return advice([one.wanted for one in self.unmatched if one.reason is None], self.available)
@@ -143,11 +148,11 @@ class WarmStartError(BridgeckptError):
         self.report = report
 
 
-def check(report: WarmStartReport, *, strict: bool | None) -> None:
+def check(report: WarmStartReport, *, strict: bool | None, hint: str | None = None) -> None:
     """Refuse a warm start.
 
     None refuses what cannot be meant: nothing is found, or a tensor has another shape than its variable. True refuses
-    a variable without a value as well. False refuses nothing.
+    a variable without a value as well. False refuses nothing. ``hint`` takes the place of the one that fits most.
 
     Raises:
         WarmStartError: with every variable that is to blame and the nearest names.
@@ -164,7 +169,7 @@ def check(report: WarmStartReport, *, strict: bool | None) -> None:
     kinds = ("shape", "unmatched") if strict or not report.matched else ("shape",)
     lines = [heading, "", *_shown([problem for problem in report.problems if problem.kind in kinds])]
     lines += [f"  {'note':<10} {note}" for note in report.notes]
-    raise WarmStartError("\n".join(lines), report, hint=report.advice or _hint(report))
+    raise WarmStartError("\n".join(lines), report, hint=hint or report.advice or _hint(report))
 
 
 def _hint(report: WarmStartReport) -> str:

@@ -34,7 +34,10 @@ def by_stored_names(checkpoint: Checkpoint, wanted: Mapping[str, Wanted]) -> Ans
         CheckpointError: the object graph is damaged, or a variable is stored twice and not alike.
     """
     answers = [_answer(view, names, wanted) for view, names in _namings(checkpoint)]
-    return max(reversed(answers), key=lambda answer: answer.known)  # variables' own names say most, if nothing fits
+    best = max(answers, key=lambda answer: answer.known)
+    if best.known:
+        return best
+    return best._replace(available=tuple(dict.fromkeys(name for answer in answers for name in answer.available)))
 
 
 def _namings(checkpoint: Checkpoint) -> Iterator[tuple[Checkpoint, dict[str, str]]]:

@@ -1,0 +1,217 @@
+"""Warm starts in the sessions that train: once, before the first step, and never over a training that goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from tfbert import graph
+from warm import assert_equal, read_by_tensorflow, session, values
+
+import bridgeckpt
+from bridgeckpt.errors import BridgeckptError, CheckpointError
+from bridgeckpt.tf import WarmStartError, WarmStartHook, assign, init_from_checkpoint, scaffold_fn
+
+tf = pytest.importorskip("tensorflow")
+tf1 = tf.compat.v1
+
+SIZES = {"vocab": 225, "positions": 64, "intermediate": 112}  # of examples/tiny-bert
+KERNEL = "bert/encoder/layer_1/output/dense/kernel"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, example):
+    """The example as a Hugging Face folder."""
+    return bridgeckpt.convert(example, tmp_path_factory.mktemp("hf") / "folder").path
+
+
+@pytest.fixture(scope="module")
+def expected(example):
+    return read_by_tensorflow(tf, example / "bert_model.ckpt")
+
+
+@pytest.fixture
+def in_a_graph():
+    with tf.Graph().as_default():
+        yield
+
+
+def train(source, output, how, steps, *, kill):
+    """Run a training in a process of its own; what it saw."""
+    script = Path(__file__).parent / "warm_start_training.py"
+    command = [sys.executable, script, source, output, how, str(steps), *(["kill"] if kill else [])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(script.parent)])}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == (-9 if kill else 0), done.stderr
+    told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
+    told["states"] = [
+        (at, {name: np.array(value, np.float32) for name, value in state.items()}) for at, state in told["states"]
+    ]
+    return told
+
+
+@pytest.mark.parametrize("how", ["hook_and_scaffold", "scaffold_fn"])
+def test_a_training_that_is_killed_goes_on_where_its_own_checkpoint_is(folder, expected, tmp_path, how):
+    killed = train(folder, tmp_path / "training", how, 5, kill=True)
+    (first_step, first), (last_step, _) = killed["states"]
+    assert (first_step, last_step) == (0, 5)
+    np.testing.assert_array_equal(first[KERNEL], expected[KERNEL])
+    saved = tf.train.load_checkpoint(str(tmp_path / "training" / "model.ckpt-3"))
+    assert not (saved.get_tensor(KERNEL) == expected[KERNEL]).any()  # every element was trained
+    again = train(folder, tmp_path / "training", how, 1, kill=False)
+    (next_step, restored), _ = again["states"]
+    assert next_step == 3
+    for name, value in restored.items():
+        np.testing.assert_array_equal(value, saved.get_tensor(name), err_msg=name)
+    assert killed["ran"] in (True, None)
+    assert again["ran"] in (False, None)
+
+
+def test_a_training_that_is_killed_before_its_first_step_is_warm_when_it_starts_again(folder, expected, tmp_path):
+    """TensorFlow saves a checkpoint at step 0, before any hook of the user's has set a variable."""
+    train(folder, tmp_path / "training", "hook", 0, kill=True)
+    cold = tf.train.load_checkpoint(str(tmp_path / "training" / "model.ckpt-0"))
+    assert not (cold.get_tensor(KERNEL) == expected[KERNEL]).any()
+    again = train(folder, tmp_path / "training", "hook", 1, kill=False)
+    np.testing.assert_array_equal(again["states"][0][1][KERNEL], expected[KERNEL])
+    np.testing.assert_array_equal(again["states"][0][1]["output_weights"], cold.get_tensor("output_weights"))
+
+
+def test_the_hook_adds_nothing_to_the_graph_and_reports(in_a_graph, folder, expected):
+    graph(head="classifier", **SIZES)
+    tf1.train.get_or_create_global_step()
+    reports = []
+    hook = WarmStartHook(folder, new=["output_*"], report=reports.append)
+    with session(tf) as opened:
+        operations = tf1.get_default_graph().get_operations()
+        tf1.get_default_graph().finalize()
+        before = values(tf, opened)
+        hook.begin()
+        assert hook.report.complete
+        assert not reports  # nothing is set yet
+        hook.after_create_session(opened, None)
+        found = values(tf, opened)
+    assert tf1.get_default_graph().get_operations() == operations
+    assert hook.ran
+    assert reports == [hook.report]
+    assert_equal({name: value for name, value in found.items() if name in expected}, expected)
+    for name in ("output_weights", "output_bias"):
+        np.testing.assert_array_equal(found[name], before[name])
+    assert hook.report.new == ("output_weights", "output_bias")
+
+
+def test_the_hook_sets_a_session_again_that_is_made_again(in_a_graph, folder, expected):
+    """A session that TensorFlow makes anew after a failure, when there is no checkpoint yet."""
+    graph(head=None, **SIZES)
+    tf1.train.get_or_create_global_step()
+    hook = WarmStartHook(folder)
+    hook.begin()
+    for _ in range(2):
+        with session(tf) as opened:
+            hook.after_create_session(opened, None)
+            assert_equal(values(tf, opened), expected)
+
+
+def test_a_map_says_what_the_hook_sets(in_a_graph, folder, expected):
+    graph(head=None, scope="student/", **SIZES)
+    tf1.train.get_or_create_global_step()
+    hook = WarmStartHook(folder, {"bert/embeddings/": "student/bert/embeddings/"})
+    with session(tf) as opened:
+        hook.after_create_session(opened)
+        found = {name.removeprefix("student/"): value for name, value in values(tf, opened).items()}
+    assert_equal({name: found[name] for name in found if "embeddings" in name}, expected)
+    assert not (found[KERNEL] == expected[KERNEL]).any()
+
+
+def test_variables_say_what_the_hook_sets(in_a_graph, folder, expected):
+    graph(head="classifier", **SIZES)
+    tf1.train.get_or_create_global_step()
+    encoder = [variable for variable in tf1.trainable_variables() if variable.name.startswith("bert/encoder/")]
+    hook = WarmStartHook(folder, variables=encoder, strict=True)
+    with session(tf) as opened:
+        hook.after_create_session(opened)
+        found = values(tf, opened)
+    assert_equal({name: found[name] for name in found if "encoder" in name}, expected)
+    assert len(hook.report.matched) == len(encoder) == 32
+
+
+def test_a_graph_without_a_global_step_is_refused_with_what_to_do(in_a_graph, folder):
+    graph(head=None, **SIZES)
+    hook = WarmStartHook(folder)
+    with pytest.raises(WarmStartError, match="no global step") as caught:
+        hook.begin()
+    assert "get_or_create_global_step" in caught.value.hint
+
+
+def test_what_does_not_fit_is_refused_before_there_is_a_session(in_a_graph, folder, tmp_path):
+    graph(head=None, **{**SIZES, "intermediate": 80})
+    tf1.train.get_or_create_global_step()
+    with pytest.raises(WarmStartError, match=r"intermediate/dense/kernel \[36, 80\]"):
+        tf1.train.MonitoredTrainingSession(hooks=[WarmStartHook(folder)])
+    with pytest.raises(CheckpointError, match="does not exist"):
+        tf1.train.MonitoredTrainingSession(hooks=[WarmStartHook(tmp_path / "nothing")])
+    with pytest.raises(WarmStartError, match=r"intermediate/dense/kernel \[36, 80\]"):
+        scaffold_fn(folder)()
+
+
+@pytest.mark.parametrize("make", [WarmStartHook, scaffold_fn])
+def test_a_map_and_variables_contradict(make, folder):
+    with pytest.raises(BridgeckptError, match="variables and scope would say it again"):
+        make(folder, {"bert/": "bert/"}, variables=[], scope="student")
+
+
+def test_a_plain_session_is_set_by_assign(in_a_graph, folder, expected):
+    graph(head=None, partitions=3, **SIZES)
+    with session(tf) as opened:
+        tf1.get_default_graph().finalize()
+        report = assign(tf1.trainable_variables(), folder, session=opened, strict=True)
+        assert_equal(values(tf, opened), expected)
+    assert len(report.matched) == 39
+    with pytest.raises(BridgeckptError, match="session=") as caught:
+        assign(tf1.trainable_variables(), folder)
+    assert "init_from_checkpoint" in str(caught.value)
+
+
+def test_initialisers_read_when_they_are_run_and_each_time(in_a_graph, folder, expected):
+    graph(head=None, **SIZES)
+    init_from_checkpoint(folder, {"bert/": "bert/"})
+    with session(tf) as opened:
+        variables = tf1.trainable_variables()
+        opened.run([variable.assign(tf.zeros_like(variable)) for variable in variables])
+        assert not values(tf, opened)[KERNEL].any()
+        opened.run(tf1.variables_initializer(variables))
+        assert_equal(values(tf, opened), expected)
+        assert_equal({KERNEL: opened.run(next(v for v in variables if v.op.name == KERNEL).initial_value)}, expected)
+
+
+@pytest.mark.skipif(not hasattr(tf, "estimator"), reason="this TensorFlow has no Estimator: 2.15 was the last")
+def test_an_estimator_starts_warm_and_goes_on(folder, expected, tmp_path):
+    seen = []
+
+    class Look(tf1.train.SessionRunHook):
+        def after_create_session(self, opened, coord):
+            step = opened.run(tf1.train.get_global_step())
+            seen.append((int(step), opened.run(f"{KERNEL}:0")))
+
+    def model_fn(features, labels, mode):
+        _, outputs = graph(head="classifier", **SIZES)
+        loss = tf.reduce_mean(tf.square(outputs["logits"])) + 0.0 * tf.reduce_sum(features["x"])
+        step = tf1.train.get_or_create_global_step()
+        train_op = tf1.train.AdamOptimizer(1e-3).minimize(loss, global_step=step)
+        return tf1.estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
+
+    def input_fn():
+        return tf1.data.Dataset.from_tensors(({"x": np.zeros(1, np.float32)}, np.zeros(1, np.int32))).repeat()
+
+    for _ in range(2):
+        estimator = tf1.estimator.Estimator(model_fn, str(tmp_path))
+        estimator.train(input_fn, hooks=[WarmStartHook(folder, new=["output_*"]), Look()], steps=2)
+    assert [step for step, _ in seen] == [0, 2]
+    np.testing.assert_array_equal(seen[0][1], expected[KERNEL])
+    assert not (seen[1][1] == expected[KERNEL]).any()

@@ -1,0 +1,270 @@
+"""Warm starts of what TensorFlow 2 has: Keras models, modules, SavedModels, layers and modules of TF-Hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from warm import FIXTURES, assert_equal, read_by_tensorflow, session
+
+import bridgeckpt
+from bridgeckpt.errors import BridgeckptError, CheckpointError, PrecisionError
+from bridgeckpt.tf import WarmStartError, assign
+
+tf = pytest.importorskip("tensorflow")
+tf1 = tf.compat.v1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, example):
+    """The example as a Hugging Face folder."""
+    return bridgeckpt.convert(example, tmp_path_factory.mktemp("hf") / "folder").path
+
+
+@pytest.fixture(scope="module")
+def expected(example):
+    return read_by_tensorflow(tf, example / "bert_model.ckpt")
+
+
+class Dense(tf.Module):
+    """A layer whose variables TensorFlow calls kernel and bias, whatever they are in."""
+
+    def __init__(self, rows, columns, name=None):
+        super().__init__(name)
+        self.kernel = tf.Variable(tf.zeros((rows, columns)), name="kernel")
+        self.bias = tf.Variable(tf.zeros(columns), name="bias")
+
+
+class Pooler(tf.Module):
+    """google-research/bert's names by ``with_name_scope``."""
+
+    @tf.Module.with_name_scope
+    def build(self):
+        self.dense = Dense.__new__(Dense)
+        tf.Module.__init__(self.dense, "dense")
+        with self.dense.name_scope:
+            Dense.__init__(self.dense, 36, 36, "dense")
+
+
+def bert_variables(expected):
+    """Variables of a whole BERT, in TensorFlow 2."""
+    return [tf.Variable(tf.zeros(value.shape), name=name) for name, value in expected.items()]
+
+
+@pytest.mark.parametrize("source", ["folder", "example"])
+def test_variables_by_their_names(request, source, expected):
+    variables = bert_variables(expected)
+    report = assign(variables, request.getfixturevalue(source), strict=True)
+    assert report.complete
+    assert_equal({variable.name.removesuffix(":0"): variable.numpy() for variable in variables}, expected)
+
+
+def test_variables_by_names_of_the_callers_own(folder, expected):
+    variables = {name: tf.Variable(tf.zeros(value.shape)) for name, value in expected.items()}
+    assign(variables, folder, strict=True)
+    assert_equal({name: variable.numpy() for name, variable in variables.items()}, expected)
+
+
+def test_a_module_whose_variables_have_full_names(folder, expected):
+    class Model(tf.Module):
+        pass
+
+    model = Model()
+    model.parts = bert_variables(expected)
+    report = assign(model, folder)
+    assert report.complete
+    assert_equal({variable.name.removesuffix(":0"): variable.numpy() for variable in model.variables}, expected)
+
+
+def test_a_module_goes_by_attributes_where_names_are_not_unique(tmp_path):
+    def model():
+        made = tf.Module()
+        made.first, made.second, made.many = Dense(4, 3), Dense(3, 2), [Dense(2, 2), Dense(2, 5)]
+        return made
+
+    source, target = model(), model()
+    for number, variable in enumerate(source.variables):
+        variable.assign(tf.fill(variable.shape, float(number + 1)))
+    path = tf.train.Checkpoint(source).write(str(tmp_path / "ckpt"))
+    report = assign(target, path, strict=True)
+    assert {"first/kernel", "many/1/bias"} <= {one.variable for one in report.matched}
+    for one, other in zip(source.variables, target.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    below = tf.train.Checkpoint(model=source).write(str(tmp_path / "below"))
+    with pytest.raises(WarmStartError, match="nothing would be warm-started") as caught:
+        assign(model(), below)
+    assert "renames={'model/': ''}" in caught.value.hint
+    assert assign(model(), below, renames={"model/": ""}).complete
+
+
+def keras_model():
+    import keras
+
+    layers = [keras.layers.Input((4,)), keras.layers.Dense(3, name="first"), keras.layers.Dropout(0.1)]
+    return keras.Sequential([*layers, keras.layers.Dense(2, name="second")])
+
+
+def test_a_keras_model_goes_by_its_layers_whatever_number_it_has(tmp_path):
+    source, target = keras_model(), keras_model()
+    assert source.name != target.name
+    values = {variable.path.partition("/")[2]: variable.numpy() for variable in source.weights}
+    with tf.Graph().as_default(), tf1.Session() as opened:
+        for name, value in values.items():
+            tf1.get_variable(name, initializer=tf.constant(value))
+        opened.run(tf1.global_variables_initializer())
+        path = tf1.train.Saver().save(opened, str(tmp_path / "model.ckpt"))
+    report = assign(target, path, strict=True)  # its seeds are no weights
+    assert len(report.matched) == 4
+    assert_equal({variable.path.partition("/")[2]: variable.numpy() for variable in target.weights}, values)
+
+
+def test_a_keras_model_takes_its_own_checkpoint(tmp_path):
+    source, target = keras_model(), keras_model()
+    path = tf.train.Checkpoint(model=source).write(str(tmp_path / "ckpt"))
+    with pytest.raises(WarmStartError) as caught:
+        assign(target, path)
+    assert caught.value.hint.endswith(f"renames={{'{source.name}/': '{target.name}/'}}")
+    assert assign(target, path, renames={f"{source.name}/": f"{target.name}/"}).complete
+    for one, other in zip(source.weights, target.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_a_model_that_is_not_built_has_no_variables(folder):
+    import keras
+
+    with pytest.raises(BridgeckptError, match="Sequential has no variables") as caught:
+        assign(keras.Sequential([keras.layers.Dense(3)]), folder)
+    assert "first called" in caught.value.hint
+
+
+def test_damaged_bytes_leave_every_variable_as_it_was(example, expected, tmp_path):
+    data = bytearray((example / "bert_model.ckpt.data-00000-of-00001").read_bytes())
+    data[-40] ^= 1
+    (tmp_path / "bert_model.ckpt.data-00000-of-00001").write_bytes(data)
+    (tmp_path / "bert_model.ckpt.index").write_bytes((example / "bert_model.ckpt.index").read_bytes())
+    variables = bert_variables(expected)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        assign(variables, tmp_path)
+    assert not any(variable.numpy().any() for variable in variables)
+
+
+def test_a_value_that_does_not_fit_leaves_every_variable_as_it_was(tmp_path):
+    variables = {name: tf.Variable(tf.zeros(2, tf.float16)) for name in ("a", "b")}
+    source = {"a": tf.Variable([1.0, 2.0]), "b": tf.Variable([1.0, 1e6])}
+    path = tf.train.Checkpoint(**source).write(str(tmp_path / "ckpt"))
+    with pytest.raises(PrecisionError, match="too large for float16"):
+        assign(variables, path)
+    assert not variables["a"].numpy().any()
+
+
+def test_integers_are_not_made_floats(tmp_path):
+    path = tf.train.Checkpoint(a=tf.Variable([1, 2]), b=tf.Variable([1.0])).write(str(tmp_path / "ckpt"))
+    report = assign({"a": tf.Variable([0.0, 0.0]), "b": tf.Variable([0.0])}, path)
+    assert [(one.variable, one.reason) for one in report.unmatched] == [
+        ("a", "it is int32 there and float32 here, which are not converted into one another")
+    ]
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], ["bert/pooler"], [None]])
+def test_what_is_no_variable_is_refused(folder, wrong):
+    with pytest.raises(BridgeckptError, match="is no variable of TensorFlow"):
+        assign(wrong, folder)
+
+
+def test_two_variables_of_one_name_are_refused(folder):
+    with pytest.raises(BridgeckptError, match="two variables are called kernel"):
+        assign([tf.Variable(1.0, name="kernel"), tf.Variable(2.0, name="kernel")], folder)
+
+
+@pytest.mark.parametrize("name", ["hub_tf2_module", "mg_classifier"])
+def test_a_loaded_saved_model_and_a_layer_of_tf_hub(name, tmp_path):
+    """Both of TensorFlow 2; the layer is a layer of the Keras that TF-Hub was made for."""
+    case = json.loads((FIXTURES / name / "case.json").read_text())
+    folder = bridgeckpt.convert(FIXTURES / name / case["source"], tmp_path / "hf").path
+    module = FIXTURES / "hub_tf2_module" / "source"
+    loaded = tf.saved_model.load(str(module))
+    golden = {variable.name: variable.numpy() for variable in loaded.variables}
+    for variable in loaded.variables:
+        variable.assign(tf.zeros_like(variable))
+    report = assign(loaded, folder)
+    assert len(report.matched) == 39
+    assert [one.variable for one in report.unmatched] == ["Variable"]  # a hub module's own, no weight
+    if name == "hub_tf2_module":
+        found = {v.name: v.numpy() for v in loaded.variables if v.name != "Variable:0"}
+        assert_equal(found, golden)
+
+
+LAYER = """
+import json, sys
+import numpy as np
+import tensorflow as tf, tensorflow_hub as hub
+import bridgeckpt.tf
+folder, tf1_module, tf2_module = sys.argv[1:]
+told = {}
+for path, options in ((tf2_module, {}), (tf1_module, {"signature": "tokens", "tags": {"train"}})):
+    layer = hub.KerasLayer(path, trainable=True, **options)
+    before = {v.name: v.numpy() for v in layer.variables}
+    for v in layer.variables:
+        v.assign(tf.zeros_like(v))
+    report = bridgeckpt.tf.assign(layer, path)
+    back = all(np.array_equal(v.numpy(), before[v.name]) for v in layer.variables)
+    report_hf = bridgeckpt.tf.assign(layer, folder)
+    told[path] = [len(report.matched), back, len(report_hf.matched)]
+print(json.dumps(told))
+"""
+
+
+def test_a_keras_layer_of_tf_hub(tmp_path):
+    """In a process of its own, since ``tensorflow_hub`` brings a second Keras."""
+    pytest.importorskip("tensorflow_hub")
+    modules = [FIXTURES / name / "source" for name in ("hub_tf1_module", "hub_tf2_module")]
+    folder = bridgeckpt.convert(modules[1], tmp_path / "hf").path
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", LAYER, folder, *modules]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told == {str(modules[0]): [44, True, 39], str(modules[1]): [39, True, 39]}
+
+
+def test_a_hub_module_of_tensorflow_1(tmp_path):
+    hub = pytest.importorskip("tensorflow_hub")
+    if not hasattr(hub, "Module"):
+        pytest.skip("this TF-Hub has no hub.Module: 0.15 was the last, and needs TensorFlow 2.15 or older")
+    source = FIXTURES / "hub_tf1_module" / "source"
+    folder = bridgeckpt.convert(source, tmp_path / "hf").path
+    with tf.Graph().as_default():
+        module = hub.Module(str(source), trainable=True, tags={"train"})
+        with session(tf) as opened:
+            golden = {name: opened.run(variable) for name, variable in module.variable_map.items()}
+            for path, count in ((source, 44), (folder, 42)):  # the folder is of a class without a pooler
+                for variable in tf1.global_variables():
+                    opened.run(variable.initializer, {variable.initializer.inputs[1]: np.zeros(variable.shape)})
+                report = assign(module, path, session=opened)
+                assert len(report.matched) == count
+                set_ = {one.variable: opened.run(module.variable_map[one.variable]) for one in report.matched}
+                assert_equal(set_, golden)
+
+
+def test_a_keras_archive_is_a_source(tmp_path):
+    """Of a BERT by KerasHub, for the variables of google-research/bert."""
+    case = FIXTURES / "kerashub_archive"
+    source = next((case / "source").glob("*.keras"))
+    assert zipfile.is_zipfile(source)
+    folder = bridgeckpt.convert(case / "source", tmp_path / "hf").path
+    state = bridgeckpt.load_state_dict(case / "source")
+    layer = "bert/encoder/layer_0/"
+    names = {f"{layer}attention/output/LayerNorm/gamma": (24,), f"{layer}intermediate/dense/kernel": (24, 40)}
+    shape = state[next(name for name in state if name.endswith("layer.0.intermediate.dense.weight"))].shape
+    variables = {name: tf.Variable(tf.zeros(size)) for name, size in names.items() if len(size) == 1}
+    variables[f"{layer}intermediate/dense/kernel"] = tf.Variable(tf.zeros(tuple(reversed(shape))))
+    for path in (source, folder):
+        assert assign(variables, path).complete
+    kernel = variables[f"{layer}intermediate/dense/kernel"].numpy()
+    np.testing.assert_array_equal(kernel, state["encoder.layer.0.intermediate.dense.weight"].T)

@@ -1,0 +1,253 @@
+"""What a person is told: the documented mistakes of google-research/bert's function, and the way out of each."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tfbert import graph
+from warm import FIXTURES
+
+import bridgeckpt
+from bridgeckpt.errors import BridgeckptError, CheckpointError
+from bridgeckpt.tf import WarmStartError, get_assignment_map_from_checkpoint, init_from_checkpoint
+from bridgeckpt.warmstart.answer import Wanted
+from bridgeckpt.warmstart.matching import Request, match
+from bridgeckpt.warmstart.renaming import Renaming, advice
+
+tf = pytest.importorskip("tensorflow")
+tf1 = tf.compat.v1
+
+SIZES = {"vocab": 225, "positions": 64, "intermediate": 112}  # of examples/tiny-bert
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, example):
+    """The example as a Hugging Face folder."""
+    return bridgeckpt.convert(example, tmp_path_factory.mktemp("hf") / "folder").path
+
+
+@pytest.fixture(autouse=True)
+def in_a_graph():
+    with tf.Graph().as_default():
+        yield
+
+
+def refused(path, **options):
+    with pytest.raises(WarmStartError) as caught:
+        get_assignment_map_from_checkpoint(tf1.trainable_variables(), path, **options)
+    return caught.value
+
+
+def text(error):
+    """The message on one line."""
+    return " ".join(str(error).split())
+
+
+def test_a_scope_that_the_checkpoint_lacks(example):
+    graph(head=None, scope="student/", **SIZES)
+    told = refused(example)
+    assert text(told).startswith("nothing would be warm-started: ")
+    assert "unmatched student/bert/embeddings/word_embeddings [225, 36]" in text(told)
+    assert "not there; the nearest: bert/embeddings/word_embeddings" in text(told)
+    assert "student/bert/encoder/layer_{0..1}/attention/self/query/kernel [36, 36]" in text(told)
+    assert told.hint == 'the checkpoint has 39 of them without "student/": scope="student"'
+    assert len(told.report.unmatched) == 39
+    assert not told.report.matched
+    get_assignment_map_from_checkpoint(tf1.trainable_variables(), example, scope="student", strict=True)
+
+
+def test_a_scope_that_the_graph_lacks(built):
+    source = built(head="classifier", scope="teacher/")
+    graph(head="classifier")
+    told = refused(source.prefix)
+    assert told.hint == "the checkpoint has 41 of them under another prefix: renames={'teacher/': ''}"
+    found, _ = get_assignment_map_from_checkpoint(
+        tf1.trainable_variables(), source.prefix, renames={"teacher/": ""}, strict=True
+    )
+    assert found["teacher/output_bias"] == "output_bias"
+
+
+def test_two_other_scopes(built):
+    source = built(head="classifier", scope="teacher/")
+    graph(head="classifier", scope="student/")
+    told = refused(source.prefix)
+    assert told.hint.endswith("under another prefix: renames={'teacher/': 'student/'}")
+
+
+@pytest.mark.parametrize("scope", ["wrong", "student/bert"])
+def test_a_scope_that_nothing_is_under(example, scope):
+    graph(head=None, scope="student/", **SIZES)
+    told = refused(example, scope=scope)
+    assert "nothing would be warm-started" in told.message
+
+
+def test_nothing_in_common(example):
+    tf1.get_variable("my_model/dense/kernel", (36, 36))
+    tf1.get_variable("step", ())
+    told = refused(example)
+    assert "unmatched my_model/dense/kernel [36, 36]" in text(told)
+    assert "the nearest: bert/" in text(told)
+    assert "its names were not translated: no mapping table recognises" in text(told)
+
+
+@pytest.mark.parametrize("hugging_face", [False, True])
+def test_shapes(example, folder, hugging_face):
+    graph(head="pretraining", **{**SIZES, "intermediate": 80})
+    told = refused(folder if hugging_face else example)
+    assert "does not fit 6 of 46 variables" in told.message
+    assert "shape bert/encoder/layer_{0..1}/intermediate/dense/kernel [36, 80]" in text(told)
+    there = (
+        "bert.encoder.layer.0.intermediate.dense.weight is [112, 36], and would have to be [80, 36]"
+        if hugging_face
+        else "bert/encoder/layer_0/intermediate/dense/kernel is [36, 112]"
+    )
+    assert there in text(told)
+    assert "new=" in told.hint
+    mismatch = told.report.mismatched[0]
+    assert (mismatch.shape, mismatch.found) == ((36, 80), (112, 36) if hugging_face else (36, 112))
+
+
+def test_a_head_of_other_labels_may_be_declared_new(built):
+    source = built(head="classifier", labels=5)
+    graph(head="classifier", labels=3)
+    assert "output_weights [3, 36]" in text(refused(source.prefix))
+    found, _ = get_assignment_map_from_checkpoint(
+        tf1.trainable_variables(), source.prefix, strict=True, new=["output_*"]
+    )
+    assert len(found) == 39
+
+
+def test_a_variable_without_a_value_is_said_aloud(example, folder, caplog):
+    graph(head="squad", **SIZES)
+    for path in (example, folder):
+        caplog.clear()
+        get_assignment_map_from_checkpoint(tf1.trainable_variables(), path)
+        (record,) = caplog.records
+        assert record.levelno == logging.WARNING
+        assert record.name == "bridgeckpt.tf"
+        said = " ".join(record.getMessage().split())
+        assert said.startswith("warm start: 39 of 41 variables from ")
+        assert "keep their initial values: unmatched cls/squad/output_weights [2, 36]" in said
+    assert "it would be PyTorch's qa_outputs.weight, which is not there" in said
+
+
+def test_strictness_is_refusing_a_variable_without_a_value(example):
+    graph(head="squad", **SIZES)
+    told = refused(example, strict=True)
+    assert "does not fit 2 of 41 variables" in told.message
+    assert "nearest: cls/seq_relationship/output_weights" in told.message
+    get_assignment_map_from_checkpoint(
+        tf1.trainable_variables(), example, strict=True, new=["cls/squad/output_weights", "cls/squad/output_bias"]
+    )
+    with pytest.raises(BridgeckptError, match="new has 'squad/\\*'"):
+        get_assignment_map_from_checkpoint(tf1.trainable_variables(), example, new=["squad/*"])
+
+
+def test_the_report_has_everything(built):
+    source = built(head="pretraining", slots="adamw", step=300)
+    graph(head="classifier")
+    reports = []
+    get_assignment_map_from_checkpoint(tf1.trainable_variables(), source.prefix, report=reports.append)
+    (report,) = reports
+    assert report.checkpoint == source.prefix
+    assert len(report.matched) == 39
+    assert report.matched[0].sources == (report.matched[0].variable,)
+    assert [one.variable for one in report.unmatched] == ["output_weights", "output_bias"]
+    assert report.nearest("output_weights") == ["cls/seq_relationship/output_weights"]
+    assert report.slots == 78  # two for each variable that was set
+    assert {"global_step", "cls/seq_relationship/output_bias"} <= set(report.unused)
+    said = str(report)
+    assert "bert/encoder/layer_{0..1}/attention/self/query/kernel" in said
+    assert "unused     78 tensors of optimizer state" in said
+
+
+@pytest.mark.parametrize(
+    ("given_map", "message"),
+    [
+        ({"bert/pooler/dense/bias": "bert/pooler/dense/bais"}, "the graph has no variable bert/pooler/dense/bais"),
+        ({"bert/": "student/"}, "the graph has no variable student/..."),
+        ({"bert/pooler/dense/bais": "bert/pooler/dense/bias"}, "has none of the variables"),
+        ({"bert/pooler/dense/kernel": "bert/pooler/dense/bias"}, "does not fit 1 of 1 variables"),
+        ({"bert/pooler/": "bert/pooler"}, "the graph has no variable bert/pooler"),
+    ],
+)
+def test_a_wrong_map(example, given_map, message):
+    graph(head=None, **SIZES)
+    with pytest.raises(WarmStartError) as caught:
+        init_from_checkpoint(example, given_map)
+    assert message in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_list_that_is_no_partitioned_variable(example):
+    graph(head=None, **SIZES)
+    with pytest.raises(BridgeckptError, match="a list of 39 variables stands for one"):
+        init_from_checkpoint(example, {"bert/pooler/dense/bias": tf1.trainable_variables()})
+
+
+def test_paths_and_files(example, tmp_path):
+    graph(head=None, **SIZES)
+    tvars = tf1.trainable_variables()
+    with pytest.raises(CheckpointError, match="does not exist"):
+        get_assignment_map_from_checkpoint(tvars, tmp_path / "nothing")
+    (tmp_path / "bert_model.ckpt.index").write_bytes((example / "bert_model.ckpt.index").read_bytes())
+    with pytest.raises(CheckpointError, match="incomplete"):
+        get_assignment_map_from_checkpoint(tvars, tmp_path)
+    with bridgeckpt.open_checkpoint(example) as opened:
+        assert len(get_assignment_map_from_checkpoint(tvars, opened)[0]) == 39
+
+
+def test_two_models_in_the_source_are_told_by_reading(built, tmp_path):
+    """google's names twice, for the variables of Model Garden: which of the two is not for us to say."""
+    from tfbert import merged
+
+    one, other = built(head=None, seed=1), built(head=None, seed=2)
+    both = merged(tmp_path / "both.ckpt", ("a/", one.variables), ("b/", other.variables))
+    layout = bridgeckpt.plan(FIXTURES / "hub_tf2_module" / "source")
+    shapes = {
+        name: layout.checkpoint.tensors[name].shape
+        for name, state in layout.ledger.sources.items()
+        if state == "mapped"
+    }
+    wanted = {name: Wanted(shape, "float32") for name, shape in shapes.items()}
+    keys = {name: name for name in wanted}
+    report = match(both, Request(keys, wanted, {}, (), {})).report
+    assert not report.matched
+    assert any("holds 2 models of dialect bert/google" in note for note in report.notes)
+    report = match(both, Request(keys, wanted, {}, (), {"scope": "b", "heads": 3})).report
+    assert len(report.mismatched) == 39  # that model is larger; but it was found
+
+
+NAMES = st.lists(st.sampled_from(["bert", "dense", "kernel", "a", "b"]), min_size=1, max_size=4).map("/".join)
+
+
+@given(st.sets(NAMES, min_size=2, max_size=8), st.sampled_from(["student", "x/y"]))
+def test_advice_on_a_scope_is_right_when_it_is_given(names, scope):
+    asked = [f"{scope}/{name}" for name in sorted(names)]
+    if names & set(asked):
+        return
+    told = advice(asked, names)
+    assert told is not None
+    if "scope=" in told:
+        advised = told.rpartition('scope="')[2].removesuffix('"')
+        renaming = Renaming.parse(advised, None)
+        assert sum(renaming.of(name) in names for name in asked) >= 2
+    if f'scope="{scope}"' in told:
+        assert told.startswith(f"the checkpoint has {len(names)} of them")
+
+
+@given(NAMES, NAMES, NAMES)
+def test_renaming_takes_the_longest_prefix(theirs, ours, rest):
+    renaming = Renaming.parse("top", {f"{theirs}/": f"{ours}/", "exact": f"{ours}/{rest}/one"})
+    assert renaming.of(f"top/{ours}/{rest}") == f"{theirs}/{rest}"
+    assert renaming.of(f"top/{ours}/{rest}/one") == "exact"
+    assert renaming.of(f"{ours}/{rest}") is None or ours.startswith("top")
+    assert renaming.of("top/else/where") == "else/where"
+
+
+def test_renaming_refuses_a_prefix_for_a_name():
+    with pytest.raises(BridgeckptError, match="a prefix and a name"):
+        Renaming.parse(None, {"teacher/": "student"})
