@@ -90,7 +90,19 @@ def _is_model(what: Any) -> bool:  # noqa: ANN401
     """Whether it is an object that owns its variables, rather than variables."""
     if isinstance(what, Mapping) or _is_variable(what):
         return False
-    return hasattr(what, "weights") or hasattr(what, "variables") or not isinstance(what, Iterable)
+    return _owned(what) is not None or not isinstance(what, Iterable)
+
+
+def _owned(model: Any) -> list[Any] | None:  # noqa: ANN401
+    """The variables that an object says it has: of Keras, its weights; None where it says nothing."""
+    for key in ("weights", "variables"):
+        try:
+            found = getattr(model, key, None)
+        except ValueError:  # Keras 2, of a model that is not built yet
+            return []
+        if isinstance(found, (list, tuple)) and all(map(_is_variable, found)):  # it may be the user's own attribute
+            return list(found)
+    return None
 
 
 def _namings(model: Any) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
@@ -102,13 +114,12 @@ def _namings(model: Any) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
     elif not _is_model(model):
         yield from filter(None, [wholes([model] if _is_variable(model) else model)])
     else:
-        by_path = _by_path(model)
-        owned = [*(getattr(model, "weights", None) or getattr(model, "variables", None) or by_path.values())]
+        owned = _owned(model) or list(_by_path(model).values())
         if owned and len({name_of(one) for one in owned}) == len({id(one) for one in owned}):
             by_name = wholes(owned)
             yield by_name
             yield from filter(None, [_below_the_root(model, by_name)])
-        if by_path:
+        if by_path := _by_path(model):
             yield named(by_path)
 
 
