@@ -178,6 +178,21 @@ def test_a_plain_session_is_set_by_assign(in_a_graph, folder, expected):
     assert "init_from_checkpoint" in str(caught.value)
 
 
+@pytest.mark.parametrize("resource", [False, True], ids=["ref", "resource"])
+def test_variables_that_share_a_tensor_to_start_from_get_values_of_their_own(in_a_graph, tmp_path, resource):
+    with tf.Graph().as_default(), tf1.Session() as opened:
+        for name, value in (("a", [1.0, 2.0]), ("b", [3.0, 4.0])):
+            tf1.get_variable(name, initializer=tf.constant(value))
+        opened.run(tf1.global_variables_initializer())
+        path = tf1.train.Saver().save(opened, str(tmp_path / "ckpt"))
+    zeros = tf.zeros(2)
+    variables = [tf1.Variable(zeros, name=name, use_resource=resource) for name in ("a", "b")]
+    with session(tf) as opened:
+        assign(variables, path, session=opened)
+        np.testing.assert_array_equal(opened.run(variables[0]), [1.0, 2.0])
+        np.testing.assert_array_equal(opened.run(variables[1]), [3.0, 4.0])
+
+
 def test_initialisers_read_when_they_are_run_and_each_time(in_a_graph, folder, expected):
     graph(head=None, **SIZES)
     init_from_checkpoint(folder, {"bert/": "bert/"})

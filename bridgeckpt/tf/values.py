@@ -16,21 +16,40 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
+_AT_ONCE = 32 << 20  # bytes of values that are fed at once
+
 
 def feed(session: Any, variables: Iterable[Variable], found: Mapping[str, Found]) -> None:  # noqa: ANN401
-    """Set variables of a graph in a session, one after another; the graph may be finalised, and nothing is added to it.
+    """Set variables of a graph in a session; the graph may be finalised, and nothing is added to it.
 
-    An initialiser is run with its value fed, as ``Variable.load`` of TensorFlow does.
+    Initialisers are run with their values fed, as ``Variable.load`` of TensorFlow does; some at a time, since a session
+    looks through the whole graph for each set that it is asked for the first time.
 
     Raises:
         CheckpointError: a tensor is damaged.
         PrecisionError: a value does not fit the variable's dtype.
     """
+    initializers: list[Any] = []
+    values: dict[Any, Array] = {}  # by the input of their initialiser
     for variable in variables:
         value = found[variable.name].read(variable.wanted.dtype)
         for part in variable.parts:
             initializer = part.variable.initializer
-            session.run(initializer, {initializer.inputs[1]: part.of(value)})
+            key = initializer.inputs[1].ref()
+            if key in values:  # two variables that were given one tensor to start from
+                _run(session, initializers, values)
+            initializers.append(initializer)
+            values[key] = part.of(value)
+        if sum(value.nbytes for value in values.values()) >= _AT_ONCE:
+            _run(session, initializers, values)
+    _run(session, initializers, values)
+
+
+def _run(session: Any, initializers: list[Any], values: dict[Any, Array]) -> None:  # noqa: ANN401
+    """Run initialisers, and forget them and their values."""
+    session.run(initializers, {key.deref(): value for key, value in values.items()})
+    initializers.clear()
+    values.clear()
 
 
 def assign(variables: Iterable[Variable], found: Mapping[str, Found]) -> None:
