@@ -146,6 +146,32 @@ def test_every_way_sets_the_same(cases, way, resource, partitions):
     assert not any(np.isnan(value).any() for value in found.values())
 
 
+def test_what_is_decoded_into_a_temporary_file_is_there_when_it_is_read(cases, tmp_path):
+    """Of compressed HDF5; nobody holds the checkpoint but the initialisers."""
+    import gc
+
+    import h5py
+
+    source, folder, golden = cases("hf200_pretraining")
+    with h5py.File(source / "tf_model.h5") as whole, h5py.File(tmp_path / "tf_model.h5", "w") as packed:
+        packed.attrs.update(whole.attrs)
+
+        def copy(name, item):
+            if isinstance(item, h5py.Dataset):
+                packed.create_dataset(name, data=item[()], compression="gzip", chunks=True if item.shape else None)
+            else:
+                packed.require_group(name).attrs.update(item.attrs)
+
+        whole.visititems(copy)
+    (tmp_path / "config.json").write_bytes((source / "config.json").read_bytes())
+    inputs, outputs = graph_for(folder)
+    found, _ = get_assignment_map_from_checkpoint(tf1.trainable_variables(), tmp_path)
+    init_from_checkpoint(tmp_path, found)
+    gc.collect()
+    with session(tf) as opened:
+        assert_computes(outputs, opened, {inputs[key]: golden[key] for key in inputs}, golden)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_values_are_converted_to_the_dtype_of_their_variable(cases, dtype):
     source, folder, _ = cases("mg_classifier")

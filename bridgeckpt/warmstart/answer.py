@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bridgeckpt.copying.job import Job
+    from bridgeckpt.formats.checkpoint import Checkpoint
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -23,10 +24,23 @@ class Wanted(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The value for a variable: the stored names that it is made of, and ``read``, which makes it in a given dtype."""
+    """The value for a variable: the stored names that it is made of, and ``make``, which makes it in a given dtype.
 
+    ``checkpoint`` is held because what it keeps in temporary files is gone when nobody holds it.
+    """
+
+    checkpoint: Checkpoint
     sources: tuple[str, ...]
-    read: Callable[[str], Array]
+    make: Callable[[str], Array]
+
+    def read(self, dtype: str) -> Array:
+        """The whole value, of ``dtype``, with the variable's shape.
+
+        Raises:
+            CheckpointError: a tensor is damaged, cut short or missing.
+            PrecisionError: a value does not fit ``dtype``.
+        """
+        return self.make(dtype)
 
 
 class Misfit(NamedTuple):

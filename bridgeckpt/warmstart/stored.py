@@ -62,7 +62,7 @@ def _answer(checkpoint: Checkpoint, names: Mapping[str, str], wanted: Mapping[st
         elif fault := unreadable(job, dtype):
             reasons[name] = fault
         else:
-            found[name] = Found((info.name,), partial(_read, job))
+            found[name] = Found(checkpoint, (info.name,), partial(_read, job))
     check_copies(checkpoint, {copy: first for copy, first in checkpoint.copies.items() if first in taken})
     slots = checkpoint.slots
     rest = [name for name in checkpoint.tensors if name not in taken and name not in checkpoint.copies]

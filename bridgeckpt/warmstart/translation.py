@@ -133,7 +133,7 @@ def _answer(sides: _Sides, wanted: Mapping[str, Wanted]) -> Answer:
         if unfit := next((pair for pair in its_pairs if pair.a.shape != pair.b.shape), None):
             misfits.update(dict.fromkeys(names, Misfit(unfit.b.name, unfit.b.shape, unfit.a.shape)))
             continue
-        values = _values(sides.plan, assignment, its_pairs)
+        values = _values(sides.checkpoint.checkpoint, sides.plan, assignment, its_pairs)
         for name in names:
             if fault := unreadable(its_pairs[0].b, wanted[name].dtype):
                 reasons[name] = fault
@@ -206,7 +206,7 @@ def _as_checkpoint(wanted: Mapping[str, Wanted]) -> Checkpoint:
     return Checkpoint(_PROGRAM, tensors, directory=_PROGRAM)
 
 
-def _values(plan: Plan, assignment: Assignment, pairs: list[Pair]) -> dict[str, Found]:
+def _values(checkpoint: Checkpoint, plan: Plan, assignment: Assignment, pairs: list[Pair]) -> dict[str, Found]:
     """The value of each of the program's variables that a row of its table speaks of."""
     row = assignment.row
     axes = row.axes or plan.sizes.axes
@@ -215,6 +215,7 @@ def _values(plan: Plan, assignment: Assignment, pairs: list[Pair]) -> dict[str, 
     jobs = [pair.b for pair in pairs]
     return {
         name: Found(
+            checkpoint,
             tuple(info.name for at in {move.source for move in moves} for info in jobs[at].sources),
             partial(_read, jobs, moves, shape, row.fill or 0),
         )
