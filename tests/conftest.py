@@ -46,6 +46,21 @@ def example() -> Path:
 
 
 @pytest.fixture(scope="session")
+def example_folder(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That checkpoint as a Hugging Face folder. Do not modify it."""
+    import bridgeckpt
+
+    return bridgeckpt.convert(example, tmp_path_factory.mktemp("example") / "folder").path
+
+
+@pytest.fixture(scope="session")
+def example_values(example: Path) -> dict[str, Any]:
+    """The tensors of that checkpoint, as TensorFlow reads them."""
+    reader = pytest.importorskip("tensorflow").train.load_checkpoint(str(example / "bert_model.ckpt"))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+@pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Built]:
     """``built(**spec)``: a checkpoint written by TensorFlow, made once for each spec in a session. Do not modify it."""
     pytest.importorskip("tensorflow")

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from tfbert import graph
-from warm import assert_equal, read_by_tensorflow, session, values
+from warm import assert_equal, session, values
 
-import bridgeckpt
 from bridgeckpt.errors import BridgeckptError, CheckpointError
 from bridgeckpt.tf import WarmStartError, WarmStartHook, assign, init_from_checkpoint, scaffold_fn
 
@@ -23,17 +22,6 @@ tf1 = tf.compat.v1
 
 SIZES = {"vocab": 225, "positions": 64, "intermediate": 112}  # of examples/tiny-bert
 KERNEL = "bert/encoder/layer_1/output/dense/kernel"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, example):
-    """The example as a Hugging Face folder."""
-    return bridgeckpt.convert(example, tmp_path_factory.mktemp("hf") / "folder").path
-
-
-@pytest.fixture(scope="module")
-def expected(example):
-    return read_by_tensorflow(tf, example / "bert_model.ckpt")
 
 
 @pytest.fixture
@@ -57,14 +45,14 @@ def train(source, output, how, steps, *, kill):
 
 
 @pytest.mark.parametrize("how", ["hook_and_scaffold", "scaffold_fn"])
-def test_a_training_that_is_killed_goes_on_where_its_own_checkpoint_is(folder, expected, tmp_path, how):
-    killed = train(folder, tmp_path / "training", how, 5, kill=True)
+def test_a_training_that_is_killed_goes_on_where_its_own_checkpoint_is(example_folder, example_values, tmp_path, how):
+    killed = train(example_folder, tmp_path / "training", how, 5, kill=True)
     (first_step, first), (last_step, _) = killed["states"]
     assert (first_step, last_step) == (0, 5)
-    np.testing.assert_array_equal(first[KERNEL], expected[KERNEL])
+    np.testing.assert_array_equal(first[KERNEL], example_values[KERNEL])
     saved = tf.train.load_checkpoint(str(tmp_path / "training" / "model.ckpt-3"))
-    assert not (saved.get_tensor(KERNEL) == expected[KERNEL]).any()  # every element was trained
-    again = train(folder, tmp_path / "training", how, 1, kill=False)
+    assert not (saved.get_tensor(KERNEL) == example_values[KERNEL]).any()  # every element was trained
+    again = train(example_folder, tmp_path / "training", how, 1, kill=False)
     (next_step, restored), _ = again["states"]
     assert next_step == 3
     for name, value in restored.items():
@@ -73,21 +61,23 @@ def test_a_training_that_is_killed_goes_on_where_its_own_checkpoint_is(folder, e
     assert again["ran"] in (False, None)
 
 
-def test_a_training_that_is_killed_before_its_first_step_is_warm_when_it_starts_again(folder, expected, tmp_path):
+def test_a_training_that_is_killed_before_its_first_step_is_warm_when_it_starts_again(
+    example_folder, example_values, tmp_path
+):
     """TensorFlow saves a checkpoint at step 0, before any hook of the user's has set a variable."""
-    train(folder, tmp_path / "training", "hook", 0, kill=True)
+    train(example_folder, tmp_path / "training", "hook", 0, kill=True)
     cold = tf.train.load_checkpoint(str(tmp_path / "training" / "model.ckpt-0"))
-    assert not (cold.get_tensor(KERNEL) == expected[KERNEL]).any()
-    again = train(folder, tmp_path / "training", "hook", 1, kill=False)
-    np.testing.assert_array_equal(again["states"][0][1][KERNEL], expected[KERNEL])
+    assert not (cold.get_tensor(KERNEL) == example_values[KERNEL]).any()
+    again = train(example_folder, tmp_path / "training", "hook", 1, kill=False)
+    np.testing.assert_array_equal(again["states"][0][1][KERNEL], example_values[KERNEL])
     np.testing.assert_array_equal(again["states"][0][1]["output_weights"], cold.get_tensor("output_weights"))
 
 
-def test_the_hook_adds_nothing_to_the_graph_and_reports(in_a_graph, folder, expected):
+def test_the_hook_adds_nothing_to_the_graph_and_reports(in_a_graph, example_folder, example_values):
     graph(head="classifier", **SIZES)
     tf1.train.get_or_create_global_step()
     reports = []
-    hook = WarmStartHook(folder, new=["output_*"], report=reports.append)
+    hook = WarmStartHook(example_folder, new=["output_*"], report=reports.append)
     with session(tf) as opened:
         operations = tf1.get_default_graph().get_operations()
         tf1.get_default_graph().finalize()
@@ -100,81 +90,81 @@ def test_the_hook_adds_nothing_to_the_graph_and_reports(in_a_graph, folder, expe
     assert tf1.get_default_graph().get_operations() == operations
     assert hook.ran
     assert reports == [hook.report]
-    assert_equal({name: value for name, value in found.items() if name in expected}, expected)
+    assert_equal({name: value for name, value in found.items() if name in example_values}, example_values)
     for name in ("output_weights", "output_bias"):
         np.testing.assert_array_equal(found[name], before[name])
     assert hook.report.new == ("output_weights", "output_bias")
 
 
-def test_the_hook_sets_a_session_again_that_is_made_again(in_a_graph, folder, expected):
+def test_the_hook_sets_a_session_again_that_is_made_again(in_a_graph, example_folder, example_values):
     """A session that TensorFlow makes anew after a failure, when there is no checkpoint yet."""
     graph(head=None, **SIZES)
     tf1.train.get_or_create_global_step()
-    hook = WarmStartHook(folder)
+    hook = WarmStartHook(example_folder)
     hook.begin()
     for _ in range(2):
         with session(tf) as opened:
             hook.after_create_session(opened, None)
-            assert_equal(values(tf, opened), expected)
+            assert_equal(values(tf, opened), example_values)
 
 
-def test_a_map_says_what_the_hook_sets(in_a_graph, folder, expected):
+def test_a_map_says_what_the_hook_sets(in_a_graph, example_folder, example_values):
     graph(head=None, scope="student/", **SIZES)
     tf1.train.get_or_create_global_step()
-    hook = WarmStartHook(folder, {"bert/embeddings/": "student/bert/embeddings/"})
+    hook = WarmStartHook(example_folder, {"bert/embeddings/": "student/bert/embeddings/"})
     with session(tf) as opened:
         hook.after_create_session(opened)
         found = {name.removeprefix("student/"): value for name, value in values(tf, opened).items()}
-    assert_equal({name: found[name] for name in found if "embeddings" in name}, expected)
-    assert not (found[KERNEL] == expected[KERNEL]).any()
+    assert_equal({name: found[name] for name in found if "embeddings" in name}, example_values)
+    assert not (found[KERNEL] == example_values[KERNEL]).any()
 
 
-def test_variables_say_what_the_hook_sets(in_a_graph, folder, expected):
+def test_variables_say_what_the_hook_sets(in_a_graph, example_folder, example_values):
     graph(head="classifier", **SIZES)
     tf1.train.get_or_create_global_step()
     encoder = [variable for variable in tf1.trainable_variables() if variable.name.startswith("bert/encoder/")]
-    hook = WarmStartHook(folder, variables=encoder, strict=True)
+    hook = WarmStartHook(example_folder, variables=encoder, strict=True)
     with session(tf) as opened:
         hook.after_create_session(opened)
         found = values(tf, opened)
-    assert_equal({name: found[name] for name in found if "encoder" in name}, expected)
+    assert_equal({name: found[name] for name in found if "encoder" in name}, example_values)
     assert len(hook.report.matched) == len(encoder) == 32
 
 
-def test_a_graph_without_a_global_step_is_refused_with_what_to_do(in_a_graph, folder):
+def test_a_graph_without_a_global_step_is_refused_with_what_to_do(in_a_graph, example_folder):
     graph(head=None, **SIZES)
-    hook = WarmStartHook(folder)
+    hook = WarmStartHook(example_folder)
     with pytest.raises(WarmStartError, match="no global step") as caught:
         hook.begin()
     assert "get_or_create_global_step" in caught.value.hint
 
 
-def test_what_does_not_fit_is_refused_before_there_is_a_session(in_a_graph, folder, tmp_path):
+def test_what_does_not_fit_is_refused_before_there_is_a_session(in_a_graph, example_folder, tmp_path):
     graph(head=None, **{**SIZES, "intermediate": 80})
     tf1.train.get_or_create_global_step()
     with pytest.raises(WarmStartError, match=r"intermediate/dense/kernel \[36, 80\]"):
-        tf1.train.MonitoredTrainingSession(hooks=[WarmStartHook(folder)])
+        tf1.train.MonitoredTrainingSession(hooks=[WarmStartHook(example_folder)])
     with pytest.raises(CheckpointError, match="does not exist"):
         tf1.train.MonitoredTrainingSession(hooks=[WarmStartHook(tmp_path / "nothing")])
     with pytest.raises(WarmStartError, match=r"intermediate/dense/kernel \[36, 80\]"):
-        scaffold_fn(folder)()
+        scaffold_fn(example_folder)()
 
 
 @pytest.mark.parametrize("make", [WarmStartHook, scaffold_fn])
-def test_a_map_and_variables_contradict(make, folder):
+def test_a_map_and_variables_contradict(make, example_folder):
     with pytest.raises(BridgeckptError, match="variables and scope would say it again"):
-        make(folder, {"bert/": "bert/"}, variables=[], scope="student")
+        make(example_folder, {"bert/": "bert/"}, variables=[], scope="student")
 
 
-def test_a_plain_session_is_set_by_assign(in_a_graph, folder, expected):
+def test_a_plain_session_is_set_by_assign(in_a_graph, example_folder, example_values):
     graph(head=None, partitions=3, **SIZES)
     with session(tf) as opened:
         tf1.get_default_graph().finalize()
-        report = assign(tf1.trainable_variables(), folder, session=opened, strict=True)
-        assert_equal(values(tf, opened), expected)
+        report = assign(tf1.trainable_variables(), example_folder, session=opened, strict=True)
+        assert_equal(values(tf, opened), example_values)
     assert len(report.matched) == 39
     with pytest.raises(BridgeckptError, match="session=") as caught:
-        assign(tf1.trainable_variables(), folder)
+        assign(tf1.trainable_variables(), example_folder)
     assert "init_from_checkpoint" in str(caught.value)
 
 
@@ -193,20 +183,22 @@ def test_variables_that_share_a_tensor_to_start_from_get_values_of_their_own(in_
         np.testing.assert_array_equal(opened.run(variables[1]), [3.0, 4.0])
 
 
-def test_initialisers_read_when_they_are_run_and_each_time(in_a_graph, folder, expected):
+def test_initialisers_read_when_they_are_run_and_each_time(in_a_graph, example_folder, example_values):
     graph(head=None, **SIZES)
-    init_from_checkpoint(folder, {"bert/": "bert/"})
+    init_from_checkpoint(example_folder, {"bert/": "bert/"})
     with session(tf) as opened:
         variables = tf1.trainable_variables()
         opened.run([variable.assign(tf.zeros_like(variable)) for variable in variables])
         assert not values(tf, opened)[KERNEL].any()
         opened.run(tf1.variables_initializer(variables))
-        assert_equal(values(tf, opened), expected)
-        assert_equal({KERNEL: opened.run(next(v for v in variables if v.op.name == KERNEL).initial_value)}, expected)
+        assert_equal(values(tf, opened), example_values)
+        assert_equal(
+            {KERNEL: opened.run(next(v for v in variables if v.op.name == KERNEL).initial_value)}, example_values
+        )
 
 
 @pytest.mark.skipif(not hasattr(tf, "estimator"), reason="this TensorFlow has no Estimator: 2.15 was the last")
-def test_an_estimator_starts_warm_and_goes_on(folder, expected, tmp_path):
+def test_an_estimator_starts_warm_and_goes_on(example_folder, example_values, tmp_path):
     seen = []
 
     class Look(tf1.train.SessionRunHook):
@@ -226,7 +218,7 @@ def test_an_estimator_starts_warm_and_goes_on(folder, expected, tmp_path):
 
     for _ in range(2):
         estimator = tf1.estimator.Estimator(model_fn, str(tmp_path))
-        estimator.train(input_fn, hooks=[WarmStartHook(folder, new=["output_*"]), Look()], steps=2)
+        estimator.train(input_fn, hooks=[WarmStartHook(example_folder, new=["output_*"]), Look()], steps=2)
     assert [step for step, _ in seen] == [0, 2]
-    np.testing.assert_array_equal(seen[0][1], expected[KERNEL])
-    assert not (seen[1][1] == expected[KERNEL]).any()
+    np.testing.assert_array_equal(seen[0][1], example_values[KERNEL])
+    assert not (seen[1][1] == example_values[KERNEL]).any()

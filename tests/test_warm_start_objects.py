@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 from conftest import ROOT
-from warm import FIXTURES, assert_equal, read_by_tensorflow, session
+from warm import FIXTURES, assert_equal, session
 
 import bridgeckpt
 from bridgeckpt.errors import BridgeckptError, CheckpointError, PrecisionError
@@ -19,17 +19,6 @@ from bridgeckpt.tf import WarmStartError, assign
 
 tf = pytest.importorskip("tensorflow")
 tf1 = tf.compat.v1
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, example):
-    """The example as a Hugging Face folder."""
-    return bridgeckpt.convert(example, tmp_path_factory.mktemp("hf") / "folder").path
-
-
-@pytest.fixture(scope="module")
-def expected(example):
-    return read_by_tensorflow(tf, example / "bert_model.ckpt")
 
 
 class Dense(tf.Module):
@@ -52,34 +41,34 @@ class Pooler(tf.Module):
             Dense.__init__(self.dense, 36, 36, "dense")
 
 
-def bert_variables(expected):
+def bert_variables(example_values):
     """Variables of a whole BERT, in TensorFlow 2."""
-    return [tf.Variable(tf.zeros(value.shape), name=name) for name, value in expected.items()]
+    return [tf.Variable(tf.zeros(value.shape), name=name) for name, value in example_values.items()]
 
 
-@pytest.mark.parametrize("source", ["folder", "example"])
-def test_variables_by_their_names(request, source, expected):
-    variables = bert_variables(expected)
+@pytest.mark.parametrize("source", ["example_folder", "example"])
+def test_variables_by_their_names(request, source, example_values):
+    variables = bert_variables(example_values)
     report = assign(variables, request.getfixturevalue(source), strict=True)
     assert report.complete
-    assert_equal({variable.name.removesuffix(":0"): variable.numpy() for variable in variables}, expected)
+    assert_equal({variable.name.removesuffix(":0"): variable.numpy() for variable in variables}, example_values)
 
 
-def test_variables_by_names_of_the_callers_own(folder, expected):
-    variables = {name: tf.Variable(tf.zeros(value.shape)) for name, value in expected.items()}
-    assign(variables, folder, strict=True)
-    assert_equal({name: variable.numpy() for name, variable in variables.items()}, expected)
+def test_variables_by_names_of_the_callers_own(example_folder, example_values):
+    variables = {name: tf.Variable(tf.zeros(value.shape)) for name, value in example_values.items()}
+    assign(variables, example_folder, strict=True)
+    assert_equal({name: variable.numpy() for name, variable in variables.items()}, example_values)
 
 
-def test_a_module_whose_variables_have_full_names(folder, expected):
+def test_a_module_whose_variables_have_full_names(example_folder, example_values):
     class Model(tf.Module):
         pass
 
     model = Model()
-    model.parts = bert_variables(expected)
-    report = assign(model, folder)
+    model.parts = bert_variables(example_values)
+    report = assign(model, example_folder)
     assert report.complete
-    assert_equal({variable.name.removesuffix(":0"): variable.numpy() for variable in model.variables}, expected)
+    assert_equal({variable.name.removesuffix(":0"): variable.numpy() for variable in model.variables}, example_values)
 
 
 def test_a_module_goes_by_attributes_where_names_are_not_unique(tmp_path):
@@ -154,20 +143,20 @@ def test_a_keras_model_takes_its_own_checkpoint(tmp_path):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
-def test_a_model_that_is_not_built_has_no_variables(folder):
+def test_a_model_that_is_not_built_has_no_variables(example_folder):
     import keras
 
     with pytest.raises(BridgeckptError, match="Sequential has no variables") as caught:
-        assign(keras.Sequential([keras.layers.Dense(3)]), folder)
+        assign(keras.Sequential([keras.layers.Dense(3)]), example_folder)
     assert "first called" in caught.value.hint
 
 
-def test_damaged_bytes_leave_every_variable_as_it_was(example, expected, tmp_path):
+def test_damaged_bytes_leave_every_variable_as_it_was(example, example_values, tmp_path):
     data = bytearray((example / "bert_model.ckpt.data-00000-of-00001").read_bytes())
     data[-40] ^= 1
     (tmp_path / "bert_model.ckpt.data-00000-of-00001").write_bytes(data)
     (tmp_path / "bert_model.ckpt.index").write_bytes((example / "bert_model.ckpt.index").read_bytes())
-    variables = bert_variables(expected)
+    variables = bert_variables(example_values)
     with pytest.raises(CheckpointError, match="is damaged"):
         assign(variables, tmp_path)
     assert not any(variable.numpy().any() for variable in variables)
@@ -191,14 +180,14 @@ def test_integers_are_not_made_floats(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [[1, 2], ["bert/pooler"], [None]])
-def test_what_is_no_variable_is_refused(folder, wrong):
+def test_what_is_no_variable_is_refused(example_folder, wrong):
     with pytest.raises(BridgeckptError, match="is no variable of TensorFlow"):
-        assign(wrong, folder)
+        assign(wrong, example_folder)
 
 
-def test_two_variables_of_one_name_are_refused(folder):
+def test_two_variables_of_one_name_are_refused(example_folder):
     with pytest.raises(BridgeckptError, match="two variables are called kernel"):
-        assign([tf.Variable(1.0, name="kernel"), tf.Variable(2.0, name="kernel")], folder)
+        assign([tf.Variable(1.0, name="kernel"), tf.Variable(2.0, name="kernel")], example_folder)
 
 
 @pytest.mark.parametrize("name", ["hub_tf2_module", "mg_classifier"])
@@ -262,7 +251,10 @@ def test_a_hub_module_of_tensorflow_1(tmp_path):
         module = hub.Module(str(source), trainable=True, tags={"train"})
         with session(tf) as opened:
             golden = {name: opened.run(variable) for name, variable in module.variable_map.items()}
-            for path, count in ((source, 44), (folder, 42)):  # the folder is of a class without a pooler
+            for path, count in (
+                (source, 44),
+                (folder, 42),
+            ):  # the folder is of a class without a pooler
                 for variable in tf1.global_variables():
                     opened.run(variable.initializer, {variable.initializer.inputs[1]: np.zeros(variable.shape)})
                 report = assign(module, path, session=opened)

@@ -23,12 +23,6 @@ tf1 = tf.compat.v1
 SIZES = {"vocab": 225, "positions": 64, "intermediate": 112}  # of examples/tiny-bert
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, example):
-    """The example as a Hugging Face folder."""
-    return bridgeckpt.convert(example, tmp_path_factory.mktemp("hf") / "folder").path
-
-
 @pytest.fixture(autouse=True)
 def in_a_graph():
     with tf.Graph().as_default():
@@ -94,9 +88,9 @@ def test_nothing_in_common(example):
 
 
 @pytest.mark.parametrize("hugging_face", [False, True])
-def test_shapes(example, folder, hugging_face):
+def test_shapes(example, example_folder, hugging_face):
     graph(head="pretraining", **{**SIZES, "intermediate": 80})
-    told = refused(folder if hugging_face else example)
+    told = refused(example_folder if hugging_face else example)
     assert "does not fit 6 of 46 variables" in told.message
     assert "shape bert/encoder/layer_{0..1}/intermediate/dense/kernel [36, 80]" in text(told)
     there = (
@@ -120,9 +114,9 @@ def test_a_head_of_other_labels_may_be_declared_new(built):
     assert len(found) == 39
 
 
-def test_a_variable_without_a_value_is_said_aloud(example, folder, caplog):
+def test_a_variable_without_a_value_is_said_aloud(example, example_folder, caplog):
     graph(head="squad", **SIZES)
-    for path in (example, folder):
+    for path in (example, example_folder):
         caplog.clear()
         get_assignment_map_from_checkpoint(tf1.trainable_variables(), path)
         (record,) = caplog.records
