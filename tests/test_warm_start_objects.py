@@ -15,7 +15,7 @@ from warm import FIXTURES, assert_equal, session
 
 import bridgeckpt
 from bridgeckpt.errors import BridgeckptError, CheckpointError, PrecisionError
-from bridgeckpt.tf import WarmStartError, assign
+from bridgeckpt.tf import WarmStartError, assign, init_from_checkpoint
 
 tf = pytest.importorskip("tensorflow")
 tf1 = tf.compat.v1
@@ -177,6 +177,12 @@ def test_integers_are_not_made_floats(tmp_path):
     assert [(one.variable, one.reason) for one in report.unmatched] == [
         ("a", "it is int32 there and float32 here, which are not converted into one another")
     ]
+
+
+def test_an_eager_program_has_no_initialisers(example):
+    with pytest.raises(BridgeckptError, match="runs eagerly") as caught:
+        init_from_checkpoint(example, {"bert/": "bert/"})
+    assert "bridgeckpt.tf.assign" in caught.value.hint
 
 
 @pytest.mark.parametrize("wrong", [[1, 2], ["bert/pooler"], [None]])

@@ -71,11 +71,17 @@ def test_two_other_scopes(built):
     assert told.hint.endswith("under another prefix: renames={'teacher/': 'student/'}")
 
 
-@pytest.mark.parametrize("scope", ["wrong", "student/bert"])
-def test_a_scope_that_nothing_is_under(example, scope):
+def test_a_scope_that_nothing_is_under(example):
     graph(head=None, scope="student/", **SIZES)
-    told = refused(example, scope=scope)
-    assert "nothing would be warm-started" in told.message
+    told = refused(example, scope="teacher")
+    assert told.message == "none of the 39 variables is below teacher/"
+    assert told.hint == "they are below student"
+    assert "nothing would be warm-started" in refused(example, scope="student/bert").message
+
+
+def test_no_variables(example):
+    assert "there are no variables" in refused(example).message
+    assert get_assignment_map_from_checkpoint([], example, strict=False) == ({}, {})
 
 
 def test_nothing_in_common(example):
@@ -180,6 +186,64 @@ def test_a_list_that_is_no_partitioned_variable(example):
     graph(head=None, **SIZES)
     with pytest.raises(BridgeckptError, match="a list of 39 variables stands for one"):
         init_from_checkpoint(example, {"bert/pooler/dense/bias": tf1.trainable_variables()})
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"stric": True}, TypeError, "there is no option 'stric'; the options are strict, report"),
+        ({"strict": "yes"}, BridgeckptError, "strict is 'yes'"),
+        ({"report": "print"}, BridgeckptError, "report is 'print'"),
+        ({"scope": 1}, BridgeckptError, "scope is 1"),
+        ({"renames": [("a/", "b/")]}, BridgeckptError, "renames is "),
+        ({"renames": {"a/": None}}, BridgeckptError, "renames is "),
+        ({"new": [1]}, BridgeckptError, "new is "),
+        ({"reading": {"head": 3}}, TypeError, "in reading, there is no option 'head'"),
+        ({"reading": "heads"}, BridgeckptError, "reading is 'heads'"),
+    ],
+)
+def test_options_that_cannot_be(example, options, error, message):
+    graph(head=None, **SIZES)
+    tvars = tf1.trainable_variables()
+    for call in (
+        lambda: get_assignment_map_from_checkpoint(tvars, example, **options),
+        lambda: bridgeckpt.tf.assign(tvars, example, session=object(), **options),
+        lambda: bridgeckpt.tf.WarmStartHook(example, **options),
+        lambda: bridgeckpt.tf.scaffold_fn(example, **options),
+    ):
+        with pytest.raises(error) as caught:
+            call()
+        assert message in str(caught.value)
+
+
+def test_one_pattern_needs_no_list(example):
+    graph(head="classifier", **SIZES)
+    get_assignment_map_from_checkpoint(tf1.trainable_variables(), example, strict=True, new="output_*")
+
+
+def test_an_operation_that_was_made_too_early_is_said_aloud(example, example_folder, caplog):
+    """TensorFlow's own function replaces initialisers for whoever asks for them later, and says nothing."""
+    for path in (example, example_folder):
+        with tf.Graph().as_default():
+            graph(head=None, **SIZES)
+            tf1.global_variables_initializer()
+            caplog.clear()
+            init_from_checkpoint(path, {"bert/": "bert/"})
+        assert "init was made before the warm start" in caplog.text
+        with tf.Graph().as_default():
+            graph(head=None, **SIZES)
+            caplog.clear()
+            init_from_checkpoint(path, {"bert/": "bert/"})
+            tf1.global_variables_initializer()
+        assert not caplog.text
+
+
+def test_a_finalised_graph_takes_no_initialisers(example):
+    graph(head=None, **SIZES)
+    tf1.get_default_graph().finalize()
+    with pytest.raises(BridgeckptError, match="finalised") as caught:
+        init_from_checkpoint(example, {"bert/": "bert/"})
+    assert "WarmStartHook" in caught.value.hint
 
 
 def test_paths_and_files(example, tmp_path):

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from bridgeckpt.tf.assigning import assign
     from bridgeckpt.tf.assignment_map import get_assignment_map_from_checkpoint, init_from_checkpoint
     from bridgeckpt.tf.hook import WarmStartHook
+    from bridgeckpt.tf.options import WarmStartOptions
     from bridgeckpt.tf.scaffold import scaffold_fn
-    from bridgeckpt.tf.start import WarmStartOptions
     from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport
 
 _HOME = {
     "WarmStartError": "warmstart.report",
     "WarmStartHook": "tf.hook",  # imports TensorFlow: it is a SessionRunHook
-    "WarmStartOptions": "tf.start",
+    "WarmStartOptions": "tf.options",
     "WarmStartReport": "warmstart.report",
     "assign": "tf.assigning",
     "get_assignment_map_from_checkpoint": "tf.assignment_map",

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bridgeckpt.errors import BridgeckptError
+from bridgeckpt.tf.options import Asked, WarmStartOptions, settle
 from bridgeckpt.tf.runtime import tensorflow
-from bridgeckpt.tf.start import Start, announce, draft_start
+from bridgeckpt.tf.start import Start, announce, plan_by_names
 from bridgeckpt.tf.values import assign as assign_now
 from bridgeckpt.tf.values import feed
 from bridgeckpt.tf.variables import name_of, named, wholes
 from bridgeckpt.warmstart.report import WarmStartReport, check
 
 if TYPE_CHECKING:
-    from bridgeckpt.tf.start import WarmStartOptions
     from bridgeckpt.tf.variables import Variable
     from bridgeckpt.warmstart.matching import Source
 
@@ -37,7 +37,7 @@ def assign(
             loaded SavedModel, any trackable object, variables, or a dict of variables by names of your own.
         checkpoint: any path of anything that bridgeckpt reads, or a checkpoint that is open.
         session: for variables of a graph: where they are initialised already. The graph may be finalised.
-        options: see :class:`bridgeckpt.tf.start.WarmStartOptions`.
+        options: see :class:`bridgeckpt.tf.options.WarmStartOptions`.
 
     Returns:
         What was set and what was not.
@@ -51,32 +51,32 @@ def assign(
         BridgeckptError: there are no variables, they are of a graph and no session is given, or an option is none that
             there can be.
     """
+    asked = settle(options)
     if session is None and not tensorflow().executing_eagerly():
         raise BridgeckptError(
             "variables of a graph are set in a session, and none is given",
             hint="pass session=, in which they are initialised; or while the graph is built, call "
             "bridgeckpt.tf.init_from_checkpoint",
         )
-    start = _start(model_or_variables, checkpoint, options)
-    report = start.matching.report
-    check(report, strict=options.get("strict"))
+    start = _start(model_or_variables, checkpoint, asked)
+    check(start.report, strict=asked.strict)
     if session is None:
         assign_now(start.set, start.matching.found)
     else:
         feed(session, start.set, start.matching.found)
-    announce(report, options.get("report"))
-    return report
+    announce(start.report, asked.report)
+    return start.report
 
 
-def _start(model_or_variables: Any, checkpoint: Source, options: WarmStartOptions) -> Start:  # noqa: ANN401
+def _start(model_or_variables: Any, checkpoint: Source, asked: Asked) -> Start:  # noqa: ANN401
     """The plan by the names that find most."""
     best: Start | None = None
     whole_model = _is_model(model_or_variables)
     for variables in _namings(model_or_variables):
-        start = draft_start(checkpoint, variables, any_scope=whole_model and not options.get("scope"), **options)
+        start = plan_by_names(checkpoint, variables, asked, any_scope=whole_model and not asked.renaming.scope)
         if best is None or len(start.matching.found) > len(best.matching.found):
             best = start
-        if best.matching.report.complete:
+        if best.report.complete:
             break
     if best is None:
         raise BridgeckptError(

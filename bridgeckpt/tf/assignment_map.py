@@ -7,30 +7,26 @@ https://github.com/google-research/bert.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bridgeckpt.formats.tensorbundle import TensorBundle
 from bridgeckpt.formats.v1 import V1Checkpoint
+from bridgeckpt.tf.graph import check_graph, warn_of_earlier_initialisers
+from bridgeckpt.tf.options import WarmStartOptions, settle
 from bridgeckpt.tf.runtime import tensorflow
-from bridgeckpt.tf.start import Start, announce, plan_start
+from bridgeckpt.tf.start import Start, announce, plan_by_map, plan_by_names
 from bridgeckpt.tf.values import initialize_with
-from bridgeckpt.tf.variables import Variable, of_graph, whole, wholes
-from bridgeckpt.warmstart.matching import Request, match
-from bridgeckpt.warmstart.renaming import common_change
+from bridgeckpt.tf.variables import wholes
 from bridgeckpt.warmstart.report import WarmStartError, check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
     from bridgeckpt.planning.plan import PlanOptions
-    from bridgeckpt.tf.start import WarmStartOptions
-    from bridgeckpt.warmstart.matching import Matching, Source
-    from bridgeckpt.warmstart.report import WarmStartReport
-
-    AssignmentMap = Mapping[str, Any] | Iterable[tuple[str, Any]]
-
-_MAP = "bridgeckpt.tf.get_assignment_map_from_checkpoint returns a map of what is there"
+    from bridgeckpt.tf.graph import AssignmentMap
+    from bridgeckpt.tf.options import Report
+    from bridgeckpt.tf.variables import Variable
+    from bridgeckpt.warmstart.matching import Source
 
 
 def get_assignment_map_from_checkpoint(
@@ -43,7 +39,7 @@ def get_assignment_map_from_checkpoint(
             stand for the whole.
         init_checkpoint: any path of anything that bridgeckpt reads, or a checkpoint that is open. One of another code
             base is read through the mapping tables, under the names that the graph has for its tensors.
-        options: see :class:`bridgeckpt.tf.start.WarmStartOptions`.
+        options: see :class:`bridgeckpt.tf.options.WarmStartOptions`.
 
     Returns:
         The names of the checkpoint, sorted, with the graph's names for them without ``:0``; and the graph's names, with
@@ -58,12 +54,13 @@ def get_assignment_map_from_checkpoint(
             ``strict`` says. ``report`` has the details.
         BridgeckptError: an option or one of ``tvars`` is none that there can be.
     """
-    start = plan_start(init_checkpoint, wholes(tvars), **options)
-    report = start.matching.report
+    asked = settle(options)
+    start = plan_by_names(init_checkpoint, wholes(tvars), asked)
+    check(start.report, strict=asked.strict)
     # Without strictness the map is the original's, which lists names whatever their shapes: TensorFlow refuses those.
-    listed = [one.name for one in start.set] if options.get("strict") is not False else [*report.with_a_tensor]
+    listed = [one.name for one in start.set] if asked.strict is not False else [*start.report.with_a_tensor]
     taken = _by_checkpoint_name(start, listed)
-    announce(report, options.get("report"))
+    announce(start.report, asked.report)
     assignment_map, initialized = OrderedDict[str, str](), dict[str, int]()
     for key in sorted(taken):
         variable = taken[key]
@@ -78,7 +75,7 @@ def init_from_checkpoint(
     init_checkpoint: Source,
     assignment_map: AssignmentMap,
     *,
-    report: Callable[[WarmStartReport], object] | None = None,
+    report: Report | None = None,
     reading: PlanOptions | None = None,
 ) -> None:
     """Make variables of the default graph start from a checkpoint, as ``tf.compat.v1.train.init_from_checkpoint`` does.
@@ -101,47 +98,16 @@ def init_from_checkpoint(
         TableError: a mapping table is malformed.
         WarmStartError: a name is in neither the graph nor the checkpoint, or a tensor has another shape.
     """
-    keys, variables = resolve(assignment_map)
-    matching = match_all(init_checkpoint, keys, variables, reading)
-    announce(matching.report, report)
-    if _is_tensorflows_own(matching, keys, variables):
-        pairs = [(keys[name], _as_tensorflow_takes_it(variable)) for name, variable in variables.items()]
-        tensorflow().compat.v1.train.init_from_checkpoint(str(matching.checkpoint.path), pairs)
+    asked = settle({"report": report, "reading": reading})
+    check_graph()
+    start = plan_by_map(init_checkpoint, assignment_map, asked.reading)
+    warn_of_earlier_initialisers(start.set)
+    if _is_tensorflows_own(start):
+        pairs = [(start.keys[one.name], _as_tensorflow_takes_it(one)) for one in start.set]
+        tensorflow().compat.v1.train.init_from_checkpoint(str(start.matching.checkpoint.path), pairs)
     else:
-        initialize_with(variables.values(), matching.found)
-
-
-def resolve(assignment_map: AssignmentMap) -> tuple[dict[str, str], dict[str, Variable]]:
-    """The name of the checkpoint for each variable that a map names, and the variables of the default graph themselves.
-
-    Raises:
-        WarmStartError: the graph has no such variable.
-    """
-    keys, variables = dict[str, str](), dict[str, Variable]()
-    for key, variable in _pairs(assignment_map, wholes(of_graph())):
-        keys[variable.name] = key.removesuffix(":0")
-        variables[variable.name] = variable
-    return keys, variables
-
-
-def match_all(
-    source: Source, keys: Mapping[str, str], variables: Mapping[str, Variable], reading: PlanOptions | None
-) -> Matching:
-    """Find the value of every variable of a map.
-
-    Raises:
-        WarmStartError: one has none, or one of another shape.
-    """
-    wanted = {name: variable.wanted for name, variable in variables.items()}
-    ours, theirs = common_change(keys.items())
-    others = {
-        theirs + name.removeprefix(ours): variable.wanted
-        for name, variable in wholes(of_graph()).items()
-        if name.startswith(ours)
-    }
-    matching = match(source, Request(keys, wanted, others, (), reading or {}))
-    check(matching.report, strict=True, hint=_MAP)
-    return matching
+        initialize_with(start.set, start.matching.found)
+    announce(start.report, asked.report)
 
 
 def _by_checkpoint_name(start: Start, names: Iterable[str]) -> dict[str, Variable]:
@@ -157,44 +123,12 @@ def _by_checkpoint_name(start: Start, names: Iterable[str]) -> dict[str, Variabl
     return taken
 
 
-def _pairs(assignment_map: AssignmentMap, graph: Mapping[str, Variable]) -> Iterator[tuple[str, Variable]]:
-    """Each name of the checkpoint with its variable, prefixes spelled out."""
-    items = assignment_map.items() if isinstance(assignment_map, Mapping) else assignment_map
-    for key, value in items:
-        if not isinstance(value, str):
-            yield key, whole(value)
-        elif (name := value.removesuffix(":0")) in graph:
-            yield key, graph[name]
-        elif key.endswith("/") and value.endswith("/"):
-            yield from _below(key.removeprefix("/"), value.removeprefix("/"), graph)
-        else:
-            raise _no_variable(value, graph)
-
-
-def _below(theirs: str, ours: str, graph: Mapping[str, Variable]) -> Iterator[tuple[str, Variable]]:
-    names = [name for name in graph if name.startswith(ours)]
-    if not names:
-        raise _no_variable(ours, graph)
-    for name in names:
-        yield theirs + name.removeprefix(ours), graph[name]
-
-
-def _no_variable(name: str, graph: Mapping[str, Variable]) -> WarmStartError:
-    from difflib import get_close_matches  # only for the message
-
-    near = get_close_matches(name, graph, 3)
-    return WarmStartError(
-        f"the graph has no variable {name}" + ("..." if not name or name.endswith("/") else ""),
-        hint=f"the nearest: {', '.join(near)}" if near else f"it has {len(graph)} variables; build the model first",
-    )
-
-
-def _is_tensorflows_own(matching: Matching, keys: Mapping[str, str], variables: Mapping[str, Variable]) -> bool:
+def _is_tensorflows_own(start: Start) -> bool:
     """Whether TensorFlow reads each value itself, by the same name and in the same dtype."""
-    checkpoint = matching.checkpoint
-    if not (matching.as_stored and isinstance(checkpoint, (TensorBundle, V1Checkpoint))):
+    checkpoint = start.matching.checkpoint
+    if not (start.matching.as_stored and isinstance(checkpoint, (TensorBundle, V1Checkpoint))):
         return False
-    return all(checkpoint.tensors[keys[name]].dtype == one.wanted.dtype for name, one in variables.items())
+    return all(checkpoint.tensors[start.keys[one.name]].dtype == one.wanted.dtype for one in start.set)
 
 
 def _as_tensorflow_takes_it(variable: Variable) -> Any:  # noqa: ANN401 - a variable, or the list of its parts

@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bridgeckpt.tf.filling import Filling, check_options, plan_filling
+from bridgeckpt.tf.options import WarmStartOptions, settle_beside
 from bridgeckpt.tf.runtime import tensorflow
-from bridgeckpt.tf.start import announce
+from bridgeckpt.tf.start import Start, announce, plan_for_graph
+from bridgeckpt.tf.values import feed
 from bridgeckpt.warmstart.report import WarmStartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bridgeckpt.tf.assignment_map import AssignmentMap
-    from bridgeckpt.tf.start import WarmStartOptions
+    from bridgeckpt.tf.graph import AssignmentMap
     from bridgeckpt.warmstart.matching import Source
     from bridgeckpt.warmstart.report import WarmStartReport
 
@@ -51,9 +51,9 @@ class WarmStartHook(_SessionRunHook):  # type: ignore[misc]  # TensorFlow has no
         Raises:
             BridgeckptError: an option is none that there can be.
         """
-        check_options(assignment_map, variables, options)
-        self._asked = init_checkpoint, assignment_map, variables, options
-        self._filling: Filling | None = None
+        asked = settle_beside(assignment_map, variables, options)
+        self._asked = init_checkpoint, assignment_map, variables, asked
+        self._start: Start | None = None
         self._step: Any = None
         self.report = None
         self.ran = False
@@ -72,8 +72,8 @@ class WarmStartHook(_SessionRunHook):  # type: ignore[misc]  # TensorFlow has no
                 hint="call tf.compat.v1.train.get_or_create_global_step() while the graph is built; in a plain session "
                 "bridgeckpt.tf.assign(variables, checkpoint, session=session) needs none",
             )
-        self._filling = plan_filling(*self._asked)
-        self.report = self._filling.report
+        self._start = plan_for_graph(*self._asked)
+        self.report = self._start.report
 
     def after_create_session(self, session: Any, coord: Any = None) -> None:  # noqa: ANN401, ARG002
         """Set the variables, unless the session goes on with a training.
@@ -82,14 +82,15 @@ class WarmStartHook(_SessionRunHook):  # type: ignore[misc]  # TensorFlow has no
             CheckpointError: a tensor is damaged.
             PrecisionError: a value does not fit the variable's dtype.
         """
-        if self._filling is None:  # a loop that does not call begin
+        if self._start is None:  # a loop that does not call begin
             self.begin()
-        if self._filling is None:
+        start = self._start
+        if start is None:
             raise AssertionError("begin has planned")
         step = int(session.run(self._step))
         self.ran = step == 0
         if self.ran:
-            self._filling.run(session)
-            announce(self._filling.report, self._asked[3].get("report"))
+            feed(session, start.set, start.matching.found)
+            announce(start.report, self._asked[-1].report)
         else:
-            _log.info("no warm start from %s: the session goes on at step %d", self._filling.report.checkpoint, step)
+            _log.info("no warm start from %s: the session goes on at step %d", start.report.checkpoint, step)

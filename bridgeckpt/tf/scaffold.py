@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bridgeckpt.tf.filling import check_options, plan_filling
+from bridgeckpt.tf.options import WarmStartOptions, settle_beside
 from bridgeckpt.tf.runtime import tensorflow
-from bridgeckpt.tf.start import announce
+from bridgeckpt.tf.start import announce, plan_for_graph
+from bridgeckpt.tf.values import feed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from bridgeckpt.tf.assignment_map import AssignmentMap
-    from bridgeckpt.tf.start import WarmStartOptions
+    from bridgeckpt.tf.graph import AssignmentMap
     from bridgeckpt.warmstart.matching import Source
 
 
@@ -33,20 +33,20 @@ def scaffold_fn(
         init_checkpoint: any path of anything that bridgeckpt reads, or a checkpoint that is open.
         assignment_map: as :func:`bridgeckpt.tf.init_from_checkpoint` takes it; None goes by names and ``options``.
         variables: those that start from the checkpoint; None takes the trainable ones. Not with a map.
-        options: see :class:`bridgeckpt.tf.start.WarmStartOptions`; with a map, ``report`` and ``reading`` alone.
+        options: see :class:`bridgeckpt.tf.options.WarmStartOptions`; with a map, ``report`` and ``reading`` alone.
 
     Raises:
         BridgeckptError: here for options that cannot be; what :func:`bridgeckpt.tf.init_from_checkpoint` raises, when
             the returned function is called.
     """
-    check_options(assignment_map, variables, options)
+    asked = settle_beside(assignment_map, variables, options)
 
     def scaffold() -> Any:  # noqa: ANN401 - of TensorFlow
-        filling = plan_filling(init_checkpoint, assignment_map, variables, options)
+        start = plan_for_graph(init_checkpoint, assignment_map, variables, asked)
 
         def init_fn(scaffold: Any, session: Any) -> None:  # noqa: ANN401, ARG001
-            filling.run(session)
-            announce(filling.report, options.get("report"))
+            feed(session, start.set, start.matching.found)
+            announce(start.report, asked.report)
 
         return tensorflow().compat.v1.train.Scaffold(init_fn=init_fn)
 

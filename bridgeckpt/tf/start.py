@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bridgeckpt.tf.graph import graph_variables, resolve
 from bridgeckpt.tf.runtime import tensorflow
-from bridgeckpt.tf.variables import of_graph, wholes
+from bridgeckpt.tf.variables import wholes
 from bridgeckpt.warmstart.matching import Matching, Request, match, refuse_unused_patterns
-from bridgeckpt.warmstart.renaming import Renaming
-from bridgeckpt.warmstart.report import WarmStartReport, check
+from bridgeckpt.warmstart.renaming import common_change
+from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport, check
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from bridgeckpt.planning.plan import PlanOptions
+    from bridgeckpt.tf.graph import AssignmentMap
+    from bridgeckpt.tf.options import Asked, Report
     from bridgeckpt.tf.variables import Variable
     from bridgeckpt.warmstart.answer import Wanted
     from bridgeckpt.warmstart.matching import Source
 
 _log = logging.getLogger("bridgeckpt.tf")
 
-
-class WarmStartOptions(TypedDict, total=False):
-    """What a caller may settle; every function that plans a warm start takes these keywords.
-
-    strict: None refuses what cannot be meant: no variable has a value, or one has a value of another shape. True also
-        refuses a variable without a value, False nothing.
-    report: called with the :class:`~bridgeckpt.warmstart.report.WarmStartReport`, ``print`` for instance; None logs it,
-        as a warning when a variable has no value, under the name ``bridgeckpt.tf``.
-    scope: the program's variables are below it, the checkpoint's are not: one tower of several.
-    renames: names, or prefixes that end in ``/``, of the checkpoint, and what the program has instead below ``scope``.
-    new: names of variables, or patterns such as ``cls/squad/*``, that have no value in the checkpoint and need none.
-    reading: how to read a checkpoint whose names are translated, where it has to be told.
-    """
-
-    strict: bool | None
-    report: Callable[[WarmStartReport], object] | None
-    scope: str | None
-    renames: Mapping[str, str] | None
-    new: Iterable[str]
-    reading: PlanOptions | None
+_MAP = "bridgeckpt.tf.get_assignment_map_from_checkpoint returns a map of what is there"
 
 
 class Start(NamedTuple):
@@ -54,48 +39,68 @@ class Start(NamedTuple):
         """The variables that get a value."""
         return [self.variables[name] for name in self.matching.found]
 
+    @property
+    def report(self) -> WarmStartReport:
+        """What is set and what is not."""
+        return self.matching.report
 
-def plan_start(source: Source, variables: Mapping[str, Variable], **options: Unpack[WarmStartOptions]) -> Start:
-    """Find a value for each variable by its name, and refuse as :class:`WarmStartOptions` says.
+
+def plan_by_names(source: Source, variables: Mapping[str, Variable], asked: Asked, *, any_scope: bool = False) -> Start:
+    """Find what a checkpoint has for each variable, by its name; nothing is refused but options that cannot be.
+
+    ``any_scope``: the scope of the names means nothing, where a table is asked.
 
     Raises:
         CheckpointError: the checkpoint cannot be found or read.
-        ConfigError: the config beside it is malformed.
         TableError: a mapping table is malformed.
-        WarmStartError: as ``strict`` says.
-        BridgeckptError: an option is none that there can be.
+        WarmStartError: there are no variables, or none in the scope that was asked for.
+        BridgeckptError: a pattern of ``new`` is no variable's.
     """
-    start = draft_start(source, variables, **options)
-    check(start.matching.report, strict=options.get("strict"))
-    return start
-
-
-def draft_start(
-    source: Source, variables: Mapping[str, Variable], *, any_scope: bool = False, **options: Unpack[WarmStartOptions]
-) -> Start:
-    """As :func:`plan_start`, and nothing is refused but options that cannot be.
-
-    ``any_scope``: the scope of the names means nothing, where a table is asked.
-    """
-    renaming = Renaming.parse(options.get("scope"), options.get("renames"))
-    new = tuple(options.get("new", ()))
-    refuse_unused_patterns(new, variables)
-    keys = {name: key for name in variables if (key := renaming.of(name)) is not None}
-    others = {key: wanted for name, wanted in _of_the_program().items() if (key := renaming.of(name)) is not None}
+    keys = {name: key for name in variables if (key := asked.renaming.of(name)) is not None}
+    if not keys and asked.strict is not False:
+        raise _no_variables(variables, asked)
+    refuse_unused_patterns(asked.new, variables)
+    others = {key: wanted for name, wanted in _of_the_program().items() if (key := asked.renaming.of(name)) is not None}
     wanted = {name: variables[name].wanted for name in keys}
-    stored_only = options.get("strict") is False  # as in the function of google-research/bert
-    request = Request(keys, wanted, others, new, options.get("reading") or {}, stored_only, any_scope)
+    stored_only = asked.strict is False  # as in the function of google-research/bert
+    request = Request(keys, wanted, others, asked.new, asked.reading, stored_only, any_scope)
     return Start(variables, keys, match(source, request))
 
 
-def _of_the_program() -> dict[str, Wanted]:
-    """All variables of the default graph; an eager program has no list of its own."""
-    if tensorflow().executing_eagerly():
-        return {}
-    return {name: whole.wanted for name, whole in wholes(of_graph()).items()}
+def plan_by_map(source: Source, assignment_map: AssignmentMap, reading: PlanOptions) -> Start:
+    """Find the value of every variable of the default graph that a map names.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be found or read.
+        TableError: a mapping table is malformed.
+        WarmStartError: a name is in neither the graph nor the checkpoint, or a tensor has another shape.
+    """
+    keys, variables = resolve(assignment_map)
+    wanted = {name: variable.wanted for name, variable in variables.items()}
+    ours, theirs = common_change(keys.items())
+    others = {theirs + name.removeprefix(ours): one for name, one in _of_the_program().items() if name.startswith(ours)}
+    matching = match(source, Request(keys, wanted, others, (), reading))
+    check(matching.report, strict=True, hint=_MAP)
+    return Start(variables, keys, matching)
 
 
-def announce(report: WarmStartReport, to: Callable[[WarmStartReport], object] | None) -> None:
+def plan_for_graph(
+    source: Source, assignment_map: AssignmentMap | None, variables: Iterable[Any] | None, asked: Asked
+) -> Start:
+    """Plan for the default graph: by a map, or for ``variables`` (None: the trainable ones) by their names.
+
+    Raises:
+        WarmStartError: as ``strict`` says; what else, as :func:`plan_by_map` and :func:`plan_by_names`.
+    """
+    if assignment_map is not None:
+        return plan_by_map(source, assignment_map, asked.reading)
+    tvars = tensorflow().compat.v1.trainable_variables() if variables is None else variables
+    start = plan_by_names(source, wholes(tvars), asked)
+    check(start.report, strict=asked.strict)
+    return start
+
+
+def announce(report: WarmStartReport, to: Report | None) -> None:
     """Hand a report to the caller, or log it."""
     if to is not None:
         to(report)
@@ -103,3 +108,20 @@ def announce(report: WarmStartReport, to: Callable[[WarmStartReport], object] | 
         _log.info("%s", report.summary)
     else:
         _log.warning("%s", report.warning)
+
+
+def _of_the_program() -> dict[str, Wanted]:
+    """All variables of the default graph; an eager program has no list of its own."""
+    if tensorflow().executing_eagerly():
+        return {}
+    return {name: whole.wanted for name, whole in wholes(graph_variables()).items()}
+
+
+def _no_variables(variables: Mapping[str, Variable], asked: Asked) -> WarmStartError:
+    if not variables:
+        return WarmStartError("there are no variables to start", hint="build the model first, and pass its variables")
+    scopes = dict.fromkeys(name.partition("/")[0] for name in variables)
+    return WarmStartError(
+        f"none of the {len(variables)} variables is below {asked.renaming.scope}",
+        hint=f"they are below {', '.join(list(scopes)[:5])}",
+    )

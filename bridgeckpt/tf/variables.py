@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import BridgeckptError
-from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.warmstart.answer import Wanted
 
 if TYPE_CHECKING:
@@ -115,13 +114,6 @@ def dtype_of(variable: Any) -> str:  # noqa: ANN401
     """The dtype of a variable, by the name that numpy and ml_dtypes have for it."""
     dtype = variable.dtype
     return str(getattr(getattr(dtype, "base_dtype", dtype), "name", dtype))
-
-
-def of_graph() -> list[Any]:
-    """The variables of the default graph."""
-    tf1 = tensorflow().compat.v1
-    keys = (tf1.GraphKeys.GLOBAL_VARIABLES, tf1.GraphKeys.TRAINABLE_VARIABLES)
-    return list({id(variable): variable for key in keys for variable in tf1.get_collection(key)}.values())
 
 
 def named(variables: Mapping[str, Any]) -> dict[str, Variable]:
