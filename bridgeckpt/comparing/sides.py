@@ -186,8 +186,7 @@ def pytorch_side(checkpoint: Checkpoint, model: ModelTable | None) -> Side:
         if reasons:
             left_out[name] = reasons[0]
             continue
-        ending = next((ending for ending in _LEGACY if name.endswith(ending)), None)
-        renamed = name.removesuffix(ending) + _LEGACY[ending] if ending else name
+        renamed = _renamed(name)
         if renamed != name and renamed not in side.jobs:
             old.append(name)
             jobs[renamed] = job
@@ -197,6 +196,12 @@ def pytorch_side(checkpoint: Checkpoint, model: ModelTable | None) -> Side:
     if old:
         notes += (f"{len(old)} names are spelled as {old[0]}: read as weight and bias, as transformers does",)
     return side._replace(jobs=jobs, left_out={**side.left_out, **left_out}, notes=notes)
+
+
+def _renamed(name: str) -> str:
+    """The name of a parameter as transformers reads it."""
+    ending = next((ending for ending in _LEGACY if name.endswith(ending)), None)
+    return name.removesuffix(ending) + _LEGACY[ending] if ending else name
 
 
 def tensorflow_side(plan: Plan) -> Side:
@@ -229,5 +234,5 @@ def tensorflow_side(plan: Plan) -> Side:
         if ledger.sources.keys().isdisjoint(problem.tensors)
     )
     naming = f"{plan.table.name} as {plan.architecture.name}"
-    jobs = {job.name: job for job in plan.jobs()}
+    jobs = {_renamed(job.name): job for job in plan.jobs()}  # the files of some classes have the old names to this day
     return Side(plan.checkpoint, naming, jobs, left_out, unmapped, (*plan.notes, *problems))
