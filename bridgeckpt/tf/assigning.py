@@ -44,7 +44,6 @@ def assign(
 
     Raises:
         CheckpointError: the checkpoint cannot be found or read, or a tensor is damaged; then no variable is set.
-        ConfigError: the config beside it is malformed.
         TableError: a mapping table is malformed.
         PrecisionError: a value does not fit its variable's dtype; then no variable is set.
         WarmStartError: no variable is in the checkpoint, or a tensor has another shape; what else, ``strict`` says.

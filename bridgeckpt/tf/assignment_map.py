@@ -48,7 +48,6 @@ def get_assignment_map_from_checkpoint(
 
     Raises:
         CheckpointError: the checkpoint cannot be found or read.
-        ConfigError: the config beside it is malformed.
         TableError: a mapping table is malformed.
         WarmStartError: no variable is in the checkpoint, or a tensor has another shape than its variable; what else,
             ``strict`` says. ``report`` has the details.
@@ -94,7 +93,6 @@ def init_from_checkpoint(
 
     Raises:
         CheckpointError: the checkpoint cannot be found or read.
-        ConfigError: the config beside it is malformed.
         TableError: a mapping table is malformed.
         WarmStartError: a name is in neither the graph nor the checkpoint, or a tensor has another shape.
     """

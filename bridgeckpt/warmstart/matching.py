@@ -58,8 +58,6 @@ def match(source: Source, request: Request) -> Matching:
 
     Raises:
         CheckpointError: the checkpoint cannot be found or read.
-        ConfigError: the config beside it is malformed.
-        PlanError: neither its own names nor a table yield anything.
         TableError: a mapping table is malformed.
     """
     checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
@@ -69,13 +67,19 @@ def match(source: Source, request: Request) -> Matching:
         try:
             translated = by_tables(checkpoint, wanted, request.others, request.reading, any_scope=request.any_scope)
         except (PlanError, ConfigError) as error:
-            notes.append(f"its names were not translated: {error.message.partition(chr(10))[0]}")
+            notes.append(_untranslated(error))
         else:
             answer = max(answer, translated or answer, key=lambda answer: answer.known)
     checkpoint.check_files()
     found = {name: answer.found[key] for name, key in request.keys.items() if key in answer.found}
     report = _report(checkpoint, request, answer, [*notes, *answer.notes])
     return Matching(checkpoint, found, report, answer.as_stored)
+
+
+def _untranslated(error: BridgeckptError) -> str:
+    said = error.message.partition("\n")[0].removesuffix(":")
+    told = "; reading= takes what `bridgeckpt convert` takes as options" if "--" in (error.hint or "") else ""
+    return f"its names were not translated: {said}{told}"
 
 
 def _report(checkpoint: Checkpoint, request: Request, answer: Answer, notes: Iterable[str]) -> WarmStartReport:

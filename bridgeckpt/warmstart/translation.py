@@ -139,6 +139,9 @@ def _answer(sides: _Sides, wanted: Mapping[str, Wanted]) -> Answer:
                 reasons[name] = fault
             else:
                 found[name] = values[name]
+    for name, reason in sides.program.unmapped.items():
+        if name in wanted:
+            reasons.setdefault(name, reason)
     jobs = sides.checkpoint.jobs
     return Answer(
         how=f"through the tables, as {sides.checkpoint.naming} to {sides.plan.table.name}",
