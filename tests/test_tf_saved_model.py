@@ -83,7 +83,7 @@ def test_the_functions_of_a_tf1_hub_module_compute_what_its_author_recorded(samp
 @pytest.mark.parametrize(
     ("sample", "error", "message"),
     [
-        ("basic-pitch-sm", ParityError, "cannot load the SavedModel basic-pitch-sm"),
+        ("basic-pitch-sm", ParityError, r"(cannot load|no function of) the SavedModel basic-pitch-sm"),
         ("bleurt-test-ckpt-snappy-indexonly", CheckpointError, "data-00000-of-00001 is missing"),
         ("hub-module-v1-mini", CheckpointError, "variables"),
     ],

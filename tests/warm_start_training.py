@@ -1,4 +1,4 @@
-"""A training in a process of its own, for tests that kill it. Arguments: SOURCE FOLDER HOW STEPS [kill].
+"""A training in a process of its own, for tests that kill it. Arguments: SOURCE FOLDER STEPS [kill].
 
 It prints one line of JSON: the global step and two variables after the session was made, and at the end. With ``kill``
 it ends by a signal that nothing can catch.
@@ -21,23 +21,18 @@ SIZES = {"vocab": 225, "positions": 64, "intermediate": 112}  # of examples/tiny
 WATCHED = ("bert/encoder/layer_1/output/dense/kernel", "output_weights")
 
 
-def main(source: str, folder: str, how: str, steps: int, *, kill: bool) -> None:
+def main(source: str, folder: str, steps: int, *, kill: bool) -> None:
     with tf.Graph().as_default():
         tf1.set_random_seed(int.from_bytes(os.urandom(3), "little"))  # initial values differ from run to run
         _, outputs = graph(head="classifier", **SIZES)
         step = tf1.train.get_or_create_global_step()
         train = tf1.train.AdamOptimizer(1e-3).minimize(tf.reduce_mean(tf.square(outputs["logits"])), global_step=step)
-        hooks, scaffold = [], None
-        if how in ("hook", "hook_and_scaffold"):
-            hooks.append(bridgeckpt.tf.WarmStartHook(source, new=["output_*"]))
-        if how == "hook_and_scaffold":  # one that was made with initialisers of its own, before the hook begins
-            scaffold = tf1.train.Scaffold(init_op=tf1.global_variables_initializer(), saver=tf1.train.Saver())
-        if how == "scaffold_fn":
-            scaffold = bridgeckpt.tf.scaffold_fn(source, new=["output_*"])()
-        operations = len(tf1.get_default_graph().get_operations())
+        hook = bridgeckpt.tf.WarmStartHook(source, new=["output_*"])
+        # As scripts have it: with initialisers of its own, made before the hook begins.
+        scaffold = tf1.train.Scaffold(init_op=tf1.global_variables_initializer(), saver=tf1.train.Saver())
         watched = {v.op.name: v for v in tf1.trainable_variables() if v.op.name in WATCHED}
         with tf1.train.MonitoredTrainingSession(
-            checkpoint_dir=folder, hooks=hooks, scaffold=scaffold, save_checkpoint_steps=3, save_summaries_steps=None
+            checkpoint_dir=folder, hooks=[hook], scaffold=scaffold, save_checkpoint_steps=3, save_summaries_steps=None
         ) as session:
             raw = session._tf_sess()
             states = [(raw.run(step), raw.run(watched))]
@@ -45,11 +40,10 @@ def main(source: str, folder: str, how: str, steps: int, *, kill: bool) -> None:
                 session.run(train)
             states.append((raw.run(step), raw.run(watched)))
             told = [(int(at), {name: value.tolist() for name, value in values.items()}) for at, values in states]
-            ran = hooks[0].ran if hooks else None
-            print(json.dumps({"states": told, "ran": ran, "operations": operations}), flush=True)
+            print(json.dumps({"states": told, "ran": hook.ran}), flush=True)
             if kill:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]), kill="kill" in sys.argv[5:])
+    main(*sys.argv[1:3], int(sys.argv[3]), kill="kill" in sys.argv[4:])
