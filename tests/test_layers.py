@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "verdicts": GROUND | {"parity"},
     "comparing": GROUND | {"moves", "formats", "mapping", "copying", "source", "planning"},
     "warmstart": GROUND | {"moves", "formats", "copying", "planning", "comparing"},
-    "tf": GROUND | {"formats", "planning", "warmstart"},
+    "tf": GROUND | {"checks", "formats", "planning", "warmstart"},
 }
 
 

@@ -146,7 +146,7 @@ def test_a_keras_model_takes_its_own_checkpoint(tmp_path):
 def test_a_model_that_is_not_built_has_no_variables(example_folder):
     import keras
 
-    with pytest.raises(BridgeckptError, match="Sequential has no variables") as caught:
+    with pytest.raises(BridgeckptError, match=r"Sequential name=.* has no variables") as caught:
         assign(keras.Sequential([keras.layers.Dense(3)]), example_folder)
     assert "first called" in caught.value.hint
 
@@ -189,6 +189,71 @@ def test_an_eager_program_has_no_initialisers(example):
 def test_what_is_no_variable_is_refused(example_folder, wrong):
     with pytest.raises(BridgeckptError, match="is no variable of TensorFlow"):
         assign(wrong, example_folder)
+
+
+def test_what_is_no_session_of_the_variables_is_refused(example, example_values):
+    variables = bert_variables(example_values)
+    with pytest.raises(BridgeckptError, match="session is True"):
+        assign(variables, example, session=True)
+    with tf.Graph().as_default(), tf1.Session() as opened:
+        with pytest.raises(BridgeckptError, match="is no variable of the session's graph"):
+            assign(variables, example, session=opened)
+        with tf.Graph().as_default():
+            other = tf1.get_variable("bert/pooler/dense/bias", (36,))
+            with pytest.raises(BridgeckptError, match="is no variable of the session's graph"):
+                assign([other], example, session=opened)
+
+
+@pytest.mark.parametrize("wrong", [None, 1, ""])
+def test_what_is_no_path_is_refused(example_values, wrong):
+    with pytest.raises(BridgeckptError, match="the checkpoint is"):
+        assign(bert_variables(example_values), wrong)
+
+
+def test_names_of_pytorch_are_of_another_layout(example_folder):
+    """A square kernel would fit as it is, and be transposed."""
+    variable = tf.Variable(tf.zeros((36, 36)))
+    with pytest.raises(WarmStartError, match="that is PyTorch's name"):
+        assign({"bert.pooler.dense.weight": variable}, example_folder)
+    assert not variable.numpy().any()
+
+
+def test_reading_says_which_values_are_taken(built):
+    """Moving averages in place of the weights, for the checkpoint's own names."""
+    source = built(head="classifier", ema=True)
+    weights = {name: value for name, value in source.variables.items() if not name.endswith("ExponentialMovingAverage")}
+    variables = {name: tf.Variable(tf.zeros(value.shape)) for name, value in weights.items()}
+    assign(variables, source.prefix, reading={"ema": True}, strict=True)
+    averages = {name: source.variables[f"{name}/ExponentialMovingAverage"] for name in weights}
+    assert_equal({name: variable.numpy() for name, variable in variables.items()}, averages)
+    assert not any((averages[name] == weights[name]).all() for name in weights)
+    assign(variables, source.prefix, strict=True)
+    assert_equal({name: variable.numpy() for name, variable in variables.items()}, weights)
+
+
+def test_reading_is_for_tensorflows_checkpoints(example_folder, example_values):
+    with pytest.raises(BridgeckptError, match="has PyTorch's names already"):
+        assign(bert_variables(example_values), example_folder, reading={"heads": 3})
+
+
+@pytest.mark.parametrize("source", ["example", "example_folder"])
+def test_a_shape_that_contradicts_the_others_is_refused(request, source, example_values):
+    shapes = {name: value.shape for name, value in example_values.items()}
+    shapes["bert/pooler/dense/kernel"] = (36, 72)
+    variables = {name: tf.Variable(tf.zeros(shape)) for name, shape in shapes.items()}
+    with pytest.raises(WarmStartError, match=r"bert/pooler/dense/kernel \[36, 72\]") as caught:
+        assign(variables, request.getfixturevalue(source))
+    (mismatch,) = caught.value.report.mismatched
+    assert mismatch.found == (36, 36)
+
+
+@pytest.mark.parametrize("source", ["example", "example_folder"])
+def test_what_is_declared_new_is_left_alone_whatever_there_is(request, source, example_values):
+    variables = {name: tf.Variable(tf.zeros(value.shape)) for name, value in example_values.items()}
+    report = assign(variables, request.getfixturevalue(source), new="bert/pooler/*", strict=True)
+    assert report.new == ("bert/pooler/dense/bias", "bert/pooler/dense/kernel")
+    assert not any(variables[name].numpy().any() for name in report.new)
+    assert len(report.matched) == 44
 
 
 def test_two_variables_of_one_name_are_refused(example_folder):

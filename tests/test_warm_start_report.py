@@ -75,7 +75,7 @@ def test_a_scope_that_nothing_is_under(example):
     graph(head=None, scope="student/", **SIZES)
     told = refused(example, scope="teacher")
     assert told.message == "none of the 39 variables is below teacher/"
-    assert told.hint == "they are below student"
+    assert told.hint == "they are below student/bert"
     assert "nothing would be warm-started" in refused(example, scope="student/bert").message
 
 
@@ -134,6 +134,50 @@ def test_a_variable_without_a_value_is_said_aloud(example, example_folder, caplo
     assert "it would be PyTorch's qa_outputs.weight, which is not there" in said
 
 
+def test_a_head_of_another_task_is_no_other_prefix(example):
+    """A classifier's output_weights and the next-sentence head's are both called so."""
+    graph(head="classifier", **SIZES)
+    told = refused(example, strict=True)
+    assert "new=" in told.hint
+    assert "renames" not in told.hint
+
+
+def test_a_warning_says_the_way_out_too(tmp_path, built, caplog):
+    """The head is at the root of both, and the encoder below another scope."""
+    from tfbert import merged
+
+    source = built(head="classifier")
+    named = {name if name.startswith("output") else f"module/{name}": value for name, value in source.variables.items()}
+    path = merged(tmp_path / "model.ckpt", ("", named))
+    graph(head="classifier")
+    get_assignment_map_from_checkpoint(tf1.trainable_variables(), path)
+    assert "2 of 41 variables" in caplog.text
+    assert "renames={'module/': ''}" in caplog.text
+
+
+def test_renames_the_wrong_way_round(example):
+    graph(head=None, scope="student/", **SIZES)
+    assert 'scope="student"' in refused(example, renames={"student/": ""}).hint
+
+
+def test_two_towers_in_the_graph(example_folder):
+    for scope in ("student/", "teacher/"):
+        graph(head=None, scope=scope, **SIZES)
+    told = text(refused(example_folder))
+    assert "the program holds 2 models of dialect bert/google: scope = 'student/' scope = 'teacher/'" in told
+
+
+def test_new_may_be_below_the_scope(example):
+    graph(head="classifier", scope="student/", **SIZES)
+    tvars = tf1.trainable_variables()
+    for new in ("output_*", "student/output_*"):
+        found, _ = get_assignment_map_from_checkpoint(tvars, example, scope="student", new=new, strict=True)
+        assert len(found) == 39
+    with pytest.raises(BridgeckptError, match="new has 'outptu_weights'") as caught:
+        get_assignment_map_from_checkpoint(tvars, example, scope="student", new="outptu_weights")
+    assert "output_weights" in caught.value.hint
+
+
 def test_strictness_is_refusing_a_variable_without_a_value(example):
     graph(head="squad", **SIZES)
     told = refused(example, strict=True)
@@ -172,11 +216,15 @@ def test_the_report_has_everything(built):
         ({"bert/pooler/dense/bais": "bert/pooler/dense/bias"}, "has none of the variables"),
         ({"bert/pooler/dense/kernel": "bert/pooler/dense/bias"}, "does not fit 1 of 1 variables"),
         ({"bert/pooler/": "bert/pooler"}, "the graph has no variable bert/pooler"),
+        (({"bert/": "bert/"}, {}), "is no assignment map"),
+        ({}, "the assignment map is empty"),
+        (None, "None is no assignment map"),
+        ({1: "bert/pooler/dense/bias"}, "is no assignment map"),
     ],
 )
 def test_a_wrong_map(example, given_map, message):
     graph(head=None, **SIZES)
-    with pytest.raises(WarmStartError) as caught:
+    with pytest.raises(BridgeckptError) as caught:
         init_from_checkpoint(example, given_map)
     assert message in caught.value.message
     assert caught.value.hint
@@ -191,7 +239,7 @@ def test_a_list_that_is_no_partitioned_variable(example):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"stric": True}, TypeError, "there is no option 'stric'; the options are strict, report"),
+        ({"stric": True}, TypeError, "there is no option 'stric'; did you mean strict?"),
         ({"strict": "yes"}, BridgeckptError, "strict is 'yes'"),
         ({"report": "print"}, BridgeckptError, "report is 'print'"),
         ({"scope": 1}, BridgeckptError, "scope is 1"),
@@ -200,6 +248,9 @@ def test_a_list_that_is_no_partitioned_variable(example):
         ({"new": [1]}, BridgeckptError, "new is "),
         ({"reading": {"head": 3}}, TypeError, "in reading, there is no option 'head'"),
         ({"reading": "heads"}, BridgeckptError, "reading is 'heads'"),
+        ({"reading": {"heads": "three"}}, BridgeckptError, "reading['heads'] is 'three'"),
+        ({"reading": {"heads": -1}}, BridgeckptError, "heads is -1"),
+        ({"new": 3}, BridgeckptError, "new is [3]"),
     ],
 )
 def test_options_that_cannot_be(example, options, error, message):
@@ -229,7 +280,7 @@ def test_an_operation_that_was_made_too_early_is_said_aloud(example, example_fol
             tf1.global_variables_initializer()
             caplog.clear()
             init_from_checkpoint(path, {"bert/": "bert/"})
-        assert "init was made before the warm start" in caplog.text
+        assert "'init' was made before the warm start" in caplog.text
         with tf.Graph().as_default():
             graph(head=None, **SIZES)
             caplog.clear()

@@ -204,8 +204,11 @@ def _renamed(name: str) -> str:
     return name.removesuffix(ending) + _LEGACY[ending] if ending else name
 
 
-def tensorflow_side(plan: Plan) -> Side:
-    """A TensorFlow checkpoint under the names that its plan gives it, as far as there is one."""
+def tensorflow_side(plan: Plan, *, keep_unfit: bool = False) -> Side:
+    """A TensorFlow checkpoint under the names that its plan gives it, as far as there is one.
+
+    ``keep_unfit``: tensors whose shapes contradict the others' have jobs too, which say of what shape they should be.
+    """
     ledger, axes = plan.ledger, plan.sizes.axes
     reasons = {"slot": "optimizer state, of which a state dict has none", "unmapped": "no row of the table reads it"}
     without = {
@@ -221,7 +224,7 @@ def tensorflow_side(plan: Plan) -> Side:
     for assignment in ledger.assignments:
         row = assignment.row
         open_axes = [axis for axis in row.layout.axes if axis not in axes and axis not in row.axes]
-        faults = [broken[name] for name in assignment.sources if name in broken]
+        faults = [broken[name] for name in assignment.sources if name in broken and not keep_unfit]
         faults += [f"the size of {', '.join(open_axes)} is unknown"] if open_axes else []
         if faults:
             unmapped.update(dict.fromkeys(assignment.sources, faults[0]))

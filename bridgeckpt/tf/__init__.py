@@ -8,7 +8,7 @@ another shape, is an error or said aloud. TensorFlow is imported when a function
 ``init_from_checkpoint``                 what ``tf.compat.v1.train.init_from_checkpoint`` does, from any checkpoint
 ``WarmStartHook``                        a SessionRunHook that sets variables before the first step
 ``scaffold_fn``                          a function that makes a Scaffold which does so
-``assign``                               sets the variables of a module, model or session at once
+``assign``                               sets the variables of a module or model, or of a graph in a session, at once
 =======================================  ===============================================================================
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bridgeckpt.errors import BridgeckptError
@@ -12,7 +13,7 @@ from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import Start, announce, plan_by_names
 from bridgeckpt.tf.values import assign as assign_now
 from bridgeckpt.tf.values import feed
-from bridgeckpt.tf.variables import name_of, named, wholes
+from bridgeckpt.tf.variables import is_variable, name_of, named, wholes
 from bridgeckpt.warmstart.report import WarmStartReport, check
 
 if TYPE_CHECKING:
@@ -50,21 +51,42 @@ def assign(
         BridgeckptError: there are no variables, they are of a graph and no session is given, or an option is none that
             there can be.
     """
-    asked = settle(options)
+    asked = settle(checkpoint, options)
     if session is None and not tensorflow().executing_eagerly():
         raise BridgeckptError(
             "variables of a graph are set in a session, and none is given",
             hint="pass session=, in which they are initialised; or while the graph is built, call "
             "bridgeckpt.tf.init_from_checkpoint",
         )
+    _check_session(session)
     start = _start(model_or_variables, checkpoint, asked)
     check(start.report, strict=asked.strict)
     if session is None:
         assign_now(start.set, start.matching.found)
     else:
+        _check_graph(start.set, session)
         feed(session, start.set, start.matching.found)
     announce(start.report, asked.report)
     return start.report
+
+
+def _check_session(session: Any) -> None:  # noqa: ANN401
+    if session is not None and not hasattr(session, "run"):
+        raise BridgeckptError(
+            f"session is {shorten(repr(session), 80)}", hint="it takes a tf.compat.v1.Session, or what runs as one does"
+        )
+
+
+def _check_graph(variables: Iterable[Variable], session: Any) -> None:  # noqa: ANN401
+    """See that variables are of a session's graph."""
+    graph = getattr(session, "graph", None)
+    for part in (part for variable in variables for part in variable.parts):
+        initializer = getattr(part.variable, "initializer", None)
+        if initializer is None or (graph is not None and initializer.graph is not graph):
+            raise BridgeckptError(
+                f"{part.name} is no variable of the session's graph",
+                hint="pass a session of the graph that the variables are of; variables of an eager program need none",
+            )
 
 
 def _start(model_or_variables: Any, checkpoint: Source, asked: Asked) -> Start:  # noqa: ANN401
@@ -79,15 +101,15 @@ def _start(model_or_variables: Any, checkpoint: Source, asked: Asked) -> Start: 
             break
     if best is None:
         raise BridgeckptError(
-            f"{type(model_or_variables).__name__} has no variables",
-            hint="a Keras model makes them when it is built or first called",
+            f"{shorten(repr(model_or_variables), 80)} has no variables",
+            hint="it takes a model or variables; a Keras model makes its own when it is built or first called",
         )
     return best
 
 
 def _is_model(what: Any) -> bool:  # noqa: ANN401
     """Whether it is an object that owns its variables, rather than variables."""
-    if isinstance(what, Mapping) or _is_variable(what):
+    if isinstance(what, Mapping) or is_variable(what):
         return False
     return _owned(what) is not None or not isinstance(what, Iterable)
 
@@ -99,7 +121,7 @@ def _owned(model: Any) -> list[Any] | None:  # noqa: ANN401
             found = getattr(model, key, None)
         except ValueError:  # Keras 2, of a model that is not built yet
             return []
-        if isinstance(found, (list, tuple)) and all(map(_is_variable, found)):  # it may be the user's own attribute
+        if isinstance(found, (list, tuple)) and all(map(is_variable, found)):  # it may be the user's own attribute
             return list(found)
     return None
 
@@ -111,7 +133,7 @@ def _namings(model: Any) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
     elif hasattr(model, "variable_map"):  # a hub.Module: by names without the scope that it was given
         yield named(model.variable_map)
     elif not _is_model(model):
-        yield from filter(None, [wholes([model] if _is_variable(model) else model)])
+        yield from filter(None, [wholes([model] if is_variable(model) else model)])
     else:
         owned = _owned(model) or list(_by_path(model).values())
         if owned and len({name_of(one) for one in owned}) == len({id(one) for one in owned}):
@@ -145,12 +167,8 @@ def _by_path(root: Any) -> dict[str, Any]:  # noqa: ANN401
             if id(child) in seen:
                 continue
             seen.add(id(child))
-            if _is_variable(child):
+            if is_variable(child):
                 found[f"{path}{name}"] = child
             else:
                 waiting.append((f"{path}{name}/", child))
     return found
-
-
-def _is_variable(what: Any) -> bool:  # noqa: ANN401
-    return all(hasattr(what, key) for key in ("name", "shape", "dtype", "assign"))

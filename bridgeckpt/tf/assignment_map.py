@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from bridgeckpt.formats.tensorbundle import TensorBundle
 from bridgeckpt.formats.v1 import V1Checkpoint
-from bridgeckpt.tf.graph import check_graph, warn_of_earlier_initialisers
+from bridgeckpt.tf.graph import check_graph, earlier_initialisers, warn_of
 from bridgeckpt.tf.options import WarmStartOptions, settle
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import Start, announce, plan_by_map, plan_by_names
@@ -53,7 +53,7 @@ def get_assignment_map_from_checkpoint(
             ``strict`` says. ``report`` has the details.
         BridgeckptError: an option or one of ``tvars`` is none that there can be.
     """
-    asked = settle(options)
+    asked = settle(init_checkpoint, options)
     start = plan_by_names(init_checkpoint, wholes(tvars), asked)
     check(start.report, strict=asked.strict)
     # Without strictness the map is the original's, which lists names whatever their shapes: TensorFlow refuses those.
@@ -96,16 +96,17 @@ def init_from_checkpoint(
         TableError: a mapping table is malformed.
         WarmStartError: a name is in neither the graph nor the checkpoint, or a tensor has another shape.
     """
-    asked = settle({"report": report, "reading": reading})
+    asked = settle(init_checkpoint, {"report": report, "reading": reading})
     check_graph()
     start = plan_by_map(init_checkpoint, assignment_map, asked.reading)
-    warn_of_earlier_initialisers(start.set)
+    earlier = earlier_initialisers(start.set)
     if _is_tensorflows_own(start):
         pairs = [(start.keys[one.name], _as_tensorflow_takes_it(one)) for one in start.set]
         tensorflow().compat.v1.train.init_from_checkpoint(str(start.matching.checkpoint.path), pairs)
     else:
         initialize_with(start.set, start.matching.found)
     announce(start.report, asked.report)
+    warn_of(earlier)
 
 
 def _by_checkpoint_name(start: Start, names: Iterable[str]) -> dict[str, Variable]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from textwrap import shorten
 from typing import Any
 
 from bridgeckpt.errors import BridgeckptError
@@ -56,23 +57,48 @@ def check_graph() -> None:
         )
 
 
-def warn_of_earlier_initialisers(variables: Iterable[Variable]) -> None:
-    """Say so if the graph has an operation already that runs the initialisers which are about to be replaced."""
+def earlier_initialisers(variables: Iterable[Variable]) -> list[str]:
+    """Operations of the graph that run the initialisers which these variables have now."""
     initialisers = {part.variable.initializer for variable in variables for part in variable.parts}
     graph = tensorflow().compat.v1.get_default_graph()
-    made = [one.name for one in graph.get_operations() if one.type == "NoOp" and initialisers & {*one.control_inputs}]
-    if made:
+    return [one.name for one in graph.get_operations() if one.type == "NoOp" and initialisers & {*one.control_inputs}]
+
+
+def warn_of(operations: list[str]) -> None:
+    """Say that operations run initialisers which have been replaced."""
+    if operations:
         _log.warning(
-            "%s was made before the warm start, and sets variables to the initial values of then; make "
+            "the operation %s was made before the warm start: it sets variables to the initial values of then. Make "
             "tf.compat.v1.global_variables_initializer() after bridgeckpt.tf.init_from_checkpoint",
-            ", ".join(made),
+            " and ".join(map(repr, operations)),
         )
+
+
+def _items(assignment_map: AssignmentMap) -> list[tuple[str, Any]]:
+    """The pairs of a map.
+
+    Raises:
+        BridgeckptError: it is none, or empty.
+    """
+    hint = "it takes {'name in the checkpoint': 'name in the graph'}, as get_assignment_map_from_checkpoint returns it"
+    if isinstance(assignment_map, tuple) and len(assignment_map) == 2 and isinstance(assignment_map[0], Mapping):
+        hint = "these are both values of get_assignment_map_from_checkpoint: the first of them is the map"
+    elif isinstance(assignment_map, Mapping):
+        assignment_map = list(assignment_map.items())
+    if isinstance(assignment_map, (list, tuple)) and all(_is_pair(one) for one in assignment_map):
+        if assignment_map:
+            return list(assignment_map)
+        raise BridgeckptError("the assignment map is empty: nothing would be warm-started", hint=hint)
+    raise BridgeckptError(f"{shorten(repr(assignment_map), 80)} is no assignment map", hint=hint)
+
+
+def _is_pair(what: object) -> bool:
+    return isinstance(what, (list, tuple)) and len(what) == 2 and isinstance(what[0], str)
 
 
 def _pairs(assignment_map: AssignmentMap, graph: Mapping[str, Variable]) -> Iterator[tuple[str, Variable]]:
     """Each name of the checkpoint with its variable, prefixes spelled out."""
-    items = assignment_map.items() if isinstance(assignment_map, Mapping) else assignment_map
-    for key, value in items:
+    for key, value in _items(assignment_map):
         if not isinstance(value, str):
             yield key, whole(value)
         elif (name := value.removesuffix(":0")) in graph:
@@ -94,8 +120,12 @@ def _below(theirs: str, ours: str, graph: Mapping[str, Variable]) -> Iterator[tu
 def _no_variable(name: str, graph: Mapping[str, Variable]) -> WarmStartError:
     from difflib import get_close_matches  # only for the message
 
-    near = get_close_matches(name, graph, 3)
+    prefixes = dict.fromkeys(one[: at + 1] for one in graph for at in range(len(one)) if one[at] == "/")
+    near = get_close_matches(name, prefixes if name.endswith("/") else graph, 3)
+    hint = f"the nearest: {', '.join(near)}" if near else f"it has {len(graph)} variables, such as {next(iter(graph))}"
+    if f"{name}/" in prefixes:
+        hint = f"a prefix ends in /, on both sides: '{name}/'"
     return WarmStartError(
         f"the graph has no variable {name}" + ("..." if not name or name.endswith("/") else ""),
-        hint=f"the nearest: {', '.join(near)}" if near else f"it has {len(graph)} variables; build the model first",
+        hint=hint if graph else "it has none: build the model first",
     )

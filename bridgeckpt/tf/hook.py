@@ -51,7 +51,7 @@ class WarmStartHook(_SessionRunHook):  # type: ignore[misc]  # TensorFlow has no
         Raises:
             BridgeckptError: an option is none that there can be.
         """
-        asked = settle_beside(assignment_map, variables, options)
+        asked = settle_beside(init_checkpoint, assignment_map, variables, options)
         self._asked = init_checkpoint, assignment_map, variables, asked
         self._start: Start | None = None
         self._step: Any = None

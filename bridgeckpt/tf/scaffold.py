@@ -39,7 +39,7 @@ def scaffold_fn(
         BridgeckptError: here for options that cannot be; what :func:`bridgeckpt.tf.init_from_checkpoint` raises, when
             the returned function is called.
     """
-    asked = settle_beside(assignment_map, variables, options)
+    asked = settle_beside(init_checkpoint, assignment_map, variables, options)
 
     def scaffold() -> Any:  # noqa: ANN401 - of TensorFlow
         start = plan_for_graph(init_checkpoint, assignment_map, variables, asked)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.tf.graph import graph_variables, resolve
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.variables import wholes
-from bridgeckpt.warmstart.matching import Matching, Request, match, refuse_unused_patterns
+from bridgeckpt.warmstart.matching import Matching, Request, match
 from bridgeckpt.warmstart.renaming import common_change
 from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport, check
 
@@ -59,11 +63,12 @@ def plan_by_names(source: Source, variables: Mapping[str, Variable], asked: Aske
     keys = {name: key for name in variables if (key := asked.renaming.of(name)) is not None}
     if not keys and asked.strict is not False:
         raise _no_variables(variables, asked)
-    refuse_unused_patterns(asked.new, variables)
+    new = _new(keys, asked)
+    keys = {name: key for name, key in keys.items() if name not in set(new)}
     others = {key: wanted for name, wanted in _of_the_program().items() if (key := asked.renaming.of(name)) is not None}
     wanted = {name: variables[name].wanted for name in keys}
     stored_only = asked.strict is False  # as in the function of google-research/bert
-    request = Request(keys, wanted, others, asked.new, asked.reading, stored_only, any_scope)
+    request = Request(keys, wanted, others, new, asked.reading, stored_only, any_scope)
     return Start(variables, keys, match(source, request))
 
 
@@ -117,11 +122,28 @@ def _of_the_program() -> dict[str, Wanted]:
     return {name: whole.wanted for name, whole in wholes(graph_variables()).items()}
 
 
+def _new(names: Iterable[str], asked: Asked) -> tuple[str, ...]:
+    """The variables that are declared new, by patterns of their names or of what is left of these below the scope."""
+    known = {name: name.removeprefix(asked.renaming.scope) for name in names}
+    found = dict[str, None]()
+    for pattern in asked.new:
+        fitting = [name for name, below in known.items() if fnmatchcase(name, pattern) or fnmatchcase(below, pattern)]
+        if not fitting:
+            near = get_close_matches(pattern, [*known, *known.values()], 3)
+            hint = (
+                f"the nearest: {', '.join(near)}" if near else "it takes names without :0, or patterns: 'cls/squad/*'"
+            )
+            raise BridgeckptError(f"new has {pattern!r}, and no variable is called so", hint=hint)
+        found.update(dict.fromkeys(fitting))
+    return tuple(found)
+
+
 def _no_variables(variables: Mapping[str, Variable], asked: Asked) -> WarmStartError:
     if not variables:
         return WarmStartError("there are no variables to start", hint="build the model first, and pass its variables")
-    scopes = dict.fromkeys(name.partition("/")[0] for name in variables)
+    shared = os.path.commonpath(variables).strip("/")
+    scopes = [shared] if shared else [*dict.fromkeys(name.partition("/")[0] for name in variables)][:5]
     return WarmStartError(
         f"none of the {len(variables)} variables is below {asked.renaming.scope}",
-        hint=f"they are below {', '.join(list(scopes)[:5])}",
+        hint=f"they are below {', '.join(scopes)}",
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import BridgeckptError
@@ -84,16 +86,27 @@ def whole(variable: Any) -> Variable:  # noqa: ANN401 - a variable, a partitione
 
 
 def _each(variables: Iterable[Any]) -> Iterator[Any]:
-    for variable in variables:
+    if isinstance(variables, (str, os.PathLike)) or not isinstance(variables, Iterable):
+        raise _no_variable(variables)
+    for variable in [variables] if is_variable(variables) else variables:
         if isinstance(variable, (list, tuple)) or hasattr(variable, "_get_variable_list"):  # a PartitionedVariable
             yield from variable
-        elif hasattr(variable, "name") and hasattr(variable, "shape"):
+        elif is_variable(variable):
             yield variable
         else:
-            raise BridgeckptError(
-                f"{variable!r} is no variable of TensorFlow",
-                hint="pass variables, as tf.compat.v1.trainable_variables() returns them",
-            )
+            raise _no_variable(variable)
+
+
+def is_variable(what: Any) -> bool:  # noqa: ANN401
+    """Whether it is a variable of TensorFlow or Keras; a tensor is none."""
+    return all(hasattr(what, key) for key in ("name", "shape", "dtype", "assign"))
+
+
+def _no_variable(what: object) -> BridgeckptError:
+    return BridgeckptError(
+        f"{shorten(repr(what), 80)} is no variable of TensorFlow",
+        hint="pass variables, as tf.compat.v1.trainable_variables() returns them",
+    )
 
 
 def name_of(variable: Any) -> str:  # noqa: ANN401 - of TensorFlow or Keras
@@ -122,6 +135,8 @@ def named(variables: Mapping[str, Any]) -> dict[str, Variable]:
     Raises:
         BridgeckptError: something is no variable.
     """
+    if wrong := [name for name in variables if not isinstance(name, str)]:
+        raise BridgeckptError(f"{shorten(repr(wrong[0]), 80)} is no name of a variable", hint="names are text")
     return {name: whole(variable)._replace(name=name) for name, variable in variables.items()}
 
 

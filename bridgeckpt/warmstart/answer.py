@@ -55,8 +55,8 @@ class Answer(NamedTuple):
     """What a checkpoint has, by the names it was asked for.
 
     ``how`` says how its names were understood, ``reasons`` why a variable has nothing where that is known.
-    ``available`` are all names that could have been asked for, ``unused`` those that nothing is made of; of the latter
-    ``slots`` more are optimizer state.
+    ``available`` are all names that could have been asked for. ``used`` are tensors, by their stored or their PyTorch
+    names, that something is made of, ``unused`` the others; of the latter ``slots`` more are optimizer state.
     ``as_stored`` says that each name asked for is that of one stored tensor, so that TensorFlow can find it too.
     """
 
@@ -65,6 +65,7 @@ class Answer(NamedTuple):
     misfits: Mapping[str, Misfit]
     reasons: Mapping[str, str]
     available: tuple[str, ...]
+    used: frozenset[str]
     unused: tuple[str, ...]
     slots: int = 0
     notes: tuple[str, ...] = ()

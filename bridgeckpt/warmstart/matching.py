@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from fnmatch import fnmatchcase
+from textwrap import shorten
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridgeckpt.comparing.sides import has_pytorch_names
 from bridgeckpt.errors import BridgeckptError, ConfigError, PlanError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
@@ -21,15 +22,17 @@ if TYPE_CHECKING:
 
     Source = str | os.PathLike[str] | Checkpoint
 
+_LONGEST = 300  # characters of an error that becomes a note
+
 
 class Request(NamedTuple):
     """Variables that are to start from a checkpoint.
 
     ``keys`` maps each variable's name to the name that the checkpoint should have for it, ``wanted`` what it holds.
     ``others`` are further variables of the program, by such names, which tell how it spells a model. ``new`` are
-    patterns of variables that may have no value. ``reading`` settles how a translated checkpoint is read.
-    ``stored_only``: the tables are not asked where a stored name fits. ``any_scope``: the scope of the program's names
-    means nothing, as in a model that Keras has numbered.
+    variables that are to keep their initial values. ``reading`` settles how the checkpoint is read through a table,
+    which it then is. ``stored_only``: the tables are not asked where a stored name fits. ``any_scope``: the scope of
+    the program's names means nothing, as in a model that Keras has numbered.
     """
 
     keys: Mapping[str, str]
@@ -58,10 +61,14 @@ def match(source: Source, request: Request) -> Matching:
 
     Raises:
         CheckpointError: the checkpoint cannot be found or read.
+        ConfigError: ``reading`` names a config that cannot be.
+        PlanError: it cannot be read as ``reading`` says.
         TableError: a mapping table is malformed.
     """
     checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
     wanted = {key: request.wanted[name] for name, key in request.keys.items()}
+    if request.reading:
+        return _matching(checkpoint, request, _as_told(checkpoint, wanted, request), checkpoint.notes)
     answer, notes = by_stored_names(checkpoint, wanted), list(checkpoint.notes)
     if answer.known < len(wanted) and not (request.stored_only and answer.known):
         try:
@@ -70,6 +77,23 @@ def match(source: Source, request: Request) -> Matching:
             notes.append(_untranslated(error))
         else:
             answer = max(answer, translated or answer, key=lambda answer: answer.known)
+    return _matching(checkpoint, request, answer, notes)
+
+
+def _as_told(checkpoint: Checkpoint, wanted: Mapping[str, Wanted], request: Request) -> Answer:
+    """What is found when the checkpoint is read as the caller says; equal names say nothing then."""
+    if has_pytorch_names(checkpoint):
+        raise BridgeckptError(
+            f"reading says how to read a TensorFlow checkpoint, and {checkpoint.path} has PyTorch's names already",
+            hint="leave it out",
+        )
+    answer = by_tables(checkpoint, wanted, request.others, request.reading, any_scope=True)
+    if answer is None:
+        raise AssertionError("with any scope, one dialect is as good as two")
+    return answer
+
+
+def _matching(checkpoint: Checkpoint, request: Request, answer: Answer, notes: Iterable[str]) -> Matching:
     checkpoint.check_files()
     found = {name: answer.found[key] for name, key in request.keys.items() if key in answer.found}
     report = _report(checkpoint, request, answer, [*notes, *answer.notes])
@@ -77,19 +101,17 @@ def match(source: Source, request: Request) -> Matching:
 
 
 def _untranslated(error: BridgeckptError) -> str:
-    said = error.message.partition("\n")[0].removesuffix(":")
+    said = shorten(" ".join(error.message.split()), _LONGEST)
     told = "; reading= takes what `bridgeckpt convert` takes as options" if "--" in (error.hint or "") else ""
     return f"its names were not translated: {said}{told}"
 
 
 def _report(checkpoint: Checkpoint, request: Request, answer: Answer, notes: Iterable[str]) -> WarmStartReport:
-    matched, mismatched, unmatched, new = [], [], [], []
+    matched, mismatched, unmatched = [], [], []
     for name, key in request.keys.items():
         shape = request.wanted[name].shape
         if key in answer.found:
             matched.append(Match(name, shape, answer.found[key].sources))
-        elif any(fnmatchcase(name, pattern) for pattern in request.new):
-            new.append(name)
         elif key in answer.misfits:
             source, found, needed = answer.misfits[key]
             mismatched.append(Mismatch(name, shape, source, found, needed))
@@ -101,24 +123,9 @@ def _report(checkpoint: Checkpoint, request: Request, answer: Answer, notes: Ite
         matched=tuple(matched),
         mismatched=tuple(mismatched),
         unmatched=tuple(unmatched),
-        new=tuple(new),
+        new=request.new,
         unused=answer.unused,
         slots=answer.slots,
         available=answer.available,
         notes=tuple(dict.fromkeys(notes)),
     )
-
-
-def refuse_unused_patterns(new: Iterable[str], names: Iterable[str]) -> None:
-    """Refuse a pattern of ``new`` that no variable has: it is mistyped.
-
-    Raises:
-        BridgeckptError: names it.
-    """
-    known = list(names)
-    for pattern in new:
-        if not any(fnmatchcase(name, pattern) for name in known):
-            raise BridgeckptError(
-                f"new has {pattern!r}, and no variable is called so",
-                hint="it takes names of variables without :0, or patterns such as 'cls/squad/*'",
-            )

@@ -63,8 +63,8 @@ def common_change(pairs: Iterable[tuple[str, str]]) -> tuple[str, str]:
     return changes.most_common(1)[0][0] if changes else ("", "")
 
 
-def advice(asked: Iterable[str], available: Iterable[str]) -> str | None:
-    """The ``scope`` or ``renames`` by which names that are not there would be, if there is one."""
+def advice(asked: Iterable[str], available: Iterable[str], more_than: int = 0) -> str | None:
+    """The ``scope`` or ``renames`` by which more than ``more_than`` names would be there; None without one."""
     names = set(available)
     by_end: dict[str, list[str]] = {}
     for name in names:
@@ -76,7 +76,7 @@ def advice(asked: Iterable[str], available: Iterable[str]) -> str | None:
         for ours, theirs in changes
     }
     theirs, ours = max(helped, key=lambda pair: (helped[pair], -len(pair[0] + pair[1])), default=("", ""))
-    if helped.get((theirs, ours), 0) < min(2, len(sample)) or theirs == ours:
+    if helped.get((theirs, ours), 0) < max(more_than + 1, min(2, len(sample))) or theirs == ours:
         return None
     if not theirs:
         return f'the checkpoint has {helped[theirs, ours]} of them without "{ours}": scope="{ours.removesuffix("/")}"'

@@ -80,18 +80,20 @@ class WarmStartReport(NamedTuple):
 
     @property
     def advice(self) -> str | None:
-        """The ``scope`` or ``renames`` with which more variables would be found, if there is one."""
-        return advice([one.wanted for one in self.unmatched if one.reason is None], self.available)
+        """The ``scope`` or ``renames``, instead of those given, by which more variables would be found; or None."""
+        asked = [one.variable for one in self.unmatched if one.reason is None]
+        return advice(asked, self.available, more_than=len(self.matched))
 
     def nearest(self, name: str, n: int = 2) -> list[str]:
         """The names of the checkpoint most like ``name``, best first."""
         from difflib import SequenceMatcher, get_close_matches  # only for messages
 
         last = name.rpartition("/")[2]
-        alike = [other for other in self.available if other.endswith(("/" + name, "/" + last)) or other == last]
+        available = [other for other in self.available if other != name]
+        alike = [other for other in available if other.endswith(("/" + name, "/" + last)) or other == last]
         alike.sort(key=lambda other: -SequenceMatcher(None, name, other).quick_ratio())
         ends = [other for other in alike if other.endswith("/" + name) or name.endswith("/" + other)]
-        return (ends or get_close_matches(name, alike[:_LIKE] or self.available[:_LIKE], n))[:n]
+        return (ends or get_close_matches(name, alike[:_LIKE] or available[:_LIKE], n))[:n]
 
     @property
     def summary(self) -> str:
@@ -102,7 +104,8 @@ class WarmStartReport(NamedTuple):
     @property
     def warning(self) -> str:
         """The summary, and the variables that keep their initial values."""
-        return "\n".join([f"{self.summary}; these keep their initial values:", *_shown(self.problems)])
+        lines = [f"{self.summary}; these keep their initial values:", *_shown(self.problems)]
+        return "\n".join([*lines, *([f"  {'hint':<10} {self.advice}"] if self.advice else [])])
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -163,7 +166,8 @@ def check(report: WarmStartReport, *, strict: bool | None, hint: str | None = No
         heading = f"nothing would be warm-started: {report.checkpoint} has none of the variables"
     elif strict or report.mismatched or not report.matched:
         asked = len(report.matched) + len(report.mismatched) + len(report.unmatched)
-        heading = f"{report.checkpoint} does not fit {asked - len(report.matched)} of {asked} variables"
+        unfit = len(report.mismatched) + (len(report.unmatched) if strict or not report.matched else 0)
+        heading = f"{report.checkpoint} does not fit {unfit} of {asked} variables"
     else:
         return
     kinds = ("shape", "unmatched") if strict or not report.matched else ("shape",)

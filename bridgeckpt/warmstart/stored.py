@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bridgeckpt.comparing.sides import has_pytorch_names
 from bridgeckpt.copying.copies import check_copies
 from bridgeckpt.copying.engine import assemble
 from bridgeckpt.copying.job import whole
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
+_PYTORCH = "that is PyTorch's name, of a tensor in PyTorch's layout: ask for it by the name of the program's variable"
 _OUTPUT = ":0"  # the output of the operation that reads a variable: part of its name in TensorFlow 1 and Keras 2
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # ends a variable's key in the checkpoint of an object graph
 
@@ -27,12 +29,16 @@ _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # ends a variable's key in the checkpoin
 def by_stored_names(checkpoint: Checkpoint, wanted: Mapping[str, Wanted]) -> Answer:
     """What is stored under the names that are wanted, or for variables of these names.
 
-    The ending ``:0`` counts on neither side. In the checkpoint of an object graph a variable goes by its own name, or
+    The ending ``:0`` counts on neither side. PyTorch's names are of tensors in another layout, and never taken as they
+    are. In the checkpoint of an object graph a variable goes by its own name, or
     by the path of attributes that leads to it.
 
     Raises:
         CheckpointError: the object graph is damaged, or a variable is stored twice and not alike.
     """
+    if has_pytorch_names(checkpoint):
+        reasons = {name: _PYTORCH for name in wanted if name in checkpoint.tensors}
+        return Answer("by its own names", {}, {}, reasons, (), frozenset(), tuple(checkpoint.tensors))
     answers = [_answer(view, names, wanted) for view, names in _namings(checkpoint)]
     best = max(answers, key=lambda answer: answer.known)
     if best.known:
@@ -74,6 +80,7 @@ def _answer(checkpoint: Checkpoint, names: Mapping[str, str], wanted: Mapping[st
         misfits=misfits,
         reasons=reasons,
         available=tuple(names),
+        used=frozenset(taken),
         unused=tuple(unused),
         slots=len(rest) - len(unused),
         as_stored=all(found[name].sources == (name,) for name in found),

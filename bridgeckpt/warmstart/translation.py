@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-_PROGRAM = Path("<the program's variables>")  # where a checkpoint has its path: no config lies beside it
+_PROGRAM = Path("the program")  # where a checkpoint has its path: no config lies beside it
 
 
 class _Sides(NamedTuple):
@@ -112,7 +112,8 @@ def _joined(answer: Answer, other: Answer) -> Answer:
         misfits={name: one for name, one in {**other.misfits, **answer.misfits}.items() if name not in found},
         reasons={**other.reasons, **answer.reasons},
         available=tuple(dict.fromkeys((*answer.available, *other.available))),
-        unused=tuple(name for name in answer.unused if name in other.unused or name not in other.available),
+        used=answer.used | other.used,
+        unused=tuple(name for name in answer.unused if name not in other.used),
     )
 
 
@@ -134,8 +135,12 @@ def _answer(sides: _Sides, wanted: Mapping[str, Wanted]) -> Answer:
             misfits.update(dict.fromkeys(names, Misfit(unfit.b.name, unfit.b.shape, unfit.a.shape)))
             continue
         values = _values(sides.checkpoint.checkpoint, sides.plan, assignment, its_pairs)
+        there = its_pairs[0].b
         for name in names:
-            if fault := unreadable(its_pairs[0].b, wanted[name].dtype):
+            shape, dtype = wanted[name]
+            if shape is not None and shape != _shape(sides.plan, assignment):  # which the program's other shapes tell
+                misfits[name] = Misfit(there.name, there.shape, shape)
+            elif fault := unreadable(there, dtype):
                 reasons[name] = fault
             else:
                 found[name] = values[name]
@@ -143,13 +148,17 @@ def _answer(sides: _Sides, wanted: Mapping[str, Wanted]) -> Answer:
         if name in wanted:
             reasons.setdefault(name, reason)
     jobs = sides.checkpoint.jobs
+    unused = tuple(name for name, job in jobs.items() if taken.isdisjoint(info.name for info in job.sources))
+    paired = {pair.b.name for pair in pairs.values()}
+    known = [one for one in sides.plan.ledger.assignments if all(target in pairs for target in one.targets)]
     return Answer(
         how=f"through the tables, as {sides.checkpoint.naming} to {sides.plan.table.name}",
         found=found,
         misfits=misfits,
         reasons=reasons,
-        available=tuple(jobs),
-        unused=tuple(name for name, job in jobs.items() if taken.isdisjoint(info.name for info in job.sources)),
+        available=(*(name for one in known for name in one.sources), *(name for name in jobs if name not in paired)),
+        used=frozenset(jobs.keys() - unused),
+        unused=unused,
         notes=sides.checkpoint.notes,
     )
 
@@ -161,7 +170,7 @@ def _plan_both(
     if has_pytorch_names(checkpoint):
         planned = _plan_like(program, checkpoint, architecture)
         side = pytorch_side(checkpoint, planned.table.model)
-        return _Sides(planned, tensorflow_side(planned), side, class_of(checkpoint))
+        return _Sides(planned, tensorflow_side(planned, keep_unfit=True), side, class_of(checkpoint))
     settled = reading.copy()
     settled.setdefault("architecture", architecture)
     theirs = draft(checkpoint, **settled)
@@ -177,7 +186,8 @@ def _plan_both(
     if "heads" not in theirs.sizes.axes:
         settled["heads"] = planned.sizes.axes["heads"]
         theirs = draft(checkpoint, **settled)
-    return _Sides(planned, tensorflow_side(planned), tensorflow_side(theirs), theirs.architecture.name)
+    program_side = tensorflow_side(planned, keep_unfit=True)
+    return _Sides(planned, program_side, tensorflow_side(theirs), theirs.architecture.name)
 
 
 def _plan_like(program: Checkpoint, checkpoint: Checkpoint, architecture: str | None) -> Plan:
@@ -211,10 +221,9 @@ def _as_checkpoint(wanted: Mapping[str, Wanted]) -> Checkpoint:
 
 def _values(checkpoint: Checkpoint, plan: Plan, assignment: Assignment, pairs: list[Pair]) -> dict[str, Found]:
     """The value of each of the program's variables that a row of its table speaks of."""
-    row = assignment.row
+    row, shape = assignment.row, _shape(plan, assignment)
     axes = row.axes or plan.sizes.axes
     inverse = row.layout.reversed()
-    shape = inverse.pt.shape(axes)
     jobs = [pair.b for pair in pairs]
     return {
         name: Found(
@@ -224,6 +233,11 @@ def _values(checkpoint: Checkpoint, plan: Plan, assignment: Assignment, pairs: l
         )
         for name, moves in zip(assignment.sources, inverse.moves(axes), strict=True)
     }
+
+
+def _shape(plan: Plan, assignment: Assignment) -> tuple[int, ...]:
+    """Of each of the program's variables that a row speaks of, by its layout."""
+    return assignment.row.layout.tf.shape(assignment.row.axes or plan.sizes.axes)
 
 
 def _read(jobs: list[Job], moves: tuple[Move, ...], shape: tuple[int, ...], fill: float, dtype: str) -> Array:
