@@ -167,6 +167,44 @@ def test_what_does_not_fit_is_refused_before_there_is_a_session(in_a_graph, exam
         scaffold_fn(example_folder)()
 
 
+@pytest.mark.parametrize("resource", [False, True], ids=["ref", "resource"])
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_step_that_nothing_counts_is_said_aloud(in_a_graph, example_folder, tmp_path, caplog, resource, counted):
+    """A training that starts again could not be told from one that starts."""
+    _, outputs = graph(head=None, resource=resource, **SIZES)
+    tf1.get_variable_scope().set_use_resource(resource)
+    step = tf1.train.get_or_create_global_step()
+    loss = tf.reduce_mean(tf.square(outputs["sequence_output"]))
+    tf1.train.AdamOptimizer().minimize(loss, global_step=step if counted else None)
+    options = {"log_step_count_steps": None, "save_summaries_steps": None}
+    with tf1.train.MonitoredTrainingSession(
+        checkpoint_dir=str(tmp_path), hooks=[WarmStartHook(example_folder)], **options
+    ):
+        assert ("nothing in the graph counts the global step" in caplog.text) is not counted
+
+
+def test_moving_averages_that_stay_cold_are_said_aloud(in_a_graph, example_folder, example_values, caplog):
+    graph(head=None, **SIZES)
+    tf1.train.get_or_create_global_step()
+    average = tf1.train.ExponentialMovingAverage(0.9)
+    tvars = tf1.trainable_variables()
+    average.apply(tvars)
+    hook = WarmStartHook(example_folder)
+    with session(tf) as opened:
+        hook.after_create_session(opened)
+        assert "39 moving averages, bert/" in caplog.text
+        shadow = next(average.average(one) for one in tvars if one.op.name == KERNEL)
+        assert not (opened.run(shadow) == example_values[KERNEL]).any()
+    with tf.Graph().as_default():
+        graph(head=None, resource=True, **SIZES)
+        init_from_checkpoint(example_folder, {"bert/": "bert/"})
+        average = tf1.train.ExponentialMovingAverage(0.9)
+        average.apply(tf1.trainable_variables())
+        with session(tf) as opened:
+            shadow = next(average.average(one) for one in tf1.trainable_variables() if one.op.name == KERNEL)
+            np.testing.assert_array_equal(opened.run(shadow), example_values[KERNEL])
+
+
 @pytest.mark.parametrize("make", [WarmStartHook, scaffold_fn])
 def test_a_map_and_variables_contradict(make, example_folder):
     with pytest.raises(BridgeckptError, match="variables and scope would say it again"):

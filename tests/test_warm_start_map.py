@@ -209,6 +209,24 @@ def test_a_map_takes_variables_parts_and_prefixes(built, hugging_face, tmp_path)
     assert not (found["bert/embeddings/word_embeddings"] == expected["bert/embeddings/word_embeddings"]).any()
 
 
+@pytest.mark.parametrize("hugging_face", [False, True])
+def test_one_layer_may_start_from_another(built, hugging_face, tmp_path):
+    source = built(head=None)
+    path = bridgeckpt.convert(source.directory, tmp_path / "hf").path if hugging_face else source.prefix
+    graph(head=None, layers=1, seed=7)
+    init_from_checkpoint(
+        path, {"bert/embeddings/": "bert/embeddings/", "bert/encoder/layer_1/": "bert/encoder/layer_0/"}
+    )
+    expected = {
+        name.replace("layer_1", "layer_0"): value
+        for name, value in read_by_tensorflow(tf, source.prefix).items()
+        if "layer_0" not in name
+    }
+    with session(tf) as opened:
+        found = values(tf, opened)
+    assert_equal({name: value for name, value in found.items() if "pooler" not in name}, expected)
+
+
 def test_the_root_is_a_prefix(built):
     source = built(head="pretraining")
     graph(head="pretraining", seed=7, scope="student/")

@@ -92,16 +92,57 @@ def test_a_module_goes_by_attributes_where_names_are_not_unique(tmp_path):
     assert assign(model(), below, renames={"model/": ""}).complete
 
 
-def test_an_attribute_of_the_users_may_be_called_weights(tmp_path):
+@pytest.mark.parametrize("several", [False, True])
+def test_an_attribute_of_the_users_may_be_called_weights(tmp_path, several):
     def model():
         made = tf.Module()
-        made.weights = tf.Variable(tf.zeros((2, 3)), name="scale")
+        scale = tf.Variable(tf.zeros((2, 3)), name="scale")
+        made.weights, made.other = [scale] if several else scale, tf.Variable(0.0, name="other")
         return made
 
     source, target = model(), model()
-    source.weights.assign(tf.ones((2, 3)))
-    assert assign(target, tf.train.Checkpoint(source).write(str(tmp_path / "ckpt")), strict=True).complete
-    np.testing.assert_array_equal(target.weights.numpy(), np.ones((2, 3), np.float32))
+    for variable in source.variables:
+        variable.assign(tf.ones_like(variable))
+    report = assign(target, tf.train.Checkpoint(source).write(str(tmp_path / "ckpt")), strict=True)
+    assert len(report.matched) == 2
+    for variable in target.variables:
+        np.testing.assert_array_equal(variable.numpy(), np.ones(variable.shape, np.float32))
+
+
+def test_attributes_tell_layers_that_keras_has_numbered_otherwise(tmp_path):
+    """Four layers were saved, of which the first three are wanted; by number they would be the last three."""
+    import keras
+
+    def model(count):
+        return keras.Sequential([keras.layers.Input((4,)), *(keras.layers.Dense(4) for _ in range(count))])
+
+    keras.backend.clear_session()
+    source = model(4)
+    for number, variable in enumerate(source.weights):
+        variable.assign(np.full(variable.shape, number + 1.0))
+    path = tf.train.Checkpoint(source).write(str(tmp_path / "ckpt"))
+    keras.backend.clear_session()
+    keras.layers.Dense(1)
+    target = model(3)
+    assign(target, path, strict=True)
+    assert [float(variable.numpy().max()) for variable in target.weights] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_folder_of_the_checkpoints_name_is_not_read_in_its_place(tmp_path):
+    def save(path, value):
+        with tf.Graph().as_default(), tf1.Session() as opened:
+            variable = tf1.get_variable("a", initializer=tf.constant(value))
+            opened.run(variable.initializer)
+            return tf1.train.Saver().save(opened, str(path))
+
+    (tmp_path / "run").mkdir()
+    save(tmp_path / "run" / "model", [9.0, 9.0])
+    prefix = save(tmp_path / "run", [1.0, 1.0])
+    with tf.Graph().as_default(), tf1.Session() as opened:
+        variable = tf1.get_variable("a", (2,))
+        init_from_checkpoint(f"{prefix}.index", {"a": "a"})
+        opened.run(variable.initializer)
+        np.testing.assert_array_equal(opened.run(variable), [1.0, 1.0])
 
 
 def keras_model():
@@ -137,10 +178,13 @@ def test_a_keras_model_takes_its_own_checkpoint(tmp_path):
     path = tf.train.Checkpoint(model=source).write(str(tmp_path / "ckpt"))
     with pytest.raises(WarmStartError) as caught:
         assign(target, path)
-    assert caught.value.hint.endswith(f"renames={{'{source.name}/': '{target.name}/'}}")
-    assert assign(target, path, renames={f"{source.name}/": f"{target.name}/"}).complete
-    for one, other in zip(source.weights, target.weights, strict=True):
-        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    assert caught.value.hint.endswith("renames={'model/': ''}")  # by attributes; or by names:
+    for renames in ({"model/": ""}, {f"{source.name}/": f"{target.name}/"}):
+        for variable in target.weights:
+            variable.assign(np.zeros(variable.shape))
+        assert assign(target, path, renames=renames).complete
+        for one, other in zip(source.weights, target.weights, strict=True):
+            np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
 def test_a_model_that_is_not_built_has_no_variables(example_folder):
@@ -169,6 +213,19 @@ def test_a_value_that_does_not_fit_leaves_every_variable_as_it_was(tmp_path):
     with pytest.raises(PrecisionError, match="too large for float16"):
         assign(variables, path)
     assert not variables["a"].numpy().any()
+
+
+def test_a_session_is_left_alone_too_when_a_value_does_not_fit(tmp_path):
+    """However many values are fed at once."""
+    large = {"a": np.ones(1 << 24, np.float32), "b": np.array([1.0, 1e6], np.float32)}
+    path = tf.train.Checkpoint(**{name: tf.Variable(value) for name, value in large.items()}).write(str(tmp_path / "x"))
+    with tf.Graph().as_default(), tf1.Session() as opened:
+        variables = [tf1.get_variable(name, value.shape, tf.float16) for name, value in large.items()]
+        opened.run([variable.initializer for variable in variables])
+        before = opened.run(variables[0])
+        with pytest.raises(PrecisionError):
+            assign(variables, path, session=opened)
+        np.testing.assert_array_equal(opened.run(variables[0]), before)
 
 
 def test_integers_are_not_made_floats(tmp_path):

@@ -357,6 +357,19 @@ def test_renaming_takes_the_longest_prefix(theirs, ours, rest):
     assert renaming.of("top/else/where") == "else/where"
 
 
+@pytest.mark.parametrize("renames", [{"teacher/": "studnt/"}, {"teacher": "student"}, {"a": "output_bais"}])
+def test_renames_that_no_variable_has_are_refused(example, renames):
+    graph(head=None, scope="student/", **SIZES)
+    with pytest.raises(BridgeckptError, match=r"renames has .*, and no variable is called so"):
+        get_assignment_map_from_checkpoint(tf1.trainable_variables(), example, renames=renames)
+
+
+def test_renaming_takes_names_with_their_output():
+    assert Renaming.parse(None, {"a:0": "b:0"}).of("b") == "a"
+    with pytest.raises(BridgeckptError, match="two names of the checkpoint for 'x'"):
+        Renaming.parse(None, {"a": "x", "b": "x:0"})
+
+
 def test_renaming_refuses_a_prefix_for_a_name():
     with pytest.raises(BridgeckptError, match="a prefix and a name"):
         Renaming.parse(None, {"teacher/": "student"})

@@ -12,11 +12,14 @@ from bridgeckpt.tf.options import Asked, WarmStartOptions, settle
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import Start, announce, plan_by_names
 from bridgeckpt.tf.values import assign as assign_now
-from bridgeckpt.tf.values import feed
+from bridgeckpt.tf.values import feed, read_all
 from bridgeckpt.tf.variables import is_variable, name_of, named, wholes
+from bridgeckpt.warmstart.matching import opened_from
 from bridgeckpt.warmstart.report import WarmStartReport, check
+from bridgeckpt.warmstart.stored import VALUE
 
 if TYPE_CHECKING:
+    from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.tf.variables import Variable
     from bridgeckpt.warmstart.matching import Source
 
@@ -59,12 +62,15 @@ def assign(
             "bridgeckpt.tf.init_from_checkpoint",
         )
     _check_session(session)
-    start = _start(model_or_variables, checkpoint, asked)
+    opened = opened_from(checkpoint)
+    start = _start(model_or_variables, opened, asked)
     check(start.report, strict=asked.strict)
+    if session is not None:
+        _check_graph(start.set, session)
+    read_all(start.set, start.matching.found)
     if session is None:
         assign_now(start.set, start.matching.found)
     else:
-        _check_graph(start.set, session)
         feed(session, start.set, start.matching.found)
     announce(start.report, asked.report)
     return start.report
@@ -89,22 +95,32 @@ def _check_graph(variables: Iterable[Variable], session: Any) -> None:  # noqa: 
             )
 
 
-def _start(model_or_variables: Any, checkpoint: Source, asked: Asked) -> Start:  # noqa: ANN401
+def _keeps_paths(checkpoint: Checkpoint) -> bool:
+    """Whether it is of an object graph, whose keys are paths of attributes."""
+    return any(name.endswith(VALUE) for name in checkpoint.tensors)
+
+
+def _start(model_or_variables: Any, checkpoint: Checkpoint, asked: Asked) -> Start:  # noqa: ANN401
     """The plan by the names that find most."""
     best: Start | None = None
-    whole_model = _is_model(model_or_variables)
-    for variables in _namings(model_or_variables):
-        start = plan_by_names(checkpoint, variables, asked, any_scope=whole_model and not asked.renaming.scope)
+    failed: BridgeckptError | None = None
+    any_scope = _is_model(model_or_variables) and not asked.renaming.scope
+    for variables in _namings(model_or_variables, paths_first=_keeps_paths(checkpoint)):
+        try:
+            start = plan_by_names(checkpoint, variables, asked, any_scope=any_scope)
+        except BridgeckptError as error:  # options that speak of other names than these
+            failed = failed or error
+            continue
         if best is None or len(start.matching.found) > len(best.matching.found):
             best = start
         if best.report.complete:
             break
-    if best is None:
-        raise BridgeckptError(
-            f"{shorten(repr(model_or_variables), 80)} has no variables",
-            hint="it takes a model or variables; a Keras model makes its own when it is built or first called",
-        )
-    return best
+    if best is not None:
+        return best
+    raise failed or BridgeckptError(
+        f"{shorten(repr(model_or_variables), 80)} has no variables",
+        hint="it takes a model or variables; a Keras model makes its own when it is built or first called",
+    )
 
 
 def _is_model(what: Any) -> bool:  # noqa: ANN401
@@ -115,19 +131,25 @@ def _is_model(what: Any) -> bool:  # noqa: ANN401
 
 
 def _owned(model: Any) -> list[Any] | None:  # noqa: ANN401
-    """The variables that an object says it has: of Keras, its weights; None where it says nothing."""
-    for key in ("weights", "variables"):
-        try:
-            found = getattr(model, key, None)
-        except ValueError:  # Keras 2, of a model that is not built yet
-            return []
-        if isinstance(found, (list, tuple)) and all(map(is_variable, found)):  # it may be the user's own attribute
-            return list(found)
-    return None
+    """The variables that an object has by its own account: of Keras, its weights; None where it gives none."""
+    module = tensorflow().Module
+    try:
+        if hasattr(model, "trainable_weights"):  # of Keras
+            found = model.weights
+        elif isinstance(model, module):  # whatever attributes of these names the user has given it
+            found = module.variables.fget(model)
+        else:
+            found = getattr(model, "variables", None)
+    except ValueError:  # Keras 2, of a model that is not built yet
+        return []
+    return list(found) if isinstance(found, (list, tuple)) and all(map(is_variable, found)) else None
 
 
-def _namings(model: Any) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
-    """The variables by their names, in each way that there is; none without any."""
+def _namings(model: Any, *, paths_first: bool) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
+    """The variables by their names, in each way that there is; none without any.
+
+    ``paths_first``: before names, which Keras numbers by what else was built, paths of attributes are tried.
+    """
     if isinstance(model, Mapping):
         yield from filter(None, [named(model)])
     elif hasattr(model, "variable_map"):  # a hub.Module: by names without the scope that it was given
@@ -135,13 +157,16 @@ def _namings(model: Any) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
     elif not _is_model(model):
         yield from filter(None, [wholes([model] if is_variable(model) else model)])
     else:
-        owned = _owned(model) or list(_by_path(model).values())
+        by_path = named(_by_path(model))
+        if by_path and paths_first:
+            yield by_path
+        owned = _owned(model) or [part.variable for one in by_path.values() for part in one.parts]
         if owned and len({name_of(one) for one in owned}) == len({id(one) for one in owned}):
             by_name = wholes(owned)
             yield by_name
             yield from filter(None, [_below_the_root(model, by_name)])
-        if by_path := _by_path(model):
-            yield named(by_path)
+        if by_path and not paths_first:
+            yield by_path
 
 
 def _below_the_root(model: Any, by_name: dict[str, Variable]) -> dict[str, Variable]:  # noqa: ANN401

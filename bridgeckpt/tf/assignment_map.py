@@ -127,6 +127,8 @@ def _is_tensorflows_own(start: Start) -> bool:
     checkpoint = start.matching.checkpoint
     if not (start.matching.as_stored and isinstance(checkpoint, (TensorBundle, V1Checkpoint))):
         return False
+    if checkpoint.path.is_dir():  # TensorFlow would look into the folder of the prefix's name
+        return False
     return all(checkpoint.tensors[start.keys[one.name]].dtype == one.wanted.dtype for one in start.set)
 
 

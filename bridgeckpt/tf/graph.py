@@ -14,6 +14,7 @@ from bridgeckpt.warmstart.report import WarmStartError
 
 AssignmentMap = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
+_AVERAGE = "ExponentialMovingAverage"  # ends the names of tf.train.ExponentialMovingAverage's variables
 _log = logging.getLogger("bridgeckpt.tf")
 
 
@@ -71,6 +72,36 @@ def warn_of(operations: list[str]) -> None:
             "the operation %s was made before the warm start: it sets variables to the initial values of then. Make "
             "tf.compat.v1.global_variables_initializer() after bridgeckpt.tf.init_from_checkpoint",
             " and ".join(map(repr, operations)),
+        )
+
+
+def warn_of_averages(variables: Iterable[Variable]) -> None:
+    """Say so if moving averages of variables keep what these were initialised with, before they were set."""
+    names = {f"{part.name}/{_AVERAGE}" for variable in variables for part in variable.parts}
+    cold = [one.name for one in graph_variables() if one.name.removesuffix(":0") in names]
+    if cold:
+        _log.warning(
+            "%d moving averages, %s for one, begin with what their variables were initialised with, not with what they "
+            "were set to; bridgeckpt.tf.init_from_checkpoint, called before ExponentialMovingAverage.apply, warms both",
+            len(cold),
+            cold[0],
+        )
+
+
+def warn_of_no_counting(step: Any) -> None:  # noqa: ANN401 - a variable of TensorFlow
+    """Say so if nothing in the graph changes the global step, by which a restart is told from a first start."""
+    graph = tensorflow().compat.v1.get_default_graph() if not hasattr(step, "graph") else step.graph
+    places = {step.op.name, getattr(getattr(step, "handle", None), "name", "").partition(":")[0]}
+    changing = [
+        one
+        for one in graph.get_operations()
+        if one.type.startswith("Assign") and one is not step.initializer and one.inputs[0].op.name in places
+    ]
+    if not any(not one.name.startswith(("save/", "save_")) for one in changing):
+        _log.warning(
+            "nothing in the graph counts the global step (%s): a training that goes on cannot be told from one that starts, "
+            "and would be set anew; pass global_step= to the optimizer's minimize",
+            step.name,
         )
 
 

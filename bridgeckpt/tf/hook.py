@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Unpack
 
+from bridgeckpt.tf.graph import warn_of_averages, warn_of_no_counting
 from bridgeckpt.tf.options import WarmStartOptions, settle_beside
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import Start, announce, plan_for_graph
@@ -51,6 +52,7 @@ class WarmStartHook(_SessionRunHook):  # type: ignore[misc]  # TensorFlow has no
         Raises:
             BridgeckptError: an option is none that there can be.
         """
+        variables = None if variables is None else list(variables)  # it may be asked for again, for another graph
         asked = settle_beside(init_checkpoint, assignment_map, variables, options)
         self._asked = init_checkpoint, assignment_map, variables, asked
         self._start: Start | None = None
@@ -90,7 +92,9 @@ class WarmStartHook(_SessionRunHook):  # type: ignore[misc]  # TensorFlow has no
         step = int(session.run(self._step))
         self.ran = step == 0
         if self.ran:
+            warn_of_no_counting(self._step)
             feed(session, start.set, start.matching.found)
             announce(start.report, self._asked[-1].report)
+            warn_of_averages(start.set)
         else:
             _log.info("no warm start from %s: the session goes on at step %d", start.report.checkpoint, step)

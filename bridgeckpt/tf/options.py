@@ -78,7 +78,7 @@ def settle(source: object, options: WarmStartOptions) -> Asked:
     strict, report = options.get("strict"), options.get("report")
     scope, renames, new = options.get("scope"), options.get("renames"), options.get("new", ())
     reading = options.get("reading") or {}
-    _check("strict", strict, strict in (None, True, False), "True, False or None")
+    _check("strict", strict, strict is None or isinstance(strict, bool), "True, False or None")
     _check("report", report, report is None or callable(report), "a function, such as print")
     _check("scope", scope, scope is None or isinstance(scope, str), 'text, such as "student"')
     mapped = isinstance(renames, Mapping) and all(isinstance(one, str) for pair in renames.items() for one in pair)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
+from bridgeckpt.tf.graph import warn_of_averages
 from bridgeckpt.tf.options import WarmStartOptions, settle_beside
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import announce, plan_for_graph
@@ -39,6 +40,7 @@ def scaffold_fn(
         BridgeckptError: here for options that cannot be; what :func:`bridgeckpt.tf.init_from_checkpoint` raises, when
             the returned function is called.
     """
+    variables = None if variables is None else list(variables)  # it may be asked for again, for another graph
     asked = settle_beside(init_checkpoint, assignment_map, variables, options)
 
     def scaffold() -> Any:  # noqa: ANN401 - of TensorFlow
@@ -47,6 +49,7 @@ def scaffold_fn(
         def init_fn(scaffold: Any, session: Any) -> None:  # noqa: ANN401, ARG001
             feed(session, start.set, start.matching.found)
             announce(start.report, asked.report)
+            warn_of_averages(start.set)
 
         return tensorflow().compat.v1.train.Scaffold(init_fn=init_fn)
 

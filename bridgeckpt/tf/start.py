@@ -63,6 +63,11 @@ def plan_by_names(source: Source, variables: Mapping[str, Variable], asked: Aske
     keys = {name: key for name in variables if (key := asked.renaming.of(name)) is not None}
     if not keys and asked.strict is not False:
         raise _no_variables(variables, asked)
+    if unused := asked.renaming.unused(variables) if asked.strict is not False else ():
+        raise BridgeckptError(
+            f"renames has {unused[0]!r}, and no variable is called so",
+            hint="it takes {name of the checkpoint: name of the program}; prefixes end in / on both sides",
+        )
     new = _new(keys, asked)
     keys = {name: key for name, key in keys.items() if name not in set(new)}
     others = {key: wanted for name, wanted in _of_the_program().items() if (key := asked.renaming.of(name)) is not None}
@@ -83,7 +88,10 @@ def plan_by_map(source: Source, assignment_map: AssignmentMap, reading: PlanOpti
     keys, variables = resolve(assignment_map)
     wanted = {name: variable.wanted for name, variable in variables.items()}
     ours, theirs = common_change(keys.items())
-    others = {theirs + name.removeprefix(ours): one for name, one in _of_the_program().items() if name.startswith(ours)}
+    program = _of_the_program()
+    others = {theirs + name.removeprefix(ours): one for name, one in program.items() if name.startswith(ours)}
+    if ours and theirs:  # one part of the model for another, rather than another scope of all of it
+        others = {**program, **others}
     matching = match(source, Request(keys, wanted, others, (), reading))
     check(matching.report, strict=True, hint=_MAP)
     return Start(variables, keys, matching)

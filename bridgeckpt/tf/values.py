@@ -33,16 +33,21 @@ def feed(session: Any, variables: Iterable[Variable], found: Mapping[str, Found]
     values: dict[Any, Array] = {}  # by the input of their initialiser
     for variable in variables:
         value = found[variable.name].read(variable.wanted.dtype)
-        for part in variable.parts:
-            initializer = part.variable.initializer
-            key = initializer.inputs[1].ref()
+        copies = [(copy, part.of(value)) for part in variable.parts for copy in _copies(part.variable)]
+        for copy, its_value in copies:
+            key = copy.initializer.inputs[1].ref()
             if key in values:  # two variables that were given one tensor to start from
                 _run(session, initializers, values)
-            initializers.append(initializer)
-            values[key] = part.of(value)
+            initializers.append(copy.initializer)
+            values[key] = its_value
         if sum(value.nbytes for value in values.values()) >= _AT_ONCE:
             _run(session, initializers, values)
     _run(session, initializers, values)
+
+
+def _copies(variable: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    """The variables on each device that a variable of a distribution strategy stands for."""
+    return tuple(getattr(variable, "values", (variable,)))
 
 
 def _run(session: Any, initializers: list[Any], values: dict[Any, Array]) -> None:  # noqa: ANN401
@@ -52,17 +57,25 @@ def _run(session: Any, initializers: list[Any], values: dict[Any, Array]) -> Non
     values.clear()
 
 
-def assign(variables: Iterable[Variable], found: Mapping[str, Found]) -> None:
-    """Set variables of an eager program. Every value is read once before the first is set: all are set or none.
+def read_all(variables: Iterable[Variable], found: Mapping[str, Found]) -> None:
+    """Read every value once and forget it, so that what cannot be read is known before a variable is set.
 
     Raises:
         CheckpointError: a tensor is damaged.
         PrecisionError: a value does not fit the variable's dtype.
     """
-    known = list(variables)
-    for variable in known:
+    for variable in variables:
         found[variable.name].read(variable.wanted.dtype)
-    for variable in known:
+
+
+def assign(variables: Iterable[Variable], found: Mapping[str, Found]) -> None:
+    """Set variables of an eager program, one after another.
+
+    Raises:
+        CheckpointError: a tensor is damaged.
+        PrecisionError: a value does not fit the variable's dtype.
+    """
+    for variable in variables:
         value = found[variable.name].read(variable.wanted.dtype)
         for part in variable.parts:
             part.variable.assign(part.of(value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,9 +11,11 @@ from bridgeckpt.comparing.sides import has_pytorch_names
 from bridgeckpt.errors import BridgeckptError, ConfigError, PlanError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.formats.tensorbundle import TensorBundle
+from bridgeckpt.formats.v1 import V1Checkpoint
 from bridgeckpt.warmstart.report import Match, Mismatch, Unmatched, WarmStartReport
 from bridgeckpt.warmstart.stored import by_stored_names
-from bridgeckpt.warmstart.translation import by_tables
+from bridgeckpt.warmstart.translation import by_tables, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,7 +34,8 @@ class Request(NamedTuple):
     ``keys`` maps each variable's name to the name that the checkpoint should have for it, ``wanted`` what it holds.
     ``others`` are further variables of the program, by such names, which tell how it spells a model. ``new`` are
     variables that are to keep their initial values. ``reading`` settles how the checkpoint is read through a table,
-    which it then is. ``stored_only``: the tables are not asked where a stored name fits. ``any_scope``: the scope of
+    which it then is. ``stored_only``: the tables are not asked where a stored name fits, or where names are all that
+    TensorFlow 1 has. ``any_scope``: the scope of
     the program's names means nothing, as in a model that Keras has numbered.
     """
 
@@ -65,19 +69,34 @@ def match(source: Source, request: Request) -> Matching:
         PlanError: it cannot be read as ``reading`` says.
         TableError: a mapping table is malformed.
     """
-    checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
+    checkpoint = opened_from(source)
     wanted = {key: request.wanted[name] for name, key in request.keys.items()}
     if request.reading:
         return _matching(checkpoint, request, _as_told(checkpoint, wanted, request), checkpoint.notes)
     answer, notes = by_stored_names(checkpoint, wanted), list(checkpoint.notes)
-    if answer.known < len(wanted) and not (request.stored_only and answer.known):
+    stored_only = request.stored_only and (answer.known or _is_tensorflow_1s(checkpoint))
+    if answer.known < len(wanted) and not stored_only:
         try:
             translated = by_tables(checkpoint, wanted, request.others, request.reading, any_scope=request.any_scope)
         except (PlanError, ConfigError) as error:
             notes.append(_untranslated(error))
         else:
-            answer = max(answer, translated or answer, key=lambda answer: answer.known)
+            if translated is not None and translated.known > answer.known:
+                answer = joined(translated, answer)
     return _matching(checkpoint, request, answer, notes)
+
+
+def opened_from(source: Source) -> Checkpoint:
+    """The checkpoint, opened by its absolute path: it may be read when the program is in another folder.
+
+    Raises:
+        CheckpointError: it cannot be found or read.
+    """
+    return source if isinstance(source, Checkpoint) else open_checkpoint(Path(source).absolute())
+
+
+def _is_tensorflow_1s(checkpoint: Checkpoint) -> bool:
+    return isinstance(checkpoint, (TensorBundle, V1Checkpoint)) and not checkpoint.variable_names
 
 
 def _as_told(checkpoint: Checkpoint, wanted: Mapping[str, Wanted], request: Request) -> Answer:

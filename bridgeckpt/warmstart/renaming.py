@@ -34,11 +34,14 @@ class Renaming(NamedTuple):
                 prefixes, which end in ``/``. An empty prefix is any name's.
 
         Raises:
-            BridgeckptError: a prefix stands for a name.
+            BridgeckptError: a prefix stands for a name, or two names for one variable.
         """
         below = f"{scope.strip('/')}/" if scope else ""
-        prefixes, names = {below: ""}, dict[str, str]()
-        for theirs, ours in (renames or {}).items():
+        prefixes, names, given = {below: ""}, dict[str, str](), set[str]()
+        for theirs, ours in ((a.removesuffix(":0"), b.removesuffix(":0")) for a, b in (renames or {}).items()):
+            if below + ours.removeprefix("/") in given:
+                raise BridgeckptError(f"renames has two names of the checkpoint for {ours!r}", hint="name one of them")
+            given.add(below + ours.removeprefix("/"))
             if _is_prefix(theirs) and _is_prefix(ours):
                 prefixes[below + ours.removeprefix("/")] = theirs.removeprefix("/")
             elif _is_prefix(theirs) or _is_prefix(ours):
@@ -46,6 +49,12 @@ class Renaming(NamedTuple):
             else:
                 names[below + ours] = theirs
         return cls(below, tuple(sorted(prefixes.items(), key=lambda pair: -len(pair[0]))), names)
+
+    def unused(self, variables: Iterable[str]) -> list[str]:
+        """What is renamed and no variable has: prefixes and names of the program."""
+        known = list(variables)
+        prefixes = [ours for ours, _ in self.prefixes if not any(name.startswith(ours) for name in known)]
+        return [*prefixes, *(name for name in self.names if name not in known)]
 
     def of(self, name: str) -> str | None:
         """The checkpoint's name for a variable of the program; None for one outside ``scope``."""

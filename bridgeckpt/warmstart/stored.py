@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PYTORCH = "that is PyTorch's name, of a tensor in PyTorch's layout: ask for it by the name of the program's variable"
 _OUTPUT = ":0"  # the output of the operation that reads a variable: part of its name in TensorFlow 1 and Keras 2
-_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # ends a variable's key in the checkpoint of an object graph
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # ends a variable's key in the checkpoint of an object graph
 
 
 def by_stored_names(checkpoint: Checkpoint, wanted: Mapping[str, Wanted]) -> Answer:
@@ -48,7 +48,7 @@ def by_stored_names(checkpoint: Checkpoint, wanted: Mapping[str, Wanted]) -> Ans
 
 def _namings(checkpoint: Checkpoint) -> Iterator[tuple[Checkpoint, dict[str, str]]]:
     """The checkpoint with the stored name by the name to ask for, in each way that there is."""
-    yield checkpoint, {name.removesuffix(_VALUE).removesuffix(_OUTPUT): name for name in checkpoint.tensors}
+    yield checkpoint, {name.removesuffix(VALUE).removesuffix(_OUTPUT): name for name in checkpoint.tensors}
     by_variable = checkpoint.by_variable(without=_OUTPUT)
     if by_variable is not checkpoint:
         yield by_variable, {name: name for name in by_variable.tensors}

@@ -88,7 +88,7 @@ def by_tables(
             again = _plan_both(program, checkpoint, reading, any_scope, architecture)
         except PlanError:
             continue
-        answer = _joined(answer, _answer(again, wanted)) if again is not None else answer
+        answer = joined(answer, _answer(again, wanted)) if again is not None else answer
     return answer
 
 
@@ -104,7 +104,7 @@ def _further_classes(sides: _Sides, wanted: Mapping[str, Wanted]) -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in (None, plan.architecture.name)]
 
 
-def _joined(answer: Answer, other: Answer) -> Answer:
+def joined(answer: Answer, other: Answer) -> Answer:
     """What either reading found, the first one's where both did."""
     found = {**other.found, **answer.found}
     return answer._replace(
