@@ -184,7 +184,7 @@ def test_a_step_that_nothing_counts_is_said_aloud(in_a_graph, example_folder, tm
 
 
 def test_moving_averages_that_stay_cold_are_said_aloud(in_a_graph, example_folder, example_values, caplog):
-    graph(head=None, **SIZES)
+    graph(head=None, resource=True, **SIZES)
     tf1.train.get_or_create_global_step()
     average = tf1.train.ExponentialMovingAverage(0.9)
     tvars = tf1.trainable_variables()

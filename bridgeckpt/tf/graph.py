@@ -99,8 +99,8 @@ def warn_of_no_counting(step: Any) -> None:  # noqa: ANN401 - a variable of Tens
     ]
     if not any(not one.name.startswith(("save/", "save_")) for one in changing):
         _log.warning(
-            "nothing in the graph counts the global step (%s): a training that goes on cannot be told from one that starts, "
-            "and would be set anew; pass global_step= to the optimizer's minimize",
+            "nothing in the graph counts the global step (%s): a training that goes on cannot be told from one that "
+            "starts, and would be set anew; pass global_step= to the optimizer's minimize",
             step.name,
         )
 
