@@ -34,7 +34,8 @@ def assign(
     """Set variables to what a checkpoint has for them.
 
     Variables go by their full names: a Keras 3 variable's path, else the variable's name without ``:0``. Where these
-    find less, or are not unique, they go by the path of attributes that leads to them (``encoder/kernel``).
+    find less, or are not unique, they go by the path of attributes that leads to them (``encoder/kernel``); for the
+    checkpoint of an object graph, whose keys are such paths, by these first.
 
     Args:
         model_or_variables: a Keras model or layer, a ``tf.Module``, a ``hub.KerasLayer`` or ``hub.Module``, a
