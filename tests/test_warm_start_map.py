@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 from tfbert import graph
 from warm import assert_equal, original, read_by_tensorflow, session, values
@@ -85,6 +86,24 @@ def test_for_parts_it_returns_what_the_original_returns_for_the_whole(built, goo
         assert list(found.items()) == list(whole_map.items())
         assert names.items() >= whole_names.items()
         assert all(part.name in names for part in parts)
+
+
+def test_names_that_agree_in_part_are_all_translated_unless_nothing_is_to_be(built, googles):
+    """A port to tf.keras numbers its layer norms: by names alone, they would stay random."""
+    source = built(head=None, port="keras")
+    graph(head=None, seed=7)
+    tvars = tf1.trainable_variables()
+    theirs = googles(tvars, str(source.prefix))
+    assert len(theirs[0]) == 29
+    assert_same(get_assignment_map_from_checkpoint(tvars, source.prefix, strict=False), theirs)
+    found, _ = get_assignment_map_from_checkpoint(tvars, source.prefix, strict=True)
+    init_from_checkpoint(source.prefix, found)
+    stored = read_by_tensorflow(tf, source.prefix)
+    with session(tf) as opened:
+        set_ = values(tf, opened)
+    norm = "bert/encoder/layer_0/output/LayerNorm/gamma"
+    np.testing.assert_array_equal(set_[norm], stored["bert/encoder/layer_0/output/layer_normalization_2/gamma"])
+    assert_equal({name: set_[name] for name in theirs[0]}, stored)
 
 
 def test_nothing_found_is_nothing_to_the_original_and_to_strict_false(built, googles):
