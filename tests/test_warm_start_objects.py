@@ -288,6 +288,24 @@ def test_reading_says_which_values_are_taken(built):
     assert_equal({name: variable.numpy() for name, variable in variables.items()}, weights)
 
 
+@pytest.mark.parametrize(
+    ("reading", "message"),
+    [
+        ({"ema": True}, 'convert the weights themselves, without reading["ema"]'),
+        ({"heads": 7}, "36 / 7, which is not a whole number"),
+        ({"hidden_act": "gelo"}, 'choose one with reading["hidden_act"]'),
+    ],
+)
+def test_a_reading_that_the_checkpoint_contradicts_is_refused(example, example_values, reading, message):
+    """Not taken as something else, with a note; and said in the words of the call, not of the command line."""
+    variables = bert_variables(example_values)
+    with pytest.raises(BridgeckptError) as caught:
+        assign(variables, example, reading=reading)
+    assert message in str(caught.value)
+    assert "--" not in str(caught.value)
+    assert not any(variable.numpy().any() for variable in variables)
+
+
 def test_reading_is_for_tensorflows_checkpoints(example_folder, example_values):
     with pytest.raises(BridgeckptError, match="has PyTorch's names already"):
         assign(bert_variables(example_values), example_folder, reading={"heads": 3})

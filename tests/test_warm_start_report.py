@@ -326,6 +326,7 @@ def test_two_models_in_the_source_are_told_by_reading(built, tmp_path):
     report = match(both, Request(keys, wanted, {}, (), {})).report
     assert not report.matched
     assert any("holds 2 models of dialect bert/google" in note for note in report.notes)
+    assert any('choose one with reading["scope"]' in note for note in report.notes)
     report = match(both, Request(keys, wanted, {}, (), {"scope": "b", "heads": 3})).report
     assert len(report.mismatched) == 39  # that model is larger; but it was found
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bridgeckpt.errors import BridgeckptError
+from bridgeckpt.tf.naming import is_model, namings
 from bridgeckpt.tf.options import Asked, WarmStartOptions, settle
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import Start, announce, plan_by_names
 from bridgeckpt.tf.values import assign as assign_now
 from bridgeckpt.tf.values import feed, read_all
-from bridgeckpt.tf.variables import is_variable, name_of, named, wholes
 from bridgeckpt.warmstart.matching import opened_from
 from bridgeckpt.warmstart.report import WarmStartReport, check
 from bridgeckpt.warmstart.stored import VALUE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.tf.variables import Variable
     from bridgeckpt.warmstart.matching import Source
@@ -105,8 +105,8 @@ def _start(model_or_variables: Any, checkpoint: Checkpoint, asked: Asked) -> Sta
     """The plan by the names that find most."""
     best: Start | None = None
     failed: BridgeckptError | None = None
-    any_scope = _is_model(model_or_variables) and not asked.renaming.scope
-    for variables in _namings(model_or_variables, paths_first=_keeps_paths(checkpoint)):
+    any_scope = is_model(model_or_variables) and not asked.renaming.scope
+    for variables in namings(model_or_variables, paths_first=_keeps_paths(checkpoint)):
         try:
             start = plan_by_names(checkpoint, variables, asked, any_scope=any_scope)
         except BridgeckptError as error:  # options that speak of other names than these
@@ -122,79 +122,3 @@ def _start(model_or_variables: Any, checkpoint: Checkpoint, asked: Asked) -> Sta
         f"{shorten(repr(model_or_variables), 80)} has no variables",
         hint="it takes a model or variables; a Keras model makes its own when it is built or first called",
     )
-
-
-def _is_model(what: Any) -> bool:  # noqa: ANN401
-    """Whether it is an object that owns its variables, rather than variables."""
-    if isinstance(what, Mapping) or is_variable(what):
-        return False
-    return _owned(what) is not None or not isinstance(what, Iterable)
-
-
-def _owned(model: Any) -> list[Any] | None:  # noqa: ANN401
-    """The variables that an object has by its own account: of Keras, its weights; None where it gives none."""
-    module = tensorflow().Module
-    try:
-        if hasattr(model, "trainable_weights"):  # of Keras
-            found = model.weights
-        elif isinstance(model, module):  # whatever attributes of these names the user has given it
-            found = module.variables.fget(model)
-        else:
-            found = getattr(model, "variables", None)
-    except ValueError:  # Keras 2, of a model that is not built yet
-        return []
-    return list(found) if isinstance(found, (list, tuple)) and all(map(is_variable, found)) else None
-
-
-def _namings(model: Any, *, paths_first: bool) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
-    """The variables by their names, in each way that there is; none without any.
-
-    ``paths_first``: before names, which Keras numbers by what else was built, paths of attributes are tried.
-    """
-    if isinstance(model, Mapping):
-        yield from filter(None, [named(model)])
-    elif hasattr(model, "variable_map"):  # a hub.Module: by names without the scope that it was given
-        yield named(model.variable_map)
-    elif not _is_model(model):
-        yield from filter(None, [wholes([model] if is_variable(model) else model)])
-    else:
-        by_path = named(_by_path(model))
-        if by_path and paths_first:
-            yield by_path
-        owned = _owned(model) or [part.variable for one in by_path.values() for part in one.parts]
-        if owned and len({name_of(one) for one in owned}) == len({id(one) for one in owned}):
-            by_name = wholes(owned)
-            yield by_name
-            yield from filter(None, [_below_the_root(model, by_name)])
-        if by_path and not paths_first:
-            yield by_path
-
-
-def _below_the_root(model: Any, by_name: dict[str, Variable]) -> dict[str, Variable]:  # noqa: ANN401
-    """The names without that of the model itself, which Keras numbers in the order of construction; {} if not so."""
-    root = f"{getattr(model, 'name', '')}/"
-    if not all(name.startswith(root) for name in by_name):
-        return {}
-    return {name.removeprefix(root): one._replace(name=name.removeprefix(root)) for name, one in by_name.items()}
-
-
-def _by_path(root: Any) -> dict[str, Any]:  # noqa: ANN401
-    """The variables of a trackable object by the shortest path of attributes that leads to each."""
-    tf = tensorflow()
-    found: dict[str, Any] = {}
-    seen, waiting = {id(root)}, deque([("", root)])
-    while waiting:
-        path, owner = waiting.popleft()
-        try:
-            children = tf.train.TrackableView.children(owner)
-        except (AttributeError, TypeError, ValueError):  # nothing that TensorFlow saves
-            continue
-        for name, child in children.items():
-            if id(child) in seen:
-                continue
-            seen.add(id(child))
-            if is_variable(child):
-                found[f"{path}{name}"] = child
-            else:
-                waiting.append((f"{path}{name}/", child))
-    return found

@@ -44,8 +44,8 @@ class WarmStartOptions(TypedDict, total=False):
         checkpoint has.
     reading: how to read a TensorFlow checkpoint, where it has to be told: a dict with the keywords of
         :class:`bridgeckpt.planning.plan.PlanOptions`, such as ``{"ema": True}`` for its moving averages, or the
-        ``scope`` of one of several models in it. It is read through a table then. A map knows nothing of it: pass it to
-        both calls.
+        ``scope`` of one of several models in it. It is read through a table then, and refused if it is not so. A map
+        knows nothing of it: pass it to both calls.
     """
 
     strict: bool | None

@@ -77,6 +77,19 @@ class Answer(NamedTuple):
         return len(self.found) + len(self.misfits)
 
 
+def joined(answer: Answer, other: Answer) -> Answer:
+    """What either reading found, the first one's where both did."""
+    found = {**other.found, **answer.found}
+    return answer._replace(
+        found=found,
+        misfits={name: one for name, one in {**other.misfits, **answer.misfits}.items() if name not in found},
+        reasons={**other.reasons, **answer.reasons},
+        available=tuple(dict.fromkeys((*answer.available, *other.available))),
+        used=answer.used | other.used,
+        unused=tuple(name for name in answer.unused if name not in other.used),
+    )
+
+
 def unreadable(job: Job, dtype: str) -> str | None:
     """Why a tensor cannot become a value of ``dtype``; None if it can."""
     if job.dtype == dtype:

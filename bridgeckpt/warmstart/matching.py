@@ -13,9 +13,11 @@ from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.tensorbundle import TensorBundle
 from bridgeckpt.formats.v1 import V1Checkpoint
+from bridgeckpt.warmstart.answer import joined
 from bridgeckpt.warmstart.report import Match, Mismatch, Unmatched, WarmStartReport
 from bridgeckpt.warmstart.stored import by_stored_names
-from bridgeckpt.warmstart.translation import by_tables, joined
+from bridgeckpt.warmstart.translation import by_tables
+from bridgeckpt.warmstart.wording import as_keywords, said_in_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,8 +37,8 @@ class Request(NamedTuple):
     ``others`` are further variables of the program, by such names, which tell how it spells a model. ``new`` are
     variables that are to keep their initial values. ``reading`` settles how the checkpoint is read through a table,
     which it then is. ``stored_only``: the tables are not asked where a stored name fits, or where names are all that
-    TensorFlow 1 has. ``any_scope``: the scope of
-    the program's names means nothing, as in a model that Keras has numbered.
+    TensorFlow 1 has. ``any_scope``: the scope of the program's names means nothing, as in a model that Keras has
+    numbered.
     """
 
     keys: Mapping[str, str]
@@ -72,7 +74,9 @@ def match(source: Source, request: Request) -> Matching:
     checkpoint = opened_from(source)
     wanted = {key: request.wanted[name] for name, key in request.keys.items()}
     if request.reading:
-        return _matching(checkpoint, request, _as_told(checkpoint, wanted, request), checkpoint.notes)
+        with said_in_keywords():
+            answer = _as_told(checkpoint, wanted, request)
+        return _matching(checkpoint, request, answer, checkpoint.notes)
     answer, notes = by_stored_names(checkpoint, wanted), list(checkpoint.notes)
     stored_only = request.stored_only and (answer.known or _is_tensorflow_1s(checkpoint))
     if answer.known < len(wanted) and not stored_only:
@@ -115,14 +119,13 @@ def _as_told(checkpoint: Checkpoint, wanted: Mapping[str, Wanted], request: Requ
 def _matching(checkpoint: Checkpoint, request: Request, answer: Answer, notes: Iterable[str]) -> Matching:
     checkpoint.check_files()
     found = {name: answer.found[key] for name, key in request.keys.items() if key in answer.found}
-    report = _report(checkpoint, request, answer, [*notes, *answer.notes])
+    report = _report(checkpoint, request, answer, map(as_keywords, [*notes, *answer.notes]))
     return Matching(checkpoint, found, report, answer.as_stored)
 
 
 def _untranslated(error: BridgeckptError) -> str:
     said = shorten(" ".join(error.message.split()), _LONGEST)
-    told = "; reading= takes what `bridgeckpt convert` takes as options" if "--" in (error.hint or "") else ""
-    return f"its names were not translated: {said}{told}"
+    return f"its names were not translated: {said}" + (f" (hint: {error.hint})" if error.hint else "")
 
 
 def _report(checkpoint: Checkpoint, request: Request, answer: Answer, notes: Iterable[str]) -> WarmStartReport:

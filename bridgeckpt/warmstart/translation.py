@@ -8,45 +8,29 @@ read right to left.
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bridgeckpt.comparing.pairing import match
-from bridgeckpt.comparing.sides import class_of, has_pytorch_names, plan_like, pytorch_side, tensorflow_side
 from bridgeckpt.copying.engine import assemble
 from bridgeckpt.errors import PlanError
-from bridgeckpt.formats.checkpoint import Checkpoint, numpy_dtype
-from bridgeckpt.formats.tensors import TensorInfo
-from bridgeckpt.planning.plan import draft
-from bridgeckpt.warmstart.answer import Answer, Found, Misfit, Wanted, unreadable
+from bridgeckpt.formats.checkpoint import numpy_dtype
+from bridgeckpt.warmstart.answer import Answer, Found, Misfit, Wanted, joined, unreadable
+from bridgeckpt.warmstart.planned import as_checkpoint, further_classes, plan_both
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bridgeckpt.comparing.pairing import Pair
-    from bridgeckpt.comparing.sides import Side
     from bridgeckpt.copying.job import Job
+    from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.moves import Move
     from bridgeckpt.planning.ledger import Assignment
     from bridgeckpt.planning.plan import Plan, PlanOptions
+    from bridgeckpt.warmstart.planned import Sides
 
     Array = np.ndarray[Any, np.dtype[Any]]
-
-_PROGRAM = Path("the program")  # where a checkpoint has its path: no config lies beside it
-
-
-class _Sides(NamedTuple):
-    """The plan of the program's variables, their side of the comparison and the checkpoint's.
-
-    ``architecture`` is the class that the checkpoint is of, where that is known.
-    """
-
-    plan: Plan
-    program: Side
-    checkpoint: Side
-    architecture: str | None
 
 
 def by_tables(
@@ -70,54 +54,29 @@ def by_tables(
         ConfigError: the config beside it is malformed or of another model.
         PlanError: no table reads the names of either side, or they are of two models.
     """
-    program = _as_checkpoint(wanted)
+    program = as_checkpoint(wanted)
     try:
-        sides = _plan_both(program, checkpoint, reading, any_scope, None)
+        sides = plan_both(program, checkpoint, reading, any_scope, None)
     except PlanError:
         if not others.keys() - wanted.keys():
             raise
-        program = _as_checkpoint({**others, **wanted})
-        sides = _plan_both(program, checkpoint, reading, any_scope, None)
+        program = as_checkpoint({**others, **wanted})
+        sides = plan_both(program, checkpoint, reading, any_scope, None)
     if sides is None:
         return None
     answer = _answer(sides, wanted)
-    for architecture in _further_classes(sides, wanted):
+    for architecture in further_classes(sides, wanted):
         if answer.known == len(wanted):
             break
         try:
-            again = _plan_both(program, checkpoint, reading, any_scope, architecture)
+            again = plan_both(program, checkpoint, reading, any_scope, architecture)
         except PlanError:
             continue
         answer = joined(answer, _answer(again, wanted)) if again is not None else answer
     return answer
 
 
-def _further_classes(sides: _Sides, wanted: Mapping[str, Wanted]) -> list[str]:
-    """Classes as which both sides can be read again, for what no pair was found.
-
-    Some dialects call the head of every task alike: then the checkpoint's class says what the program's head is. And no
-    class has everything that a program can have, such as a masked language model with a pooler.
-    """
-    plan = sides.plan
-    excluded = any(plan.ledger.sources.get(name) == "excluded" for name in wanted)
-    names = [sides.architecture, *(plan.table.model.architectures if excluded else ())]
-    return [name for name in dict.fromkeys(names) if name not in (None, plan.architecture.name)]
-
-
-def joined(answer: Answer, other: Answer) -> Answer:
-    """What either reading found, the first one's where both did."""
-    found = {**other.found, **answer.found}
-    return answer._replace(
-        found=found,
-        misfits={name: one for name, one in {**other.misfits, **answer.misfits}.items() if name not in found},
-        reasons={**other.reasons, **answer.reasons},
-        available=tuple(dict.fromkeys((*answer.available, *other.available))),
-        used=answer.used | other.used,
-        unused=tuple(name for name in answer.unused if name not in other.used),
-    )
-
-
-def _answer(sides: _Sides, wanted: Mapping[str, Wanted]) -> Answer:
+def _answer(sides: Sides, wanted: Mapping[str, Wanted]) -> Answer:
     pairs = {pair.a.name: pair for pair in match(sides.program, sides.checkpoint, sides.plan.table.model).pairs}
     found, misfits, reasons = dict[str, Found](), dict[str, Misfit](), dict[str, str]()
     taken = set[str]()
@@ -161,62 +120,6 @@ def _answer(sides: _Sides, wanted: Mapping[str, Wanted]) -> Answer:
         unused=unused,
         notes=sides.checkpoint.notes,
     )
-
-
-def _plan_both(
-    program: Checkpoint, checkpoint: Checkpoint, reading: PlanOptions, any_scope: bool, architecture: str | None
-) -> _Sides | None:
-    """Both sides, unless they are of one dialect; ``architecture`` is the program's class, None if its names tell."""
-    if has_pytorch_names(checkpoint):
-        planned = _plan_like(program, checkpoint, architecture)
-        side = pytorch_side(checkpoint, planned.table.model)
-        return _Sides(planned, tensorflow_side(planned, keep_unfit=True), side, class_of(checkpoint))
-    settled = reading.copy()
-    settled.setdefault("architecture", architecture)
-    theirs = draft(checkpoint, **settled)
-    planned = draft(program, architecture=architecture)
-    if planned.table.name == theirs.table.name and not any_scope:
-        return None
-    if planned.table.model.model != theirs.table.model.model:
-        raise PlanError(
-            f"the program's variables are of the model {planned.table.model.model}, and {checkpoint.path} is of "
-            f"{theirs.table.model.model}"
-        )
-    planned = _with_heads(planned, theirs.sizes.axes.get("heads"))
-    if "heads" not in theirs.sizes.axes:
-        settled["heads"] = planned.sizes.axes["heads"]
-        theirs = draft(checkpoint, **settled)
-    program_side = tensorflow_side(planned, keep_unfit=True)
-    return _Sides(planned, program_side, tensorflow_side(theirs), theirs.architecture.name)
-
-
-def _plan_like(program: Checkpoint, checkpoint: Checkpoint, architecture: str | None) -> Plan:
-    """The program's plan for a Hugging Face checkpoint; the model of one that no table knows is told by its config."""
-    config = checkpoint.directory / "config.json"
-    try:
-        planned = plan_like(program, checkpoint, {"architecture": architecture})
-    except PlanError:
-        if not config.is_file():
-            raise
-        return draft(program, architecture=architecture, config=config)
-    return _with_heads(planned, None)
-
-
-def _with_heads(planned: Plan, heads: int | None) -> Plan:
-    """The program's plan with a number of attention heads: what it tells itself, else ``heads``, else 1.
-
-    Where neither side tells it, both keep the heads of a matrix together and in one order, so that what becomes of the
-    elements does not depend on their number.
-    """
-    if "heads" in planned.sizes.axes or "heads" not in planned.table.model.dims:
-        return planned
-    return draft(planned.checkpoint, architecture=planned.architecture.name, heads=heads or 1)
-
-
-def _as_checkpoint(wanted: Mapping[str, Wanted]) -> Checkpoint:
-    """The program's variables as a checkpoint to plan: of names and shapes, without a byte."""
-    tensors = {name: TensorInfo(name, dtype, shape, ()) for name, (shape, dtype) in wanted.items() if shape is not None}
-    return Checkpoint(_PROGRAM, tensors, directory=_PROGRAM)
 
 
 def _values(checkpoint: Checkpoint, plan: Plan, assignment: Assignment, pairs: list[Pair]) -> dict[str, Found]:

@@ -1,0 +1,89 @@
+"""The names by which the variables of a module, a model or a list can be looked for; there may be several ways."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from bridgeckpt.tf.runtime import tensorflow
+from bridgeckpt.tf.variables import is_variable, name_of, named, wholes
+
+if TYPE_CHECKING:
+    from bridgeckpt.tf.variables import Variable
+
+
+def is_model(what: Any) -> bool:  # noqa: ANN401
+    """Whether it is an object that owns its variables, rather than variables."""
+    if isinstance(what, Mapping) or is_variable(what):
+        return False
+    return _owned(what) is not None or not isinstance(what, Iterable)
+
+
+def _owned(model: Any) -> list[Any] | None:  # noqa: ANN401
+    """The variables that an object has by its own account: of Keras, its weights; None where it gives none."""
+    module = tensorflow().Module
+    try:
+        if hasattr(model, "trainable_weights"):  # of Keras
+            found = model.weights
+        elif isinstance(model, module):  # whatever attributes of these names the user has given it
+            found = module.variables.fget(model)
+        else:
+            found = getattr(model, "variables", None)
+    except ValueError:  # Keras 2, of a model that is not built yet
+        return []
+    return list(found) if isinstance(found, (list, tuple)) and all(map(is_variable, found)) else None
+
+
+def namings(model: Any, *, paths_first: bool) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
+    """The variables by their names, in each way that there is; none without any.
+
+    ``paths_first``: before names, which Keras numbers by what else was built, paths of attributes are tried.
+    """
+    if isinstance(model, Mapping):
+        yield from filter(None, [named(model)])
+    elif hasattr(model, "variable_map"):  # a hub.Module: by names without the scope that it was given
+        yield named(model.variable_map)
+    elif not is_model(model):
+        yield from filter(None, [wholes([model] if is_variable(model) else model)])
+    else:
+        by_path = named(_by_path(model))
+        if by_path and paths_first:
+            yield by_path
+        owned = _owned(model) or [part.variable for one in by_path.values() for part in one.parts]
+        if owned and len({name_of(one) for one in owned}) == len({id(one) for one in owned}):
+            by_name = wholes(owned)
+            yield by_name
+            yield from filter(None, [_below_the_root(model, by_name)])
+        if by_path and not paths_first:
+            yield by_path
+
+
+def _below_the_root(model: Any, by_name: dict[str, Variable]) -> dict[str, Variable]:  # noqa: ANN401
+    """The names without that of the model itself, which Keras numbers in the order of construction; {} if not so."""
+    root = f"{getattr(model, 'name', '')}/"
+    if not all(name.startswith(root) for name in by_name):
+        return {}
+    return {name.removeprefix(root): one._replace(name=name.removeprefix(root)) for name, one in by_name.items()}
+
+
+def _by_path(root: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The variables of a trackable object by the shortest path of attributes that leads to each."""
+    tf = tensorflow()
+    found: dict[str, Any] = {}
+    seen, waiting = {id(root)}, deque([("", root)])
+    while waiting:
+        path, owner = waiting.popleft()
+        try:
+            children = tf.train.TrackableView.children(owner)
+        except (AttributeError, TypeError, ValueError):  # nothing that TensorFlow saves
+            continue
+        for name, child in children.items():
+            if id(child) in seen:
+                continue
+            seen.add(id(child))
+            if is_variable(child):
+                found[f"{path}{name}"] = child
+            else:
+                waiting.append((f"{path}{name}/", child))
+    return found

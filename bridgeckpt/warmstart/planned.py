@@ -1,0 +1,125 @@
+"""Both sides of a translation, planned: the program's variables like a checkpoint, and the checkpoint itself.
+
+Each plan says which PyTorch name its side's tensors have, unless the checkpoint has PyTorch's names already.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.comparing.sides import class_of, has_pytorch_names, plan_like, pytorch_side, tensorflow_side
+from bridgeckpt.errors import PlanError
+from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.formats.tensors import TensorInfo
+from bridgeckpt.planning.plan import draft
+from bridgeckpt.planning.problems import render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bridgeckpt.comparing.sides import Side
+    from bridgeckpt.planning.plan import Plan, PlanOptions
+    from bridgeckpt.warmstart.answer import Wanted
+
+_PROGRAM = Path("the program")  # where a checkpoint has its path: no config lies beside it
+
+
+class Sides(NamedTuple):
+    """The plan of the program's variables, their side of the comparison and the checkpoint's.
+
+    ``architecture`` is the class that the checkpoint is of, where that is known.
+    """
+
+    plan: Plan
+    program: Side
+    checkpoint: Side
+    architecture: str | None
+
+
+def as_checkpoint(wanted: Mapping[str, Wanted]) -> Checkpoint:
+    """The program's variables as a checkpoint to plan: of names and shapes, without a byte."""
+    tensors = {name: TensorInfo(name, dtype, shape, ()) for name, (shape, dtype) in wanted.items() if shape is not None}
+    return Checkpoint(_PROGRAM, tensors, directory=_PROGRAM)
+
+
+def plan_both(
+    program: Checkpoint, checkpoint: Checkpoint, reading: PlanOptions, any_scope: bool, architecture: str | None
+) -> Sides | None:
+    """Both sides, unless they are of one dialect; ``architecture`` is the program's class, None if its names tell.
+
+    Raises:
+        ConfigError: a config is malformed or of another model.
+        PlanError: no table reads the names of a side, they are of two models, or the checkpoint is not what ``reading``
+            says.
+    """
+    if has_pytorch_names(checkpoint):
+        planned = _plan_like(program, checkpoint, architecture)
+        side = pytorch_side(checkpoint, planned.table.model)
+        return Sides(planned, tensorflow_side(planned, keep_unfit=True), side, class_of(checkpoint))
+    settled = reading.copy()
+    settled.setdefault("architecture", architecture)
+    theirs = draft(checkpoint, **settled)
+    _check_reading(theirs, reading)
+    planned = draft(program, architecture=architecture)
+    if planned.table.name == theirs.table.name and not any_scope:
+        return None
+    if planned.table.model.model != theirs.table.model.model:
+        raise PlanError(
+            f"the program's variables are of the model {planned.table.model.model}, and {checkpoint.path} is of "
+            f"{theirs.table.model.model}"
+        )
+    planned = _with_heads(planned, theirs.sizes.axes.get("heads"))
+    if "heads" not in theirs.sizes.axes:
+        settled["heads"] = planned.sizes.axes["heads"]
+        theirs = draft(checkpoint, **settled)
+    program_side = tensorflow_side(planned, keep_unfit=True)
+    return Sides(planned, program_side, tensorflow_side(theirs), theirs.architecture.name)
+
+
+def further_classes(sides: Sides, wanted: Mapping[str, Wanted]) -> list[str]:
+    """Classes as which both sides can be read again, for what no pair was found.
+
+    Some dialects call the head of every task alike: then the checkpoint's class says what the program's head is. And no
+    class has everything that a program can have, such as a masked language model with a pooler.
+    """
+    plan = sides.plan
+    excluded = any(plan.ledger.sources.get(name) == "excluded" for name in wanted)
+    names = [sides.architecture, *(plan.table.model.architectures if excluded else ())]
+    return [name for name in dict.fromkeys(names) if name not in (None, plan.architecture.name)]
+
+
+def _plan_like(program: Checkpoint, checkpoint: Checkpoint, architecture: str | None) -> Plan:
+    """The program's plan for a Hugging Face checkpoint; the model of one that no table knows is told by its config."""
+    config = checkpoint.directory / "config.json"
+    try:
+        planned = plan_like(program, checkpoint, {"architecture": architecture})
+    except PlanError:
+        if not config.is_file():
+            raise
+        return draft(program, architecture=architecture, config=config)
+    return _with_heads(planned, None)
+
+
+def _check_reading(plan: Plan, reading: PlanOptions) -> None:
+    """See that a checkpoint is what the caller says of it: what else a conversion is refused for is only noted.
+
+    Raises:
+        PlanError: it has no moving averages, or the number of heads or the config contradict its shapes.
+    """
+    kinds = {"missing"} if reading.get("ema") and not plan.ema else set()
+    if reading.get("heads") is not None or reading.get("config") is not None:
+        kinds |= {"config", "heads"}
+    if problems := [problem for problem in plan.problems if problem.kind in kinds]:
+        raise PlanError(render(f"{plan.checkpoint.path} cannot be read as reading says", problems), problems)
+
+
+def _with_heads(planned: Plan, heads: int | None) -> Plan:
+    """The program's plan with a number of attention heads: what it tells itself, else ``heads``, else 1.
+
+    Where neither side tells it, both keep the heads of a matrix together and in one order, so that what becomes of the
+    elements does not depend on their number.
+    """
+    if "heads" in planned.sizes.axes or "heads" not in planned.table.model.dims:
+        return planned
+    return draft(planned.checkpoint, architecture=planned.architecture.name, heads=heads or 1)
