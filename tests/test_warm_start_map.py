@@ -246,6 +246,36 @@ def test_one_layer_may_start_from_another(built, hugging_face, tmp_path):
     assert_equal({name: value for name, value in found.items() if "pooler" not in name}, expected)
 
 
+@pytest.mark.parametrize("hugging_face", [False, True])
+@pytest.mark.parametrize("chosen", [(0, 2, 4), (1, 3, 5), (5, 3, 0), (4,)])
+def test_a_student_starts_from_some_of_the_layers(built, chosen, hugging_face, tmp_path):
+    source = built(head=None, layers=6)
+    path = bridgeckpt.convert(source.directory, tmp_path / "hf").path if hugging_face else source.prefix
+    graph(head=None, layers=3, seed=7)
+    theirs = {f"bert/encoder/layer_{number}/": f"bert/encoder/layer_{at}/" for at, number in enumerate(chosen)}
+    init_from_checkpoint(path, {"bert/embeddings/": "bert/embeddings/", **theirs})
+    stored = read_by_tensorflow(tf, source.prefix)
+    expected = {name: value for name, value in stored.items() if name.startswith("bert/embeddings/")}
+    for name, value in stored.items():
+        for before, after in theirs.items():
+            if name.startswith(before):
+                expected[after + name.removeprefix(before)] = value
+    with session(tf) as opened:
+        found = values(tf, opened)
+    assert len(expected) == 5 + 16 * len(chosen)
+    assert_equal({name: found[name] for name in expected}, expected)
+
+
+@pytest.mark.parametrize("hugging_face", [False, True])
+def test_a_layer_that_is_not_there_is_named(built, hugging_face, tmp_path):
+    source = built(head=None)
+    path = bridgeckpt.convert(source.directory, tmp_path / "hf").path if hugging_face else source.prefix
+    graph(head=None, layers=3, seed=7)
+    with pytest.raises(WarmStartError, match=r"layer[_.]6[/.].* is not there") as caught:
+        init_from_checkpoint(path, {"bert/encoder/layer_6/": "bert/encoder/layer_2/"})
+    assert len(caught.value.report.unmatched) == 16
+
+
 def test_the_root_is_a_prefix(built):
     source = built(head="pretraining")
     graph(head="pretraining", seed=7, scope="student/")

@@ -46,6 +46,23 @@ def test_every_code_base_gets_back_what_it_wrote(folder, tmp_path):
         np.testing.assert_array_equal(found, source.get_tensor(name), err_msg=name)
 
 
+@pytest.mark.parametrize("folder", [case for case in CASES if case.name != "mg_averages"], ids=lambda case: case.name)
+def test_some_variables_of_a_program_start_as_they_would_with_the_others(folder, tmp_path):
+    """A layer alone, all but the first layer: every one its own, whatever numbers are left."""
+    case = json.loads((folder / "case.json").read_text())
+    done = bridgeckpt.convert(folder / case["source"], tmp_path / "hf", **case["options"])
+    source = done.plan.checkpoint
+    made = {name: one.targets for one in done.plan.ledger.assignments for name in one.sources}
+    everything = wanted_of(source, made)
+    for number, alone in ((0, False), (1, True)):
+        chosen = [name for name in made if any(f"layer.{number}." in to for to in made[name]) == alone]
+        matching = ask(tmp_path / "hf", wanted_of(source, chosen), everything)
+        assert len(matching.found) == len(chosen), str(matching.report)
+        for name in chosen:
+            found = matching.found[name.removesuffix(":0")].read(source.tensors[name].dtype)
+            np.testing.assert_array_equal(found, source.get_tensor(name), err_msg=name)
+
+
 # Of the classes that are converted by rules; the last has LayerNorm.gamma and LayerNorm.beta in its files to this day.
 BY_RULES = ["ElectraModel", "AlbertForPreTraining", "GPT2LMHeadModel", "T5Model", "BartModel", "EsmForMaskedLM"]
 

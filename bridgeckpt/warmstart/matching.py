@@ -85,7 +85,7 @@ def match(source: Source, request: Request) -> Matching:
         except (PlanError, ConfigError) as error:
             notes.append(_untranslated(error))
         else:
-            if translated is not None and translated.known > answer.known:
+            if translated is not None and (translated.known > answer.known or not answer.known):
                 answer = joined(translated, answer)
     return _matching(checkpoint, request, answer, notes)
 

@@ -5,6 +5,7 @@ Each plan says which PyTorch name its side's tensors have, unless the checkpoint
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bridgeckpt.warmstart.answer import Wanted
 
 _PROGRAM = Path("the program")  # where a checkpoint has its path: no config lies beside it
+_NUMBER = re.compile(r"(?<=[_/.])\d{1,3}(?!\d)")  # as of a layer: one in the middle of a word, as in conv2d, is none
 
 
 class Sides(NamedTuple):
@@ -41,6 +43,26 @@ def as_checkpoint(wanted: Mapping[str, Wanted]) -> Checkpoint:
     """The program's variables as a checkpoint to plan: of names and shapes, without a byte."""
     tensors = {name: TensorInfo(name, dtype, shape, ()) for name, (shape, dtype) in wanted.items() if shape is not None}
     return Checkpoint(_PROGRAM, tensors, directory=_PROGRAM)
+
+
+def without_gaps(wanted: Mapping[str, Wanted]) -> dict[str, Wanted]:
+    """The variables, and where there are several by number also those of every lower one: all layers, given some."""
+    filled = dict(wanted)
+    numbers: dict[tuple[str, str], dict[int, Wanted]] = {}  # by the name before and after the number
+    for name, one in wanted.items():
+        for number in _NUMBER.finditer(name):
+            numbers.setdefault((name[: number.start()], name[number.end() :]), {})[int(number[0])] = one
+    for (before, after), given in numbers.items():
+        if len(given) > 1:  # a single one is rather a scope's, as in bert_1/
+            for lower in range(max(given)):
+                filled.setdefault(f"{before}{lower}{after}", next(iter(given.values())))
+    return filled
+
+
+def has_counters(plan: Plan) -> bool:
+    """Whether only the order of the program's numbers has a meaning, so that none may be added."""
+    rows = [assignment.row for assignment in plan.ledger.assignments]
+    return any(template.counters for row in rows for spelling in (row.tf, *row.also) for template in spelling)
 
 
 def plan_both(

@@ -137,10 +137,14 @@ class WarmStartReport(NamedTuple):
         by_name = {one.variable: one for one in self.unmatched}
         for at, (folded, names) in enumerate(fold(by_name)):
             one = by_name[names[0]]
-            details = (one.reason,) if one.reason else ()
-            if not details and at < _SHOWN and (near := self.nearest(one.wanted)):
-                details = (f"not there; the nearest: {', '.join(near)}",)
+            details = (one.reason,) if one.reason else self._not_there(one) if at < _SHOWN else ()
             yield Problem("unmatched", f"{folded} {_text(one.shape)}", details, None, tuple(names))
+
+    def _not_there(self, one: Unmatched) -> tuple[str, ...]:
+        near = self.nearest(one.wanted)
+        renamed = f"{one.wanted} is " if one.wanted != one.variable else ""
+        told = f"{renamed}not there" + (f"; the nearest: {', '.join(near)}" if near else "")
+        return (told,) if near or renamed else ()
 
 
 class WarmStartError(BridgeckptError):

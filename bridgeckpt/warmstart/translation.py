@@ -17,7 +17,7 @@ from bridgeckpt.copying.engine import assemble
 from bridgeckpt.errors import PlanError
 from bridgeckpt.formats.checkpoint import numpy_dtype
 from bridgeckpt.warmstart.answer import Answer, Found, Misfit, Wanted, joined, unreadable
-from bridgeckpt.warmstart.planned import as_checkpoint, further_classes, plan_both
+from bridgeckpt.warmstart.planned import as_checkpoint, further_classes, has_counters, plan_both, without_gaps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,8 @@ def by_tables(
     None where both are of one dialect: names that differ are of two models. Unless ``any_scope`` says that the scope of
     the program's names means nothing.
 
-    ``others`` are further variables of the program: with few that are wanted, its dialect is told by all.
+    ``others`` are further variables of the program: with few that are wanted, its dialect is told by all. Where that
+    leaves something out, layers are taken to be between those that there are: a student may want every other one.
     ``reading`` settles how the checkpoint is read, where that has to be told.
 
     Raises:
@@ -54,15 +55,42 @@ def by_tables(
         ConfigError: the config beside it is malformed or of another model.
         PlanError: no table reads the names of either side, or they are of two models.
     """
-    program = as_checkpoint(wanted)
-    try:
-        sides = plan_both(program, checkpoint, reading, any_scope, None)
-    except PlanError:
-        if not others.keys() - wanted.keys():
-            raise
-        program = as_checkpoint({**others, **wanted})
-        sides = plan_both(program, checkpoint, reading, any_scope, None)
-    if sides is None:
+    answer, refused = None, None
+    whole = {**others, **wanted}
+    for names in (wanted, whole) if whole.keys() != wanted.keys() else (wanted,):
+        planned = names
+        try:
+            answer = _by_program(as_checkpoint(names), checkpoint, wanted, reading, any_scope)
+        except PlanError as error:
+            refused = error
+        else:
+            if answer is None or answer.known == len(wanted):
+                return answer
+            break
+    if len(filled := without_gaps(whole)) > len(planned):
+        try:
+            further = _by_program(as_checkpoint(filled), checkpoint, wanted, reading, any_scope, counters=False)
+        except PlanError as error:
+            refused = refused or error
+        else:
+            answer = joined(further, answer) if answer and further else answer or further
+    if answer is None and refused is not None:
+        raise refused
+    return answer
+
+
+def _by_program(
+    program: Checkpoint,
+    checkpoint: Checkpoint,
+    wanted: Mapping[str, Wanted],
+    reading: PlanOptions,
+    any_scope: bool,
+    *,
+    counters: bool = True,
+) -> Answer | None:
+    """What there is if ``program`` is all of the program's model; ``counters``: whether its numbers may be counted."""
+    sides = plan_both(program, checkpoint, reading, any_scope, None)
+    if sides is None or (has_counters(sides.plan) and not counters):
         return None
     answer = _answer(sides, wanted)
     for architecture in further_classes(sides, wanted):
