@@ -64,6 +64,20 @@ def test_the_sample_of_keras_hub(name, samples, tmp_path):
     assert_parity(tmp_path / "out", *golden_of(folder))
 
 
+def test_the_state_of_a_keras_3_optimizer_is_told_by_its_names():
+    """It is in a list, and named after weights whose slashes have become underscores."""
+    plan = bridgeckpt.plan(FIXTURES / "kerashub_checkpoint" / "source")
+    tensors, slots = plan.checkpoint.tensors, plan.checkpoint.slots
+    assert {slot.name for slot in slots.values()} == {"momentum", "velocity"}
+    assert {slot.weight for slot in slots.values()} == {
+        source for one in plan.ledger.assignments for source in one.sources
+    }
+    for name, slot in slots.items():
+        assert name == f"adamw/{slot.weight.replace('/', '_')}_{slot.name}"
+        assert tensors[name].shape == tensors[slot.weight].shape
+    assert plan.ledger.source_counts()["slot"] == 82
+
+
 def test_a_published_model_that_no_class_computes_is_refused_by_what_it_computes(samples):
     with pytest.raises(ConfigError, match='activation of query, key, value and attention output = "gelu"'):
         bridgeckpt.plan(samples / "real" / "kerasbert-h5-e" / "test_bert_fit.h5")

@@ -86,10 +86,12 @@ def parse_object_graph(proto: bytes) -> ObjectGraph:
 def _keras_slots(names: Mapping[str, str]) -> dict[str, Slot]:
     """The state of Keras' optimizers since TensorFlow 2.11, which the graph does not mark as slots.
 
-    It is a list of variables, each named after its weight: ``Adam/m/dense/kernel``.
+    It is a list of variables, each named after its weight: ``Adam/m/dense/kernel``, or in Keras 3
+    ``adam/dense_kernel_momentum``.
     """
     state = [key for key in names if _OPTIMIZER_STATE.fullmatch(key)]
     weights = {name: key for key, name in names.items() if not _OPTIMIZER_STATE.fullmatch(key)} if state else {}
+    joined = {name.replace("/", "_"): key for name, key in weights.items()}
     slots = {}
     for key in state:
         slot, _, rest = names[key].partition("/")
@@ -97,6 +99,13 @@ def _keras_slots(names: Mapping[str, str]) -> dict[str, Slot]:
             slot, _, rest = rest.partition("/")
         if rest:
             slots[key] = Slot(weights[rest], slot)
+            continue
+        weight, _, slot = names[key].partition("/")[2].rpartition("_")
+        while weight and weight not in joined:  # a slot's name may hold the sign too
+            weight, _, before = weight.rpartition("_")
+            slot = f"{before}_{slot}"
+        if weight:
+            slots[key] = Slot(joined[weight], slot)
     return slots
 
 
