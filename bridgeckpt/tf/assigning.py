@@ -12,6 +12,7 @@ from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import Start, announce, plan_by_names
 from bridgeckpt.tf.values import assign as assign_now
 from bridgeckpt.tf.values import feed, read_all
+from bridgeckpt.tf.variables import initialisers, is_of_a_graph
 from bridgeckpt.warmstart.matching import opened_from
 from bridgeckpt.warmstart.report import WarmStartReport, check
 from bridgeckpt.warmstart.stored import VALUE
@@ -57,17 +58,15 @@ def assign(
     """
     asked = settle(checkpoint, options)
     if session is None and not tensorflow().executing_eagerly():
-        raise BridgeckptError(
-            "variables of a graph are set in a session, and none is given",
-            hint="pass session=, in which they are initialised; or while the graph is built, call "
-            "bridgeckpt.tf.init_from_checkpoint",
-        )
+        raise _no_session()
     _check_session(session)
     opened = opened_from(checkpoint)
     start = _start(model_or_variables, opened, asked)
     check(start.report, strict=asked.strict)
     if session is not None:
         _check_graph(start.set, session)
+    elif any(is_of_a_graph(part.variable) for variable in start.set for part in variable.parts):
+        raise _no_session()
     read_all(start.set, start.matching.found)
     if session is None:
         assign_now(start.set, start.matching.found)
@@ -75,6 +74,14 @@ def assign(
         feed(session, start.set, start.matching.found)
     announce(start.report, asked.report)
     return start.report
+
+
+def _no_session() -> BridgeckptError:
+    return BridgeckptError(
+        "variables of a graph are set in a session, and none is given",
+        hint="pass session=, in which they are initialised; or while the graph is built, call "
+        "bridgeckpt.tf.init_from_checkpoint",
+    )
 
 
 def _check_session(session: Any) -> None:  # noqa: ANN401
@@ -88,8 +95,8 @@ def _check_graph(variables: Iterable[Variable], session: Any) -> None:  # noqa: 
     """See that variables are of a session's graph."""
     graph = getattr(session, "graph", None)
     for part in (part for variable in variables for part in variable.parts):
-        initializer = getattr(part.variable, "initializer", None)
-        if initializer is None or (graph is not None and initializer.graph is not graph):
+        found = initialisers(part.variable)
+        if not found or (graph is not None and any(one.graph is not graph for one in found)):
             raise BridgeckptError(
                 f"{part.name} is no variable of the session's graph",
                 hint="pass a session of the graph that the variables are of; variables of an eager program need none",

@@ -9,7 +9,7 @@ from typing import Any
 
 from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.tf.runtime import tensorflow
-from bridgeckpt.tf.variables import Variable, whole, wholes
+from bridgeckpt.tf.variables import Variable, initialisers, is_of_a_graph, on_each_device, whole, wholes
 from bridgeckpt.warmstart.report import WarmStartError
 
 AssignmentMap = Mapping[str, Any] | Iterable[tuple[str, Any]]
@@ -33,7 +33,14 @@ def resolve(assignment_map: AssignmentMap) -> tuple[dict[str, str], dict[str, Va
         BridgeckptError: a list of variables is no partitioned variable.
     """
     keys, variables = dict[str, str](), dict[str, Variable]()
+    default = tensorflow().compat.v1.get_default_graph()
     for key, variable in _pairs(assignment_map, wholes(graph_variables())):
+        for part in variable.parts:
+            if is_of_a_graph(part.variable) and any(one.graph is not default for one in initialisers(part.variable)):
+                raise BridgeckptError(
+                    f"{part.name} is a variable of another graph than the default one",
+                    hint="call it inside `with graph.as_default():`",
+                )
         keys[variable.name] = key.removesuffix(":0")
         variables[variable.name] = variable
     return keys, variables
@@ -60,9 +67,9 @@ def check_graph() -> None:
 
 def earlier_initialisers(variables: Iterable[Variable]) -> list[str]:
     """Operations of the graph that run the initialisers which these variables have now."""
-    initialisers = {part.variable.initializer for variable in variables for part in variable.parts}
+    earlier = {one for variable in variables for part in variable.parts for one in initialisers(part.variable)}
     graph = tensorflow().compat.v1.get_default_graph()
-    return [one.name for one in graph.get_operations() if one.type == "NoOp" and initialisers & {*one.control_inputs}]
+    return [one.name for one in graph.get_operations() if one.type == "NoOp" and earlier & {*one.control_inputs}]
 
 
 def warn_of(operations: list[str]) -> None:
@@ -91,18 +98,31 @@ def warn_of_averages(variables: Iterable[Variable]) -> None:
 def warn_of_no_counting(step: Any) -> None:  # noqa: ANN401 - a variable of TensorFlow
     """Say so if nothing in the graph changes the global step, by which a restart is told from a first start."""
     graph = tensorflow().compat.v1.get_default_graph() if not hasattr(step, "graph") else step.graph
-    places = {step.op.name, getattr(getattr(step, "handle", None), "name", "").partition(":")[0]}
-    changing = [
-        one
-        for one in graph.get_operations()
-        if one.type.startswith("Assign") and one is not step.initializer and one.inputs[0].op.name in places
-    ]
-    if not any(not one.name.startswith(("save/", "save_")) for one in changing):
+    places = {_place(one) for one in on_each_device(step)}
+    if not any(_changes(one, places) and one not in initialisers(step) for one in graph.get_operations()):
         _log.warning(
             "nothing in the graph counts the global step (%s): a training that goes on cannot be told from one that "
             "starts, and would be set anew; pass global_step= to the optimizer's minimize",
             step.name,
         )
+
+
+def _place(variable: Any) -> str:  # noqa: ANN401
+    """The name of the operation in which a variable of a graph is kept."""
+    handle = getattr(variable, "handle", None)
+    return str(variable.op.name if handle is None else handle.op.name)
+
+
+def _changes(operation: Any, places: set[str]) -> bool:  # noqa: ANN401
+    """Whether an operation changes a variable at one of ``places``, or a function that it calls may."""
+    if operation.type.endswith("PartitionedCall"):
+        return any(one.op.name in places for one in operation.inputs)
+    if not operation.type.startswith("Assign") or operation.inputs[0].op.name not in places:
+        return False
+    value = operation.inputs[1].op
+    while value.type == "Identity":
+        value = value.inputs[0].op
+    return not value.type.startswith("Restore")  # a Saver's
 
 
 def _items(assignment_map: AssignmentMap) -> list[tuple[str, Any]]:

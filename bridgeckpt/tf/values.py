@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bridgeckpt.planning.problems import shape_text
 from bridgeckpt.tf.runtime import tensorflow
+from bridgeckpt.tf.variables import initialisers
+from bridgeckpt.warmstart.report import WarmStartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,21 +36,18 @@ def feed(session: Any, variables: Iterable[Variable], found: Mapping[str, Found]
     values: dict[Any, Array] = {}  # by the input of their initialiser
     for variable in variables:
         value = found[variable.name].read(variable.wanted.dtype)
-        copies = [(copy, part.of(value)) for part in variable.parts for copy in _copies(part.variable)]
-        for copy, its_value in copies:
-            key = copy.initializer.inputs[1].ref()
-            if key in values:  # two variables that were given one tensor to start from
-                _run(session, initializers, values)
-            initializers.append(copy.initializer)
-            values[key] = its_value
+        check_shapes(variable, value)
+        for part in variable.parts:
+            its_value = part.of(value)
+            for initializer in initialisers(part.variable):
+                key = initializer.inputs[1].ref()
+                if key in values:  # two variables that were given one tensor to start from
+                    _run(session, initializers, values)
+                initializers.append(initializer)
+                values[key] = its_value
         if sum(value.nbytes for value in values.values()) >= _AT_ONCE:
             _run(session, initializers, values)
     _run(session, initializers, values)
-
-
-def _copies(variable: Any) -> tuple[Any, ...]:  # noqa: ANN401
-    """The variables on each device that a variable of a distribution strategy stands for."""
-    return tuple(getattr(variable, "values", (variable,)))
 
 
 def _run(session: Any, initializers: list[Any], values: dict[Any, Array]) -> None:  # noqa: ANN401
@@ -63,9 +63,26 @@ def read_all(variables: Iterable[Variable], found: Mapping[str, Found]) -> None:
     Raises:
         CheckpointError: a tensor is damaged.
         PrecisionError: a value does not fit the variable's dtype.
+        WarmStartError: nor its shape, which is known in part only.
     """
     for variable in variables:
-        found[variable.name].read(variable.wanted.dtype)
+        check_shapes(variable, found[variable.name].read(variable.wanted.dtype))
+
+
+def check_shapes(variable: Variable, value: Array) -> None:
+    """See that a value has a shape that its variable may have, where that is known in part only.
+
+    Raises:
+        WarmStartError: it has not.
+    """
+    if variable.wanted.shape is None:
+        for part in variable.parts:
+            shape = part.variable.shape
+            if not shape.is_compatible_with(value.shape):
+                raise WarmStartError(
+                    f"{variable.name} is {shape}, and the checkpoint has {shape_text(value.shape)} for it",
+                    hint="new= declares variables that are to keep their initial values",
+                )
 
 
 def assign(variables: Iterable[Variable], found: Mapping[str, Found]) -> None:

@@ -102,6 +102,27 @@ def is_variable(what: Any) -> bool:  # noqa: ANN401
     return all(hasattr(what, key) for key in ("name", "shape", "dtype", "assign"))
 
 
+def on_each_device(variable: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    """The variables that a variable of a distribution strategy stands for; any other one is itself."""
+    return tuple(getattr(variable, "values", (variable,)))
+
+
+def initialisers(variable: Any) -> list[Any]:  # noqa: ANN401
+    """The operations of a graph that initialise a variable, one a device; [] for a variable of an eager program.
+
+    That of a distributed variable itself is a new operation each time it is asked for.
+    """
+    found = [getattr(one, "initializer", None) for one in on_each_device(variable)]
+    operations = [getattr(one, "op", one) for one in found]  # of a reference variable it may be an output
+    return [one for one in operations if hasattr(one, "graph") and hasattr(one, "control_inputs")]
+
+
+def is_of_a_graph(variable: Any) -> bool:  # noqa: ANN401
+    """Whether a variable has values in sessions only; one of a loaded module may have initialisers all the same."""
+    handles = [(one, getattr(one, "handle", None)) for one in on_each_device(variable)]
+    return any(bool(initialisers(one)) if handle is None else not hasattr(handle, "numpy") for one, handle in handles)
+
+
 def _no_variable(what: object) -> BridgeckptError:
     return BridgeckptError(
         f"{shorten(repr(what), 80)} is no variable of TensorFlow",
@@ -137,7 +158,7 @@ def named(variables: Mapping[str, Any]) -> dict[str, Variable]:
     """
     if wrong := [name for name in variables if not isinstance(name, str)]:
         raise BridgeckptError(f"{shorten(repr(wrong[0]), 80)} is no name of a variable", hint="names are text")
-    return {name: whole(variable)._replace(name=name) for name, variable in variables.items()}
+    return {(own := _OUTPUT.sub("", name)): whole(one)._replace(name=own) for name, one in variables.items()}
 
 
 def _twice(name: str) -> BridgeckptError:

@@ -20,7 +20,7 @@ from bridgeckpt.warmstart.translation import by_tables
 from bridgeckpt.warmstart.wording import as_keywords, said_in_keywords
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from bridgeckpt.planning.plan import PlanOptions
     from bridgeckpt.warmstart.answer import Answer, Found, Wanted
@@ -72,12 +72,39 @@ def match(source: Source, request: Request) -> Matching:
         TableError: a mapping table is malformed.
     """
     checkpoint = opened_from(source)
-    wanted = {key: request.wanted[name] for name, key in request.keys.items()}
+    answered = [(names, *_answer(checkpoint, names, request)) for names in _rounds(request)]
+    checkpoint.check_files()
+    found = {
+        name: answer.found[key] for names, answer, _ in answered for name, key in names.items() if key in answer.found
+    }
+    report = _report(checkpoint, request, answered)
+    return Matching(checkpoint, found, report, all(answer.as_stored for _, answer, _ in answered))
+
+
+def _rounds(request: Request) -> list[dict[str, str]]:
+    """The variables and their names in the checkpoint, so that no round asks for one name in two shapes or dtypes.
+
+    Two towers may start from one model, and differ in size.
+    """
+    rounds: list[tuple[dict[str, str], dict[str, Wanted]]] = [({}, {})]
+    for name, key in request.keys.items():
+        wanted = request.wanted[name]
+        fitting = next((one for one in rounds if one[1].get(key, wanted) == wanted), None)
+        if fitting is None:
+            fitting = {}, {}
+            rounds.append(fitting)
+        fitting[0][name] = key
+        fitting[1][key] = wanted
+    return [names for names, _ in rounds]
+
+
+def _answer(checkpoint: Checkpoint, names: Mapping[str, str], request: Request) -> tuple[Answer, list[str]]:
+    """What the checkpoint has by some of the names, and what to say aloud."""
+    wanted = {key: request.wanted[name] for name, key in names.items()}
     if request.reading:
         with said_in_keywords():
-            answer = _as_told(checkpoint, wanted, request)
-        return _matching(checkpoint, request, answer, checkpoint.notes)
-    answer, notes = by_stored_names(checkpoint, wanted), list(checkpoint.notes)
+            return _as_told(checkpoint, wanted, request), []
+    answer, notes = by_stored_names(checkpoint, wanted), list[str]()
     stored_only = request.stored_only and (answer.known or _is_tensorflow_1s(checkpoint))
     if answer.known < len(wanted) and not stored_only:
         try:
@@ -87,7 +114,7 @@ def match(source: Source, request: Request) -> Matching:
         else:
             if translated is not None and (translated.known > answer.known or not answer.known):
                 answer = joined(translated, answer)
-    return _matching(checkpoint, request, answer, notes)
+    return answer, notes
 
 
 def opened_from(source: Source) -> Checkpoint:
@@ -116,22 +143,18 @@ def _as_told(checkpoint: Checkpoint, wanted: Mapping[str, Wanted], request: Requ
     return answer
 
 
-def _matching(checkpoint: Checkpoint, request: Request, answer: Answer, notes: Iterable[str]) -> Matching:
-    checkpoint.check_files()
-    found = {name: answer.found[key] for name, key in request.keys.items() if key in answer.found}
-    report = _report(checkpoint, request, answer, map(as_keywords, [*notes, *answer.notes]))
-    return Matching(checkpoint, found, report, answer.as_stored)
-
-
 def _untranslated(error: BridgeckptError) -> str:
     said = shorten(" ".join(error.message.split()), _LONGEST)
     return f"its names were not translated: {said}" + (f" (hint: {error.hint})" if error.hint else "")
 
 
-def _report(checkpoint: Checkpoint, request: Request, answer: Answer, notes: Iterable[str]) -> WarmStartReport:
+def _report(
+    checkpoint: Checkpoint, request: Request, answered: list[tuple[dict[str, str], Answer, list[str]]]
+) -> WarmStartReport:
     matched, mismatched, unmatched = [], [], []
+    answer_for = {name: answer for names, answer, _ in answered for name in names}
     for name, key in request.keys.items():
-        shape = request.wanted[name].shape
+        shape, answer = request.wanted[name].shape, answer_for[name]
         if key in answer.found:
             matched.append(Match(name, shape, answer.found[key].sources))
         elif key in answer.misfits:
@@ -139,15 +162,18 @@ def _report(checkpoint: Checkpoint, request: Request, answer: Answer, notes: Ite
             mismatched.append(Mismatch(name, shape, source, found, needed))
         else:
             unmatched.append(Unmatched(name, shape, key, answer.reasons.get(key)))
+    answers = [answer for _, answer, _ in answered]
+    used = {name for answer in answers for name in answer.used}
+    notes = [*checkpoint.notes, *(note for _, answer, own in answered for note in (*own, *answer.notes))]
     return WarmStartReport(
         checkpoint=checkpoint.path,
-        how=answer.how,
+        how=answers[0].how,
         matched=tuple(matched),
         mismatched=tuple(mismatched),
         unmatched=tuple(unmatched),
         new=request.new,
-        unused=answer.unused,
-        slots=answer.slots,
-        available=answer.available,
-        notes=tuple(dict.fromkeys(notes)),
+        unused=tuple(name for name in answers[0].unused if name not in used),
+        slots=answers[0].slots,
+        available=tuple(dict.fromkeys(name for answer in answers for name in answer.available)),
+        notes=tuple(dict.fromkeys(map(as_keywords, notes))),
     )
