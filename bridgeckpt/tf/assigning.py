@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -14,7 +15,7 @@ from bridgeckpt.tf.values import assign as assign_now
 from bridgeckpt.tf.values import feed, read_all
 from bridgeckpt.tf.variables import initialisers, is_of_a_graph
 from bridgeckpt.warmstart.matching import opened_from
-from bridgeckpt.warmstart.report import WarmStartReport, check
+from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport, check
 from bridgeckpt.warmstart.stored import VALUE
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.tf.variables import Variable
     from bridgeckpt.warmstart.matching import Source
+
+_NUMBER = re.compile(r"_[0-9]+(?=/)")  # Keras', at the end of a layer's name
 
 
 def assign(
@@ -103,17 +106,13 @@ def _check_graph(variables: Iterable[Variable], session: Any) -> None:  # noqa: 
             )
 
 
-def _keeps_paths(checkpoint: Checkpoint) -> bool:
-    """Whether it is of an object graph, whose keys are paths of attributes."""
-    return any(name.endswith(VALUE) for name in checkpoint.tensors)
-
-
 def _start(model_or_variables: Any, checkpoint: Checkpoint, asked: Asked) -> Start:  # noqa: ANN401
     """The plan by the names that find most."""
     best: Start | None = None
     failed: BridgeckptError | None = None
     any_scope = is_model(model_or_variables) and not asked.renaming.scope
-    for variables in namings(model_or_variables, paths_first=_keeps_paths(checkpoint)):
+    paths = {name.removesuffix(VALUE) for name in checkpoint.tensors if name.endswith(VALUE)}
+    for variables in namings(model_or_variables, paths):
         try:
             start = plan_by_names(checkpoint, variables, asked, any_scope=any_scope)
         except BridgeckptError as error:  # options that speak of other names than these
@@ -124,8 +123,33 @@ def _start(model_or_variables: Any, checkpoint: Checkpoint, asked: Asked) -> Sta
         if best.report.complete:
             break
     if best is not None:
+        if is_model(model_or_variables) and asked.strict is not False:
+            _check_numbers(best)
         return best
     raise failed or BridgeckptError(
         f"{shorten(repr(model_or_variables), 80)} has no variables",
         hint="it takes a model or variables; a Keras model makes its own when it is built or first called",
     )
+
+
+def _check_numbers(start: Start) -> None:
+    """See that variables of equal names are not of other layers.
+
+    Keras calls the first of its layers ``dense``, the next ``dense_1``, whichever model they are of: a model that has
+    no first one was built after another.
+
+    Raises:
+        WarmStartError: the checkpoint has a first one.
+    """
+    asked, available = set(start.keys.values()), set(start.report.available)
+    for name in start.matching.found:
+        for number in _NUMBER.finditer(start.keys[name]):
+            first = start.keys[name][: number.start()] + start.keys[name][number.end() :]
+            if first in available and first not in asked:
+                raise WarmStartError(
+                    f"{start.keys[name]} need not be the variable of that name in {start.report.checkpoint}: Keras "
+                    f"numbers layers in the order they are built, and {first} is there, but not in the model",
+                    start.report,
+                    hint="build the model first in a program, or after keras.backend.clear_session(); or say what is "
+                    "meant: assign({'name in the checkpoint': variable}, checkpoint)",
+                )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.tf.runtime import tensorflow
@@ -35,10 +35,12 @@ def _owned(model: Any) -> list[Any] | None:  # noqa: ANN401
     return list(found) if isinstance(found, (list, tuple)) and all(map(is_variable, found)) else None
 
 
-def namings(model: Any, *, paths_first: bool) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
+def namings(model: Any, stored_paths: Collection[str]) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
     """The variables by their names, in each way that there is; none without any.
 
-    ``paths_first``: before names, which Keras numbers by what else was built, paths of attributes are tried.
+    ``stored_paths``: the paths of attributes that a checkpoint names its variables by. If it has any, the model's own
+    are tried before names, which Keras numbers by what else was built; also below the one prefix that has all of them,
+    such as ``model/`` of ``tf.train.Checkpoint(model=model)``.
     """
     if isinstance(model, Mapping):
         yield from filter(None, [named(model)])
@@ -48,15 +50,29 @@ def namings(model: Any, *, paths_first: bool) -> Iterator[dict[str, Variable]]: 
         yield from filter(None, [wholes([model] if is_variable(model) else model)])
     else:
         by_path = named(_by_path(model))
-        if by_path and paths_first:
+        if by_path and stored_paths:
             yield by_path
+            prefixes = _prefixes(by_path, stored_paths)
+            if len(prefixes) == 1:
+                yield _below(prefixes[0], by_path)
         owned = _owned(model) or [part.variable for one in by_path.values() for part in one.parts]
         if owned and len({name_of(one) for one in owned}) == len({id(one) for one in owned}):
             by_name = wholes(owned)
             yield by_name
             yield from filter(None, [_below_the_root(model, by_name)])
-        if by_path and not paths_first:
+        if by_path and not stored_paths:
             yield by_path
+
+
+def _prefixes(paths: Collection[str], stored: Collection[str]) -> list[str]:
+    """The prefixes below which all paths are stored."""
+    first = next(iter(paths))
+    fronts = [name.removesuffix(first) for name in stored if name.endswith(f"/{first}")]
+    return [front for front in fronts if all(front + path in stored for path in paths)]
+
+
+def _below(prefix: str, variables: Mapping[str, Variable]) -> dict[str, Variable]:
+    return {prefix + name: one._replace(name=prefix + name) for name, one in variables.items()}
 
 
 def _below_the_root(model: Any, by_name: dict[str, Variable]) -> dict[str, Variable]:  # noqa: ANN401
