@@ -86,10 +86,14 @@ def test_a_module_goes_by_attributes_where_names_are_not_unique(tmp_path):
     for one, other in zip(source.variables, target.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
     below = tf.train.Checkpoint(model=source).write(str(tmp_path / "below"))
-    with pytest.raises(WarmStartError, match="nothing would be warm-started") as caught:
-        assign(model(), below)
-    assert "renames={'model/': ''}" in caught.value.hint
-    assert assign(model(), below, renames={"model/": ""}).complete
+    assert assign(model(), below).complete
+    both = tf.train.Checkpoint(teacher=source, student=model()).write(str(tmp_path / "both"))
+    target = model()
+    with pytest.raises(WarmStartError, match="nothing would be warm-started"):
+        assign(target, both)  # which of the two is not for us to say
+    assert assign(target, both, renames={"teacher/": ""}).complete
+    for one, other in zip(source.variables, target.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -173,18 +177,81 @@ def test_a_keras_model_goes_by_its_layers_whatever_number_it_has(tmp_path):
 
 def test_a_keras_model_takes_its_own_checkpoint(tmp_path):
     source, target = keras_model(), keras_model()
-    if not hasattr(source.weights[0], "path"):
-        pytest.skip("in Keras 2 no name of a variable has that of its model")
     path = tf.train.Checkpoint(model=source).write(str(tmp_path / "ckpt"))
-    with pytest.raises(WarmStartError) as caught:
-        assign(target, path)
-    assert caught.value.hint.endswith("renames={'model/': ''}")  # by attributes; or by names:
-    for renames in ({"model/": ""}, {f"{source.name}/": f"{target.name}/"}):
+    ways = [{}, {"model/": ""}]  # by attributes; or by names:
+    ways += [{f"{source.name}/": f"{target.name}/"}] if hasattr(source.weights[0], "path") else []
+    for renames in ways:
         for variable in target.weights:
             variable.assign(np.zeros(variable.shape))
         assert assign(target, path, renames=renames).complete
         for one, other in zip(source.weights, target.weights, strict=True):
             np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def numbered_model(layers):
+    import keras
+
+    return keras.Sequential([keras.layers.Input((4,)), *(keras.layers.Dense(4) for _ in range(layers))])
+
+
+def built_after_another(layers):
+    """A model whose layers Keras numbers from 1: it made one before."""
+    import keras
+
+    keras.backend.clear_session()
+    keras.layers.Dense(1).build((1, 2))
+    return numbered_model(layers)
+
+
+@pytest.fixture
+def numbered():
+    import keras
+
+    keras.backend.clear_session()
+    model = numbered_model(4)
+    for at, variable in enumerate(model.weights):
+        variable.assign(np.full(variable.shape, at + 1.0))
+    return model
+
+
+def save_named(model, path):
+    """The checkpoint of a TensorFlow 1 program, by the names of the variables."""
+    named = {getattr(one, "path", one.name).removesuffix(":0"): one.numpy() for one in model.weights}
+    with tf.Graph().as_default(), tf1.Session() as opened:
+        for name, value in named.items():
+            tf1.get_variable(name, initializer=tf.constant(value))
+        opened.run(tf1.global_variables_initializer())
+        return tf1.train.Saver().save(opened, str(path))
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda model, path: tf.train.Checkpoint(model).write(path),
+        lambda model, path: tf.train.Checkpoint(model=model).write(path),
+        lambda model, path: tf.train.Checkpoint(step=tf.Variable(1), net=tf.train.Checkpoint(body=model)).write(path),
+    ],
+    ids=["itself", "model=", "deeper"],
+)
+def test_layers_that_keras_numbers_otherwise_go_by_their_place(numbered, save, tmp_path):
+    """dense_1 of this program is the checkpoint's dense: equal names would shift every layer by one."""
+    path = save(numbered, str(tmp_path / "ckpt"))
+    target = built_after_another(3)
+    assert assign(target, path, strict=True).complete
+    assert [variable.numpy().max() for variable in target.weights] == [1, 2, 3, 4, 5, 6]
+
+
+def test_layers_that_only_their_numbers_tell_are_refused_where_these_are_another_programs(numbered, tmp_path):
+    path = save_named(numbered, tmp_path / "model.ckpt")
+    target = built_after_another(3)
+    with pytest.raises(WarmStartError, match="Keras numbers layers in the order they are built") as caught:
+        assign(target, path)
+    assert "clear_session" in caught.value.hint
+    names = [getattr(one, "path", one.name).removesuffix(":0") for one in numbered.weights]
+    assign(dict(zip(names, target.weights, strict=False)), path, strict=True)  # as the hint says
+    assert [variable.numpy().max() for variable in target.weights] == [1, 2, 3, 4, 5, 6]
+    assign(target.weights, path)  # the names are meant
+    assert [variable.numpy().max() for variable in target.weights] == [3, 4, 5, 6, 7, 8]
 
 
 def test_a_model_that_is_not_built_has_no_variables(example_folder):

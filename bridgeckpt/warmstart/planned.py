@@ -6,6 +6,7 @@ Each plan says which PyTorch name its side's tensors have, unless the checkpoint
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +18,7 @@ from bridgeckpt.planning.plan import draft
 from bridgeckpt.planning.problems import render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from bridgeckpt.comparing.sides import Side
     from bridgeckpt.planning.plan import Plan, PlanOptions
@@ -45,15 +46,31 @@ def as_checkpoint(wanted: Mapping[str, Wanted]) -> Checkpoint:
     return Checkpoint(_PROGRAM, tensors, directory=_PROGRAM)
 
 
-def without_gaps(wanted: Mapping[str, Wanted]) -> dict[str, Wanted]:
-    """The variables, and where there are several by number also those of every lower one: all layers, given some."""
+def programs(wanted: Mapping[str, Wanted], others: Mapping[str, Wanted]) -> Iterator[tuple[dict[str, Wanted], bool]]:
+    """What may be all of the program's model, the likeliest first; and whether its numbers may be counted.
+
+    That is: the variables that are wanted; all that there are; those that begin like them, without further models. Then
+    with layers between or before those that there are, since a student may want every other one of a larger model.
+    """
+    roots = {name.partition("/")[0] for name in wanted}
+    whole = {**others, **wanted}
+    kin = {name: one for name, one in whole.items() if name.partition("/")[0] in roots}
+    yield from ((names, True) for names in (dict(wanted), whole, kin))
+    yield from ((_filled(names, least), False) for least in (2, 1) for names in (whole, kin))
+
+
+def _filled(wanted: Mapping[str, Wanted], least: int) -> dict[str, Wanted]:
+    """The variables, and where there are ``least`` by number also those of every lower one.
+
+    A single number is rather that of a scope, as in ``bert_1/``, than of a layer.
+    """
     filled = dict(wanted)
     numbers: dict[tuple[str, str], dict[int, Wanted]] = {}  # by the name before and after the number
     for name, one in wanted.items():
         for number in _NUMBER.finditer(name):
             numbers.setdefault((name[: number.start()], name[number.end() :]), {})[int(number[0])] = one
     for (before, after), given in numbers.items():
-        if len(given) > 1:  # a single one is rather a scope's, as in bert_1/
+        if len(given) >= least:
             for lower in range(max(given)):
                 filled.setdefault(f"{before}{lower}{after}", next(iter(given.values())))
     return filled
@@ -76,14 +93,16 @@ def plan_both(
             says.
     """
     if has_pytorch_names(checkpoint):
-        planned = _plan_like(program, checkpoint, architecture)
+        with _of_the_program():
+            planned = _plan_like(program, checkpoint, architecture)
         side = pytorch_side(checkpoint, planned.table.model)
         return Sides(planned, tensorflow_side(planned, keep_unfit=True), side, class_of(checkpoint))
     settled = reading.copy()
     settled.setdefault("architecture", architecture)
     theirs = draft(checkpoint, **settled)
     _check_reading(theirs, reading)
-    planned = draft(program, architecture=architecture)
+    with _of_the_program():
+        planned = draft(program, architecture=architecture)
     if planned.table.name == theirs.table.name and not any_scope:
         return None
     if planned.table.model.model != theirs.table.model.model:
@@ -109,6 +128,17 @@ def further_classes(sides: Sides, wanted: Mapping[str, Wanted]) -> list[str]:
     excluded = any(plan.ledger.sources.get(name) == "excluded" for name in wanted)
     names = [sides.architecture, *(plan.table.model.architectures if excluded else ())]
     return [name for name in dict.fromkeys(names) if name not in (None, plan.architecture.name)]
+
+
+@contextmanager
+def _of_the_program() -> Iterator[None]:
+    """Have errors of planning speak of the program, which has variables, and no options of the command line."""
+    try:
+        yield
+    except PlanError as error:
+        said = error.message.replace("the checkpoint holds", "it has").replace(" tensors:", " variables:")
+        hint = "scope= chooses one of several models in the program, renames= says what it calls the checkpoint's names"
+        raise PlanError(said, error.problems, hint=hint) from error
 
 
 def _plan_like(program: Checkpoint, checkpoint: Checkpoint, architecture: str | None) -> Plan:

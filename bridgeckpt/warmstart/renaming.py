@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _SAMPLE = 200  # names of each side that are compared for advice
+_CANDIDATES = 20  # prefixes that are tried on all names
+_EVIDENCE = 3  # names that are enough by their last part alone
 _TWIN = "write both with a / at the end, as in {'teacher/': 'student/'}, or both without"
 
 
@@ -73,23 +75,32 @@ def common_change(pairs: Iterable[tuple[str, str]]) -> tuple[str, str]:
 
 
 def advice(asked: Iterable[str], available: Iterable[str], more_than: int = 0) -> str | None:
-    """The ``scope`` or ``renames`` by which more than ``more_than`` names would be there; None without one."""
-    names = set(available)
+    """The ``scope`` or ``renames`` by which more than ``more_than`` names would be there; None without a clear one.
+
+    It is clear if no other prefix finds as many, or if it alone is one that only one side has. And a few names of the
+    checkpoint are no evidence unless they share more than their last part: many a head has an ``output_bias``.
+    """
+    names, sample = set(available), sorted(asked)
     by_end: dict[str, list[str]] = {}
-    for name in names:
+    for name in sorted(names):
         by_end.setdefault(_end(name), []).append(name)
-    sample = list(asked)
-    changes = {_apart(name, other) for name in sample[:_SAMPLE] for other in by_end.get(_end(name), [])[:_SAMPLE]}
+    votes = Counter(_apart(name, other) for name in sample[:_SAMPLE] for other in by_end.get(_end(name), [])[:_SAMPLE])
     helped = {
-        (theirs, ours): sum(name.startswith(ours) and theirs + name.removeprefix(ours) in names for name in sample)
-        for ours, theirs in changes
+        (ours, theirs): [name for name in sample if name.startswith(ours) and theirs + name.removeprefix(ours) in names]
+        for (ours, theirs), _ in votes.most_common(_CANDIDATES)
+        if ours != theirs
     }
-    theirs, ours = max(helped, key=lambda pair: (helped[pair], -len(pair[0] + pair[1])), default=("", ""))
-    if helped.get((theirs, ours), 0) < max(more_than + 1, min(2, len(sample))) or theirs == ours:
+    most = max(map(len, helped.values()), default=0)
+    best = [change for change, found in helped.items() if len(found) == most]
+    best = [change for change in best if not all(change)] or best
+    if len(best) != 1 or most <= more_than:
         return None
+    ours, theirs = best[0]
     if not theirs:
-        return f'the checkpoint has {helped[theirs, ours]} of them without "{ours}": scope="{ours.removesuffix("/")}"'
-    return f"the checkpoint has {helped[theirs, ours]} of them under another prefix: renames={{{theirs!r}: {ours!r}}}"
+        return f'the checkpoint has {most} of them without "{ours}": scope="{ours.removesuffix("/")}"'
+    if most < _EVIDENCE and not any("/" in name.removeprefix(ours) for name in helped[best[0]]):
+        return None
+    return f"the checkpoint has {most} of them under another prefix: renames={{{theirs!r}: {ours!r}}}"
 
 
 def _end(name: str) -> str:

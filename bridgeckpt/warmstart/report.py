@@ -105,7 +105,9 @@ class WarmStartReport(NamedTuple):
     def warning(self) -> str:
         """The summary, and the variables that keep their initial values."""
         lines = [f"{self.summary}; these keep their initial values:", *_shown(self.problems)]
-        return "\n".join([*lines, *([f"  {'hint':<10} {self.advice}"] if self.advice else [])])
+        if (advice := self.advice) is not None:
+            lines.append(f"  {'hint':<10} {advice}")
+        return "\n".join(lines)
 
     @property
     def problems(self) -> tuple[Problem, ...]:

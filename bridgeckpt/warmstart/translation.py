@@ -17,10 +17,10 @@ from bridgeckpt.copying.engine import assemble
 from bridgeckpt.errors import PlanError
 from bridgeckpt.formats.checkpoint import numpy_dtype
 from bridgeckpt.warmstart.answer import Answer, Found, Misfit, Wanted, joined, unreadable
-from bridgeckpt.warmstart.planned import as_checkpoint, further_classes, has_counters, plan_both, without_gaps
+from bridgeckpt.warmstart.planned import as_checkpoint, further_classes, has_counters, plan_both, programs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import KeysView, Mapping
 
     from bridgeckpt.comparing.pairing import Pair
     from bridgeckpt.copying.job import Job
@@ -46,8 +46,7 @@ def by_tables(
     None where both are of one dialect: names that differ are of two models. Unless ``any_scope`` says that the scope of
     the program's names means nothing.
 
-    ``others`` are further variables of the program: with few that are wanted, its dialect is told by all. Where that
-    leaves something out, layers are taken to be between those that there are: a student may want every other one.
+    ``others`` are further variables of the program: with few that are wanted, its dialect is told by all.
     ``reading`` settles how the checkpoint is read, where that has to be told.
 
     Raises:
@@ -55,25 +54,23 @@ def by_tables(
         ConfigError: the config beside it is malformed or of another model.
         PlanError: no table reads the names of either side, or they are of two models.
     """
-    answer, refused = None, None
-    whole = {**others, **wanted}
-    for names in (wanted, whole) if whole.keys() != wanted.keys() else (wanted,):
-        planned = names
+    answer: Answer | None = None
+    refused: PlanError | None = None
+    tried: list[KeysView[str]] = []
+    for program, counters in programs(wanted, others):
+        if program.keys() in tried or (counters and answer is not None):
+            continue  # where numbers are counted, what was understood first stays
+        tried.append(program.keys())
         try:
-            answer = _by_program(as_checkpoint(names), checkpoint, wanted, reading, any_scope)
-        except PlanError as error:
-            refused = error
-        else:
-            if answer is None or answer.known == len(wanted):
-                return answer
-            break
-    if len(filled := without_gaps(whole)) > len(planned):
-        try:
-            further = _by_program(as_checkpoint(filled), checkpoint, wanted, reading, any_scope, counters=False)
+            another = _by_program(as_checkpoint(program), checkpoint, wanted, reading, any_scope, counters=counters)
         except PlanError as error:
             refused = refused or error
-        else:
-            answer = joined(further, answer) if answer and further else answer or further
+            continue
+        if another is None and counters:
+            return None
+        answer = joined(another, answer) if answer and another else answer or another
+        if answer is not None and answer.known == len(wanted):
+            break
     if answer is None and refused is not None:
         raise refused
     return answer
@@ -86,7 +83,7 @@ def _by_program(
     reading: PlanOptions,
     any_scope: bool,
     *,
-    counters: bool = True,
+    counters: bool,
 ) -> Answer | None:
     """What there is if ``program`` is all of the program's model; ``counters``: whether its numbers may be counted."""
     sides = plan_both(program, checkpoint, reading, any_scope, None)

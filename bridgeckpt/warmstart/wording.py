@@ -12,13 +12,23 @@ from bridgeckpt.planning.plan import PlanOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_OPTIONS = {f"--{key.replace('_', '-')}": f'reading["{key}"]' for key in PlanOptions.__annotations__}
-_OPTION = re.compile(rf"({'|'.join(_OPTIONS)})(?![\w-])")
+_KEYWORDS = {key.replace("_", "-"): key for key in PlanOptions.__annotations__}
+# A value behind an option is quoted, or is no word of a sentence: FILE, 12, BertModel, my_table.toml.
+_OPTION = re.compile(rf"--({'|'.join(_KEYWORDS)})(?![\w-])(?: ('[^']*'|[\w./-]*[A-Z0-9./][\w./-]*(?<=\w)))?")
 
 
 def as_keywords(text: str) -> str:
     """Text with each option of the command line as the keyword that it is."""
-    return _OPTION.sub(lambda option: _OPTIONS[option[0]], text)
+    return _OPTION.sub(_as_keyword, text)
+
+
+def _as_keyword(option: re.Match[str]) -> str:
+    keyword, value = _KEYWORDS[option[1]], option[2]
+    if value is None:
+        return f'reading["{keyword}"]'
+    plain = value.strip("'")
+    spelled = plain if plain.isdigit() or plain == "N" else repr(plain)
+    return f"reading={{{keyword!r}: {spelled}}}"
 
 
 @contextmanager
