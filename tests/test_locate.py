@@ -120,6 +120,14 @@ def test_names_that_are_not_ascii(tmp_path):
     assert str(open_checkpoint(folder).path) == path
 
 
+@pytest.mark.parametrize("line", ["model_checkpoint_path: 'model.ckpt-300'", 'model_checkpoint_path:"model.ckpt-300"'])
+def test_other_spellings_of_the_state_file(run, line):
+    """The text format takes either quote; TensorFlow reads it so."""
+    (run / "checkpoint").write_text(line + "\n")
+    tf = tfwrite.tensorflow()
+    assert open_checkpoint(run).path.name == Path(tf.train.latest_checkpoint(str(run))).name == "model.ckpt-300"
+
+
 def test_without_a_state_file_the_newest(run):
     (run / "checkpoint").unlink()
     checkpoint = open_checkpoint(run)

@@ -183,6 +183,52 @@ def test_a_step_that_nothing_counts_is_said_aloud(in_a_graph, example_folder, tm
         assert ("nothing in the graph counts the global step" in caplog.text) is not counted
 
 
+@pytest.mark.parametrize("way", ["function", "scope"])
+def test_a_step_may_be_counted_in_other_ways(in_a_graph, example_folder, caplog, way):
+    graph(head=None, **SIZES)
+    tf1.get_variable_scope().set_use_resource(True)
+    step = tf1.train.get_or_create_global_step()
+    if way == "function":
+        tf.function(lambda: step.assign_add(1))()
+    else:
+        with tf1.name_scope("save_every_step"):
+            step.assign_add(1)
+    with tf1.train.MonitoredTrainingSession(hooks=[WarmStartHook(example_folder)], log_step_count_steps=None):
+        assert "global step" not in caplog.text
+
+
+def test_variables_of_a_strategy_in_a_graph_that_is_finalised(in_a_graph, example_folder, example_values):
+    with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
+        variables = [tf1.get_variable(name, value.shape) for name, value in example_values.items()]
+        tf1.train.get_or_create_global_step()
+    hook = WarmStartHook(example_folder)
+    with tf1.train.MonitoredTrainingSession(hooks=[hook], log_step_count_steps=None) as opened:
+        assert hook.ran
+        operations = len(tf1.get_default_graph().get_operations())
+        raw = opened._tf_sess()
+        assert assign(variables, example_folder, session=raw, strict=True).complete
+        found = {one.name.removesuffix(":0"): raw.run(one.values[0]) for one in variables}
+        assert len(tf1.get_default_graph().get_operations()) == operations
+    assert_equal(found, example_values)
+
+
+@pytest.mark.parametrize("partitions", [None, 2])
+@pytest.mark.parametrize("own", [False, True], ids=["TensorFlow's", "ours"])
+@pytest.mark.parametrize("resource", [False, True], ids=["ref", "resource"])
+def test_a_second_checkpoint_over_a_first(
+    in_a_graph, example, example_folder, example_values, own, resource, partitions
+):
+    """Initialisers that TensorFlow has replaced are tensors, of variables that are references."""
+    graph(head=None, resource=resource, partitions=partitions, **SIZES)
+    first = init_from_checkpoint if own else tf1.train.init_from_checkpoint
+    first(str(example / "bert_model.ckpt"), {"bert/": "bert/"})
+    with session(tf) as opened:
+        for variable in tf1.trainable_variables():
+            opened.run(tf1.assign(variable, tf.zeros(variable.shape)))
+        assert assign(tf1.trainable_variables(), example_folder, session=opened, strict=True).complete
+        assert_equal(values(tf, opened), example_values)
+
+
 def test_moving_averages_that_stay_cold_are_said_aloud(in_a_graph, example_folder, example_values, caplog):
     graph(head=None, resource=True, **SIZES)
     tf1.train.get_or_create_global_step()

@@ -124,6 +124,19 @@ def test_another_shape_is_listed_by_the_original_and_by_strict_false(built, goog
     assert_same(get_assignment_map_from_checkpoint(tvars, source.prefix, strict=False), theirs)
 
 
+def test_another_dtype_is_listed_by_the_original_and_by_strict_false(googles, tmp_path):
+    with tf.Graph().as_default(), tf1.Session() as opened:
+        tf1.get_variable("count", (), tf.int64)
+        tf1.get_variable("name", initializer=tf.constant("a"))
+        opened.run(tf1.global_variables_initializer())
+        path = tf1.train.Saver().save(opened, str(tmp_path / "model.ckpt"))
+    tf1.get_variable("count", (), tf.int32)
+    tf1.get_variable("name", initializer=tf.constant("b"))
+    theirs = googles(tf1.trainable_variables(), path)
+    assert len(theirs[0]) == 2
+    assert_same(get_assignment_map_from_checkpoint(tf1.trainable_variables(), path, strict=False), theirs)
+
+
 @pytest.mark.parametrize("partitions", [None, 3])
 @pytest.mark.parametrize("resource", [False, True], ids=["ref", "resource"])
 def test_tensorflows_own_function_takes_the_map(built, partitions, resource):

@@ -398,6 +398,32 @@ def test_what_is_declared_new_is_left_alone_whatever_there_is(request, source, e
     assert len(report.matched) == 44
 
 
+@pytest.mark.parametrize("resource", [False, True], ids=["ref", "resource"])
+def test_variables_of_a_graph_need_a_session_wherever_they_are_set(example, resource):
+    with tf.Graph().as_default():
+        variable = tf1.get_variable("bert/pooler/dense/bias", (36,), use_resource=resource)
+    with pytest.raises(BridgeckptError, match="set in a session") as caught:
+        assign([variable], example)
+    assert "session=" in caught.value.hint
+
+
+def test_a_shape_that_is_known_in_part_is_checked_too(example):
+    bias = tf.Variable(tf.zeros(36), name="bert/pooler/dense/bias")
+    kernel = tf.Variable(tf.zeros((2, 35)), shape=tf.TensorShape([None, 35]), name="bert/pooler/dense/kernel")
+    with pytest.raises(WarmStartError, match=r"kernel is \(None, 35\), and the checkpoint has \[36, 36\]"):
+        assign([bias, kernel], example)
+    assert not bias.numpy().any()
+    kernel = tf.Variable(tf.zeros((2, 36)), shape=tf.TensorShape([None, 36]), name="bert/pooler/dense/kernel")
+    assert assign([bias, kernel], example).complete
+    assert bias.numpy().any()
+
+
+def test_names_of_the_callers_own_may_have_an_output(example, example_values):
+    variable = tf.Variable(tf.zeros(36))
+    assert assign({"bert/pooler/dense/bias:0": variable}, example).complete
+    np.testing.assert_array_equal(variable.numpy(), example_values["bert/pooler/dense/bias"])
+
+
 def test_two_variables_of_one_name_are_refused(example_folder):
     with pytest.raises(BridgeckptError, match="two variables are called kernel"):
         assign([tf.Variable(1.0, name="kernel"), tf.Variable(2.0, name="kernel")], example_folder)

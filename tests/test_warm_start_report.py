@@ -165,6 +165,66 @@ def test_two_towers_in_the_graph(example_folder):
         graph(head=None, scope=scope, **SIZES)
     told = text(refused(example_folder))
     assert "the program holds 2 models of dialect bert/google: scope = 'student/' scope = 'teacher/'" in told
+    assert "scope= chooses one of several models" in told
+    assert "reading" not in told  # which is about the checkpoint
+    assert len(get_assignment_map_from_checkpoint(tf1.trainable_variables(), example_folder, scope="student")[0]) == 39
+
+
+@pytest.mark.parametrize("hugging_face", [False, True])
+@pytest.mark.parametrize("smaller_first", [False, True])
+def test_towers_of_two_sizes_that_start_from_one_model(example, example_folder, hugging_face, smaller_first):
+    """What fits one of them says nothing of the other."""
+    towers = [{"scope": "student/", **SIZES, "intermediate": 80}, SIZES]
+    for options in towers if smaller_first else reversed(towers):
+        graph(head=None, resource=True, **options)
+    with pytest.raises(WarmStartError, match="does not fit 6 of 78 variables") as caught:
+        init_from_checkpoint(
+            example_folder if hugging_face else example, [("bert/", "student/bert/"), ("bert/", "bert/")]
+        )
+    unfit = {one.variable: one.shape for one in caught.value.report.mismatched}
+    assert len(unfit) == 6
+    assert all(name.startswith("student/") and 80 in shape for name, shape in unfit.items())
+
+
+def test_a_head_alone_is_no_head_of_another_task(example):
+    """Advice that could be followed and would be wrong is none."""
+    tf1.get_variable("output_weights", (2, 36))
+    tf1.get_variable("output_bias", (2,))
+    assert "renames={" not in refused(example).hint
+    for name, shape in (("kernel", (36, 36)), ("bias", (36,))):
+        tf1.get_variable(f"adapter/dense/{name}", shape)
+    assert "renames={" not in refused(example, scope="adapter").hint
+
+
+def test_everything_declared_new(example):
+    graph(head=None, **SIZES)
+    with pytest.raises(WarmStartError, match="all 39 variables are declared new") as caught:
+        get_assignment_map_from_checkpoint(tf1.trainable_variables(), example, new="*")
+    assert "new=" in caught.value.hint
+
+
+def test_a_variable_of_another_graph(example):
+    variable = tf1.get_variable("bert/pooler/dense/bias", (36,))
+    with tf.Graph().as_default(), pytest.raises(BridgeckptError, match="a variable of another graph") as caught:
+        tf1.get_variable("other", ())
+        init_from_checkpoint(example, {"bert/pooler/dense/bias": variable})
+    assert "as_default" in caught.value.hint
+
+
+def test_signs_that_tensorflow_takes_for_patterns(tmp_path):
+    """It would set what lies in run1, where there is one."""
+    for value, folder in ((1.0, "run1"), (2.0, "elsewhere")):
+        (tmp_path / folder).mkdir()
+        with tf.Graph().as_default(), tf1.Session() as opened:
+            opened.run(tf1.get_variable("a", initializer=value).initializer)
+            saver = tf1.train.Saver(write_version=tf1.train.SaverDef.V1)
+            saver.save(opened, str(tmp_path / folder / "model.ckpt"), write_state=False)
+    (tmp_path / "elsewhere").rename(tmp_path / "run[1]")
+    variable = tf1.get_variable("a", ())
+    init_from_checkpoint(tmp_path / "run[1]" / "model.ckpt", {"a": "a"})
+    with tf1.Session() as opened:
+        opened.run(variable.initializer)
+        assert opened.run(variable) == 2.0
 
 
 def test_new_may_be_below_the_scope(example):
@@ -302,6 +362,8 @@ def test_paths_and_files(example, tmp_path):
     tvars = tf1.trainable_variables()
     with pytest.raises(CheckpointError, match="does not exist"):
         get_assignment_map_from_checkpoint(tvars, tmp_path / "nothing")
+    with pytest.raises(CheckpointError, match="is an address, not a path"):
+        get_assignment_map_from_checkpoint(tvars, "gs://bucket/bert_model.ckpt")
     (tmp_path / "bert_model.ckpt.index").write_bytes((example / "bert_model.ckpt.index").read_bytes())
     with pytest.raises(CheckpointError, match="incomplete"):
         get_assignment_map_from_checkpoint(tvars, tmp_path)

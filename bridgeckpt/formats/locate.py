@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STATE_NAME = "checkpoint"
-_STATE_PATH = re.compile(rb'^\s*model_checkpoint_path\s*:\s*"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
+_STATE_PATH = re.compile(rb"""^\s*model_checkpoint_path\s*:\s*(["'])((?:(?!\1)[^\\\n]|\\.)*)\1""", re.MULTILINE)
 _STATE_SIZE = 1 << 20  # it lists every checkpoint of a run, the current one first
 _USUAL = ("tf_model.h5", "tf_model.h5.index.json", "task.weights.h5", "model.weights.h5", "model.weights.json")
 _KERAS_KINDS = (HDF5, HDF5_INDEX, KERAS_ARCHIVE)
@@ -46,13 +46,18 @@ class Found(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+def is_address(path: Path) -> bool:
+    """Whether it is a URL rather than a path, as in ``gs://bucket/model.ckpt``; a drive of Windows has one letter."""
+    return re.match(r"[a-z][a-z0-9+.-]+:/", str(path)) is not None
+
+
 def locate(path: Path) -> Found:
     """The checkpoint that ``path`` stands for.
 
     Raises:
         CheckpointError: there is none, or it is of a kind that is not read.
     """
-    if re.match(r"[a-z][a-z0-9+.-]+:/", str(path)):
+    if is_address(path):
         raise CheckpointError(f"{path} is an address, not a path", hint="copy the checkpoint to this machine first")
     try:
         path = path.expanduser()
@@ -215,7 +220,7 @@ def _named_by(state: Path) -> str:
     with state.open("rb") as file:
         match = _STATE_PATH.search(file.read(_STATE_SIZE))
     try:
-        return match[1].decode("unicode_escape").encode("latin-1").decode() if match else ""
+        return match[2].decode("unicode_escape").encode("latin-1").decode() if match else ""
     except UnicodeError:
         raise CheckpointError(
             f"{state} names a checkpoint in a way that cannot be read",

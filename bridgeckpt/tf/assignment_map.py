@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from bridgeckpt.tf.variables import Variable
     from bridgeckpt.warmstart.matching import Source
 
+_PATTERN = set("*?[\\")  # signs that TensorFlow takes for a pattern of paths
+
 
 def get_assignment_map_from_checkpoint(
     tvars: Iterable[Any], init_checkpoint: Source, **options: Unpack[WarmStartOptions]
@@ -43,7 +45,7 @@ def get_assignment_map_from_checkpoint(
 
     Returns:
         The names of the checkpoint, sorted, with the graph's names for them without ``:0``; and the graph's names, with
-        ``:0`` and without, each with 1, in the same order. For a checkpoint whose own names these are, the first is for
+        ``:0`` and without, each with 1, in the same order. Where tensors are stored under these names, the first is for
         ``tf.compat.v1.train.init_from_checkpoint`` as well as for :func:`init_from_checkpoint`; else for the latter.
 
     Raises:
@@ -56,8 +58,7 @@ def get_assignment_map_from_checkpoint(
     asked = settle(init_checkpoint, options)
     start = plan_by_names(init_checkpoint, wholes(tvars), asked)
     check(start.report, strict=asked.strict)
-    # Without strictness the map is the original's, which lists names whatever their shapes: TensorFlow refuses those.
-    listed = [one.name for one in start.set] if asked.strict is not False else [*start.report.with_a_tensor]
+    listed = [one.name for one in start.set] if asked.strict is not False else _whatever_they_hold(start)
     taken = _by_checkpoint_name(start, listed)
     announce(start.report, asked.report)
     assignment_map, initialized = OrderedDict[str, str](), dict[str, int]()
@@ -109,6 +110,12 @@ def init_from_checkpoint(
     warn_of(earlier)
 
 
+def _whatever_they_hold(start: Start) -> list[str]:
+    """The variables that the original lists: those of equal names, be shapes and dtypes as they may."""
+    stored, known = start.matching.checkpoint.tensors, set(start.report.with_a_tensor)
+    return [name for name, key in start.keys.items() if key in stored or name in known]
+
+
 def _by_checkpoint_name(start: Start, names: Iterable[str]) -> dict[str, Variable]:
     taken: dict[str, Variable] = {}
     for variable in (start.variables[name] for name in names):
@@ -127,8 +134,8 @@ def _is_tensorflows_own(start: Start) -> bool:
     checkpoint = start.matching.checkpoint
     if not (start.matching.as_stored and isinstance(checkpoint, (TensorBundle, V1Checkpoint))):
         return False
-    if checkpoint.path.is_dir():  # TensorFlow would look into the folder of the prefix's name
-        return False
+    if checkpoint.path.is_dir() or not _PATTERN.isdisjoint(str(checkpoint.path)):
+        return False  # TensorFlow would look into the folder of the prefix's name, or into others that the path fits
     return all(checkpoint.tensors[start.keys[one.name]].dtype == one.wanted.dtype for one in start.set)
 
 

@@ -73,7 +73,7 @@ def settle(source: object, options: WarmStartOptions) -> Asked:
         TypeError: there is no such option.
         BridgeckptError: a value is none that the option takes.
     """
-    _check("the checkpoint", source, isinstance(source, (str, os.PathLike, Checkpoint)) and source != "", "a path")
+    _check("the checkpoint", source, _is_source(source), "a path")
     _check_keys("", options, WarmStartOptions.__annotations__)
     strict, report = options.get("strict"), options.get("report")
     scope, renames, new = options.get("scope"), options.get("renames"), options.get("new", ())
@@ -93,6 +93,13 @@ def settle(source: object, options: WarmStartOptions) -> Asked:
         _check(f"reading[{key!r}]", value, value is None or isinstance(value, kinds), f"a value of type {wanted}")
     check_heads(reading.get("heads"))
     return Asked(strict, report, Renaming.parse(scope, renames), tuple(new), reading)
+
+
+def _is_source(what: object) -> bool:
+    """Whether it is an open checkpoint, or a path that is text."""
+    return isinstance(what, Checkpoint) or (
+        isinstance(what, (str, os.PathLike)) and isinstance(path := os.fspath(what), str) and path != ""
+    )
 
 
 def _check(name: str, value: object, fits: object, wanted: str) -> None:

@@ -11,6 +11,7 @@ from bridgeckpt.comparing.sides import has_pytorch_names
 from bridgeckpt.errors import BridgeckptError, ConfigError, PlanError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.formats.locate import is_address
 from bridgeckpt.formats.tensorbundle import TensorBundle
 from bridgeckpt.formats.v1 import V1Checkpoint
 from bridgeckpt.warmstart.answer import joined
@@ -123,7 +124,10 @@ def opened_from(source: Source) -> Checkpoint:
     Raises:
         CheckpointError: it cannot be found or read.
     """
-    return source if isinstance(source, Checkpoint) else open_checkpoint(Path(source).absolute())
+    if isinstance(source, Checkpoint):
+        return source
+    path = Path(source)
+    return open_checkpoint(path if is_address(path) else path.absolute())
 
 
 def _is_tensorflow_1s(checkpoint: Checkpoint) -> bool:

@@ -168,7 +168,10 @@ def check(report: WarmStartReport, *, strict: bool | None, hint: str | None = No
     """
     if strict is False or report.complete:
         return
-    if not report.matched and not report.mismatched:
+    if not report.matched and not report.mismatched and not report.unmatched:
+        heading = f"nothing would be warm-started: all {len(report.new)} variables are declared new"
+        hint = hint or "new= names those alone that are to keep their initial values"
+    elif not report.matched and not report.mismatched:
         heading = f"nothing would be warm-started: {report.checkpoint} has none of the variables"
     elif strict or report.mismatched or not report.matched:
         asked = len(report.matched) + len(report.mismatched) + len(report.unmatched)

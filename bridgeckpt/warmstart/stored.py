@@ -30,8 +30,8 @@ def by_stored_names(checkpoint: Checkpoint, wanted: Mapping[str, Wanted]) -> Ans
     """What is stored under the names that are wanted, or for variables of these names.
 
     The ending ``:0`` counts on neither side. PyTorch's names are of tensors in another layout, and never taken as they
-    are. In the checkpoint of an object graph a variable goes by its own name, or
-    by the path of attributes that leads to it.
+    are. In the checkpoint of an object graph a variable goes by its own name, or by the path of attributes that leads
+    to it.
 
     Raises:
         CheckpointError: the object graph is damaged, or a variable is stored twice and not alike.
@@ -74,8 +74,9 @@ def _answer(checkpoint: Checkpoint, names: Mapping[str, str], wanted: Mapping[st
     rest = [name for name in checkpoint.tensors if name not in taken and name not in checkpoint.copies]
     rest = [name for name in rest if checkpoint.tensors[name].dtype != "string"]  # such as an object graph
     unused = [name for name in rest if name not in slots and name.rpartition("/")[0] not in taken]
+    as_stored = all(found[name].sources == (name,) for name in found)
     return Answer(
-        how="by its own names",
+        how="by its own names" if as_stored else "by the names of its variables and objects",
         found=found,
         misfits=misfits,
         reasons=reasons,
@@ -83,7 +84,7 @@ def _answer(checkpoint: Checkpoint, names: Mapping[str, str], wanted: Mapping[st
         used=frozenset(taken),
         unused=tuple(unused),
         slots=len(rest) - len(unused),
-        as_stored=all(found[name].sources == (name,) for name in found),
+        as_stored=as_stored,
     )
 
 
