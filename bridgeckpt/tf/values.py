@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.planning.problems import shape_text
@@ -101,15 +102,33 @@ def assign(variables: Iterable[Variable], found: Mapping[str, Found]) -> None:
 def initialize_with(variables: Iterable[Variable], found: Mapping[str, Found]) -> None:
     """Replace the initialisers of variables of a graph: each reads its value when it is run, in this process."""
     for variable in variables:
+        whole = _Whole(found[variable.name], variable)
         for part in variable.parts:
-            _replace_initializer(part, found[variable.name], variable.wanted.dtype)
+            _replace_initializer(part, whole)
 
 
-def _replace_initializer(part: Part, found: Found, dtype: str) -> None:
+class _Whole:
+    """A value that is read for the first of a variable's parts, and forgotten with the last."""
+
+    def __init__(self, found: Found, variable: Variable) -> None:
+        self._found, self._variable = found, variable
+        self._lock = Lock()  # TensorFlow runs initialisers in several threads
+        self._value: Array | None = None
+        self._waiting = len(variable.parts)
+
+    def read(self) -> Array:
+        with self._lock:
+            value = self._value if self._value is not None else self._found.read(self._variable.wanted.dtype)
+            self._waiting = self._waiting - 1 or len(self._variable.parts)
+            self._value = value if self._waiting < len(self._variable.parts) else None
+            return value
+
+
+def _replace_initializer(part: Part, whole: _Whole) -> None:
     tf, variable = tensorflow(), part.variable
 
     def read() -> Array:
-        return part.of(found.read(dtype))
+        return part.of(whole.read())
 
     # On the CPU of the variable's own machine, whatever the initialiser is built within.
     with variable.graph.as_default(), tf.control_dependencies(None), tf.device(variable.device), tf.device("/cpu:0"):
