@@ -422,6 +422,8 @@ def test_names_of_the_callers_own_may_have_an_output(example, example_values):
     variable = tf.Variable(tf.zeros(36))
     assert assign({"bert/pooler/dense/bias:0": variable}, example).complete
     np.testing.assert_array_equal(variable.numpy(), example_values["bert/pooler/dense/bias"])
+    with pytest.raises(BridgeckptError, match="two variables are called bert/pooler/dense/bias"):
+        assign({"bert/pooler/dense/bias": variable, "bert/pooler/dense/bias:0": tf.Variable(tf.zeros(36))}, example)
 
 
 def test_two_variables_of_one_name_are_refused(example_folder):

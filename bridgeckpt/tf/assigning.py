@@ -39,7 +39,8 @@ def assign(
 
     Variables go by their full names: a Keras 3 variable's path, else the variable's name without ``:0``. Where these
     find less, or are not unique, they go by the path of attributes that leads to them (``encoder/kernel``); for the
-    checkpoint of an object graph, whose keys are such paths, by these first.
+    checkpoint of an object graph, whose keys are such paths, by these first, also below a prefix such as ``model/``.
+    A model's names that Keras has numbered otherwise than the checkpoint's are refused.
 
     Args:
         model_or_variables: a Keras model or layer, a ``tf.Module``, a ``hub.KerasLayer`` or ``hub.Module``, a
@@ -55,7 +56,8 @@ def assign(
         CheckpointError: the checkpoint cannot be found or read, or a tensor is damaged; then no variable is set.
         TableError: a mapping table is malformed.
         PrecisionError: a value does not fit its variable's dtype; then no variable is set.
-        WarmStartError: no variable is in the checkpoint, or a tensor has another shape; what else, ``strict`` says.
+        WarmStartError: no variable is in the checkpoint, a tensor has another shape, or names are numbered otherwise;
+            what else, ``strict`` says.
         BridgeckptError: there are no variables, they are of a graph and no session is given, or an option is none that
             there can be.
     """

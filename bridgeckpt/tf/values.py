@@ -32,6 +32,7 @@ def feed(session: Any, variables: Iterable[Variable], found: Mapping[str, Found]
     Raises:
         CheckpointError: a tensor is damaged.
         PrecisionError: a value does not fit the variable's dtype.
+        WarmStartError: nor its shape, which is known in part only.
     """
     initializers: list[Any] = []
     values: dict[Any, Array] = {}  # by the input of their initialiser

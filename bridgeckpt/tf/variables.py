@@ -154,11 +154,14 @@ def named(variables: Mapping[str, Any]) -> dict[str, Variable]:
     """Variables under names that somebody else gives them, as the ``variable_map`` of a hub module does.
 
     Raises:
-        BridgeckptError: something is no variable.
+        BridgeckptError: something is no variable, or two have one name but for ``:0``.
     """
     if wrong := [name for name in variables if not isinstance(name, str)]:
         raise BridgeckptError(f"{shorten(repr(wrong[0]), 80)} is no name of a variable", hint="names are text")
-    return {(own := _OUTPUT.sub("", name)): whole(one)._replace(name=own) for name, one in variables.items()}
+    own = {name: _OUTPUT.sub("", name) for name in variables}
+    if twice := [name for name in variables if own[name] != name and own[name] in variables]:
+        raise _twice(own[twice[0]])
+    return {own[name]: whole(variable)._replace(name=own[name]) for name, variable in variables.items()}
 
 
 def _twice(name: str) -> BridgeckptError:
