@@ -98,6 +98,11 @@ class Template:
         """Whether the name holds a counter."""
         return self.counter is not None
 
+    @property
+    def by_order(self) -> bool:
+        """Whether it may mean another than the first of the names that its counter fits."""
+        return self.counter is not None and self.counter.ordinal.text != "1"
+
     def render(self, values: Values) -> str:
         """The name for these ``values`` of its wildcards and indices; a counter is numbered as in a fresh model."""
         if not self._computed:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bridgeckpt.warmstart.answer import Wanted
 
 _PROGRAM = Path("the program")  # where a checkpoint has its path: no config lies beside it
-_NUMBER = re.compile(r"(?<=[_/.])\d{1,3}(?!\d)")  # as of a layer: one in the middle of a word, as in conv2d, is none
+_NUMBER = re.compile(r"(?<=[-_/.])\d{1,3}(?!\d)")  # as of a layer: one in the middle of a word, as in conv2d, is none
 
 
 class Sides(NamedTuple):
@@ -47,7 +47,7 @@ def as_checkpoint(wanted: Mapping[str, Wanted]) -> Checkpoint:
 
 
 def programs(wanted: Mapping[str, Wanted], others: Mapping[str, Wanted]) -> Iterator[tuple[dict[str, Wanted], bool]]:
-    """What may be all of the program's model, the likeliest first; and whether its numbers may be counted.
+    """What may be all of the program's model, the likeliest first; and whether the order of its numbers may be one.
 
     That is: the variables that are wanted; all that there are; those that begin like them, without further models. Then
     with layers between or before those that there are, since a student may want every other one of a larger model.
@@ -76,10 +76,10 @@ def _filled(wanted: Mapping[str, Wanted], least: int) -> dict[str, Wanted]:
     return filled
 
 
-def has_counters(plan: Plan) -> bool:
-    """Whether only the order of the program's numbers has a meaning, so that none may be added."""
+def goes_by_order(plan: Plan) -> bool:
+    """Whether the order of the program's numbers has a meaning, so that none may be added."""
     rows = [assignment.row for assignment in plan.ledger.assignments]
-    return any(template.counters for row in rows for spelling in (row.tf, *row.also) for template in spelling)
+    return any(template.by_order for row in rows for spelling in (row.tf, *row.also) for template in spelling)
 
 
 def plan_both(

@@ -17,7 +17,7 @@ from bridgeckpt.copying.engine import assemble
 from bridgeckpt.errors import PlanError
 from bridgeckpt.formats.checkpoint import numpy_dtype
 from bridgeckpt.warmstart.answer import Answer, Found, Misfit, Wanted, joined, unreadable
-from bridgeckpt.warmstart.planned import as_checkpoint, further_classes, has_counters, plan_both, programs
+from bridgeckpt.warmstart.planned import as_checkpoint, further_classes, goes_by_order, plan_both, programs
 
 if TYPE_CHECKING:
     from collections.abc import KeysView, Mapping
@@ -57,16 +57,16 @@ def by_tables(
     answer: Answer | None = None
     refused: PlanError | None = None
     tried: list[KeysView[str]] = []
-    for program, counters in programs(wanted, others):
-        if program.keys() in tried or (counters and answer is not None):
-            continue  # where numbers are counted, what was understood first stays
+    for program, ordered in programs(wanted, others):
+        if program.keys() in tried or (ordered and answer is not None):
+            continue  # where numbers go by order, what was understood first stays
         tried.append(program.keys())
         try:
-            another = _by_program(as_checkpoint(program), checkpoint, wanted, reading, any_scope, counters=counters)
+            another = _by_program(as_checkpoint(program), checkpoint, wanted, reading, any_scope, ordered=ordered)
         except PlanError as error:
             refused = refused or error
             continue
-        if another is None and counters:
+        if another is None and ordered:
             return None
         answer = joined(another, answer) if answer and another else answer or another
         if answer is not None and answer.known == len(wanted):
@@ -83,11 +83,11 @@ def _by_program(
     reading: PlanOptions,
     any_scope: bool,
     *,
-    counters: bool,
+    ordered: bool,
 ) -> Answer | None:
-    """What there is if ``program`` is all of the program's model; ``counters``: whether its numbers may be counted."""
+    """What there is if ``program`` is all of the program's model; ``ordered``: whether its numbers may go by order."""
     sides = plan_both(program, checkpoint, reading, any_scope, None)
-    if sides is None or (has_counters(sides.plan) and not counters):
+    if sides is None or (goes_by_order(sides.plan) and not ordered):
         return None
     answer = _answer(sides, wanted)
     for architecture in further_classes(sides, wanted):
