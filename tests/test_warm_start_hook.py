@@ -212,9 +212,9 @@ def test_variables_of_a_strategy_in_a_graph_that_is_finalised(in_a_graph, exampl
     assert_equal(found, example_values)
 
 
-@pytest.mark.parametrize("partitions", [None, 2])
-@pytest.mark.parametrize("own", [False, True], ids=["TensorFlow's", "ours"])
-@pytest.mark.parametrize("resource", [False, True], ids=["ref", "resource"])
+@pytest.mark.parametrize(
+    ("own", "resource", "partitions"), [(False, False, None), (True, False, 2), (False, True, None)]
+)
 def test_a_second_checkpoint_over_a_first(
     in_a_graph, example, example_folder, example_values, own, resource, partitions
 ):
