@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.formats.tensors import DTYPES
@@ -75,6 +75,10 @@ class Answer(NamedTuple):
     def known(self) -> int:
         """How many of the variables asked for it knows, those that do not fit included."""
         return len(self.found) + len(self.misfits)
+
+    def lacking(self, wanted: Iterable[str]) -> list[str]:
+        """Which of the variables asked for it does not know."""
+        return [name for name in wanted if name not in self.found and name not in self.misfits]
 
 
 def joined(answer: Answer, other: Answer) -> Answer:

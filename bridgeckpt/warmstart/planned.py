@@ -59,6 +59,11 @@ def programs(wanted: Mapping[str, Wanted], others: Mapping[str, Wanted]) -> Iter
     yield from ((_filled(names, least), False) for least in (2, 1) for names in (whole, kin))
 
 
+def is_numbered(name: str) -> bool:
+    """Whether a variable may be of a layer."""
+    return _NUMBER.search(name) is not None
+
+
 def _filled(wanted: Mapping[str, Wanted], least: int) -> dict[str, Wanted]:
     """The variables, and where there are ``least`` by number also those of every lower one.
 

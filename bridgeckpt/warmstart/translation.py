@@ -17,7 +17,7 @@ from bridgeckpt.copying.engine import assemble
 from bridgeckpt.errors import PlanError
 from bridgeckpt.formats.checkpoint import numpy_dtype
 from bridgeckpt.warmstart.answer import Answer, Found, Misfit, Wanted, joined, unreadable
-from bridgeckpt.warmstart.planned import as_checkpoint, further_classes, goes_by_order, plan_both, programs
+from bridgeckpt.warmstart.planned import as_checkpoint, further_classes, goes_by_order, is_numbered, plan_both, programs
 
 if TYPE_CHECKING:
     from collections.abc import KeysView, Mapping
@@ -69,8 +69,8 @@ def by_tables(
         if another is None and ordered:
             return None
         answer = joined(another, answer) if answer and another else answer or another
-        if answer is not None and answer.known == len(wanted):
-            break
+        if answer is not None and not any(map(is_numbered, answer.lacking(wanted))):
+            break  # what is lacking is of no layer: a head that is new, and no other program would have it
     if answer is None and refused is not None:
         raise refused
     return answer
