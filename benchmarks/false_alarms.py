@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from fault_cases import LOGITS, STATES, Case, read, reduced
 
-from bridgeckpt.parity.judging import judge
-from bridgeckpt.parity.passes import combined, in_float32, in_float64, what_to_run
-from bridgeckpt.parity.rounding import ALPHA, MARGIN, REFERENCE_UNITS, UNITS, measure
+from bridgeckpt.parity.judging.judge import judge
+from bridgeckpt.parity.judging.passes import combined, in_float32, in_float64, what_to_run
+from bridgeckpt.parity.judging.rounding import ALPHA, MARGIN, REFERENCE_UNITS, UNITS, measure
 from bridgeckpt.parity.verifying import Clock
 
 _CHANCES = (0.1, 0.01, 0.001)

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import bridgeckpt
-from bridgeckpt.parity.pytorch import Subject, load
-from bridgeckpt.parity.reference import Reference, read_reference
-from bridgeckpt.parity.stages import HEADS
+from bridgeckpt.parity.bert.stages import HEADS
+from bridgeckpt.parity.judging.pytorch import Subject, load
+from bridgeckpt.parity.reference.reference import Reference, read_reference
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 SCALED, OWN = "scaled", "BERT's own"

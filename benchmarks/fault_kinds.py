@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bridgeckpt.parity.pytorch import Subject, load
+from bridgeckpt.parity.judging.pytorch import Subject, load
 
 Faulty = AbstractContextManager[Subject]
 

@@ -12,16 +12,16 @@ import numpy as np
 from fault_cases import LOGITS, STATES, Case, read, reduced
 from fault_kinds import Fault, all_faults
 
-from bridgeckpt.parity.comparison import compare
-from bridgeckpt.parity.judging import judge
-from bridgeckpt.parity.passes import combined, in_float32, in_float64, what_to_run
-from bridgeckpt.parity.rounding import UNITS
-from bridgeckpt.parity.stages import HEADS, layer_of
+from bridgeckpt.parity.bert.stages import HEADS, layer_of
+from bridgeckpt.parity.judging.comparison import compare
+from bridgeckpt.parity.judging.judge import judge
+from bridgeckpt.parity.judging.passes import combined, in_float32, in_float64, what_to_run
+from bridgeckpt.parity.judging.rounding import UNITS
 from bridgeckpt.parity.verifying import Clock
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.reference import Reference
-    from bridgeckpt.parity.verdict import Verdict
+    from bridgeckpt.parity.judging.verdict import Verdict
+    from bridgeckpt.parity.reference.reference import Reference
 
 FULL = "all that `record` writes"
 # What a fault does, in float64, to what the model computes.

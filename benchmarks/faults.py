@@ -48,10 +48,10 @@ square. The reference holds all that `record` writes; or what a function of one'
 hidden states and logits, or only logits, for which no cause is looked for here.
 """
 _RATIOS = """\
-For each stage, the largest ratio sqrt(x / F) of `bridgeckpt/parity/rounding.py` over its rows, its columns and as a
-whole, at the chance of a false alarm that is in force: what MARGIN would have to be for it to pass. The last columns
-give the share of stages that exceed the limit at MARGIN = 1 for a chance of 1 in 10, 100 and 1,000 of each stage: what
-it would be if rounding errors were normal, independent and the same in both frameworks.
+For each stage, the largest ratio sqrt(x / F) of `bridgeckpt/parity/judging/rounding.py` over its rows, its columns and
+as a whole, at the chance of a false alarm that is in force: what MARGIN would have to be for it to pass. The last
+columns give the share of stages that exceed the limit at MARGIN = 1 for a chance of 1 in 10, 100 and 1,000 of each
+stage: what it would be if rounding errors were normal, independent and the same in both frameworks.
 """
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from bridgeckpt._version import __version__
 
 if TYPE_CHECKING:
-    from bridgeckpt.conversion import Conversion, convert
-    from bridgeckpt.difference import Difference, diff
+    from bridgeckpt.comparing.difference import Difference, diff
+    from bridgeckpt.converting.conversion import Conversion, convert
+    from bridgeckpt.converting.state_dict import load_state_dict
     from bridgeckpt.errors import (
         BridgeckptError,
         CheckpointError,
@@ -26,45 +27,45 @@ if TYPE_CHECKING:
     )
     from bridgeckpt.formats import open_checkpoint
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.lints import check
-    from bridgeckpt.mapping.table import Table, load_table
-    from bridgeckpt.parity.recording import record, record_checkpoint
-    from bridgeckpt.parity.reference import Reference, read_reference
-    from bridgeckpt.parity.verdict import DeviceResult, Diagnosis, StageResult, Verdict
+    from bridgeckpt.mapping.checking.lints import check
+    from bridgeckpt.mapping.tables.dialect import Table, load_table
+    from bridgeckpt.parity.judging.verdict import DeviceResult, Diagnosis, StageResult, Verdict
+    from bridgeckpt.parity.reference.recording import record, record_checkpoint
+    from bridgeckpt.parity.reference.reference import Reference, read_reference
     from bridgeckpt.parity.verifying import verify
-    from bridgeckpt.planning.plan import Plan, plan
-    from bridgeckpt.state_dict import load_state_dict
+    from bridgeckpt.planning.plan import plan
+    from bridgeckpt.planning.record import Plan
 
 _HOME = {
     "BridgeckptError": "errors",
     "Checkpoint": "formats.checkpoint",
     "CheckpointError": "errors",
     "ConfigError": "errors",
-    "Conversion": "conversion",
-    "DeviceResult": "parity.verdict",
-    "Diagnosis": "parity.verdict",
-    "Difference": "difference",
+    "Conversion": "converting.conversion",
+    "DeviceResult": "parity.judging.verdict",
+    "Diagnosis": "parity.judging.verdict",
+    "Difference": "comparing.difference",
     "OutputError": "errors",
     "ParityError": "errors",
     "Plan": "planning.plan",
     "PlanError": "errors",
     "PrecisionError": "errors",
     "Problem": "errors",
-    "Reference": "parity.reference",
-    "StageResult": "parity.verdict",
-    "Table": "mapping.table",
+    "Reference": "parity.reference.reference",
+    "StageResult": "parity.judging.verdict",
+    "Table": "mapping.tables.dialect",
     "TableError": "errors",
-    "Verdict": "parity.verdict",
-    "check": "mapping.lints",
-    "convert": "conversion",
-    "diff": "difference",
-    "load_state_dict": "state_dict",
-    "load_table": "mapping.table",
+    "Verdict": "parity.judging.verdict",
+    "check": "mapping.checking.lints",
+    "convert": "converting.conversion",
+    "diff": "comparing.difference",
+    "load_state_dict": "converting.state_dict",
+    "load_table": "mapping.tables.dialect",
     "open_checkpoint": "formats",
     "plan": "planning.plan",
-    "read_reference": "parity.reference",
-    "record": "parity.recording",
-    "record_checkpoint": "parity.recording",
+    "read_reference": "parity.reference.reference",
+    "record": "parity.reference.recording",
+    "record_checkpoint": "parity.reference.recording",
     "verify": "parity.verifying",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridgeckpt.errors import BridgeckptError
-from bridgeckpt.sizes import parse_size
+from bridgeckpt.store.sizes import parse_size
 
 DTYPES = ("float32", "float16", "bfloat16")  # what weights can be stored as
 _FRAMEWORKS = ("np", "pt")

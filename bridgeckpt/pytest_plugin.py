@@ -17,8 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridgeckpt.parity.reference import Reference
-    from bridgeckpt.parity.verdict import Verdict
+    from bridgeckpt.parity.judging.verdict import Verdict
+    from bridgeckpt.parity.reference.reference import Reference
 
     AnyPath = str | os.PathLike[str]
 
@@ -69,10 +69,10 @@ class Parity:
         """
         __tracebackhide__ = True
         from bridgeckpt.errors import BridgeckptError
-        from bridgeckpt.outputs import check_output, write_text
         from bridgeckpt.parity import verifying
-        from bridgeckpt.verdicts.page import PAGE, is_page, render
-        from bridgeckpt.verdicts.rendering import text
+        from bridgeckpt.parity.showing.page import PAGE, is_page, render
+        from bridgeckpt.parity.showing.rendering import text
+        from bridgeckpt.store.file import check_output, write_text
 
         refusal = None
         try:

@@ -33,7 +33,7 @@ def write_source(case: str, folder: Path) -> Path:
     """Write tf_model.h5 and config.json as transformers wrote them; returns the folder."""
     record = json.loads((FOLDER / f"{case}.json").read_text())
     kept = np.load(FOLDER / f"{case}.npz")
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(record["config"]))
     with h5py.File(folder / "tf_model.h5", "w") as file:
         file.attrs["layer_names"] = [layer for layer, _ in record["layers"]]

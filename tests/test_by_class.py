@@ -15,7 +15,7 @@ from drawn import drawn
 
 import bridgeckpt
 from bridgeckpt.errors import BridgeckptError, CheckpointError, ConfigError, PlanError
-from bridgeckpt.mapping.tables import RULES
+from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.planning.plan import draft
 
 

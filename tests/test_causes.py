@@ -13,11 +13,11 @@ import pytest
 from tfwrite import save
 
 import bridgeckpt
-from bridgeckpt.parity.reference import Reference
+from bridgeckpt.parity.reference.reference import Reference
 from bridgeckpt.parity.verifying import verify
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.verdict import Diagnosis, Verdict
+    from bridgeckpt.parity.judging.verdict import Diagnosis, Verdict
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -44,7 +44,7 @@ def sound(built, tmp_path_factory) -> Callable[[str], Sound]:
     made: dict[str, Sound] = {}
 
     def make(kind: str) -> Sound:
-        from bridgeckpt.parity.recording import record_checkpoint
+        from bridgeckpt.parity.reference.recording import record_checkpoint
 
         if kind not in made:
             at = tmp_path_factory.mktemp(kind)
@@ -335,7 +335,7 @@ def own_reference(
     called: Callable[[str], str] = str,
 ) -> Reference:
     """What a converted model computes on the mixed probe, its inputs being changed before it sees them."""
-    from bridgeckpt.parity.pytorch import load, run
+    from bridgeckpt.parity.judging.pytorch import load, run
 
     subject, probe = load(model.folder), model.reference.probes["mixed"]
     fed = {name: seen.get(name, lambda x: x)(array) for name, array in probe.inputs.items()}

@@ -18,7 +18,7 @@ import pytest
 import bridgeckpt
 from bridgeckpt.cli import main
 from bridgeckpt.cli.arguments import parser
-from bridgeckpt.sizes import format_size, parse_size
+from bridgeckpt.store.sizes import format_size, parse_size
 
 
 def test_version(capsys):

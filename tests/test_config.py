@@ -9,12 +9,12 @@ from typing import ClassVar
 import pytest
 
 from bridgeckpt.errors import ConfigError
-from bridgeckpt.mapping.records import ConfigSource
-from bridgeckpt.mapping.table import load_table
-from bridgeckpt.source.config import ACTIVATIONS, translate
-from bridgeckpt.source.config_files import find_config, load_config, read_config
-from bridgeckpt.source.graph import GraphFacts
-from bridgeckpt.source.tokenizer import Vocabulary
+from bridgeckpt.mapping.tables.dialect import load_table
+from bridgeckpt.mapping.tables.records import ConfigSource
+from bridgeckpt.sidecar.config import ACTIVATIONS, translate
+from bridgeckpt.sidecar.config_files import find_config, load_config, read_config
+from bridgeckpt.sidecar.graph.facts import GraphFacts
+from bridgeckpt.sidecar.tokenizer.wordpiece import Vocabulary
 
 GOOGLE = load_table("bert/google")
 FILES = ConfigSource().files

@@ -15,7 +15,7 @@ from tfwrite import save
 
 import bridgeckpt
 from bridgeckpt.cli import main
-from bridgeckpt.difference import diff
+from bridgeckpt.comparing.difference import diff
 
 QUERY = "bert.encoder.layer.1.attention.self.query.weight"
 QUERY_TF = "bert/encoder/layer_1/attention/self/query/kernel"
@@ -521,7 +521,7 @@ def test_memory_does_not_grow_with_the_tensors(tmp_path):
     for rows in (1_000, 20_000):
         for side in "ab":
             save_file({"w": np.zeros((rows, 1024), np.float32)}, tmp_path / f"{side}{rows}.safetensors")
-        statement = "from bridgeckpt.difference import diff; assert diff(sys.argv[1], sys.argv[2]).same"
+        statement = "from bridgeckpt.comparing.difference import diff; assert diff(sys.argv[1], sys.argv[2]).same"
         sizes.append(peak_memory(statement, *(tmp_path / f"{side}{rows}.safetensors" for side in "ab")))
     assert sizes[1] - sizes[0] < 8  # MiB; a tensor is 80
 

@@ -19,15 +19,16 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from bridgeckpt.copying import engine, panels, reading, workers
+from bridgeckpt.copying import engine, panels, workers
 from bridgeckpt.copying.engine import Copier, assemble
 from bridgeckpt.copying.geometry import blocks
 from bridgeckpt.copying.job import Job
-from bridgeckpt.copying.reading import Sources
 from bridgeckpt.copying.workers import Placed, finish, open_output, run
 from bridgeckpt.errors import BridgeckptError, CheckpointError, OutputError, PrecisionError
-from bridgeckpt.formats.tensors import Extent, TensorInfo
-from bridgeckpt.mapping.layout import Layout
+from bridgeckpt.mapping.notation.layout import Layout
+from bridgeckpt.store import reading
+from bridgeckpt.store.reading import Sources
+from bridgeckpt.store.tensors import Extent, TensorInfo
 
 RNG = np.random.default_rng(7)
 
@@ -528,7 +529,8 @@ def test_plain_jobs_need_no_numpy(store: Store, tmp_path: Path) -> None:
     code = (
         "import sys, os; from pathlib import Path\n"
         "from bridgeckpt.copying.job import Job; from bridgeckpt.copying.workers import Placed, open_output, run\n"
-        "from bridgeckpt.formats.tensors import Extent, TensorInfo; from bridgeckpt.mapping.layout import Layout\n"
+        "from bridgeckpt.store.tensors import Extent, TensorInfo\n"
+        "from bridgeckpt.mapping.notation.layout import Layout\n"
         f"extent = Extent(Path({str(store.path)!r}), 3, 480000, (0, 0), (300, 400), {source.extents[0].crc32c})\n"
         "info = TensorInfo('t', 'float32', (300, 400), (extent,)); sizes = {'a': 300, 'b': 400}\n"
         "job = lambda layout: Job('t', (info,), Layout.parse(layout).moves(sizes)[0], (300, 400), 'float32')\n"

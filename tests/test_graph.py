@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bridgeckpt.errors import CheckpointError
-from bridgeckpt.formats.graphdef import read_graph
-from bridgeckpt.mapping.names import Template
-from bridgeckpt.source.graph import GraphFacts, read_facts
+from bridgeckpt.formats.tensorflow.graphdef import read_graph
+from bridgeckpt.mapping.notation.names import Template
+from bridgeckpt.sidecar.graph.facts import GraphFacts, read_facts
 
 SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "samples"
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "tiny-bert" / "bert_model.ckpt.meta"

@@ -21,9 +21,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridgeckpt.copying.reading import Sources
 from bridgeckpt.errors import CheckpointError
-from bridgeckpt.formats import hdf5, open_checkpoint
+from bridgeckpt.formats import open_checkpoint
+from bridgeckpt.formats.hdf5 import file as hdf5
+from bridgeckpt.store.reading import Sources
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint

@@ -16,8 +16,8 @@ import pytest
 from parity import TOLERANCE, assert_parity, load, outputs, worst
 
 import bridgeckpt
+from bridgeckpt.converting.inspection import inspect
 from bridgeckpt.errors import ConfigError, PlanError
-from bridgeckpt.inspection import inspect
 
 FIXTURES = Path(__file__).parent / "fixtures"
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")

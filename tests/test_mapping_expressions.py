@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridgeckpt.errors import ConfigError, TableError
-from bridgeckpt.mapping.expressions import Expression
+from bridgeckpt.mapping.notation.expressions import Expression
 
 SIZES = {"hidden_size": 768, "num_attention_heads": 12, "layers": 24}
 

@@ -7,13 +7,13 @@ import shutil
 
 import pytest
 
-import bridgeckpt.mapping.coverage as target_coverage
+import bridgeckpt.mapping.checking.coverage as target_coverage
 from bridgeckpt.errors import BridgeckptError
-from bridgeckpt.mapping import tables
-from bridgeckpt.mapping.codes import CODES
-from bridgeckpt.mapping.layout import Layout
-from bridgeckpt.mapping.lints import check
-from bridgeckpt.mapping.table import load_table
+from bridgeckpt.mapping.checking.lints import check
+from bridgeckpt.mapping.notation.errors import CODES
+from bridgeckpt.mapping.notation.layout import Layout
+from bridgeckpt.mapping.tables import library as tables
+from bridgeckpt.mapping.tables.dialect import load_table
 
 MODEL = """schema = 1
 model = "toy"

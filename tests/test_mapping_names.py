@@ -7,7 +7,7 @@ import time
 import pytest
 
 from bridgeckpt.errors import TableError
-from bridgeckpt.mapping.names import Names, Template, bind
+from bridgeckpt.mapping.notation.names import Names, Template, bind
 
 INDICES = ("layer", "block")
 

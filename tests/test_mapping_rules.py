@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bridgeckpt.errors import TableError
-from bridgeckpt.mapping import tables
-from bridgeckpt.mapping.rules import Pattern, load_rules
+from bridgeckpt.mapping.tables import library as tables
+from bridgeckpt.mapping.tables.rules import Pattern, load_rules
 
 HEAD = 'schema = 1\ntitle = "t"\nnames = "variable"\nfront = ["{model}/", ""]\n'
 

@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridgeckpt.errors import TableError
-from bridgeckpt.mapping import tables
-from bridgeckpt.mapping.families import family_of
-from bridgeckpt.mapping.names import Names, bind
-from bridgeckpt.mapping.shortlist import plausible
-from bridgeckpt.mapping.table import load_table
+from bridgeckpt.mapping.notation.names import Names, bind
+from bridgeckpt.mapping.tables import library as tables
+from bridgeckpt.mapping.tables.dialect import load_table
+from bridgeckpt.mapping.tables.families import family_of
+from bridgeckpt.mapping.tables.shortlist import plausible
 
 if TYPE_CHECKING:
-    from bridgeckpt.mapping.records import Table
+    from bridgeckpt.mapping.tables.records import Table
 
 MODEL = """schema = 1
 model = "toy"
@@ -600,7 +600,7 @@ def test_shapes_of_tensorflow_variables_are_those_of_the_layouts(built):
 
 def test_planning_and_loading_need_the_standard_library_only():
     code = (
-        "import sys; from bridgeckpt.mapping.table import load_table; load_table('bert/google_keras');"
+        "import sys; from bridgeckpt.mapping.tables.dialect import load_table; load_table('bert/google_keras');"
         "print(sorted({name.partition('.')[0] for name in sys.modules} & "
         "{'numpy', 'torch', 'tensorflow', 'transformers', 'ml_dtypes', 'hashlib', 'tempfile', 'difflib'}))"
     )

@@ -13,7 +13,7 @@ from tfwrite import tensorflow
 
 import bridgeckpt
 from bridgeckpt.errors import ConfigError, PlanError
-from bridgeckpt.formats.objectgraph import parse_object_graph
+from bridgeckpt.formats.tensorflow.objectgraph import parse_object_graph
 
 FIXTURES = Path(__file__).parent / "fixtures"
 INPUTS = {"input_ids", "attention_mask", "token_type_ids"}

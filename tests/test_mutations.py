@@ -15,8 +15,8 @@ from mutants import mutants, rows
 from parity import load, outputs, worst
 
 import bridgeckpt
-from bridgeckpt.mapping import tables
-from bridgeckpt.mapping.lints import check
+from bridgeckpt.mapping.checking.lints import check
+from bridgeckpt.mapping.tables import library as tables
 
 TEXTS = {name: (tables.folder() / f"{name}.toml").read_text() for name in ("bert/google", "bert/google_keras")}
 ROWS = {name: {f"{row.group}.{row.pt}" for row in rows(text)} for name, text in TEXTS.items()}

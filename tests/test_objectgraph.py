@@ -8,8 +8,8 @@ from tfwrite import save, tensorflow
 
 import bridgeckpt
 from bridgeckpt.formats import open_checkpoint
-from bridgeckpt.formats.objectgraph import OBJECT_GRAPH, Slot, parse_object_graph
-from bridgeckpt.formats.wire import WireError
+from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH, Slot, parse_object_graph
+from bridgeckpt.formats.tensorflow.wire import WireError
 
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 

@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from verdicts import empty, failing, passing, stage
 
-from bridgeckpt.verdicts.page import is_page, render
-from bridgeckpt.verdicts.rendering import text
+from bridgeckpt.parity.showing.page import is_page, render
+from bridgeckpt.parity.showing.rendering import text
 
 SVG = "{http://www.w3.org/2000/svg}"
 XHTML = "{http://www.w3.org/1999/xhtml}"

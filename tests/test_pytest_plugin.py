@@ -99,7 +99,7 @@ def test_the_page_is_written_where_pytest_runs(project):
 def test_a_failure_reads_as_on_the_terminal(project):
     from verdicts import failing
 
-    from bridgeckpt.verdicts.rendering import text
+    from bridgeckpt.parity.showing.rendering import text
 
     done = pytest_in(
         project(
@@ -199,7 +199,7 @@ def test_the_real_thing(example, tmp_path):
     pytest.importorskip("tensorflow")
     pytest.importorskip("torch")
     from bridgeckpt import convert
-    from bridgeckpt.parity.recording import record_checkpoint
+    from bridgeckpt.parity.reference.recording import record_checkpoint
 
     convert(example, tmp_path / "converted")
     record_checkpoint(example, tmp_path / "reference.safetensors")

@@ -17,11 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridgeckpt.errors import CheckpointError
-from bridgeckpt.formats import open_checkpoint, wire
-from bridgeckpt.formats.safetensors import Safetensors
-from bridgeckpt.formats.sstable import entries
-from bridgeckpt.formats.tensorbundle import TensorBundle
-from bridgeckpt.formats.wire import BYTES, FIXED32, VARINT, tag
+from bridgeckpt.formats import open_checkpoint
+from bridgeckpt.formats.huggingface.safetensors import Safetensors
+from bridgeckpt.formats.tensorflow import wire
+from bridgeckpt.formats.tensorflow.bundle import TensorBundle
+from bridgeckpt.formats.tensorflow.sstable import entries
+from bridgeckpt.formats.tensorflow.wire import BYTES, FIXED32, VARINT, tag
 
 FUZZ = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 HUGE = [0, 1, 127, 128, 2**31 - 1, 2**31, 2**32, 2**56, 2**63 - 16, 2**63 - 1, 2**63, 2**64 - 1]

@@ -13,11 +13,11 @@ import pytest
 from bridgeckpt.errors import CheckpointError, OutputError, ParityError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.fingerprint import fingerprint
-from bridgeckpt.outputs import replacing
-from bridgeckpt.parity.probes import IDS, MASK, TYPES
-from bridgeckpt.parity.recording import record, record_checkpoint
-from bridgeckpt.parity.reference import read_reference
-from bridgeckpt.parity.texts import text_probe
+from bridgeckpt.parity.reference.probes import IDS, MASK, TYPES
+from bridgeckpt.parity.reference.recording import record, record_checkpoint
+from bridgeckpt.parity.reference.reference import read_reference
+from bridgeckpt.parity.reference.texts import text_probe
+from bridgeckpt.store.file import replacing
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -243,7 +243,7 @@ except CheckpointError as error:
 
 @pytest.mark.parametrize("level", [None, "3"])
 def test_nothing_of_tensorflows_is_on_the_terminal(built, level):
-    code = f"from bridgeckpt.parity.recording import record_checkpoint as r; r({str(built().directory)!r})"
+    code = f"from bridgeckpt.parity.reference.recording import record_checkpoint as r; r({str(built().directory)!r})"
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     environment |= {"TF_CPP_MIN_LOG_LEVEL": level} if level else {}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -11,7 +11,8 @@ from tfbert import merged
 import bridgeckpt
 from bridgeckpt.cli import main
 from bridgeckpt.errors import Problem
-from bridgeckpt.planning.problems import fold, ranges, render
+from bridgeckpt.planning.problems import render
+from bridgeckpt.wording import fold, ranges
 
 
 @pytest.fixture

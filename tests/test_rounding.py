@@ -7,7 +7,7 @@ from math import lgamma, sqrt
 import numpy as np
 import pytest
 
-from bridgeckpt.parity.rounding import ALPHA, MARGIN, SHARED, UNITS, measure, quantile
+from bridgeckpt.parity.judging.rounding import ALPHA, MARGIN, SHARED, UNITS, measure, quantile
 
 UNIT = UNITS["float32"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from bridgeckpt.errors import CheckpointError, OutputError
 from bridgeckpt.formats import open_checkpoint
-from bridgeckpt.formats.safetensors import SafetensorsFile, index_json, plan_files
+from bridgeckpt.formats.huggingface.safetensors_files import SafetensorsFile, index_json, plan_files
 
 safetensors = pytest.importorskip("safetensors")
 safetensors_numpy = pytest.importorskip("safetensors.numpy")

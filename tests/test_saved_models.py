@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from parity import assert_parity
 
 import bridgeckpt
+from bridgeckpt.converting.inspection import inspect
 from bridgeckpt.errors import CheckpointError, PlanError
 from bridgeckpt.formats import open_checkpoint
-from bridgeckpt.formats.graphdef import Graph, read_graph
-from bridgeckpt.inspection import inspect
-from bridgeckpt.mapping.names import Template
-from bridgeckpt.source.casing import casing_of
-from bridgeckpt.source.graph import GraphFacts, read_facts
+from bridgeckpt.formats.tensorflow.graphdef import Graph, read_graph
+from bridgeckpt.mapping.notation.names import Template
+from bridgeckpt.sidecar.graph.facts import GraphFacts, read_facts
+from bridgeckpt.sidecar.tokenizer.casing import casing_of
 
 FIXTURES = Path(__file__).parent / "fixtures"
 MODULE, TUNED, SERVING, MODULE_2, CLASSIFIER_2 = (

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from bridgeckpt.errors import OutputError
-from bridgeckpt.staging import REPORT, check_destination, staged
+from bridgeckpt.store.folder import REPORT, check_destination, staged
 
 
 def contents(folder):
@@ -47,7 +47,7 @@ def test_an_existing_folder_survives_a_failure_and_goes_on_success(tmp_path):
 
 
 def test_replacing_without_the_system_call_that_swaps(tmp_path, monkeypatch):
-    monkeypatch.setattr("bridgeckpt.staging._exchange", lambda a, b: False)
+    monkeypatch.setattr("bridgeckpt.store.folder._exchange", lambda a, b: False)
     test_an_existing_folder_survives_a_failure_and_goes_on_success(tmp_path)
 
 
@@ -69,7 +69,7 @@ def test_what_fails_after_the_swap_is_no_failure(tmp_path, monkeypatch):
         if path == tmp_path:
             raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("bridgeckpt.staging._sync", fail_on_the_parent)
+    monkeypatch.setattr("bridgeckpt.store.folder._sync", fail_on_the_parent)
     test_an_existing_folder_survives_a_failure_and_goes_on_success(tmp_path)
 
 

@@ -14,9 +14,9 @@ import tfwrite
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats import open_checkpoint
-from bridgeckpt.formats.checkpoint import numpy_dtype
-from bridgeckpt.formats.slices import Block, tile
-from bridgeckpt.formats.tensors import TensorInfo
+from bridgeckpt.formats.tensorflow.slices import Block, tile
+from bridgeckpt.store.dtypes import numpy_dtype
+from bridgeckpt.store.tensors import TensorInfo
 
 
 def numbers() -> list[str]:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from bridgeckpt.errors import ConfigError, ParityError
-from bridgeckpt.parity.probes import IDS, MASK, Probe
-from bridgeckpt.parity.recording import record_checkpoint
-from bridgeckpt.parity.stages import stages
-from bridgeckpt.parity.tensorflow.checkpoints import TensorFlowVariables, run_forward
-from bridgeckpt.parity.tensorflow.settings import Asked, read_settings
-from bridgeckpt.parity.tensorflow.variables import find_bert
+from bridgeckpt.parity.bert.request import Asked
+from bridgeckpt.parity.bert.running import run_forward
+from bridgeckpt.parity.bert.settings import read_settings
+from bridgeckpt.parity.bert.stages import stages
+from bridgeckpt.parity.bert.variables import find_bert
+from bridgeckpt.parity.reference.probes import IDS, MASK, Probe
+from bridgeckpt.parity.reference.recording import record_checkpoint
+from bridgeckpt.parity.tensorflow.stored import TensorFlowVariables
 
 tf = pytest.importorskip("tensorflow")
 
@@ -179,7 +181,7 @@ def test_each_probe_is_run_as_deep_as_it_says(built):
 def test_a_sweep_in_pieces_is_the_sweep(built, monkeypatch):
     source = built(meta=False).directory
     whole = record_checkpoint(source, float64=False).runs["float32"]["sweep"]["embeddings"]
-    monkeypatch.setattr("bridgeckpt.parity.probes._SWEPT_ROWS", 30)  # of 24 positions: one sequence at a time
+    monkeypatch.setattr("bridgeckpt.parity.reference.probes._SWEPT_ROWS", 30)  # of 24 positions: one sequence at a time
     pieces = record_checkpoint(source, float64=False).runs["float32"]["sweep"]["embeddings"]
     np.testing.assert_allclose(pieces, whole, atol=1e-5)
 

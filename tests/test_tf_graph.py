@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from test_tf_forward import agree, save
 
-from bridgeckpt.parity.probes import IDS, MASK, TYPES, Probe
-from bridgeckpt.parity.recording import record_checkpoint
-from bridgeckpt.parity.tensorflow.checkpoints import TensorFlowVariables
-from bridgeckpt.parity.tensorflow.graph import Graph
+from bridgeckpt.parity.bert.own_graph import Graph
+from bridgeckpt.parity.bert.variables import find_bert
+from bridgeckpt.parity.reference.probes import IDS, MASK, TYPES, Probe
+from bridgeckpt.parity.reference.recording import record_checkpoint
 from bridgeckpt.parity.tensorflow.nodes import Nodes, UnusableGraph
-from bridgeckpt.parity.tensorflow.variables import find_bert
+from bridgeckpt.parity.tensorflow.stored import TensorFlowVariables
 
 tf = pytest.importorskip("tensorflow")
 
@@ -152,7 +152,7 @@ def test_a_setting_that_the_graph_contradicts_leaves_the_graph_alone(built):
 
 
 def test_a_forward_pass_that_differs_further_up_is_dropped(built, monkeypatch):
-    from bridgeckpt.parity.tensorflow import forward
+    from bridgeckpt.parity.bert import forward
 
     dense = forward.Forward._dense
 

@@ -12,14 +12,14 @@ from test_tf_forward import agree
 from bridgeckpt.errors import CheckpointError, ParityError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.fingerprint import fingerprint
-from bridgeckpt.parity.probes import IDS, MASK, TYPES, Probe
-from bridgeckpt.parity.recording import record_checkpoint
-from bridgeckpt.parity.reference import read_reference
-from bridgeckpt.parity.tensorflow import assembly
-from bridgeckpt.parity.tensorflow.graph import Graph
-from bridgeckpt.parity.tensorflow.loaded import LoadedModel
+from bridgeckpt.parity.bert import recording as assembly
+from bridgeckpt.parity.bert.exported import LoadedModel
+from bridgeckpt.parity.bert.own_graph import Graph
+from bridgeckpt.parity.bert.signatures import role_of, roles_of, stages_of
+from bridgeckpt.parity.reference.probes import IDS, MASK, TYPES, Probe
+from bridgeckpt.parity.reference.recording import record_checkpoint
+from bridgeckpt.parity.reference.reference import read_reference
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
-from bridgeckpt.parity.tensorflow.signatures import role_of, roles_of, stages_of
 
 tf = pytest.importorskip("tensorflow")
 

@@ -12,11 +12,12 @@ from parity import TOLERANCE
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats import open_checkpoint
-from bridgeckpt.parity.probes import IDS, MASK, Probe
-from bridgeckpt.parity.tensorflow.assembly import _variables
-from bridgeckpt.parity.tensorflow.checkpoints import run_forward
-from bridgeckpt.parity.tensorflow.settings import Asked, read_settings
-from bridgeckpt.parity.tensorflow.variables import find_bert
+from bridgeckpt.parity.bert.recording import _variables
+from bridgeckpt.parity.bert.request import Asked
+from bridgeckpt.parity.bert.running import run_forward
+from bridgeckpt.parity.bert.settings import read_settings
+from bridgeckpt.parity.bert.variables import find_bert
+from bridgeckpt.parity.reference.probes import IDS, MASK, Probe
 
 tf = pytest.importorskip("tensorflow")
 

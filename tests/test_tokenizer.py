@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridgeckpt.errors import ConfigError
-from bridgeckpt.source.tokenizer import find_vocabulary, infer_casing, read_vocabulary, tokenizer_files
+from bridgeckpt.sidecar.tokenizer.wordpiece import find_vocabulary, infer_casing, read_vocabulary, tokenizer_files
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "tiny-bert" / "vocab.txt"
 SPECIAL = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -14,7 +14,7 @@ from tfwrite import read, tensorflow
 
 import bridgeckpt
 from bridgeckpt.formats import open_checkpoint
-from bridgeckpt.formats.kinds import V1_CHECKPOINT, identify
+from bridgeckpt.formats.locating.kinds import V1_CHECKPOINT, identify
 
 RANDOM = np.random.default_rng(0)
 TENSORS = {

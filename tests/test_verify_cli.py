@@ -15,13 +15,14 @@ from conftest import ROOT
 from verdicts import REFERENCE, empty, failing, passing, stage
 
 from bridgeckpt.cli import main
-from bridgeckpt.parity import recording, verifying
-from bridgeckpt.parity.probes import Probe
-from bridgeckpt.parity.reference import Reference, is_reference, read_reference, write_reference
-from bridgeckpt.verdicts.figures import number, share, small
-from bridgeckpt.verdicts.page import render
-from bridgeckpt.verdicts.rendering import lines, text
-from bridgeckpt.verdicts.summary import rows
+from bridgeckpt.parity import verifying
+from bridgeckpt.parity.reference import recording
+from bridgeckpt.parity.reference.probes import Probe
+from bridgeckpt.parity.reference.reference import Reference, is_reference, read_reference, write_reference
+from bridgeckpt.parity.showing.figures import number, share, small
+from bridgeckpt.parity.showing.page import render
+from bridgeckpt.parity.showing.rendering import lines, text
+from bridgeckpt.parity.showing.summary import rows
 
 
 @pytest.fixture
@@ -331,7 +332,7 @@ def test_colours_and_the_width_of_a_terminal():
     pty = pytest.importorskip("pty")
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from verdicts import failing;"
-        "from bridgeckpt.cli.verdicts import show; show(failing(), every=False)"
+        "from bridgeckpt.cli.verify import _show; _show(failing(), every=False)"
     )
     terminal, end = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}

@@ -13,10 +13,10 @@ import tfbert
 
 import bridgeckpt
 from bridgeckpt import ParityError
-from bridgeckpt.parity import devices
-from bridgeckpt.parity.probes import Probe, probe_inputs, sweep
-from bridgeckpt.parity.recording import record, record_checkpoint
-from bridgeckpt.parity.reference import Reference, read_reference, write_reference
+from bridgeckpt.parity.judging import devices
+from bridgeckpt.parity.reference.probes import Probe, probe_inputs, sweep
+from bridgeckpt.parity.reference.recording import record, record_checkpoint
+from bridgeckpt.parity.reference.reference import Reference, read_reference, write_reference
 from bridgeckpt.parity.verifying import verify
 
 torch = pytest.importorskip("torch")

@@ -15,8 +15,8 @@ import google_crc32c
 import numpy as np
 import pytest
 
-from bridgeckpt.formats.sstable import entries
-from bridgeckpt.formats.wire import FIXED32, VARINT, fields, tag
+from bridgeckpt.formats.tensorflow.sstable import entries
+from bridgeckpt.formats.tensorflow.wire import FIXED32, VARINT, fields, tag
 
 Entries = list[tuple[bytes, bytes]]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bridgeckpt.parity.stages import HEADS, stages
-from bridgeckpt.parity.verdict import DeviceResult, Diagnosis, StageResult, Verdict
+from bridgeckpt.parity.bert.stages import HEADS, stages
+from bridgeckpt.parity.judging.verdict import DeviceResult, Diagnosis, StageResult, Verdict
 
 LEFT_OUT = {"logits", "token_logits", "span_logits"}
 REFERENCE = {

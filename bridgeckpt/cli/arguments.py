@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from bridgeckpt import __version__
+from bridgeckpt._version import __version__
 from bridgeckpt.checks import DTYPES
 from bridgeckpt.cli import proof_arguments
 from bridgeckpt.cli.options import SOURCE, Formatter, path, shared, size, source
-from bridgeckpt.sizes import parse_size
+from bridgeckpt.store.sizes import parse_size
 
 _MAIN = """\
 Move model checkpoints from TensorFlow to PyTorch without TensorFlow, with every tensor accounted for; and prove that

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bridgeckpt.errors import BridgeckptError, PlanError
-from bridgeckpt.sizes import format_size
+from bridgeckpt.store.sizes import format_size
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -7,16 +7,19 @@ import os
 import sys
 from collections.abc import Mapping
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.cli.console import Lines, print_json, progress
-from bridgeckpt.conversion import Conversion, carry_out, prepare
-from bridgeckpt.planning.plan import Plan, PlanOptions
-from bridgeckpt.planning.problems import fold
-from bridgeckpt.report import summary
-from bridgeckpt.sizes import format_size
-from bridgeckpt.source.companions import has_tokenizer
-from bridgeckpt.staging import REPORT
+from bridgeckpt.converting.conversion import Conversion, carry_out, prepare
+from bridgeckpt.converting.report import summary
+from bridgeckpt.planning.options import PlanOptions
+from bridgeckpt.sidecar.tokenizer.files import has_tokenizer
+from bridgeckpt.store.folder import REPORT
+from bridgeckpt.store.sizes import format_size
+from bridgeckpt.wording import fold
+
+if TYPE_CHECKING:
+    from bridgeckpt.planning.record import Plan
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,16 +8,16 @@ import sys
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from bridgeckpt.aligning.sides import STORED, DiffOptions
 from bridgeckpt.cli.console import Lines, print_json, table
-from bridgeckpt.comparing.sides import STORED, DiffOptions
-from bridgeckpt.difference import diff
-from bridgeckpt.planning.problems import fold, shape_text
-from bridgeckpt.sizes import format_size
+from bridgeckpt.comparing.difference import diff
+from bridgeckpt.store.sizes import format_size
+from bridgeckpt.wording import fold, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from bridgeckpt.difference import Compared, Difference, Stored, Uncompared
+    from bridgeckpt.comparing.difference import Compared, Difference, Stored, Uncompared
 
 _SHOWN = 20  # differing tensors, unless all are asked for
 

@@ -7,10 +7,10 @@ import sys
 
 from bridgeckpt.cli.console import Lines, print_json, table
 from bridgeckpt.cli.convert import plan_options
-from bridgeckpt.inspection import Inspection, inspect
+from bridgeckpt.converting.inspection import Inspection, inspect
 from bridgeckpt.planning.dialect import UNRECOGNISED
-from bridgeckpt.planning.problems import shape_text
-from bridgeckpt.sizes import format_size
+from bridgeckpt.store.sizes import format_size
+from bridgeckpt.wording import shape_text
 
 
 def run(arguments: argparse.Namespace) -> int:

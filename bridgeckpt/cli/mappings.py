@@ -7,10 +7,11 @@ import sys
 
 from bridgeckpt.cli.console import Lines, print_json, table
 from bridgeckpt.errors import TableError
-from bridgeckpt.mapping import lints, tables
-from bridgeckpt.mapping.explain import explain as explain_name
-from bridgeckpt.mapping.rules import load_rules
-from bridgeckpt.mapping.table import load_table
+from bridgeckpt.mapping.checking import lints
+from bridgeckpt.mapping.checking.explain import explain as explain_name
+from bridgeckpt.mapping.tables import library as tables
+from bridgeckpt.mapping.tables.dialect import load_table
+from bridgeckpt.mapping.tables.rules import load_rules
 
 
 def list(arguments: argparse.Namespace) -> int:  # noqa: A001 - the verb of the command line

@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from bridgeckpt.sizes import parse_size
+from bridgeckpt.store.sizes import parse_size
 
 SOURCE = """\
 SRC is what you have of a checkpoint: its folder, the prefix (bert_model.ckpt), or any of its files (.index, .meta,

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from bridgeckpt.cli.options import SOURCE, Formatter, path, seed, shared, source, tolerance
-from bridgeckpt.parity.verdict import DTYPES
+from bridgeckpt.parity.judging.verdict import DTYPES
 
 _RECORD = f"""\
 Run a TensorFlow checkpoint in TensorFlow and write what it computes: REF, one file with the inputs, the embeddings,

@@ -9,12 +9,12 @@ from time import perf_counter
 
 from bridgeckpt.cli.console import Lines, print_json, steps
 from bridgeckpt.errors import ParityError
-from bridgeckpt.outputs import check_output
-from bridgeckpt.parity import recording
-from bridgeckpt.parity.reference import Reference, is_reference
-from bridgeckpt.sizes import format_size
-from bridgeckpt.verdicts.figures import counted
-from bridgeckpt.verdicts.summary import provenance
+from bridgeckpt.parity.reference import recording
+from bridgeckpt.parity.reference.reference import Reference, is_reference
+from bridgeckpt.parity.showing.figures import counted
+from bridgeckpt.parity.showing.summary import provenance
+from bridgeckpt.store.file import check_output
+from bridgeckpt.store.sizes import format_size
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from bridgeckpt.cli.console import Lines, print_json, steps
 from bridgeckpt.cli.record import read_texts
-from bridgeckpt.cli.verdicts import show
 from bridgeckpt.errors import ParityError
-from bridgeckpt.outputs import check_output, write_text
 from bridgeckpt.parity import verifying
-from bridgeckpt.parity.reference import is_reference
-from bridgeckpt.verdicts.page import PAGE, is_page, render
+from bridgeckpt.parity.reference.reference import is_reference
+from bridgeckpt.parity.showing.page import PAGE, is_page, render
+from bridgeckpt.parity.showing.rendering import Tone, lines
+from bridgeckpt.store.file import check_output, write_text
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.judging.verdict import Verdict
+
+_STYLES: dict[Tone, str] = {"plain": "", "heading": "bold", "good": "bold green", "bad": "bold red", "faint": "dim"}
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             progress=step,
         )
     if not arguments.json:
-        show(verdict, every=arguments.all)
+        _show(verdict, every=arguments.all)
     if arguments.html is not None:
         write_text(arguments.html, render(verdict, f"{arguments.source} and {arguments.folder}"))
     if arguments.json:
@@ -73,3 +79,13 @@ def _check_recording(arguments: argparse.Namespace) -> None:
             f"{' and '.join(names)} would do nothing: {arguments.source} is a recorded reference",
             hint=f"leave out {' and '.join(names)}, or record again with it",
         )
+
+
+def _show(verdict: Verdict, *, every: bool) -> None:
+    """Print a verdict on stdout; in a pipe plain lines, however long."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, markup=False)
+    for line in lines(verdict, width=console.width if console.is_terminal else None, every=every):
+        console.print(Text(line.text, style=_STYLES[line.tone]), soft_wrap=True)

@@ -1,1 +1,1 @@
-"""What :mod:`bridgeckpt.difference` is made of: the sides, the pairs they make, and the elements of a pair."""
+"""Two checkpoints compared tensor by tensor: what is identical, what differs and where, what one side lacks."""

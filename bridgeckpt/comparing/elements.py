@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bridgeckpt.copying.engine import Copier
-from bridgeckpt.copying.reading import Sources
-from bridgeckpt.formats.checkpoint import numpy_dtype
-from bridgeckpt.formats.tensors import DTYPES
+from bridgeckpt.store.dtypes import numpy_dtype
+from bridgeckpt.store.reading import Sources
+from bridgeckpt.store.tensors import DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bridgeckpt.comparing.pairing import Pair
+    from bridgeckpt.aligning.pairs import Pair
     from bridgeckpt.copying.job import Job
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Gap(NamedTuple):
-    """How far two tensors are apart; the fields are those of :class:`bridgeckpt.difference.Compared`."""
+    """How far two tensors are apart; the fields are those of :class:`bridgeckpt.comparing.difference.Compared`."""
 
     differing: int
     largest: float

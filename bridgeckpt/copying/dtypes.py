@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bridgeckpt.errors import PrecisionError
-from bridgeckpt.formats.checkpoint import check_numeric, numpy_dtype
-from bridgeckpt.formats.tensors import DTYPES
+from bridgeckpt.store.dtypes import check_numeric, numpy_dtype
+from bridgeckpt.store.tensors import DTYPES
 
 if TYPE_CHECKING:
     from bridgeckpt.copying.geometry import Block
-    from bridgeckpt.formats.tensors import TensorInfo
+    from bridgeckpt.store.tensors import TensorInfo
 
     Array = np.ndarray[Any, np.dtype[Any]]
 

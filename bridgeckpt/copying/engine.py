@@ -17,11 +17,11 @@ from bridgeckpt.copying.dtypes import bits_dtype, convert, stored_dtype
 from bridgeckpt.copying.geometry import Block, blocks, clip, lengths, ranges, whole, within
 from bridgeckpt.copying.job import Job, Kind, Kinds, in_order
 from bridgeckpt.copying.panels import FileTensor, HeldTensor, Scratch
-from bridgeckpt.copying.reading import PIECE, Sources
-from bridgeckpt.formats.checkpoint import numpy_dtype
+from bridgeckpt.store.dtypes import numpy_dtype
+from bridgeckpt.store.reading import PIECE, Sources
 
 if TYPE_CHECKING:
-    from bridgeckpt.formats.tensors import TensorInfo
+    from bridgeckpt.store.tensors import TensorInfo
 
     Array = np.ndarray[Any, np.dtype[Any]]
     Tensors = dict[int, FileTensor | HeldTensor]  # by their place in Job.sources

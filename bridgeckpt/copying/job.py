@@ -11,11 +11,11 @@ from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.copying.geometry import lengths, ranges
-from bridgeckpt.formats.tensors import DTYPES
 from bridgeckpt.moves import Move
+from bridgeckpt.store.tensors import DTYPES
 
 if TYPE_CHECKING:
-    from bridgeckpt.formats.tensors import TensorInfo
+    from bridgeckpt.store.tensors import TensorInfo
 
 
 class Job(NamedTuple):

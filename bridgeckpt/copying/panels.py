@@ -11,11 +11,11 @@ import numpy as np
 
 from bridgeckpt.copying.dtypes import stored_dtype
 from bridgeckpt.copying.geometry import Block, blocks, lengths, outside, overlap, within
-from bridgeckpt.copying.reading import PIECE
+from bridgeckpt.store.reading import PIECE
 
 if TYPE_CHECKING:
-    from bridgeckpt.copying.reading import Reader
-    from bridgeckpt.formats.tensors import TensorInfo
+    from bridgeckpt.store.reading import Reader
+    from bridgeckpt.store.tensors import TensorInfo
 
     Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bridgeckpt.copying.job import Kind
-from bridgeckpt.formats.checkpoint import check_crc
+from bridgeckpt.store.dtypes import check_crc
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bridgeckpt.copying.job import Job
-    from bridgeckpt.copying.reading import Sources
-    from bridgeckpt.formats.tensors import TensorInfo
+    from bridgeckpt.store.reading import Sources
+    from bridgeckpt.store.tensors import TensorInfo
 
     Item = tuple[int, int, TensorInfo]  # offset, id, record
 

@@ -15,9 +15,9 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.copying.job import Job, Kind, Kinds
-from bridgeckpt.copying.reading import Sources
 from bridgeckpt.copying.small import BATCH, is_small, make_small
-from bridgeckpt.copying.writing import finish, flush, open_output, write
+from bridgeckpt.store.reading import Sources
+from bridgeckpt.store.writing import finish, flush, open_output, write
 
 if TYPE_CHECKING:
     import hashlib

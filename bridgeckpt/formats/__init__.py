@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridgeckpt.formats.locate import locate
+from bridgeckpt.formats.locating.locate import locate
 
 if TYPE_CHECKING:
     import os
@@ -25,17 +25,17 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """
     found = locate(Path(path))
     if found.format == "safetensors":
-        from bridgeckpt.formats.safetensors import Safetensors
+        from bridgeckpt.formats.huggingface.safetensors import Safetensors
 
         return Safetensors(found.path, notes=found.notes)
     if found.format == "keras":
-        from bridgeckpt.formats.keras import KerasFile
+        from bridgeckpt.formats.hdf5.keras import KerasFile
 
         return KerasFile(found.path, notes=found.notes)
     if found.format == "v1":
-        from bridgeckpt.formats.v1 import V1Checkpoint
+        from bridgeckpt.formats.tensorflow.v1 import V1Checkpoint
 
         return V1Checkpoint(found.path, notes=found.notes)
-    from bridgeckpt.formats.tensorbundle import TensorBundle
+    from bridgeckpt.formats.tensorflow.bundle import TensorBundle
 
     return TensorBundle(found.path, notes=found.notes)

@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import os
 from copy import copy
-from functools import cache
-from math import prod
 from typing import TYPE_CHECKING, Any, Self
 
 from bridgeckpt.errors import CheckpointError
-from bridgeckpt.formats.objectgraph import Slot
-from bridgeckpt.formats.tensors import DTYPES, Extent, TensorInfo
+from bridgeckpt.formats.tensorflow.objectgraph import Slot
+from bridgeckpt.store.dtypes import check_crc, check_numeric, numpy_dtype, swap_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from io import BufferedReader
     from pathlib import Path
     from types import TracebackType
 
     import numpy as np
 
-    from bridgeckpt.formats.spool import Spool
+    from bridgeckpt.store.spool import Spool
+    from bridgeckpt.store.tensors import Extent, TensorInfo
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-_MAX_RANK = 32  # numpy 1's limit; TensorFlow's own operations stop at 8
-_MAX_SIZE = 1 << 58  # elements of at most 16 bytes whose number of bytes numpy can still count
 _PIECE = 1 << 20
 _NAMELESS = "Variable"  # what TensorFlow calls a tf.Variable that was given no name
 _CUT_SHORT = "the file was cut short: copy or download it again"
@@ -178,7 +175,7 @@ class Checkpoint:
             if not whole:
                 array[tuple(slice(at, at + size) for at, size in zip(extent.start, extent.shape, strict=True))] = block
         if info.big_endian and not is_text:
-            _swap_bytes(array)
+            swap_bytes(array)
         return array
 
     def check_files(self) -> None:
@@ -316,57 +313,6 @@ def _ends_early(name: str, extent: Extent, found: int) -> CheckpointError:
     return CheckpointError(message, path=extent.path, hint=_CUT_SHORT)
 
 
-def is_possible_shape(shape: Sequence[int]) -> bool:
-    """Whether numpy can hold an array of this shape; an empty one may be as impossible as another."""
-    return len(shape) <= _MAX_RANK and min(shape, default=0) >= 0 and prod(filter(None, shape)) < _MAX_SIZE
-
-
-def check_crc(found: int, extent: Extent, name: str) -> None:
-    """Compare a computed CRC-32C with the stored one.
-
-    Raises:
-        CheckpointError: they differ.
-    """
-    if found != extent.crc32c:
-        raise CheckpointError(
-            f"{name} is damaged: its {extent.nbytes:,} bytes at byte {extent.offset:,} of {extent.path} "
-            f"have CRC-32C {found:08x}, not {extent.crc32c:08x}",
-            path=extent.path,
-            hint="copy or download the file again; to read it as it is, pass --skip-crc, or verify=False in Python",
-        )
-
-
-def check_numeric(info: TensorInfo) -> None:
-    """See that a tensor's elements are numbers, of a fixed size.
-
-    Raises:
-        CheckpointError: they are not, as in TensorFlow's strings and variants.
-    """
-    if info.dtype not in DTYPES or not DTYPES[info.dtype].itemsize:
-        raise CheckpointError(f"{info.name} is of dtype {info.dtype}, which is no array of numbers")
-
-
-@cache
-def numpy_dtype(name: str) -> np.dtype[Any]:
-    """The numpy dtype of a key of ``DTYPES``; ml_dtypes is imported only for one that numpy lacks.
-
-    Raises:
-        CheckpointError: the installed ml_dtypes is too old to have it.
-    """
-    import numpy as np
-
-    try:
-        dtype = np.dtype(name)
-    except TypeError:
-        import ml_dtypes
-
-        if not hasattr(ml_dtypes, name):
-            hint = "install a newer ml_dtypes"
-            raise CheckpointError(f"ml_dtypes {ml_dtypes.__version__} has no {name}", hint=hint) from None
-        dtype = np.dtype(getattr(ml_dtypes, name))
-    return dtype
-
-
 def _lack(path: Path, size: int) -> str | None:
     """What is wrong with a data file that should hold at least ``size`` bytes, or None."""
     if not path.is_file():
@@ -374,15 +320,8 @@ def _lack(path: Path, size: int) -> str | None:
     found = path.stat().st_size
     if found >= size:
         return None
-    from bridgeckpt.formats.kinds import LFS_POINTER, identify
+    from bridgeckpt.formats.locating.kinds import LFS_POINTER, identify
 
     if identify(path) is LFS_POINTER:
         return f"{path.name} is {LFS_POINTER.what} ({LFS_POINTER.hint})"
     return f"{path.name} has {found:,} bytes of at least {size:,}"
-
-
-def _swap_bytes(array: Array) -> None:
-    """Reverse each element's bytes in place (each half of a complex one's: it is two numbers)."""
-    width = array.itemsize // 2 if array.dtype.kind == "c" else array.itemsize
-    if width > 1:
-        array.reshape(-1).view(f"u{width}").byteswap(inplace=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.formats.tensors import Extent, TensorInfo
+    from bridgeckpt.store.tensors import Extent, TensorInfo
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:

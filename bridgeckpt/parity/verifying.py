@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridgeckpt.errors import ParityError
-from bridgeckpt.parity.converted import REPORT, check_folder, told, which_model
-from bridgeckpt.parity.devices import check_device, check_dtypes, check_memory
-from bridgeckpt.parity.judging import judge
-from bridgeckpt.parity.pytorch import frameworks, load
-from bridgeckpt.parity.recording import check_source, record_checkpoint
-from bridgeckpt.parity.reference import Reference, read_reference
+from bridgeckpt.parity.judging.converted_folder import REPORT, check_folder, told, which_model
+from bridgeckpt.parity.judging.devices import check_device, check_dtypes, check_memory
+from bridgeckpt.parity.judging.judge import judge
+from bridgeckpt.parity.judging.pytorch import frameworks, load
+from bridgeckpt.parity.reference.recording import check_source, record_checkpoint
+from bridgeckpt.parity.reference.reference import Reference, read_reference
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.verdict import Verdict
+    from bridgeckpt.parity.judging.verdict import Verdict
 
 
 def verify(

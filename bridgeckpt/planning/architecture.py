@@ -10,7 +10,7 @@ from bridgeckpt.errors import PlanError, Problem
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.records import Architecture, Table
+    from bridgeckpt.mapping.tables.records import Architecture, Table
 
 
 class Choice(NamedTuple):

@@ -6,16 +6,16 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import PlanError
-from bridgeckpt.mapping.families import family_of
-from bridgeckpt.mapping.names import Names, bind
-from bridgeckpt.mapping.shortlist import plausible
-from bridgeckpt.mapping.table import load_table
+from bridgeckpt.mapping.notation.names import Names, bind
+from bridgeckpt.mapping.tables.dialect import load_table
+from bridgeckpt.mapping.tables.families import family_of
+from bridgeckpt.mapping.tables.shortlist import plausible
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.records import Table
+    from bridgeckpt.mapping.tables.records import Table
 
 Wildcards = dict[str, str]
 

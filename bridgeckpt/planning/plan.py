@@ -5,113 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from bridgeckpt.copying.job import Job
-from bridgeckpt.errors import PlanError, Problem
+from bridgeckpt.errors import PlanError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
-from bridgeckpt.formats.tensors import DTYPES
+from bridgeckpt.planning.account.expansion import Expansion
+from bridgeckpt.planning.account.ledger import Ledger, Request, settle
 from bridgeckpt.planning.architecture import choose_architecture, class_of_scope, lacking, put_on_top, told_by_objects
-from bridgeckpt.planning.asked import averages, contradicted_heads, refuse_asked, told_heads, unknown_heads
-from bridgeckpt.planning.by_class import model_by_rules, settle_by_class
+from bridgeckpt.planning.by_rules.plan import model_by_rules, settle_by_class
 from bridgeckpt.planning.dialect import choose_table
-from bridgeckpt.planning.expansion import Expansion
-from bridgeckpt.planning.ledger import Ledger, Request, settle
+from bridgeckpt.planning.overrides import averages, contradicted_heads, refuse_asked, told_heads, unknown_heads
 from bridgeckpt.planning.problems import render
+from bridgeckpt.planning.record import Plan
 from bridgeckpt.planning.refusals import refuse_variants, refused_heads
-from bridgeckpt.planning.solve import Question, Sizes, solve
-from bridgeckpt.planning.tokenizing import tokenizing
-from bridgeckpt.source.companions import companions
-from bridgeckpt.source.config import Configuration, translate
-from bridgeckpt.source.config_files import load_config, named_class
-from bridgeckpt.source.graph import read_facts
+from bridgeckpt.planning.sizes import Question, solve
+from bridgeckpt.sidecar.config import translate
+from bridgeckpt.sidecar.config_files import load_config, named_class
+from bridgeckpt.sidecar.graph.facts import read_facts
+from bridgeckpt.sidecar.tokenizer.choice import tokenizing
+from bridgeckpt.sidecar.tokenizer.files import companions
 
 if TYPE_CHECKING:
-    from bridgeckpt.formats.graphdef import Graph
-    from bridgeckpt.mapping.records import Architecture, Table
-    from bridgeckpt.moves import Move
-    from bridgeckpt.source.graph import GraphFacts
-    from bridgeckpt.source.tokenizer import Casing, Vocabulary
-
-
-class Plan(NamedTuple):
-    """What becomes of a checkpoint.
-
-    ``ema`` says whether moving averages stand in for the weights; ``ledger`` accounts for every tensor on both sides;
-    ``configuration`` is the content of config.json with the provenance of what no tensor says, and ``graph`` what the
-    graph says of it; ``companions`` are files beside the checkpoint that are handed on as they are; ``notes`` are the
-    decisions to say aloud, ``problems`` the reasons to refuse.
-    """
-
-    checkpoint: Checkpoint
-    table: Table
-    architecture: Architecture
-    wildcards: Mapping[str, str]
-    ema: bool
-    sizes: Sizes
-    ledger: Ledger
-    graph: GraphFacts | None
-    configuration: Configuration | None
-    vocabulary: Vocabulary | None
-    casing: Casing | None
-    companions: tuple[Path, ...]
-    notes: tuple[str, ...]
-    problems: tuple[Problem, ...]
-
-    @property
-    def copies(self) -> dict[str, str]:
-        """The tensors that should equal one that is converted, each with the name of that one."""
-        states = self.ledger.sources
-        known = self.checkpoint.copies.items()
-        return {name: first for name, first in known if states[name] == "copy" and states[first] == "mapped"}
-
-    def jobs(self, dtype: str | None = None) -> list[Job]:
-        """One copying job for each parameter, in the order of the table.
-
-        ``dtype`` is what floating-point parameters are stored as; None keeps each as it is.
-        """
-        jobs: list[Job] = []
-        moves: dict[int, tuple[tuple[tuple[Move, ...], ...], tuple[int, ...]]] = {}
-        tensors = self.checkpoint.tensors
-        for row, sources, targets in self.ledger.assignments:
-            known = moves.get(id(row))
-            if known is None:
-                axes = row.axes or self.sizes.axes
-                known = moves[id(row)] = row.layout.moves(axes), row.layout.pt.shape(axes)
-            infos = tuple([tensors[name] for name in sources])
-            stored = infos[0].dtype
-            kept = dtype if dtype is not None and DTYPES[stored].floating else stored
-            for target, its_moves in zip(targets, known[0], strict=True):
-                jobs.append(Job(target, infos, its_moves, known[1], kept, row.fill or 0))
-        return jobs
-
-
-class PlanOptions(TypedDict, total=False):
-    """What a caller may settle instead of having it detected; every function that plans takes these keywords.
-
-    mapping: name or file of the mapping table; None detects the dialect.
-    architecture: Hugging Face class; None takes the one whose heads are there.
-    config: config file; None looks beside the checkpoint.
-    vocab: vocabulary file; None looks beside the checkpoint.
-    heads: number of attention heads, when neither config nor graph tells.
-    hidden_act: activation by its transformers name; None takes the graph's, else the dialect's.
-    layer_norm_eps: epsilon; None takes the graph's, else the dialect's.
-    scope: leading path of the variables, when the checkpoint holds several models.
-    ema: convert the exponential moving averages instead of the weights.
-    lowercase: whether the tokenizer lower-cases; None infers it from the vocabulary.
-    """
-
-    mapping: str | Path | None
-    architecture: str | None
-    config: str | os.PathLike[str] | None
-    vocab: str | os.PathLike[str] | None
-    heads: int | None
-    hidden_act: str | None
-    layer_norm_eps: float | None
-    scope: str | None
-    ema: bool
-    lowercase: bool | None
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.mapping.tables.records import Architecture, Table
+    from bridgeckpt.planning.options import PlanOptions
 
 
 def plan(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOptions]) -> Plan:
@@ -265,7 +183,7 @@ def _by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], architecture: s
 def _graph(checkpoint: Checkpoint) -> Graph | None:
     if checkpoint.graph_path is None:
         return None
-    from bridgeckpt.formats.graphdef import read_graph
+    from bridgeckpt.formats.tensorflow.graphdef import read_graph
 
     return read_graph(checkpoint.graph_path)
 

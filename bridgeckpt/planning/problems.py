@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from math import prod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bridgeckpt.errors import Problem
-
-_NUMBER = re.compile(r"(?<![0-9A-Za-z])\d+(?![0-9A-Za-z])|(?<=_)\d+")
 
 
 def render(heading: str, problems: Sequence[Problem]) -> str:
@@ -22,48 +18,3 @@ def render(heading: str, problems: Sequence[Problem]) -> str:
         if following is None or (following.kind, following.explanation) != (problem.kind, problem.explanation):
             lines += [" " * 13 + line for line in problem.explanation]
     return "\n".join(lines)
-
-
-def fold(names: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Group names that differ in one number, as in ``layer_{0..11}/kernel``.
-
-    Returns:
-        Pairs of the folded spelling and the names it stands for, in order of first appearance.
-    """
-    families: dict[str, list[tuple[str, list[int]]]] = {}
-    for name in names:
-        pattern = _NUMBER.sub("\0", name)
-        families.setdefault(pattern, []).append((name, [int(number) for number in _NUMBER.findall(name)]))
-    folded: list[tuple[str, list[str]]] = []
-    for pattern, members in families.items():
-        varying = [at for at in range(pattern.count("\0")) if len({numbers[at] for _, numbers in members}) > 1]
-        if len(members) != prod(len({numbers[at] for _, numbers in members}) for at in varying):
-            # Two numbers run in step: written as a product it would claim names that are not there.
-            folded += [(name, [name]) for name, _ in members]
-            continue
-        pieces = pattern.split("\0")
-        spelled = pieces[0]
-        for at, piece in enumerate(pieces[1:]):
-            values = sorted({numbers[at] for _, numbers in members})
-            spelled += (f"{{{ranges(values)}}}" if at in varying else str(values[0])) + piece
-        folded.append((spelled, [name for name, _ in members]))
-    return folded
-
-
-def ranges(values: Sequence[int]) -> str:
-    """Sorted distinct integers as ranges: ``[0, 1, 2, 5]`` is ``0..2,5``."""
-    parts: list[str] = []
-    start = previous = values[0]
-    for value in [*values[1:], None]:
-        if value is not None and value == previous + 1:
-            previous = value
-            continue
-        parts.append(f"{start}..{previous}" if previous > start else str(start))
-        if value is not None:
-            start = previous = value
-    return ",".join(parts)
-
-
-def shape_text(shape: Sequence[int]) -> str:
-    """A shape as people write it: ``[768, 3072]``."""
-    return f"[{', '.join(map(str, shape))}]"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import PlanError, Problem
-from bridgeckpt.planning.problems import fold, render
+from bridgeckpt.planning.problems import render
+from bridgeckpt.wording import fold
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.records import Architecture, Table
+    from bridgeckpt.mapping.tables.records import Architecture, Table
 
 
 def refuse_variants(table: Table, checkpoint: Checkpoint) -> None:

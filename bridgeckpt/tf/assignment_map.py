@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bridgeckpt.formats.tensorbundle import TensorBundle
-from bridgeckpt.formats.v1 import V1Checkpoint
-from bridgeckpt.tf.graph import check_graph, earlier_initialisers, warn_of
+from bridgeckpt.formats.tensorflow.bundle import TensorBundle
+from bridgeckpt.formats.tensorflow.v1 import V1Checkpoint
+from bridgeckpt.tf.default_graph import check_graph, earlier_initialisers, warn_of
 from bridgeckpt.tf.options import WarmStartOptions, settle
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import Start, announce, plan_by_map, plan_by_names
@@ -22,8 +22,8 @@ from bridgeckpt.warmstart.report import WarmStartError, check
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bridgeckpt.planning.plan import PlanOptions
-    from bridgeckpt.tf.graph import AssignmentMap
+    from bridgeckpt.planning.options import PlanOptions
+    from bridgeckpt.tf.default_graph import AssignmentMap
     from bridgeckpt.tf.options import Report
     from bridgeckpt.tf.variables import Variable
     from bridgeckpt.warmstart.matching import Source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bridgeckpt.tf.graph import warn_of_averages, warn_of_no_counting
+from bridgeckpt.tf.default_graph import warn_of_averages, warn_of_no_counting
 from bridgeckpt.tf.options import WarmStartOptions, settle_beside
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import Start, announce, plan_for_graph
@@ -15,7 +15,7 @@ from bridgeckpt.warmstart.report import WarmStartError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bridgeckpt.tf.graph import AssignmentMap
+    from bridgeckpt.tf.default_graph import AssignmentMap
     from bridgeckpt.warmstart.matching import Source
     from bridgeckpt.warmstart.report import WarmStartReport
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 from bridgeckpt.checks import check_heads
 from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.formats.checkpoint import Checkpoint
-from bridgeckpt.planning.plan import PlanOptions
+from bridgeckpt.planning.options import PlanOptions
 from bridgeckpt.warmstart.renaming import Renaming
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class WarmStartOptions(TypedDict, total=False):
     new: names of variables, or patterns such as ``cls/squad/*``, that keep their initial values, whatever the
         checkpoint has.
     reading: how to read a TensorFlow checkpoint, where it has to be told: a dict with the keywords of
-        :class:`bridgeckpt.planning.plan.PlanOptions`, such as ``{"ema": True}`` for its moving averages, or the
+        :class:`bridgeckpt.planning.options.PlanOptions`, such as ``{"ema": True}`` for its moving averages, or the
         ``scope`` of one of several models in it. It is read through a table then, and refused if it is not so. A map
         knows nothing of it: pass it to both calls.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bridgeckpt.tf.graph import warn_of_averages
+from bridgeckpt.tf.default_graph import warn_of_averages
 from bridgeckpt.tf.options import WarmStartOptions, settle_beside
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import announce, plan_for_graph
@@ -13,7 +13,7 @@ from bridgeckpt.tf.values import feed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from bridgeckpt.tf.graph import AssignmentMap
+    from bridgeckpt.tf.default_graph import AssignmentMap
     from bridgeckpt.warmstart.matching import Source
 
 

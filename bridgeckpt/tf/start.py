@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import BridgeckptError
-from bridgeckpt.tf.graph import graph_variables, resolve
+from bridgeckpt.tf.default_graph import graph_variables, resolve
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.variables import wholes
 from bridgeckpt.warmstart.matching import Matching, Request, match
@@ -19,8 +19,8 @@ from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport, check
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bridgeckpt.planning.plan import PlanOptions
-    from bridgeckpt.tf.graph import AssignmentMap
+    from bridgeckpt.planning.options import PlanOptions
+    from bridgeckpt.tf.default_graph import AssignmentMap
     from bridgeckpt.tf.options import Asked, Report
     from bridgeckpt.tf.variables import Variable
     from bridgeckpt.warmstart.answer import Wanted

@@ -5,10 +5,10 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.planning.problems import shape_text
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.variables import initialisers
 from bridgeckpt.warmstart.report import WarmStartError
+from bridgeckpt.wording import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridgeckpt.formats.tensors import DTYPES
+from bridgeckpt.store.tensors import DTYPES
 
 if TYPE_CHECKING:
     import numpy as np

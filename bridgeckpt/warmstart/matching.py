@@ -7,13 +7,13 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.comparing.sides import has_pytorch_names
+from bridgeckpt.aligning.sides import has_pytorch_names
 from bridgeckpt.errors import BridgeckptError, ConfigError, PlanError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
-from bridgeckpt.formats.locate import is_address
-from bridgeckpt.formats.tensorbundle import TensorBundle
-from bridgeckpt.formats.v1 import V1Checkpoint
+from bridgeckpt.formats.locating.locate import is_address
+from bridgeckpt.formats.tensorflow.bundle import TensorBundle
+from bridgeckpt.formats.tensorflow.v1 import V1Checkpoint
 from bridgeckpt.warmstart.answer import joined
 from bridgeckpt.warmstart.report import Match, Mismatch, Unmatched, WarmStartReport
 from bridgeckpt.warmstart.stored import by_stored_names
@@ -23,7 +23,7 @@ from bridgeckpt.warmstart.wording import as_keywords, said_in_keywords
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bridgeckpt.planning.plan import PlanOptions
+    from bridgeckpt.planning.options import PlanOptions
     from bridgeckpt.warmstart.answer import Answer, Found, Wanted
 
     Source = str | os.PathLike[str] | Checkpoint

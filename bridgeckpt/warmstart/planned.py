@@ -10,18 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.comparing.sides import class_of, has_pytorch_names, plan_like, pytorch_side, tensorflow_side
+from bridgeckpt.aligning.sides import class_of, has_pytorch_names, plan_like, pytorch_side, tensorflow_side
 from bridgeckpt.errors import PlanError
 from bridgeckpt.formats.checkpoint import Checkpoint
-from bridgeckpt.formats.tensors import TensorInfo
 from bridgeckpt.planning.plan import draft
 from bridgeckpt.planning.problems import render
+from bridgeckpt.store.tensors import TensorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from bridgeckpt.comparing.sides import Side
-    from bridgeckpt.planning.plan import Plan, PlanOptions
+    from bridgeckpt.aligning.sides import Side
+    from bridgeckpt.planning.options import PlanOptions
+    from bridgeckpt.planning.record import Plan
     from bridgeckpt.warmstart.answer import Wanted
 
 _PROGRAM = Path("the program")  # where a checkpoint has its path: no config lies beside it

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import BridgeckptError, Problem
-from bridgeckpt.planning.problems import fold, shape_text
 from bridgeckpt.warmstart.renaming import advice
+from bridgeckpt.wording import fold, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

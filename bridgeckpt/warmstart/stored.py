@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.comparing.sides import has_pytorch_names
-from bridgeckpt.copying.copies import check_copies
+from bridgeckpt.aligning.sides import has_pytorch_names
+from bridgeckpt.copying.duplicates import check_copies
 from bridgeckpt.copying.engine import assemble
 from bridgeckpt.copying.job import whole
 from bridgeckpt.warmstart.answer import Answer, Found, Misfit, Wanted, unreadable

@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bridgeckpt.comparing.pairing import match
+from bridgeckpt.aligning.pairs import match
 from bridgeckpt.copying.engine import assemble
 from bridgeckpt.errors import PlanError
-from bridgeckpt.formats.checkpoint import numpy_dtype
+from bridgeckpt.store.dtypes import numpy_dtype
 from bridgeckpt.warmstart.answer import Answer, Found, Misfit, Wanted, joined, unreadable
 from bridgeckpt.warmstart.planned import as_checkpoint, further_classes, goes_by_order, is_numbered, plan_both, programs
 
 if TYPE_CHECKING:
     from collections.abc import KeysView, Mapping
 
-    from bridgeckpt.comparing.pairing import Pair
+    from bridgeckpt.aligning.pairs import Pair
     from bridgeckpt.copying.job import Job
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.moves import Move
-    from bridgeckpt.planning.ledger import Assignment
-    from bridgeckpt.planning.plan import Plan, PlanOptions
+    from bridgeckpt.planning.account.ledger import Assignment
+    from bridgeckpt.planning.options import PlanOptions
+    from bridgeckpt.planning.record import Plan
     from bridgeckpt.warmstart.planned import Sides
 
     Array = np.ndarray[Any, np.dtype[Any]]

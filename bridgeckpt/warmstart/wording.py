@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import BridgeckptError
-from bridgeckpt.planning.plan import PlanOptions
+from bridgeckpt.planning.options import PlanOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

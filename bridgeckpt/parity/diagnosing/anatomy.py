@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
+from bridgeckpt.parity.bert.stages import HEADS, layer_of
 from bridgeckpt.parity.diagnosing.definition import ACTIVATED, NORMALISED, Settings, part_of
-from bridgeckpt.parity.rounding import UNITS
-from bridgeckpt.parity.stages import HEADS, layer_of
+from bridgeckpt.parity.judging.rounding import UNITS
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.pytorch import Subject
+    from bridgeckpt.parity.judging.pytorch import Subject
 
 Tensor = Any  # torch is imported inside functions
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from bridgeckpt.parity.stages import layer_of
+from bridgeckpt.parity.bert.stages import layer_of
 
 Tensor = Any  # torch is imported inside functions
 Function = Callable[[Tensor], Tensor]

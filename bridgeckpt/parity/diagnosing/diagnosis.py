@@ -12,20 +12,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bridgeckpt.parity.converted import told
 from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Anatomy
 from bridgeckpt.parity.diagnosing.blame import blame
 from bridgeckpt.parity.diagnosing.causes import settings_causes, variations
 from bridgeckpt.parity.diagnosing.definition import KINDS, part_of
+from bridgeckpt.parity.diagnosing.embedding_tables import blame_embeddings
 from bridgeckpt.parity.diagnosing.entries import Embeddings
 from bridgeckpt.parity.diagnosing.evidence import Cause, Effect, Evidence, exceeds
 from bridgeckpt.parity.diagnosing.substitutions import tensor_causes
-from bridgeckpt.parity.diagnosing.tables import blame_embeddings
-from bridgeckpt.parity.verdict import Diagnosis, StageResult
+from bridgeckpt.parity.judging.converted_folder import told
+from bridgeckpt.parity.judging.verdict import Diagnosis, StageResult
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.pytorch import Subject
-    from bridgeckpt.parity.reference import Reference
+    from bridgeckpt.parity.judging.pytorch import Subject
+    from bridgeckpt.parity.reference.reference import Reference
 
 _AGAIN = "convert again; if the difference stays, the mapping row is wrong"
 _GENERAL = "compare the tensors of both sides with `bridgeckpt diff SRC DST`"

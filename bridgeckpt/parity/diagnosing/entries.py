@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Anatomy, Patch
 from bridgeckpt.parity.diagnosing.definition import normal
-from bridgeckpt.parity.probes import IDS, TYPES, Probe
-from bridgeckpt.parity.rounding import REFERENCE_UNITS, UNITS
+from bridgeckpt.parity.judging.rounding import REFERENCE_UNITS, UNITS
+from bridgeckpt.parity.reference.probes import IDS, TYPES, Probe
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.reference import Reference
+    from bridgeckpt.parity.reference.reference import Reference
 
 Tensor = Any  # torch is imported inside functions
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.parity.diagnosing.view import View
-from bridgeckpt.parity.probes import IDS
+from bridgeckpt.parity.reference.probes import IDS
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.diagnosing.anatomy import Anatomy, Patch
-    from bridgeckpt.parity.reference import Reference
-    from bridgeckpt.parity.rounding import Measure
+    from bridgeckpt.parity.judging.rounding import Measure
+    from bridgeckpt.parity.reference.reference import Reference
 
 _CLOSER = 0.5  # what is not even so much closer than before is no cause; spares measuring the rounding,
 _FAR = 20.0  # where the error is so many times its limit

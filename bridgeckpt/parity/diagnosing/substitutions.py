@@ -7,11 +7,11 @@ from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from bridgeckpt.parity.bert.stages import layer_of
 from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Patch, Source
 from bridgeckpt.parity.diagnosing.definition import part_of
 from bridgeckpt.parity.diagnosing.evidence import Cause
 from bridgeckpt.parity.diagnosing.widening import LAYER, TRANSPOSED, Tensors, permuted, widened
-from bridgeckpt.parity.stages import layer_of
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.diagnosing.anatomy import Anatomy

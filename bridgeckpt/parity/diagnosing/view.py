@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Anatomy, Patch, stage_names
 from bridgeckpt.parity.diagnosing.definition import KINDS, Dense, attend, embed, function, normal, part_of, sources
-from bridgeckpt.parity.probes import IDS, MASK, TYPES
-from bridgeckpt.parity.pytorch import run
-from bridgeckpt.parity.rounding import REFERENCE_UNITS, UNITS, Measure, measure
+from bridgeckpt.parity.judging.pytorch import run
+from bridgeckpt.parity.judging.rounding import REFERENCE_UNITS, UNITS, Measure, measure
+from bridgeckpt.parity.reference.probes import IDS, MASK, TYPES
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.probes import Probe
+    from bridgeckpt.parity.reference.probes import Probe
 
 Tensor = Any  # torch is imported inside functions
 

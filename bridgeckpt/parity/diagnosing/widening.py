@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from bridgeckpt.parity.bert.stages import layer_of
 from bridgeckpt.parity.diagnosing.anatomy import Patch, Source
 from bridgeckpt.parity.diagnosing.definition import part_of
 from bridgeckpt.parity.diagnosing.evidence import Cause
-from bridgeckpt.parity.stages import layer_of
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.diagnosing.anatomy import Anatomy

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bridgeckpt.parity.probes import IDS, MASK
+from bridgeckpt.parity.reference.probes import IDS, MASK
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.probes import Probe
+    from bridgeckpt.parity.reference.probes import Probe
 
     Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -1,0 +1,221 @@
+"""What every command makes of every checkpoint at hand, so that two versions of bridgeckpt can be compared.
+
+::
+
+    python benchmarks/outcomes.py record before.json --verify      # with one version on PYTHONPATH
+    python benchmarks/outcomes.py record after.json --verify       # with another
+    python benchmarks/outcomes.py compare before.json after.json
+
+Each checkpoint is inspected, converted, compared with its conversion by ``diff``, and with ``--verify`` verified.
+Recorded are exit statuses, the JSON of each command and the SHA-256 of every file that was written. ``compare`` lists
+what differs: ``file`` (other bytes), ``fact`` (another exit status or another value of the JSON) and ``text``
+(sentences for people).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+# Keys of the JSON whose values are sentences, or depend on the clock and the machine.
+TEXTS = {"details", "error", "hint", "message", "notes", "reason", "refusal", "remedy", "subject", "summary", "cause"}
+NEVER = {"seconds", "created", "time", "device", "version", "versions", "environment", "path", "made_by", "bridgeckpt"}
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def sources(work: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    """Every checkpoint at hand: its name here, its path, and the options that its case is converted with."""
+    yield "example", ROOT / "examples/tiny-bert", {}
+    fixtures = ROOT / "tests/fixtures"
+    for case in sorted(fixtures.glob("*/case.json")):
+        facts = json.loads(case.read_text(encoding="utf-8"))
+        yield f"fixture/{case.parent.name}", case.parent / facts["source"], facts["options"]
+    for path in sorted((fixtures / "refused").glob("*")):
+        yield f"refused/{path.name}", path, {}
+    for path in sorted((fixtures / "architectures").glob("*.json")):
+        yield f"architecture/{path.stem}", _drawn(path.stem, work), {}
+    for kind in ("samples/golden", "samples/real", "cases", "cases/silent"):
+        for path in sorted((SHARED / kind).glob("*")):
+            if path.is_dir() and path.name not in ("_lib", "silent"):
+                yield f"{kind}/{path.name}", path / "files" if (path / "files").is_dir() else path, {}
+    for name in ("t1_ema", "t1_hub_module"):
+        if (SHARED / "samples/golden" / name).is_dir():
+            yield f"ema/{name}", SHARED / "samples/golden" / name, {"ema": True}
+
+
+def _drawn(name: str, work: Path) -> Path:
+    """The checkpoint of an architecture, written as its test writes it."""
+    for folder in ("tests/support", "tests"):
+        if str(ROOT / folder) not in sys.path:
+            sys.path.insert(0, str(ROOT / folder))
+    with contextlib.suppress(ImportError):
+        from architectures import write_source  # type: ignore[import-not-found]
+
+        return write_source(name, work / "drawn" / name)
+    from test_architectures import write_source  # type: ignore[import-not-found]
+
+    return write_source(name, work / "drawn" / name)
+
+
+def run(*arguments: str) -> dict[str, Any]:
+    """Run a command with --json in this process: its exit status, and what it printed."""
+    from bridgeckpt.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status: Any = main([*arguments, "--json"])
+        except SystemExit as error:
+            status = error.code
+        except Exception as error:  # noqa: BLE001 - a traceback is an outcome too
+            status = f"{type(error).__name__}: {error}"
+    try:
+        printed: Any = json.loads(out.getvalue())
+    except ValueError:
+        printed = out.getvalue()
+    return {"status": status, "json": printed}
+
+
+def options(given: dict[str, Any]) -> list[str]:
+    """Keywords of Python as options of the command line."""
+    words: list[str] = []
+    for key, value in given.items():
+        if key == "lowercase":
+            words.append("--uncased" if value else "--cased")
+        else:
+            words += [f"--{key.replace('_', '-')}"] + ([] if value is True else [str(value)])
+    return words
+
+
+def outcome(source: Path, given: dict[str, Any], folder: Path, *, verify: bool) -> dict[str, Any]:
+    """What the commands make of one checkpoint."""
+    words = options(given)
+    found = {"inspect": run("inspect", str(source), *words)}
+    found["convert"] = run("convert", "tf2pt", str(source), str(folder), *words)
+    if found["convert"]["status"] != 0:
+        return found
+    found["files"] = {path.name: _digest(path) for path in sorted(folder.iterdir())}
+    found["diff"] = run("diff", str(source), str(folder), *(["--ema"] if given.get("ema") else []))
+    if verify:
+        settings = {key: value for key, value in given.items() if key in ("hidden_act", "layer_norm_eps", "heads")}
+        told = options(settings)
+        found["verify"] = run("verify", str(source), str(folder), "--device", "cpu", *told)
+    return found
+
+
+def _digest(path: Path) -> str:
+    if path.name == "conversion_report.json":
+        return "listed"  # paths and versions are in it; its facts are those of convert --json
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _without(value: Any, replaced: dict[str, str]) -> Any:
+    """JSON without what depends on this run: folders by their role, and neither times nor versions."""
+    if isinstance(value, dict):
+        return {key: _without(inner, replaced) for key, inner in value.items() if key not in NEVER}
+    if isinstance(value, list):
+        return [_without(inner, replaced) for inner in value]
+    if isinstance(value, str):
+        for path, role in replaced.items():
+            value = value.replace(path, role)
+    return value
+
+
+def record(to: Path, *, verify: bool, only: str) -> None:
+    """Write the outcomes of every checkpoint whose name contains ``only``."""
+    found: dict[str, Any] = {}
+    work = Path(tempfile.mkdtemp())
+    for name, path, given in sources(work):
+        if only not in name:
+            continue
+        folder = work / "out"
+        roles = {str(work): "WORK", str(ROOT): "ROOT", str(SHARED): "SHARED"}
+        found[name] = _without(outcome(path, given, folder, verify=verify), roles)
+        shutil.rmtree(folder, ignore_errors=True)
+        print(name, {key: one["status"] for key, one in found[name].items() if key != "files"}, flush=True)
+        to.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    shutil.rmtree(work)
+    print(f"{len(found)} checkpoints")
+
+
+def differences(before: Any, after: Any, where: str = "", key: str = "") -> Iterator[tuple[str, str, Any, Any]]:
+    """Kind, place and both values of everything that differs."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in {**before, **after}:
+            yield from differences(
+                before.get(name), after.get(name), f"{where}/{name}", name if name not in "ab" else key
+            )
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after) and key not in TEXTS:
+        for at, pair in enumerate(zip(before, after, strict=True)):
+            yield from differences(*pair, f"{where}[{at}]", key)
+    elif before != after and not _close(before, after):
+        kind = "file" if "/files/" in where else "text" if _is_text(before, after, key) else "fact"
+        yield kind, where, before, after
+
+
+def _close(before: Any, after: Any) -> bool:
+    """Whether both are results of the same computation in floating point."""
+    return (
+        isinstance(before, float)
+        and isinstance(after, float)
+        and abs(before - after) <= 0.05 * max(abs(before), abs(after))
+    )
+
+
+def _is_text(before: Any, after: Any, key: str) -> bool:
+    return key in TEXTS or (isinstance(before, str) and isinstance(after, str) and " " in before and " " in after)
+
+
+def compare(before: Path, after: Path, *, texts: bool) -> int:
+    """Print what differs; 1 if a file or a fact does."""
+    a, b = (json.loads(path.read_text(encoding="utf-8")) for path in (before, after))
+    counts: Counter[str] = Counter()
+    for kind, where, old, new in differences(a, b):
+        counts[kind] += 1
+        if texts or kind != "text":
+            print(f"{kind} {where}\n  - {old}\n  + {new}")
+    files = sum(len(one.get("files", ())) for one in a.values())
+    verified = sum("verify" in one for one in a.values())
+    print(f"{len(a)} checkpoints, {files} files, {verified} verdicts: {dict(counts) or 'no difference'}")
+    return 1 if counts["file"] or counts["fact"] else 0
+
+
+def main() -> int:
+    """Run as the docstring of this module says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    recording = verbs.add_parser("record")
+    recording.add_argument("to", type=Path)
+    recording.add_argument(
+        "--verify", action="store_true", help="verify too (needs TensorFlow, torch and transformers)"
+    )
+    recording.add_argument("--only", default="", help="only checkpoints whose name contains this")
+    comparing = verbs.add_parser("compare")
+    comparing.add_argument("before", type=Path)
+    comparing.add_argument("after", type=Path)
+    comparing.add_argument("--texts", action="store_true", help="list changed sentences too")
+    given = parser.parse_args()
+    if given.verb == "compare":
+        return compare(given.before, given.after, texts=given.texts)
+    record(given.to, verify=given.verify, only=given.only)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

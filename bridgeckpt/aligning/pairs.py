@@ -1,0 +1,81 @@
+"""Pairs: which tensor of one side of a comparison should be equal to which of the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from bridgeckpt.aligning.sides import Side
+    from bridgeckpt.copying.job import Job
+    from bridgeckpt.mapping.tables.records import ModelTable
+
+
+class Pair(NamedTuple):
+    """Two tensors that should be equal; ``tied`` says so when they are two names of one parameter."""
+
+    name: str
+    a: Job
+    b: Job
+    tied: str | None
+
+
+class Matched(NamedTuple):
+    """The pairs that two sides make, and the names of which the other side has none."""
+
+    pairs: list[Pair]
+    missing: list[str]
+    extra: list[str]
+
+
+def match(a: Side, b: Side, model: ModelTable | None) -> Matched:
+    """Pair the jobs of both sides by name, with and without the prefix of the base model, and by what is tied."""
+    keys_a, keys_b = _keys(a, b, model)
+    ties = _ties([*keys_a, *keys_b], model)
+    pairs, missing, extra = [], [], []
+    taken = set[str]()
+    for key, name in keys_a.items():
+        if key in keys_b:
+            pairs.append(Pair(max(name, keys_b[key], key=len), a.jobs[name], b.jobs[keys_b[key]], None))
+        elif partner := next((other for other in ties.get(key, ()) if other in keys_b), None):
+            other = keys_b[partner]
+            taken.add(partner)
+            pairs.append(Pair(name, a.jobs[name], b.jobs[other], f"B keeps it as {other}"))
+        else:
+            missing.append(name)
+    for key, name in keys_b.items():
+        if key in keys_a or key in taken:
+            continue
+        if partner := next((other for other in ties.get(key, ()) if other in keys_a), None):
+            other = keys_a[partner]
+            pairs.append(Pair(name, a.jobs[other], b.jobs[name], f"A keeps it as {other}"))
+        else:
+            extra.append(name)
+    return Matched(pairs, missing, extra)
+
+
+def _prefix(model: ModelTable | None) -> str:
+    """What the names of the bare model lack at the front."""
+    return next((a.drop_prefix for a in model.architectures.values() if a.drop_prefix), "") if model else ""
+
+
+def _keys(a: Side, b: Side, model: ModelTable | None) -> tuple[dict[str, str], dict[str, str]]:
+    """The names of both sides by their spelling in the bare model, unless two of one side would then be the same."""
+    prefix = _prefix(model)
+    keys = [{name.removeprefix(prefix): name for name in side.jobs} for side in (a, b)]
+    if any(len(some) < len(side.jobs) for some, side in zip(keys, (a, b), strict=True)):
+        keys = [{name: name for name in side.jobs} for side in (a, b)]
+    return keys[0], keys[1]
+
+
+def _ties(keys: list[str], model: ModelTable | None) -> dict[str, list[str]]:
+    """By key, the keys of the same parameter."""
+    ties: dict[str, list[str]] = {}
+    prefix = _prefix(model)
+    for tied in model.tied if model else ():
+        pattern = tied.pt.pattern({})
+        for key in dict.fromkeys(keys):
+            if found := pattern.fullmatch(key) or pattern.fullmatch(prefix + key):
+                to = tied.to.render(found.groupdict()).removeprefix(prefix)
+                ties.setdefault(key, []).append(to)
+                ties.setdefault(to, []).append(key)
+    return ties

@@ -1,0 +1,242 @@
+"""A side of a comparison: the tensors of a checkpoint under the names by which they are matched with the other's.
+
+A Hugging Face checkpoint has its PyTorch names; a TensorFlow one gets them from its plan. Two TensorFlow checkpoints
+whose names mean the same, or of which no table reads one, keep TensorFlow's names: every tensor has one, optimizer
+state included. What a side holds is described by jobs of the copying engine; nothing here reads a tensor.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+
+from bridgeckpt.copying.job import Job, whole
+from bridgeckpt.errors import PlanError
+from bridgeckpt.formats.huggingface.safetensors import Safetensors
+from bridgeckpt.mapping.tables import library as tables
+from bridgeckpt.mapping.tables.dialect import load_table
+from bridgeckpt.planning.plan import draft
+from bridgeckpt.sidecar.config_files import named_class
+from bridgeckpt.store.tensors import DTYPES
+
+if TYPE_CHECKING:
+    import os
+
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.mapping.tables.records import Architecture, ModelTable
+    from bridgeckpt.planning.record import Plan
+
+# What transformers renames in files from before its LayerNorm was torch's ("legacy" in its conversion_mapping.py).
+_LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+
+
+STORED, PYTORCH = "TensorFlow's names", "Hugging Face's names"  # of sides whose names are those that are stored
+
+
+class DiffOptions(TypedDict, total=False):
+    """How to read a side that is a TensorFlow checkpoint; as :class:`bridgeckpt.planning.options.PlanOptions`."""
+
+    mapping: str | Path | None
+    architecture: str | None
+    config: str | os.PathLike[str] | None
+    heads: int | None
+    scope: str | None
+    ema: bool
+
+
+class Side(NamedTuple):
+    """One checkpoint: ``jobs`` make its tensors, by the name they are matched by; ``naming`` says whose name that is.
+
+    ``left_out`` and ``unmapped`` are tensors without a job, by their stored names, with the reason; of the former it is
+    known that they need none. ``notes`` are what to say aloud, what a conversion would be refused for included.
+    """
+
+    checkpoint: Checkpoint
+    naming: str
+    jobs: dict[str, Job]
+    left_out: dict[str, str]
+    unmapped: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def open_sides(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Side, Side, ModelTable | None]:
+    """Both sides, under names that can be matched, and the table of the model whose names these are, if it is known.
+
+    Raises:
+        PlanError: no table reads the TensorFlow side, or it holds several models; every reason is in it.
+        ConfigError: a config is malformed or of another model.
+        TableError: the mapping table is malformed.
+    """
+    plans = _plans(a, b, options)
+    if plans is None:
+        return _stored(a, STORED), _stored(b, STORED), None
+    model = next((plan.table.model for plan in plans if plan is not None), None) or _model(_config(a), _config(b))
+    first, second = (
+        pytorch_side(checkpoint, model) if plan is None else tensorflow_side(plan)
+        for checkpoint, plan in zip((a, b), plans, strict=True)
+    )
+    return first, second, model
+
+
+def _plans(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Plan | None, Plan | None] | None:
+    """The plan of each side that needs one; None when both are to be matched by TensorFlow's names."""
+    if has_pytorch_names(a) or has_pytorch_names(b):
+        first = None if has_pytorch_names(a) else plan_like(a, b, options)
+        return first, None if has_pytorch_names(b) else plan_like(b, a, options)
+    asked = any(options.get(key) for key in ("mapping", "architecture", "ema")) or options.get("scope") is not None
+    try:
+        plans = draft(a, **options), draft(b, **options)
+    except PlanError:
+        if asked:
+            raise
+        return None
+    one, other = (
+        {plan.architecture.drop_prefix + name: row.sources for row in plan.ledger.assignments for name in row.targets}
+        for plan in plans
+    )
+    shared = one.keys() & other.keys()
+    return plans if asked or not shared or any(one[name] != other[name] for name in shared) else None
+
+
+def has_pytorch_names(checkpoint: Checkpoint) -> bool:
+    """Whether its names are those of PyTorch, so that no table has to read them."""
+    return isinstance(checkpoint, Safetensors) and not checkpoint.is_tensorflow
+
+
+def plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions) -> Plan:
+    """The plan of a TensorFlow checkpoint; what it leaves open, the config of the Hugging Face side settles.
+
+    That is the class among those with the same heads, and what no shape tells, when there is no config.
+    """
+    planned = draft(checkpoint, **options)
+    config, classes = _config(other), planned.table.model.architectures
+    if config.get("model_type") != planned.table.model.model:
+        return planned
+    settled = DiffOptions(**options)
+    if options.get("config") is None and not all(axis in planned.sizes.axes for axis in _axes(planned)):
+        settled["config"] = other.directory / "config.json"
+    match config.get("architectures"):
+        case [str(named)] if named in classes and not options.get("architecture"):
+            same_heads = _heads(classes[named], planned) == _heads(planned.architecture, planned)
+            if same_heads and named != planned.architecture.name:
+                settled["architecture"] = named
+    if settled == options:
+        return planned
+    again = draft(checkpoint, **settled)
+    return again if len(again.problems) <= len(planned.problems) else planned
+
+
+def _axes(plan: Plan) -> set[str]:
+    rows = [assignment.row for assignment in plan.ledger.assignments]
+    return {axis for row in rows for axis in row.layout.axes if axis not in row.axes}
+
+
+def _heads(architecture: Architecture, plan: Plan) -> set[str]:
+    """The groups that a class has beyond those of the bare model."""
+    bare = min(plan.table.model.architectures.values(), key=lambda a: len(a.groups))
+    return {*architecture.groups} - {*bare.groups, *bare.optional}
+
+
+def class_of(checkpoint: Checkpoint) -> str | None:
+    """The class that the config of a Hugging Face checkpoint names."""
+    return named_class(_config(checkpoint))
+
+
+def _config(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The config of a Hugging Face checkpoint: {} without a readable one, since tensors have names all the same."""
+    path = checkpoint.directory / "config.json"
+    if not has_pytorch_names(checkpoint) or not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _model(*configs: dict[str, Any]) -> ModelTable | None:
+    """The model table for the ``model_type`` of the first config that has one."""
+    kinds = [config["model_type"] for config in configs if "model_type" in config]
+    models = (load_table(name).model for name in tables.names()) if kinds else ()
+    return next((model for model in models if model.model == kinds[0]), None)
+
+
+def _stored(checkpoint: Checkpoint, naming: str) -> Side:
+    """Every tensor as it is stored."""
+    jobs, left_out = {}, {}
+    for name, info in checkpoint.tensors.items():
+        if info.dtype in DTYPES and DTYPES[info.dtype].itemsize:
+            jobs[name] = whole(info)
+        else:
+            left_out[name] = f"of dtype {info.dtype}, which is no array of numbers"
+    return Side(checkpoint, naming, jobs, left_out, {}, checkpoint.notes)
+
+
+def pytorch_side(checkpoint: Checkpoint, model: ModelTable | None) -> Side:
+    """A Hugging Face checkpoint: its names, without the buffers that the model rebuilds."""
+    side = _stored(checkpoint, PYTORCH)
+    buffers = [
+        (derived.pt.pattern({}), architecture.drop_prefix, derived.reason)
+        for derived in (model.derived if model else ())
+        for architecture in (model.architectures.values() if model else ())
+    ]
+    jobs, left_out, old = {}, {}, []
+    for name, job in side.jobs.items():
+        reasons = [why for pattern, drop, why in buffers if pattern.fullmatch(name) or pattern.fullmatch(drop + name)]
+        if reasons:
+            left_out[name] = reasons[0]
+            continue
+        renamed = _renamed(name)
+        if renamed != name and renamed not in side.jobs:
+            old.append(name)
+            jobs[renamed] = job
+        else:
+            jobs[name] = job
+    notes = side.notes
+    if old:
+        notes += (f"{len(old)} names are spelled as {old[0]}: read as weight and bias, as transformers does",)
+    return side._replace(jobs=jobs, left_out={**side.left_out, **left_out}, notes=notes)
+
+
+def _renamed(name: str) -> str:
+    """The name of a parameter as transformers reads it."""
+    ending = next((ending for ending in _LEGACY if name.endswith(ending)), None)
+    return name.removesuffix(ending) + _LEGACY[ending] if ending else name
+
+
+def tensorflow_side(plan: Plan, *, keep_unfit: bool = False) -> Side:
+    """A TensorFlow checkpoint under the names that its plan gives it, as far as there is one.
+
+    ``keep_unfit``: tensors whose shapes contradict the others' have jobs too, which say of what shape they should be.
+    """
+    ledger, axes = plan.ledger, plan.sizes.axes
+    reasons = {"slot": "optimizer state, of which a state dict has none", "unmapped": "no row of the table reads it"}
+    without = {
+        name: reasons.get(state) or ledger.reasons[name] for name, state in ledger.sources.items() if state != "mapped"
+    }
+    # No class has all the heads, and nobody asked to leave one out. (Or their number is unknown: then axes are open.)
+    unsettled = _axes(plan) <= axes.keys() and any(problem.kind == "heads" for problem in plan.problems)
+    failing = {"unmapped", "excluded"} if unsettled else {"unmapped"}
+    unmapped = {name: why for name, why in without.items() if ledger.sources[name] in failing}
+    left_out = {name: why for name, why in without.items() if name not in unmapped}
+    broken = {name: problem.subject for problem in plan.problems for name in problem.tensors}
+    fit = []
+    for assignment in ledger.assignments:
+        row = assignment.row
+        open_axes = [axis for axis in row.layout.axes if axis not in axes and axis not in row.axes]
+        faults = [broken[name] for name in assignment.sources if name in broken and not keep_unfit]
+        faults += [f"the size of {', '.join(open_axes)} is unknown"] if open_axes else []
+        if faults:
+            unmapped.update(dict.fromkeys(assignment.sources, faults[0]))
+        else:
+            fit.append(assignment)
+    ledger.assignments = fit
+    problems = tuple(
+        f"{problem.kind} {problem.subject}" + (f" ({problem.hint})" if problem.hint else "")
+        for problem in plan.problems
+        if ledger.sources.keys().isdisjoint(problem.tensors)
+    )
+    naming = f"{plan.table.name} as {plan.architecture.name}"
+    jobs = {_renamed(job.name): job for job in plan.jobs()}  # the files of some classes have the old names to this day
+    return Side(plan.checkpoint, naming, jobs, left_out, unmapped, (*plan.notes, *problems))

@@ -1,0 +1,179 @@
+"""Converting: a plan carried out tensor by tensor into a Hugging Face folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Unpack
+
+from bridgeckpt.checks import check_dtype, check_heads, check_size
+from bridgeckpt.converting.report import report
+from bridgeckpt.copying.duplicates import check_copies
+from bridgeckpt.copying.workers import Placed, finish, open_output, run
+from bridgeckpt.errors import OutputError
+from bridgeckpt.formats.huggingface.safetensors_files import INDEX_NAME, index_json, plan_files
+from bridgeckpt.planning.plan import plan
+from bridgeckpt.sidecar.tokenizer.files import read_companion
+from bridgeckpt.sidecar.tokenizer.wordpiece import tokenizer_files
+from bridgeckpt.store.folder import REPORT, check_destination, staged
+
+if TYPE_CHECKING:
+    from bridgeckpt.copying.job import Job
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.formats.huggingface.safetensors_files import SafetensorsFile
+    from bridgeckpt.planning.options import PlanOptions
+    from bridgeckpt.planning.record import Plan
+
+
+class Conversion(NamedTuple):
+    """A finished conversion: its plan, the folder, the names of the files in it and the bytes of its tensors."""
+
+    plan: Plan
+    path: Path
+    files: tuple[str, ...]
+    nbytes: int
+
+
+def convert(
+    source: str | os.PathLike[str] | Checkpoint,
+    destination: str | os.PathLike[str],
+    *,
+    dtype: str | None = None,
+    max_shard_size: int | str = "5GB",
+    force: bool = False,
+    verify: bool = True,
+    checksums: bool = False,
+    **options: Unpack[PlanOptions],
+) -> Conversion:
+    """Convert a TensorFlow checkpoint into a folder that ``transformers.AutoModel.from_pretrained`` loads.
+
+    Args:
+        source: any path of a checkpoint (folder, prefix, one of its files), or one that is open.
+        destination: the folder to make; its missing parents are made too.
+        dtype: "float32", "float16" or "bfloat16" for floating-point parameters; None keeps each as it is.
+        max_shard_size: begin a new file above this size, in bytes or as text such as "5GB".
+        force: replace ``destination`` when it is a converted model. It survives a failure.
+        verify: check the CRC-32C of every tensor while it is read.
+        checksums: write the SHA-256 of every parameter into the report.
+        options: see :class:`bridgeckpt.planning.options.PlanOptions`.
+
+    Raises:
+        CheckpointError: the source cannot be read or is damaged.
+        ConfigError: the config or the vocabulary is malformed or of another model.
+        TableError: the mapping table is malformed.
+        PlanError: the conversion is refused; ``problems`` holds every reason.
+        PrecisionError: a value does not fit ``dtype``.
+        OutputError: ``destination`` exists, or cannot be written.
+        BridgeckptError: ``dtype``, ``max_shard_size`` or ``heads`` is none that there can be.
+    """
+    check_dtype(dtype)
+    shard_size = check_size(max_shard_size)
+    folder = Path(destination)
+    planned = prepare(source, folder, force=force, **options)
+    return carry_out(
+        planned, folder, dtype=dtype, max_shard_size=shard_size, verify=verify, checksums=checksums, force=force
+    )
+
+
+def prepare(
+    source: str | os.PathLike[str] | Checkpoint,
+    destination: Path | None = None,
+    *,
+    force: bool = False,
+    **options: Unpack[PlanOptions],
+) -> Plan:
+    """Everything that can be refused before anything is written: the destination, if any, the plan, the source's files.
+
+    Raises:
+        BridgeckptError: as :func:`convert`.
+    """
+    check_heads(options.get("heads"))
+    if destination is not None:
+        check_destination(destination, force=force)
+    planned = plan(source, **options)
+    planned.checkpoint.check_files()
+    if destination is not None and planned.checkpoint.path.resolve().is_relative_to(destination.resolve()):
+        raise OutputError(f"{destination} holds the source {planned.checkpoint.path}", hint="give another path")
+    check_copies(planned.checkpoint, planned.copies)
+    return planned
+
+
+def carry_out(
+    planned: Plan,
+    destination: Path,
+    *,
+    dtype: str | None,
+    max_shard_size: int,
+    verify: bool,
+    checksums: bool,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Conversion:
+    """Write what :func:`prepare` returned.
+
+    ``progress`` is called from worker threads, with a number of bytes just written and the number of all to write.
+    """
+    jobs = planned.jobs(dtype)
+    total = sum(job.nbytes for job in jobs) if progress is not None else 0
+    advance = None if progress is None else lambda nbytes: progress(nbytes, total)
+    files = plan_files([(job.name, job.dtype, job.shape) for job in jobs], max_shard_size, {"format": "pt"})
+    with staged(destination, force=force) as folder:
+        placed, homes = _place(jobs, files)
+        digests = _write_tensors(folder, files, placed, verify=verify, checksums=checksums, progress=advance)
+        texts = _texts(planned, jobs)
+        if len(files) > 1:
+            texts[INDEX_NAME] = index_json(files)
+        texts[REPORT] = report(planned, jobs, homes, digests, verified=verify)
+        for name, content in texts.items():
+            (folder / name).write_bytes(content)
+    names = (*(file.name for file in files), *texts)
+    return Conversion(planned, destination, names, sum(file.size - len(file.header) for file in files))
+
+
+def _place(jobs: list[Job], files: list[SafetensorsFile]) -> tuple[list[Placed], list[str]]:
+    """Where each job's bytes go, and the name of the file that is."""
+    places = {name: (at, offset) for at, file in enumerate(files) for name, offset in file.offsets.items()}
+    placed = [Placed(job, *places[job.name]) for job in jobs]
+    return placed, [files[one.file].name for one in placed]
+
+
+def _write_tensors(
+    folder: Path,
+    files: list[SafetensorsFile],
+    placed: list[Placed],
+    *,
+    verify: bool,
+    checksums: bool,
+    progress: Callable[[int], None] | None,
+) -> list[str] | None:
+    outputs: list[int] = []
+    try:
+        for file in files:
+            outputs.append(open_output(folder / file.name, file.size))
+            os.write(outputs[-1], file.header)
+        digests = run(placed, outputs, verify=verify, checksums=checksums, progress=progress)
+        for output in outputs:
+            finish(output)
+    finally:
+        for output in outputs:
+            os.close(output)
+    return digests
+
+
+def _texts(planned: Plan, jobs: list[Job]) -> dict[str, bytes]:
+    """The small files: config and tokenizer."""
+    if planned.configuration is None:
+        raise OutputError("a plan with problems cannot be carried out")
+    texts: dict[str, bytes] = {}
+    values = dict(planned.configuration.values)
+    values["dtype"] = Counter(job.dtype for job in jobs).most_common(1)[0][0]
+    if planned.vocabulary is not None and planned.casing is not None:
+        longest = planned.sizes.values.get("max_position_embeddings")
+        casing = planned.casing
+        texts |= tokenizer_files(planned.vocabulary, casing.lowercase, longest, casing.strip_accents)
+    texts |= {path.name: read_companion(path) for path in planned.companions}
+    texts["config.json"] = (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
+    return texts

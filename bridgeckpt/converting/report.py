@@ -1,0 +1,89 @@
+"""conversion_report.json: where every parameter came from, what was left out and why, and what decided the config."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from json.encoder import encode_basestring_ascii as quoted
+from typing import TYPE_CHECKING, Any
+
+from bridgeckpt._version import __version__
+from bridgeckpt.formats.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from bridgeckpt.copying.job import Job
+    from bridgeckpt.planning.record import Plan
+
+
+def summary(plan: Plan) -> dict[str, Any]:
+    """The plan without its tensors: what is said on a terminal and leads the report."""
+    checkpoint, table, ledger = plan.checkpoint, plan.table, plan.ledger
+    return {
+        "bridgeckpt": __version__,
+        "source": {
+            "checkpoint": checkpoint.path.name,
+            "format": checkpoint.format,
+            "tensors": len(checkpoint.tensors),
+            "bytes": checkpoint.nbytes,
+            "fingerprint": fingerprint(checkpoint),
+            "ema": plan.ema,
+        },
+        "table": {
+            "name": table.name,
+            "title": table.title,
+            "model": table.model.name,
+            "sha256": table.digests,
+            "wildcards": dict(plan.wildcards),
+        },
+        "architecture": plan.architecture.name,
+        "sizes": sized(plan),
+        "config": decided(plan),
+        "casing": plan.casing.reason if plan.casing else None,
+        "notes": list(plan.notes),
+        "source_states": ledger.source_counts(),
+        "target_states": ledger.target_counts(),
+    }
+
+
+def sized(plan: Plan) -> dict[str, dict[str, Any]]:
+    """The sizes, with where each is from."""
+    return {key: {"value": value, "from": plan.sizes.origin[key]} for key, value in plan.sizes.values.items()}
+
+
+def decided(plan: Plan) -> dict[str, dict[str, Any]]:
+    """The config's values that no tensor tells, with where each is from."""
+    if plan.configuration is None:
+        return {}
+    values, provenance = plan.configuration.values, plan.configuration.provenance
+    return {key: {"value": values[key], "from": origin} for key, origin in provenance.items()}
+
+
+def report(
+    plan: Plan, jobs: Sequence[Job], files: Sequence[str], digests: Sequence[str] | None, *, verified: bool
+) -> bytes:
+    """The whole report as JSON, one line for each tensor.
+
+    ``verified`` says whether the CRC-32C of what was read was checked.
+    ``files`` and ``digests`` (SHA-256 of the stored bytes, in hexadecimal) run parallel to ``jobs``.
+    """
+    ledger = plan.ledger
+    head = {**summary(plan), "crc32c_checked": verified}
+    head["slots"] = [name for name, state in ledger.sources.items() if state == "slot"]
+    for state in ("ignored", "excluded", "copy"):
+        head[state] = {name: ledger.reasons[name] for name, at in ledger.sources.items() if at == state}
+    head["tied"] = ledger.tied
+    rows = (row for row, _, targets in ledger.assignments for _ in targets)
+    lines = []
+    alike: dict[tuple[int, str, str, str], str] = {}  # what many tensors have in common is encoded once
+    for at, (job, row, file) in enumerate(zip(jobs, rows, files, strict=True)):
+        stored = job.sources[0].dtype
+        key = id(row), file, job.dtype, stored
+        common = alike.get(key)
+        if common is None:
+            facts = {"file": file, "dtype": job.dtype, "shape": job.shape, "source_dtype": stored}
+            common = alike[key] = json.dumps({**facts, "row": str(row.where), "layout": row.layout.text})[1:]
+        sources = ", ".join([quoted(info.name) for info in job.sources])
+        sha256 = f'"sha256": "{digests[at]}", ' if digests is not None else ""
+        lines.append(f'{{"name": {quoted(job.name)}, "source": [{sources}], {sha256}{common}')
+    text = json.dumps(head, indent=2)
+    return (text[:-2] + ',\n  "tensors": [\n    ' + ",\n    ".join(lines) + "\n  ]\n}\n").encode()

@@ -1,0 +1,81 @@
+"""PyTorch-named tensors straight from a TensorFlow checkpoint, without writing a file."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+
+from bridgeckpt.checks import check_dtype, check_framework
+from bridgeckpt.converting.conversion import prepare
+from bridgeckpt.copying.engine import assemble
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.planning.options import PlanOptions
+
+    Source = str | os.PathLike[str] | Checkpoint
+
+
+@overload
+def load_state_dict(
+    source: Source,
+    *,
+    framework: Literal["np"] = "np",
+    dtype: str | None = None,
+    verify: bool = True,
+    **options: Unpack[PlanOptions],
+) -> dict[str, np.ndarray[Any, np.dtype[Any]]]: ...
+
+
+@overload
+def load_state_dict(
+    source: Source,
+    *,
+    framework: Literal["pt"],
+    dtype: str | None = None,
+    verify: bool = True,
+    **options: Unpack[PlanOptions],
+) -> dict[str, torch.Tensor]: ...
+
+
+def load_state_dict(
+    source: Source,
+    *,
+    framework: Literal["np", "pt"] = "np",
+    dtype: str | None = None,
+    verify: bool = True,
+    **options: Unpack[PlanOptions],
+) -> dict[str, Any]:
+    """The state dict that :func:`bridgeckpt.convert` would write.
+
+    Args:
+        source: any path of a checkpoint, or one that is open.
+        framework: "np" for numpy arrays (bfloat16 as ``ml_dtypes.bfloat16``), "pt" for torch tensors.
+        dtype: "float32", "float16" or "bfloat16" for floating-point parameters; None keeps each as it is.
+        verify: check the CRC-32C of every tensor while it is read.
+        options: see :class:`bridgeckpt.planning.options.PlanOptions`.
+
+    Returns:
+        Parameter name to tensor, C-contiguous, in the order of the mapping table. Tied parameters stand there once.
+
+    Raises:
+        BridgeckptError: as :func:`bridgeckpt.convert`; also when ``framework`` is neither "np" nor "pt".
+    """
+    check_framework(framework)
+    check_dtype(dtype)
+    planned = prepare(source, **options)
+    arrays = {job.name: assemble(job, verify=verify) for job in planned.jobs(dtype)}
+    if framework == "np":
+        return arrays
+    return {name: _to_torch(array) for name, array in arrays.items()}
+
+
+def _to_torch(array: np.ndarray[Any, np.dtype[Any]]) -> torch.Tensor:
+    import torch
+
+    if array.dtype.name == "bfloat16":  # torch reads no ml_dtypes arrays: hand over the bits
+        return torch.from_numpy(array.view("int16")).view(torch.bfloat16)
+    return torch.from_numpy(array)

@@ -1,0 +1,83 @@
+"""A ``.keras`` archive: a zip with the weights as one HDF5 file, stored as it is, and the model's config as JSON.
+
+The config is handed out as text. Keras makes objects from it, with the code that it may hold; here nobody does.
+
+Sources: https://github.com/keras-team/keras, keras/src/saving/saving_lib.py (the members);
+https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, section 4.3.7 (a member's local header).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
+
+from bridgeckpt.errors import CheckpointError
+from bridgeckpt.formats.hdf5.window import Part
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from zipfile import ZipInfo
+
+WEIGHTS = "model.weights.h5"
+_TEXTS = ("config.json", "metadata.json")
+_MAX_TEXT = 64 << 20  # bytes; the config of a large model takes one
+_LOCAL_HEADER = b"PK\3\4"
+_LOCAL_HEADER_SIZE = 30  # without the name and the extra field; their sizes are its last two numbers
+_DAMAGED = "copy or download it again; it may be cut short"
+
+
+def read_archive(path: Path) -> tuple[Part, dict[str, str]]:
+    """Where the weights lie in the archive, and its texts by name.
+
+    Raises:
+        CheckpointError: it is no such archive, damaged, or its weights are compressed.
+    """
+    try:
+        with ZipFile(path) as archive:
+            members = {member.filename: member for member in archive.infolist()}
+            texts = {name: _text(archive, members[name], path) for name in _TEXTS if name in members}
+    except (BadZipFile, NotImplementedError, RuntimeError, EOFError, UnicodeDecodeError) as error:
+        raise _damaged(path, str(error)) from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from None
+    if WEIGHTS not in members:
+        hint = "save it again with a newer Keras, or with tf.train.Checkpoint"
+        raise CheckpointError(f"{path} holds no {WEIGHTS}: {', '.join(list(members)[:8])}", path=path, hint=hint)
+    return _place(path, members[WEIGHTS]), texts
+
+
+def _text(archive: ZipFile, member: ZipInfo, path: Path) -> str:
+    with archive.open(member) as file:
+        text = file.read(_MAX_TEXT + 1)  # whatever size the member says it has
+    if len(text) > _MAX_TEXT:
+        raise _damaged(path, f"its {member.filename} has more than {_MAX_TEXT:,} bytes")
+    return text.decode()
+
+
+def _place(path: Path, member: ZipInfo) -> Part:
+    """The bytes of a member that is stored without compression or encryption."""
+    encrypted = member.flag_bits & 1
+    if member.compress_type != ZIP_STORED or encrypted or member.compress_size != member.file_size:
+        raise CheckpointError(
+            f"{path} holds its {WEIGHTS} {'encrypted' if encrypted else 'compressed'}, as Keras never writes it",
+            path=path,
+            hint="unpack it first, then pass the folder",
+        )
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(member.header_offset)
+            header = file.read(_LOCAL_HEADER_SIZE)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from None
+    if len(header) < _LOCAL_HEADER_SIZE or not header.startswith(_LOCAL_HEADER):
+        raise _damaged(path, f"there is no {WEIGHTS} at byte {member.header_offset:,}")
+    name_size, extra_size = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
+    part = Part(member.header_offset + _LOCAL_HEADER_SIZE + name_size + extra_size, member.file_size)
+    if part.offset + part.nbytes > size:
+        raise _damaged(path, f"its {WEIGHTS} ends at byte {part.offset + part.nbytes:,} of {size:,}")
+    return part
+
+
+def _damaged(path: Path, what: str) -> CheckpointError:
+    return CheckpointError(f"{path} is not a valid .keras archive: {what}", path=path, hint=_DAMAGED)

@@ -1,0 +1,1 @@
+"""The files of a Hugging Face folder: safetensors, one file or shards with their index."""

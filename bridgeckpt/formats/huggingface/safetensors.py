@@ -1,0 +1,129 @@
+"""Safetensors: a reader for one file or a folder of shards, and the plan of the files that a writer fills.
+
+A file is 8 bytes of header length (little-endian), a JSON header (by name: dtype, shape, and where the data begin and
+end, counted from the end of the header), and the tensors one after another without gaps. Hugging Face's shards come
+with an index, ``model.safetensors.index.json``, whose ``weight_map`` says in which file each tensor is.
+
+Source: https://github.com/huggingface/safetensors (README.md, "Format").
+"""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bridgeckpt.errors import CheckpointError
+from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.formats.huggingface.shards import json_object, malformed, read_weight_map, stored_name
+from bridgeckpt.store.dtypes import is_possible_shape
+from bridgeckpt.store.tensors import DTYPES, Extent, TensorInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_HEADER_SIZE = 100_000_000  # the safetensors library reads no longer one
+
+_BY_CODE = {dtype.safetensors: dtype for dtype in DTYPES.values() if dtype.safetensors}
+
+
+class Safetensors(Checkpoint):
+    """A safetensors checkpoint, opened by its file or by the index of its shards.
+
+    Raises:
+        CheckpointError: a file is missing, or its header is not what the format asks for.
+    """
+
+    format = "safetensors"
+
+    def __init__(self, path: Path, *, notes: tuple[str, ...] = ()) -> None:
+        read = _read_shards if path.suffix == ".json" else _read_file
+        tensors, metadata = read(path)
+        super().__init__(path, tensors, metadata=metadata, notes=notes)
+
+    @property
+    def is_tensorflow(self) -> bool:
+        """Whether a TensorFlow class of transformers wrote it, under TensorFlow's names."""
+        return self.metadata.get("format") == "tf"
+
+    @property
+    def variable_names(self) -> Mapping[str, str]:
+        """The names themselves, if they are those of TensorFlow's variables."""
+        return {name: name for name in self.tensors} if self.is_tensorflow else {}
+
+
+def _read_file(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
+    """The tensors and metadata of one file, in the order of the data."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(size - 8, MAX_HEADER_SIZE):
+                raise _malformed(path, f"it claims a header of {length:,} bytes and has {size:,} in all")
+            text = file.read(length)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from None
+    header = json_object(text, path, "safetensors file")
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _malformed(path, "its __metadata__ is not text by name")
+    start = 8 + length
+    found = sorted((_tensor(name, entry, path, start) for name, entry in header.items()), key=_begin)
+    at = start
+    for info in found:
+        extent = info.extents[0]
+        if extent.offset != at:
+            raise _malformed(path, f"the data of {info.name} begins at byte {extent.offset:,}, not {at:,}")
+        at += extent.nbytes
+    if at != size:
+        raise _malformed(path, f"its tensors end at byte {at:,} and the file at {size:,}")
+    return {info.name: info for info in found}, metadata
+
+
+def _begin(info: TensorInfo) -> tuple[int, int]:
+    return info.extents[0].offset, info.extents[0].nbytes
+
+
+def _tensor(name: str, entry: object, path: Path, start: int) -> TensorInfo:
+    """One entry of a header, whose data begins at byte ``start`` of the file."""
+    match entry:
+        case {"dtype": str(code), "shape": [*dims], "data_offsets": [int(begin), int(end)]} if _are_sizes(dims):
+            shape = tuple(dims)
+        case _:
+            raise _malformed(path, f"its entry for {name} is not a dtype, a shape and two offsets")
+    if code not in _BY_CODE:
+        raise CheckpointError(f"{path}: {name} has the dtype {code}, which is not known here", path=path)
+    dtype = _BY_CODE[code]
+    if end - begin != prod(shape) * dtype.itemsize:
+        raise _malformed(path, f"{name} has {end - begin:,} bytes for {code} {list(shape)}")
+    extent = Extent(path, start + begin, end - begin, (0,) * len(shape), shape, None)
+    return TensorInfo(name, dtype.name, shape, (extent,))
+
+
+def _are_sizes(dims: list[Any]) -> bool:
+    return all(type(size) is int for size in dims) and is_possible_shape(dims)
+
+
+def _read_shards(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
+    """The tensors of all files that an index names, and the metadata of the first of them."""
+    weight_map = read_weight_map(path, "safetensors index")
+    tensors: dict[str, TensorInfo] = {}
+    metadata: dict[str, str] = {}
+    for file_name in dict.fromkeys(name for files in weight_map.values() for name in files):
+        found, of_file = _read_file(path.with_name(file_name))
+        metadata = metadata or of_file
+        if twice := tensors.keys() & found.keys():
+            raise malformed(path, "safetensors index", f"{min(twice)} is in {file_name} and in another file")
+        tensors.update(found)
+    for name, files in weight_map.items():
+        stored = stored_name(name, tensors)
+        if stored is None or files != (tensors[stored].extents[0].path.name,):
+            raise malformed(
+                path, "safetensors index", f"it says that {name} is in {', '.join(files)}, which does not hold it"
+            )
+    return tensors, metadata
+
+
+def _malformed(path: Path, what: str) -> CheckpointError:
+    return malformed(path, "safetensors file", what)

@@ -1,0 +1,233 @@
+"""The nodes of a TensorFlow graph, read without TensorFlow: of a ``saved_model.pb``, a ``.meta`` or a GraphDef.
+
+A graph says how a checkpoint's variables are used, which the checkpoint does not. Training graphs have tens of
+thousands of nodes and a question concerns a few, so opening one indexes the names and nodes are decoded when asked for.
+
+What TensorFlow 2 computes is in functions. Their nodes stand here under the function's name (``FUNCTION/NODE``), with
+the inputs spelled alike, so that one index holds all; a function's own arguments are the name of no node.
+
+Source: https://github.com/tensorflow/tensorflow, tensorflow/core/framework/{graph,node_def,function,op_def,attr_value}
+.proto
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.errors import CheckpointError
+from bridgeckpt.formats.tensorflow.metagraph import find_graph
+from bridgeckpt.formats.tensorflow.tensorproto import Number, decimal, small_constant
+from bridgeckpt.formats.tensorflow.wire import BYTES, FIXED32, WireError, fields, map_entry, tag, text, varint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from bridgeckpt.formats.tensorflow.metagraph import MetaGraph
+
+_SIGNATURE_OUTPUT, _OUTPUT_NAME = tag(2, BYTES), tag(1, BYTES)  # of SignatureDef, TensorInfo
+_GRAPH_NODE, _GRAPH_LIBRARY = tag(1, BYTES), tag(2, BYTES)
+_LIBRARY_FUNCTION = tag(1, BYTES)
+_FUNCTION_SIGNATURE, _FUNCTION_NODE, _SIGNATURE_NAME = tag(1, BYTES), tag(3, BYTES), tag(1, BYTES)
+_NODE_NAME, _NODE_OP, _NODE_INPUT, _NODE_ATTR = (tag(number, BYTES) for number in (1, 2, 3, 5))
+_ATTR_FLOAT, _ATTR_TENSOR = tag(4, FIXED32), tag(8, BYTES)
+# Functions that save and restore: they name every variable and compute nothing.
+_BOOKKEEPING = ("__inference__traced_save", "__inference__traced_restore")
+
+
+class Node(NamedTuple):
+    """One operation: its ``inputs`` are names of nodes (``name``, ``name:1``, ``^control``), ``attrs`` undecoded."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    attrs: Mapping[str, bytes]
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """Names of the nodes that data comes from: inputs without output numbers and control edges."""
+        return tuple(name.partition(":")[0] for name in self.inputs if not name.startswith("^"))
+
+
+class Graph:
+    """A graph's nodes by name.
+
+    Attributes:
+        path: The file.
+        writer: The TensorFlow that wrote it, where the file says so.
+    """
+
+    def __init__(self, path: Path, nodes: Mapping[str, bytes], functions: Mapping[str, str], about: MetaGraph) -> None:
+        self.path = path
+        self.writer = about.writer
+        self._signatures = about.signatures
+        self._nodes = nodes
+        self._functions = functions  # of nodes that are in one, by name
+        self._decoded: dict[str, Node] = {}
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._nodes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nodes)
+
+    def __getitem__(self, name: str) -> Node:
+        """The node ``name``.
+
+        Raises:
+            KeyError: there is none.
+            CheckpointError: it is damaged.
+        """
+        node = self._decoded.get(name)
+        if node is None:
+            try:
+                node = self._decoded[name] = _node(name, self._nodes[name], self._functions.get(name))
+            except (WireError, UnicodeDecodeError) as error:
+                raise _damaged(self.path, f"node {name}: {error}") from error
+        return node
+
+    def under(self, scope: str) -> list[Node]:
+        """Every node whose name begins with ``scope/``, in the file's order."""
+        prefix = f"{scope}/"
+        return [self[name] for name in self._nodes if name.startswith(prefix)]
+
+    def readers(self, name: str) -> list[Node]:
+        """Every node that takes an output of node ``name``."""
+        function = self._functions.get(name)
+        wanted = (name if function is None else name.removeprefix(f"{function}/")).encode()
+        return [
+            node
+            for found, data in self._nodes.items()
+            if wanted in data and self._functions.get(found) == function and name in (node := self[found]).operands
+        ]
+
+    def signature(self, name: str) -> dict[str, str]:
+        """The outputs of the signature ``name``: of each the node that computes it. Empty if there is none.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        try:
+            outputs = [
+                map_entry(output)
+                for key, _, output in fields(self._signatures.get(name, b""))
+                if key == _SIGNATURE_OUTPUT
+            ]
+            nodes = {output: text(info, _OUTPUT_NAME).partition(":")[0] for output, info in outputs}
+        except (WireError, UnicodeDecodeError) as error:
+            raise _damaged(self.path, f"signature {name}: {error}") from error
+        return nodes
+
+    def constant(self, name: str) -> tuple[Number, ...] | None:
+        """The elements of a Const node of float32, float64, int32, int64 or bool, in C order.
+
+        None if there is no such node, or it is another op, of another dtype or larger than a setting would be.
+
+        Raises:
+            CheckpointError: the node is damaged.
+        """
+        if name not in self._nodes or (node := self[name]).op != "Const" or "value" not in node.attrs:
+            return None
+        try:
+            return small_constant(
+                b"".join(tensor for key, _, tensor in fields(node.attrs["value"]) if key == _ATTR_TENSOR)
+            )
+        except WireError as error:
+            raise _damaged(self.path, f"constant {name}: {error}") from error
+
+    def number(self, node: Node, attr: str) -> float | None:
+        """The float attribute ``attr`` of ``node``, or None when it is not stored (it then has its op's default).
+
+        Raises:
+            CheckpointError: the attribute is damaged.
+        """
+        try:
+            found = [bits for key, bits, _ in fields(node.attrs.get(attr, b"")) if key == _ATTR_FLOAT]
+        except WireError as error:
+            raise _damaged(self.path, f"attribute {attr} of {node.name}: {error}") from error
+        return decimal(struct.pack("<I", found[-1])) if found else None
+
+
+def read_graph(path: Path) -> Graph:
+    """Index the nodes of a SavedModel, MetaGraphDef or GraphDef file.
+
+    Of the graphs in a SavedModel it is the one for inference, not for training.
+
+    Raises:
+        CheckpointError: the file cannot be read or is not a graph.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from error
+    try:
+        found = find_graph(data, path.name)
+        del data
+        return Graph(path, *_index(found.graph), found)
+    except (WireError, UnicodeDecodeError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is not a whole TensorFlow graph: {what}",
+        path=path,
+        hint="copy it again; or move it away, and what it says is taken from the config and the options instead",
+    )
+
+
+def _index(graph: bytes) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Node name to the bytes of the node, and to the name of the function that it is in."""
+    nodes: dict[str, bytes] = {}
+    functions: dict[str, str] = {}
+    for key, _, payload in fields(graph):
+        if key == _GRAPH_NODE:
+            nodes[_name(payload)] = payload
+        elif key == _GRAPH_LIBRARY:
+            for function, node in _function_nodes(payload):
+                name = f"{function}/{_name(node)}"
+                nodes[name], functions[name] = node, function
+    return nodes, functions
+
+
+def _function_nodes(library: bytes) -> Iterator[tuple[str, bytes]]:
+    """Every node of the functions of a FunctionDefLibrary, with its function's name."""
+    for library_key, _, function in fields(library):
+        if library_key != _LIBRARY_FUNCTION:
+            continue
+        parts = [(key, payload) for key, _, payload in fields(function)]
+        name = next((text(payload, _SIGNATURE_NAME) for key, payload in parts if key == _FUNCTION_SIGNATURE), "")
+        if not name.startswith(_BOOKKEEPING):
+            yield from ((name, payload) for key, payload in parts if key == _FUNCTION_NODE)
+
+
+def _name(node: bytes) -> str:
+    """A node's name, which is its first field in all files that TensorFlow writes."""
+    if node[:1] == b"\x0a":
+        size, at = varint(node, 1)
+        return node[at : at + size].decode()
+    return text(node, _NODE_NAME)
+
+
+def _node(name: str, data: bytes, function: str | None) -> Node:
+    op, inputs, attrs = "", [], {}
+    for key, _, payload in fields(data):
+        if key == _NODE_OP:
+            op = payload.decode()
+        elif key == _NODE_INPUT:
+            inputs.append(_input(payload.decode(), function))
+        elif key == _NODE_ATTR:
+            attr, value = map_entry(payload)
+            attrs[attr] = value
+    return Node(name, op, tuple(inputs), attrs)
+
+
+def _input(name: str, function: str | None) -> str:
+    """An input as the index spells it: that of a node in a function under the function's name."""
+    if function is None:
+        return name
+    return f"^{function}/{name[1:]}" if name.startswith("^") else f"{function}/{name}"

@@ -1,0 +1,166 @@
+"""The object graph of a TF2 checkpoint: which variable each key is, by its own name, and which are optimizer slots.
+
+``tf.train.Checkpoint`` names a tensor by the way from the root object to its variable
+(``model/layer_with_weights-4/_query_dense/kernel/.ATTRIBUTES/VARIABLE_VALUE``), which varies with how the model was
+passed and may be a bare number. Beside the tensors, under one key, it keeps a TrackableObjectGraph with each variable's
+full name (``transformer/layer_0/self_attention/query/kernel``).
+
+Source: https://github.com/tensorflow/tensorflow, tensorflow/core/protobuf/trackable_object_graph.proto
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from bridgeckpt.formats.tensorflow.wire import BYTES, VARINT, fields, tag
+
+OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+_NODE = tag(1, BYTES)  # of TrackableObjectGraph
+_CHILD, _ATTRIBUTE, _SLOT = tag(1, BYTES), tag(2, BYTES), tag(3, BYTES)  # of TrackableObject
+_CHILD_NODE, _CHILD_NAME = tag(1, VARINT), tag(2, BYTES)  # of ObjectReference
+_FULL_NAME, _KEY = tag(2, BYTES), tag(3, BYTES)  # of SerializedTensor
+_WEIGHT, _SLOT_NAME, _SLOT_VARIABLE = tag(1, VARINT), tag(2, BYTES), tag(3, VARINT)  # of SlotVariableReference
+
+_OPTIMIZER_STATE = re.compile(r"(?:.*/)?_variables/[0-9]+/\.ATTRIBUTES/VARIABLE_VALUE")
+_DEEPEST = 16  # steps from the root: a BERT in a pretrainer in a training task has 9
+_FEW = 8  # children of an object that is named again under each of its paths: a layer, no model
+
+
+class Slot(NamedTuple):
+    """Optimizer state: the key of the weight that it belongs to, and its name there (``m``, ``momentum``)."""
+
+    weight: str
+    name: str
+
+
+class ObjectGraph(NamedTuple):
+    """What an object graph says of the tensors: ``variable_names`` and ``slots``, both by key.
+
+    ``objects`` are the paths from the root by which objects are known (``model/span_labeling``): of each object the
+    shortest, and those that go on from it by one step, or by two if the first leads to a small object.
+    """
+
+    variable_names: Mapping[str, str]
+    slots: Mapping[str, Slot]
+    objects: frozenset[str] = frozenset()
+
+
+def parse_object_graph(proto: bytes) -> ObjectGraph:
+    """Decode a serialized TrackableObjectGraph.
+
+    Raises:
+        WireError: the bytes are no such message.
+        UnicodeDecodeError: a name in it is no text.
+    """
+    names: dict[str, str] = {}
+    key_of: list[str | None] = []  # the key of the variable that each node is, by the node's number
+    references: list[tuple[int, str, int]] = []
+    children: list[list[tuple[str, int]]] = []
+    for at, _, node in fields(proto):
+        if at != _NODE:
+            continue
+        key: str | None = None
+        children.append([])
+        for kind, _, payload in fields(node):
+            if kind == _CHILD:
+                children[-1].append(_child(payload))
+            elif kind == _ATTRIBUTE:
+                key, full_name = _attribute(payload)
+                if full_name:
+                    names[key] = full_name
+            elif kind == _SLOT:
+                references.append(_slot(payload))
+        key_of.append(key)
+    slots = _keras_slots(names)
+    for weight, name, variable in references:
+        if max(weight, variable) < len(key_of):
+            weight_key, slot_key = key_of[weight], key_of[variable]
+            if weight_key is not None and slot_key is not None:
+                slots[slot_key] = Slot(weight_key, name)
+    return ObjectGraph(names, slots, _paths(children))
+
+
+def _keras_slots(names: Mapping[str, str]) -> dict[str, Slot]:
+    """The state of Keras' optimizers since TensorFlow 2.11, which the graph does not mark as slots.
+
+    It is a list of variables, each named after its weight: ``Adam/m/dense/kernel``, or in Keras 3
+    ``adam/dense_kernel_momentum``.
+    """
+    state = [key for key in names if _OPTIMIZER_STATE.fullmatch(key)]
+    weights = {name: key for key, name in names.items() if not _OPTIMIZER_STATE.fullmatch(key)} if state else {}
+    joined = {name.replace("/", "_"): key for name, key in weights.items()}
+    slots = {}
+    for key in state:
+        slot, _, rest = names[key].partition("/")
+        while rest and rest not in weights:
+            slot, _, rest = rest.partition("/")
+        if rest:
+            slots[key] = Slot(weights[rest], slot)
+            continue
+        weight, _, slot = names[key].partition("/")[2].rpartition("_")
+        while weight and weight not in joined:  # a slot's name may hold the sign too
+            weight, _, before = weight.rpartition("_")
+            slot = f"{before}_{slot}"
+        if weight:
+            slots[key] = Slot(joined[weight], slot)
+    return slots
+
+
+def _paths(children: list[list[tuple[str, int]]]) -> frozenset[str]:
+    """The paths of :attr:`ObjectGraph.objects`, of the children of each node by its number; 0 is the root."""
+    found: set[str] = set()
+    reached = {0: ""}
+    level = [0] if children else []
+    for _ in range(_DEEPEST):
+        deeper = []
+        for node in level:
+            for name, child in children[node]:
+                path = f"{reached[node]}/{name}" if reached[node] else name
+                found.add(path)
+                if child >= len(children):
+                    continue
+                if child not in reached:
+                    reached[child] = path
+                    deeper.append(child)
+                elif len(children[child]) <= _FEW:
+                    found.update([f"{path}/{further}" for further, _ in children[child]])
+        level = deeper
+    return frozenset(found)
+
+
+def _child(proto: bytes) -> tuple[str, int]:
+    """The name and the number of a node that another one refers to."""
+    name, number = "", 0
+    for at, value, payload in fields(proto):
+        if at == _CHILD_NODE:
+            number = value
+        elif at == _CHILD_NAME:
+            name = payload.decode()
+    return name, number
+
+
+def _attribute(proto: bytes) -> tuple[str, str]:
+    """The key and the full name (or "") of a SerializedTensor."""
+    key = full_name = ""
+    for at, _, payload in fields(proto):
+        if at == _KEY:
+            key = payload.decode()
+        elif at == _FULL_NAME:
+            full_name = payload.decode()
+    return key, full_name
+
+
+def _slot(proto: bytes) -> tuple[int, str, int]:
+    """The numbers of the weight's and the slot's node, and the slot's name between them."""
+    weight, name, variable = 0, "", 0
+    for at, number, payload in fields(proto):
+        if at == _WEIGHT:
+            weight = number
+        elif at == _SLOT_NAME:
+            name = payload.decode()
+        elif at == _SLOT_VARIABLE:
+            variable = number
+    return weight, name, variable

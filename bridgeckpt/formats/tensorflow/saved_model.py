@@ -1,0 +1,69 @@
+"""The folder of a SavedModel: graphs in ``saved_model.pb``, variables in ``variables/``, other files in ``assets/``.
+
+The variables are a TensorBundle. A TF1 hub module is a SavedModel with a ``tfhub_module.pb`` beside its graphs.
+
+Source: https://github.com/tensorflow/tensorflow, tensorflow/python/saved_model/constants.py; for hub modules
+https://github.com/tensorflow/hub, tensorflow_hub/native_module.py; for ``saved_model/1`` save_pretrained in
+src/transformers/modeling_tf_utils.py of https://github.com/huggingface/transformers (v4.46.3)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+    from pathlib import Path
+
+GRAPH, GRAPH_AS_TEXT = "saved_model.pb", "saved_model.pbtxt"
+HUB_MARK = "tfhub_module.pb"
+_VARIABLES = "variables"  # a folder, and the prefix of the files in it
+
+
+class SavedModel(NamedTuple):
+    """A SavedModel by its ``folder``."""
+
+    folder: Path
+
+    @property
+    def variables(self) -> Path:
+        """The prefix of the TensorBundle of its variables, which a frozen model lacks."""
+        return self.folder / _VARIABLES / _VARIABLES
+
+    @property
+    def graph(self) -> Path | None:
+        """The file of its graphs; None where they are in protobuf's text format, which is not read."""
+        path = self.folder / GRAPH
+        return path if path.is_file() else None
+
+    @property
+    def directory(self) -> Path:
+        """Where a config and a vocabulary lie: the folder, or that of transformers in which it is saved_model/1."""
+        above = self.folder.parent.parent
+        return above if self.folder.parent.name == "saved_model" and (above / "config.json").is_file() else self.folder
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should be told of what is not read."""
+        if self.graph is not None:
+            return ()
+        return (f"{GRAPH_AS_TEXT} is not read: what the graph says has to come from a config or from options",)
+
+    def format(self, tensors: Container[str]) -> str:
+        """What it is, for people. ``tensors`` holds the names of its variables."""
+        if (self.folder / HUB_MARK).is_file():
+            return "TF1 hub module"
+        return f"TF{2 if OBJECT_GRAPH in tensors else 1} SavedModel"
+
+
+def saved_model_at(folder: Path) -> SavedModel | None:
+    """The SavedModel in ``folder``, if there is one."""
+    return SavedModel(folder) if any((folder / name).is_file() for name in (GRAPH, GRAPH_AS_TEXT)) else None
+
+
+def saved_model_of(prefix: Path) -> SavedModel | None:
+    """The SavedModel whose variables the TensorBundle with this prefix holds, if it is part of one."""
+    saved = saved_model_at(prefix.parent.parent)
+    return saved if saved is not None and saved.variables == prefix else None

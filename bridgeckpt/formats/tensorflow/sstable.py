@@ -1,0 +1,153 @@
+"""LevelDB's table format: the sorted keys and values of a ``.index`` file (and of a V1 checkpoint).
+
+A table is a row of blocks, then an index block that says where they are, then a footer that says where the index block
+is. Keys share prefixes with the key before, a block may be compressed with Snappy, and every block has a CRC-32C.
+
+Sources: https://github.com/google/leveldb/blob/main/doc/table_format.md, https://github.com/google/snappy (format
+description). No size in a file is believed before it is compared with the bytes that are there.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, BinaryIO
+
+from bridgeckpt.errors import CheckpointError
+from bridgeckpt.formats.tensorflow.wire import WireError, varint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MAGIC = bytes.fromhex("57fb808b247547db")  # the last 8 bytes of every table
+FOOTER_SIZE = 48
+_TRAILER_SIZE = 5  # after each block: its compression, and the masked CRC-32C of block and compression
+_PLAIN, _SNAPPY = 0, 1
+# Snappy's longest copy makes 64 bytes of 3: more than that is no Snappy block, whatever its preamble says.
+_SNAPPY_RATIO = 22
+# A key is written in full every 16 entries, so keys unfold to about 16 times their block; far more is an attack.
+_KEY_RATIO = 64
+
+DAMAGED = "the file is damaged or was cut short: copy or download it again"
+
+
+def unmask(crc: int) -> int:
+    """The CRC-32C behind a masked one, as LevelDB and TensorFlow store it (a CRC of data that holds CRCs is weak)."""
+    rotated = (crc - 0xA282EAD8) & 0xFFFFFFFF
+    return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
+
+
+def entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """The keys and values of the table in ``path``, keys ascending; blocks are read as they are needed.
+
+    Raises:
+        CheckpointError: the file cannot be read, is no table, or is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            yield from _entries(file, path)
+    except WireError as error:
+        raise _damaged(path, str(error)) from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from None
+
+
+def _entries(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, bytes]]:
+    size = file.seek(0, 2)
+    if size < FOOTER_SIZE:
+        raise _damaged(path, f"it has {size} bytes, fewer than a footer's {FOOTER_SIZE}")
+    end = file.seek(size - FOOTER_SIZE)
+    footer = file.read(FOOTER_SIZE)
+    if not footer.endswith(MAGIC):
+        raise _damaged(path, "it does not end in the magic number of a table")
+    _, at = _handle(footer, 0)  # the metaindex block: TensorFlow writes nothing into it
+    index_handle, _ = _handle(footer, at)
+    last_key: bytes | None = None
+    read_until = 0
+    for _, value in _block_entries(_block(file, path, index_handle, end), path):
+        handle, _ = _handle(value, 0)
+        # Blocks stand one after another. Were one listed twice, reading could take far longer than the file is long.
+        if handle[0] < read_until:
+            raise _damaged(path, f"the block at byte {handle[0]} overlaps the one before")
+        read_until = sum(handle) + _TRAILER_SIZE
+        found = _block_entries(_block(file, path, handle, end), path)
+        if found and last_key is not None and found[0][0] <= last_key:
+            raise _damaged(path, "its blocks are not in the order of their keys")
+        if found:
+            last_key = found[-1][0]
+        yield from found
+
+
+def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
+    """A block's offset and size without its trailer, and the position after them."""
+    offset, at = varint(data, at)
+    size, at = varint(data, at)
+    return (offset, size), at
+
+
+def _block(file: BinaryIO, path: Path, handle: tuple[int, int], end: int) -> bytes:
+    """The block at ``handle``, which ends before ``end``, checked and decompressed."""
+    import google_crc32c
+
+    offset, size = handle
+    if offset + size + _TRAILER_SIZE > end:
+        raise _damaged(path, f"a block of {size:,} bytes at byte {offset:,} reaches past byte {end:,}")
+    file.seek(offset)
+    block = file.read(size + _TRAILER_SIZE)
+    if len(block) < size + _TRAILER_SIZE:
+        raise _damaged(path, f"a block of {size:,} bytes at byte {offset:,} ends after {len(block):,}")
+    expected = unmask(int.from_bytes(block[-4:], "little"))
+    found = google_crc32c.value(block[:-4])
+    if found != expected:
+        raise _damaged(path, f"the block at byte {offset:,} has checksum {found:08x}, not {expected:08x}")
+    compression, contents = block[size], block[:size]
+    if compression == _PLAIN:
+        return contents
+    if compression == _SNAPPY:
+        return _decompress(contents, path, offset)
+    raise _damaged(path, f"the block at byte {offset:,} has the unknown compression {compression}")
+
+
+def _decompress(contents: bytes, path: Path, offset: int) -> bytes:
+    import cramjam
+
+    size, at = varint(contents, 0)
+    if size > _SNAPPY_RATIO * (len(contents) - at):
+        raise _damaged(path, f"the block at byte {offset:,} claims {size:,} bytes in {len(contents):,} of Snappy")
+    try:
+        return bytes(cramjam.snappy.decompress_raw(contents))
+    except cramjam.DecompressionError as error:
+        raise _damaged(path, f"the block at byte {offset:,} is not valid Snappy ({error})") from None
+
+
+def _block_entries(block: bytes, path: Path) -> list[tuple[bytes, bytes]]:
+    """The keys and values of a block: entries, the positions of the full keys (not needed here), their number."""
+    restarts = struct.unpack_from("<I", block, len(block) - 4)[0] if len(block) >= 4 else -1
+    end = len(block) - 4 - 4 * restarts
+    if restarts < 0 or end < 0:
+        raise _damaged(path, f"a block of {len(block):,} bytes claims {restarts:,} restart points")
+    found: list[tuple[bytes, bytes]] = []
+    key, at, unfolded, allowed = b"", 0, 0, _KEY_RATIO * len(block)
+    while at < end:
+        # The three sizes are nearly always one byte each; the restart count keeps at + 2 inside the block.
+        shared, fresh, size = block[at], block[at + 1], block[at + 2]
+        if (shared | fresh | size) < 0x80:
+            at += 3
+        else:
+            shared, at = varint(block, at)
+            fresh, at = varint(block, at)
+            size, at = varint(block, at)
+        value_at = at + fresh
+        previous, key = key, key[:shared] + block[at:value_at]
+        at = value_at + size
+        unfolded += shared + fresh
+        if at > end or shared > len(previous) or unfolded > allowed:
+            raise _damaged(path, f"an entry of a block claims {shared:,} + {fresh:,} + {size:,} bytes")
+        if key <= previous and found:
+            raise _damaged(path, f"its keys are not in order at {key!r}")
+        found.append((key, block[value_at:at]))
+    return found
+
+
+def _damaged(path: Path, what: str) -> CheckpointError:
+    return CheckpointError(f"{path} is not a readable table: {what}", path=path, hint=DAMAGED)

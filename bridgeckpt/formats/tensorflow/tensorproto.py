@@ -1,0 +1,87 @@
+"""Small constants in a graph: a TensorProto of few numbers, decoded to Python's own, and a float32 as a decimal.
+
+Source: https://github.com/tensorflow/tensorflow, tensorflow/core/framework/{tensor,tensor_shape,types}.proto
+"""
+
+from __future__ import annotations
+
+import struct
+from math import prod
+
+from bridgeckpt.formats.tensorflow.wire import BYTES, VARINT, WireError, fields, numbers, signed, tag
+
+_DTYPE, _SHAPE, _CONTENT = tag(1, VARINT), tag(2, BYTES), tag(4, BYTES)
+_DIM, _DIM_SIZE = tag(2, BYTES), tag(1, VARINT)
+
+# DataType number -> the code of its values for `struct`, and the tag of their field, which is packed.
+_NUMBERS = {
+    1: ("f", tag(5, BYTES)),
+    2: ("d", tag(6, BYTES)),
+    3: ("i", tag(7, BYTES)),
+    9: ("q", tag(10, BYTES)),
+    10: ("?", tag(11, BYTES)),
+}
+# A constant with more elements is a weight or a table, not a setting.
+_MAX_ELEMENTS = 64
+
+Number = int | float
+
+
+def small_constant(tensor: bytes) -> tuple[Number, ...] | None:
+    """The elements of a TensorProto of float32, float64, int32, int64 or bool, in C order.
+
+    Fewer than the shape asks for are stored when the rest equals the last one. None if the dtype is another one, or
+    there are more elements than a setting has.
+
+    Raises:
+        WireError: the bytes are no TensorProto.
+    """
+    dtype, count, content = 0, 1, b""
+    listed: dict[int, bytes] = {}
+    for key, number, payload in fields(tensor):
+        if key == _DTYPE:
+            dtype = number
+        elif key == _SHAPE:
+            count = prod(_size(dim) for dim_key, _, dim in fields(payload) if dim_key == _DIM)
+        elif key == _CONTENT:
+            content = payload
+        else:
+            listed[key] = payload
+    if dtype not in _NUMBERS or count > _MAX_ELEMENTS:
+        return None
+    code, field = _NUMBERS[dtype]
+    if content or code in "fd":
+        values = _unpack(content or listed.get(field, b""), code)
+    else:
+        values = [signed(value) for value in numbers(listed.get(field, b""))]
+    if len(values) < count:
+        values += (values[-1:] or [0]) * (count - len(values))
+    return tuple(values[:count])
+
+
+def decimal(data: bytes) -> float:
+    """These 4 bytes, a float32, as the number of the fewest digits: 1e-12, not the float64 nearest, 9.99999996e-13."""
+    value: float = struct.unpack("<f", data)[0]
+    for digits in range(1, 10):  # nine always tell a float32
+        short = float(f"{value:.{digits}g}")
+        try:
+            if struct.pack("<f", short) == data:
+                return short
+        except OverflowError:  # rounded up past the largest float32
+            continue
+    return value  # NaN, whose bits no decimal tells
+
+
+def _size(dim: bytes) -> int:
+    """The size that a TensorShapeProto.Dim states; 0 is not stored."""
+    return sum(signed(size) for key, size, _ in fields(dim) if key == _DIM_SIZE)
+
+
+def _unpack(data: bytes, code: str) -> list[Number]:
+    """Little-endian numbers, one after the other."""
+    size = struct.calcsize(f"<{code}")
+    if len(data) % size:
+        raise WireError(f"{len(data)} bytes of {size}-byte numbers")
+    if code == "f":
+        return [decimal(data[at : at + size]) for at in range(0, len(data), size)]
+    return list(struct.unpack(f"<{len(data) // size}{code}", data))

@@ -1,0 +1,1 @@
+"""The notation of mapping tables: layouts, name templates, expressions, and the errors they raise."""

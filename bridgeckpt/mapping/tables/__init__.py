@@ -1,0 +1,1 @@
+"""Mapping tables loaded: documents, records, groups, rules, and the library of shipped tables."""

@@ -1,0 +1,190 @@
+"""TOML files as mapping tables need them: typed access to values, and the line on which each of them stands.
+
+``tomllib`` keeps no line numbers, so a second, much simpler scan finds where headers, keys and the elements of arrays
+begin. Every error is a :class:`LintError` with ``file:line``.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from bridgeckpt.mapping.notation.errors import LintError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from bridgeckpt.errors import TableError
+
+Key = tuple[str | int, ...]
+
+# What matters to the scan: strings and comments (to step over them), brackets, line ends, and "key =".
+_TOKEN = re.compile(
+    r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\''
+    r"|#[^\n]*|[\[\]{}\n]|([A-Za-z0-9_.-]+)[ \t]*=",
+    re.DOTALL,
+)
+_HEADER = re.compile(r"[ \t]*(\[\[?)([^\[\]\n]+)\]\]?")
+
+
+class Document:
+    """A parsed TOML file; ``label`` is its name in messages, ``data`` its content, ``source`` its bytes."""
+
+    def __init__(self, path: Path, label: str) -> None:
+        self.path = path
+        self.label = label
+        try:
+            self.source = path.read_bytes()
+            text = self.source.decode().replace("\r\n", "\n")
+            self.data: dict[str, Any] = tomllib.loads(text)
+        except OSError as error:
+            raise LintError("reference", f"cannot read {path}: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise LintError("schema", f"is not UTF-8 text (byte {error.start})", where=label) from None
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise LintError("schema", f"is not TOML: {error}", where=label) from None
+        self.lines = dict(_lines(text))
+
+    @property
+    def root(self) -> Section:
+        """The whole file as a section."""
+        return Section(self, (), self.data)
+
+    def line(self, key: Key) -> int:
+        """The line (from 1) on which ``key`` begins, or the innermost thing around it that was found."""
+        return self.lines[key] if key in self.lines else self.line(key[:-1]) if key else 1
+
+
+class Section:
+    """A table in a document. Each method takes the value of a key, checks its type, and refuses with file and line."""
+
+    def __init__(self, document: Document, key: Key, data: Mapping[str, Any]) -> None:
+        self.document = document
+        self.key = key
+        self.data = data
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.data
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    @property
+    def line(self) -> int:
+        """The line on which the section begins."""
+        return self.document.line(self.key)
+
+    def where(self, *key: str | int) -> str:
+        """``file:line`` of the section, or of what ``key`` names in it."""
+        return f"{self.document.label}:{self.document.line((*self.key, *key))}"
+
+    def error(self, code: str, message: str, *key: str | int, hint: str | None = None) -> LintError:
+        """The error ``message`` about the section, or about what ``key`` names in it."""
+        return LintError(code, message, where=self.where(*key), hint=hint)
+
+    def placed(self, error: TableError, *key: str | int) -> LintError:
+        """A lower layer's error (about a layout, a name, an expression) with its place."""
+        code, message = (error.code, error.reason) if isinstance(error, LintError) else ("schema", error.message)
+        return LintError(code, message, where=self.where(*key), hint=error.hint)
+
+    def only(self, *known: str) -> None:
+        """Refuse keys that the language does not have."""
+        for key in self.data:
+            if key not in known:
+                from difflib import get_close_matches  # only for messages
+
+                near = get_close_matches(key, known, 1)
+                hint = f'did you mean "{near[0]}"?' if near else f"known keys here: {', '.join(known)}"
+                raise self.error("schema", f'unknown key "{key}"{self._inside()}', key, hint=hint)
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A string."""
+        value = self.data.get(key, default)
+        if value is None:
+            raise self.error("schema", f'"{key}" is missing{self._inside()}')
+        if not isinstance(value, str):
+            raise self._unlike(key, "a string")
+        return value
+
+    def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """A list of strings; a single string is a list of one."""
+        value = self.data.get(key, default)
+        if value is None:
+            raise self.error("schema", f'"{key}" is missing{self._inside()}')
+        values = [value] if isinstance(value, str) else value
+        if not isinstance(values, list | tuple) or not all(isinstance(element, str) for element in values):
+            raise self._unlike(key, "a string or a list of strings")
+        return tuple(values)
+
+    def flag(self, key: str) -> bool:
+        """``true`` or ``false``; false when absent."""
+        value = self.data.get(key, False)
+        if not isinstance(value, bool):
+            raise self._unlike(key, "true or false")
+        return value
+
+    def number(self, key: str) -> float | None:
+        """A number, or None when absent."""
+        value = self.data.get(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise self._unlike(key, "a number")
+        return value
+
+    def table(self, key: str) -> Section:
+        """A table within; empty when absent."""
+        value = self.data.get(key, {})
+        if not isinstance(value, dict):
+            raise self._unlike(key, "a table")
+        return Section(self.document, (*self.key, key), value)
+
+    def tables(self, key: str) -> list[Section]:
+        """A list of tables; empty when absent."""
+        value = self.data.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(element, dict) for element in value):
+            raise self._unlike(key, "a list of tables")
+        return [Section(self.document, (*self.key, key, at), element) for at, element in enumerate(value)]
+
+    def _unlike(self, key: str, expected: str) -> LintError:
+        return self.error("schema", f'"{key}"{self._inside()} is {self.data[key]!r}, not {expected}', key)
+
+    def _inside(self) -> str:
+        names = [str(part) for part in self.key if isinstance(part, str)]
+        return f" in [{'.'.join(names)}]" if names else ""
+
+
+def _lines(text: str) -> Iterator[tuple[Key, int]]:
+    """Where headers, keys and the inline tables in an array begin: pairs of key and line."""
+    section: Key = ()
+    key: Key = ()
+    counts: dict[Key, int] = {}
+    line, depth, at = 1, 0, 0
+    line_start = True
+    while at < len(text):
+        if depth == 0 and line_start and (header := _HEADER.match(text, at)):
+            section = tuple(part.strip().strip("\"'") for part in header[2].split("."))
+            if header[1] == "[[":
+                counts[section] = counts.get(section, -1) + 1
+                section = (*section, counts[section])
+            yield section, line
+            at = header.end()
+        line_start = False
+        token = _TOKEN.search(text, at)
+        if token is None:
+            return
+        at, found = token.end(), token[0]
+        if found == "\n":
+            line, line_start = line + 1, True
+        elif found in ("[", "{"):
+            if found == "{" and depth == 1:
+                counts[key] = counts.get(key, -1) + 1
+                yield (*key, counts[key]), line
+            depth += 1
+        elif found in ("]", "}"):
+            depth -= 1
+        elif token[1] is not None and depth == 0:
+            key = (*section, *token[1].split("."))
+            yield key, line
+        else:
+            line += found.count("\n")

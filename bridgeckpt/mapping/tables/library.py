@@ -1,0 +1,87 @@
+"""Where mapping tables are: those that come with bridgeckpt, by name, and a user's own, by path.
+
+A table is named by its path under ``mappings/`` without the suffix: ``bert/google``. The wheel carries that folder
+inside the package; in a checkout it stands beside the package.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bridgeckpt.mapping.notation.errors import LintError
+
+MODEL = "model"  # the file of this name in a folder is its PyTorch side, every other one a dialect
+RULES = "transformers/general"  # but this one: rules for many models, of bridgeckpt.mapping.tables.rules
+
+
+def folder() -> Path:
+    """The folder of the shipped tables."""
+    package = Path(__file__).resolve().parents[2]
+    installed = package / "mappings"
+    return installed if installed.is_dir() else package.parent / "mappings"
+
+
+def names() -> list[str]:
+    """The shipped dialects, sorted: ``["bert/google", ...]``."""
+    found = (f"{path.parent.name}/{path.stem}" for path in folder().glob("*/*.toml") if path.stem != MODEL)
+    return sorted(name for name in found if name != RULES)
+
+
+def find(name: str | Path, beside: Path | None = None) -> Path:
+    """The file of a table, given its name or a path (relative to the folder ``beside``, if given).
+
+    Raises:
+        TableError: there is no such table, and the message names the nearest ones; or it cannot be reached.
+    """
+    try:
+        return _find(name, beside)
+    except OSError as error:
+        raise _unreadable(error.filename, error) from error
+
+
+def _unreadable(path: str | Path, error: OSError) -> LintError:
+    return LintError("reference", f"cannot read {path}: {error.strerror}", hint="check the path and its permissions")
+
+
+def _find(name: str | Path, beside: Path | None) -> Path:
+    given = Path(name)
+    path = beside / given if beside else given
+    if path.suffix == ".toml" or isinstance(name, Path):
+        if path.is_file():
+            return path
+        raise LintError("reference", f"there is no mapping table {path}", hint="give the path of a .toml file")
+    shipped = folder() / f"{name}.toml"
+    if shipped.is_file():
+        return shipped
+    if path.is_file():
+        return path
+    from difflib import get_close_matches  # only for messages
+
+    near = get_close_matches(str(name), names(), 1, cutoff=0.4)
+    raise LintError(
+        "reference",
+        f'there is no mapping table "{name}"',
+        hint=(f"did you mean {near[0]}? " if near else "")
+        + f"The tables here are {', '.join(names())}; your own is given as the path of a .toml file",
+    )
+
+
+def text(name: str | Path) -> str:
+    """The text of a table, whatever it says.
+
+    Raises:
+        TableError: there is no such table, or it cannot be read.
+    """
+    path = find(name)
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def label(path: Path) -> tuple[str, str]:
+    """The name of the table in ``path``, and the file as messages show it."""
+    if path.parent.parent == folder():
+        name = f"{path.parent.name}/{path.stem}"
+        return name, f"mappings/{name}.toml"
+    return str(path), str(path)

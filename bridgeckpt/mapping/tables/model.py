@@ -1,0 +1,178 @@
+"""``model.toml``: the PyTorch side of a model, which all its dialects share.
+
+=============================  =========================================================================================
+``schema = 1``                 version of the language
+``model = "bert"``             ``model_type`` in config.json
+``[dims]`` axis = expression   the size of each axis: a config key, an integer, ``+ - * /`` over them, or ``"*"``: in no
+                               config, solved from the checkpoint and the same everywhere (``labels``)
+``[indices]`` name = ...       how many values ``{name}`` takes
+``[[tied]]`` pt, to            ``pt`` is the parameter ``to`` under a second name: not written
+``[[derived]]`` pt, value,     a buffer that the model rebuilds: ``arange``, ``zeros``, ``ones`` or ``lower_triangle``
+layout, reason
+``[architectures]`` Class =    the groups that make up a Hugging Face class, and those it takes when they are there;
+{ groups, optional,            what its parameter names lack at the front; what one row of its logits is about
+drop_prefix, head, sizes }     (``sequence``, ``token``, ``choice``, ``span``); axes that it fixes (``labels``)
+``[config]``                   for config.json: ``keys`` renames keys of the source, ``defaults`` are for absent ones,
+                               ``kept`` lists keys of the source that are handed on,
+                               ``padded`` lists sizes that a checkpoint may exceed, ``foreign`` maps a key to the model
+                               whose config it betrays
+=============================  =========================================================================================
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+from bridgeckpt.errors import TableError
+from bridgeckpt.mapping.notation.expressions import Expression
+from bridgeckpt.mapping.notation.layout import Layout
+from bridgeckpt.mapping.notation.names import Template
+from bridgeckpt.mapping.tables import library as tables
+from bridgeckpt.mapping.tables.document import Document, Section
+from bridgeckpt.mapping.tables.records import Architecture, Derived, ModelConfig, ModelTable, Tied
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from pathlib import Path
+
+SCHEMA = 1
+DERIVED_VALUES = ("arange", "zeros", "ones", "lower_triangle")
+HEADS = ("sequence", "token", "choice", "span")
+
+Parsed = TypeVar("Parsed")
+
+
+def load_model(path: Path) -> ModelTable:
+    """Load a model's table; kept until the file is modified.
+
+    Raises:
+        TableError: the file is not a model table; the message begins with ``file:line``.
+    """
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _load(path: Path, _modified: int) -> ModelTable:
+    name, label = tables.label(path)
+    document = Document(path, label)
+    root = document.root
+    root.only("schema", "model", "dims", "indices", "tied", "derived", "architectures", "config")
+    check_schema(root)
+    dims, indices = _expressions(root.table("dims")), _expressions(root.table("indices"))
+    if both := sorted({*dims} & {*indices}):
+        raise root.error("schema", f'"{both[0]}" is both an axis and an index', "indices", both[0])
+    return ModelTable(
+        name,
+        path,
+        root.text("model"),
+        dims,
+        indices,
+        tuple(_tied(section, indices) for section in root.tables("tied")),
+        tuple(_derived(section, dims, indices) for section in root.tables("derived")),
+        {name: _architecture(root.table("architectures").table(name), dims) for name in root.table("architectures")},
+        _config(root.table("config")),
+        document.source,
+    )
+
+
+def check_schema(root: Section) -> None:
+    """Refuse a version of the language that this program does not read."""
+    found = root.data.get("schema")
+    if found != SCHEMA:
+        raise root.error(
+            "schema",
+            f"schema is {found}, and this version of bridgeckpt reads {SCHEMA}" if found else '"schema" is missing',
+            "schema",
+            hint=f"begin the file with  schema = {SCHEMA}",
+        )
+
+
+def parse_at(section: Section, key: str, parse: Callable[..., Parsed], *arguments: object) -> Parsed:
+    """``parse(*arguments)``, an error in it placed at ``key`` of ``section``."""
+    try:
+        return parse(*arguments)
+    except TableError as error:
+        raise section.placed(error, key) from None
+
+
+def check_axes(section: Section, layout: Layout, known: Collection[str]) -> None:
+    """Refuse a layout with an axis that is not ``known``: nothing sizes it."""
+    for axis in layout.axes:
+        if axis not in known:
+            from difflib import get_close_matches  # only for messages
+
+            near = get_close_matches(axis, known, 1)
+            hint = f'did you mean "{near[0]}"?' if near else f'add  {axis} = "..."  to [dims] of the model table'
+            message = f'layout "{layout.text}" has an unknown axis "{axis}"'
+            raise section.error("unknown-axis", message, "layout", hint=hint)
+
+
+def reason(section: Section, key: str = "reason") -> str:
+    """A reason, which has to say something."""
+    text = section.text(key, "").strip()
+    if not text:
+        raise section.error("reason", f'"{key}" is missing or empty', hint="say in one line why: the report prints it")
+    return text
+
+
+def _expressions(section: Section) -> dict[str, Expression]:
+    for name, value in section.data.items():
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise section.error("schema", f'"{name}" is {value!r}, not a config key, an expression or an integer', name)
+    return {name: parse_at(section, name, Expression.parse, section.data[name]) for name in section}
+
+
+def _tied(section: Section, indices: dict[str, Expression]) -> Tied:
+    section.only("pt", "to")
+    return Tied(_parameter(section, "pt", indices), _parameter(section, "to", indices))
+
+
+def _derived(section: Section, dims: dict[str, Expression], indices: dict[str, Expression]) -> Derived:
+    section.only("pt", "value", "layout", "reason")
+    value = section.text("value")
+    if value not in DERIVED_VALUES:
+        raise section.error("schema", f'"value" is "{value}"', "value", hint=f"one of {', '.join(DERIVED_VALUES)}")
+    layout = parse_at(section, "layout", Layout.parse, section.text("layout"))
+    check_axes(section, layout, (*dims, *indices))
+    return Derived(_parameter(section, "pt", indices), value, layout, reason(section))
+
+
+def _parameter(section: Section, key: str, indices: dict[str, Expression]) -> Template:
+    template = parse_at(section, key, Template.parse, section.text(key), indices)
+    if template.wildcards or template.counters:
+        raise section.error("schema", f'"{key}" is "{template.text}": only indices stand in a parameter\'s name', key)
+    return template
+
+
+def _architecture(section: Section, dims: dict[str, Expression]) -> Architecture:
+    section.only("groups", "optional", "drop_prefix", "head", "sizes")
+    head = section.text("head") if "head" in section else None
+    if head is not None and head not in HEADS:
+        raise section.error("schema", f'"head" is "{head}"', hint=f"one of {', '.join(HEADS)}")
+    sizes = section.table("sizes").data
+    for axis, size in sizes.items():
+        if axis not in dims:
+            raise section.error("unknown-axis", f'"sizes" has an unknown axis "{axis}"')
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise section.error("schema", f'the size of "{axis}" is {size!r}, not an integer')
+    return Architecture(
+        str(section.key[-1]),
+        section.texts("groups"),
+        section.texts("optional", ()),
+        section.text("drop_prefix", ""),
+        head,
+        sizes,
+    )
+
+
+def _config(section: Section) -> ModelConfig:
+    section.only("keys", "defaults", "kept", "padded", "foreign")
+    keys, foreign = section.table("keys"), section.table("foreign")
+    return ModelConfig(
+        {key: keys.text(key) for key in keys},
+        section.table("defaults").data,
+        section.texts("kept", ()),
+        section.texts("padded", ()),
+        {key: foreign.text(key) for key in foreign},
+    )

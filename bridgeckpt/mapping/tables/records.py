@@ -1,0 +1,231 @@
+"""What a mapping table is made of once it is loaded: plain records that planning reads and nothing here changes.
+
+The language itself is described in :mod:`bridgeckpt.mapping.tables.dialect`. Records are tuples here and elsewhere in
+the package, since the machinery of dataclasses costs a dozen milliseconds each time the program starts.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from bridgeckpt.mapping.notation.expressions import Expression
+    from bridgeckpt.mapping.notation.layout import Layout
+    from bridgeckpt.mapping.notation.names import Template
+
+Spelling = tuple["Template", ...]
+
+
+class Where(NamedTuple):
+    """Where a row is written: the file as shown to people, its line, and its number (from 1) in its group."""
+
+    file: str
+    line: int
+    row: int
+    group: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class Row(NamedTuple):
+    """One line of a table: TensorFlow tensors, PyTorch parameters, and the axes of both.
+
+    ``tf`` and ``pt`` are full names, prefix included; one, unless the layout has an ``[axis]`` and the table lists
+    them. ``also`` holds further spellings of the whole of ``tf``, accepted when reading. ``fill`` is what added padding
+    holds, ``orientation`` the reason why a kernel is not transposed. ``axes`` are sizes of this row's alone, where its
+    axes have names that mean nothing elsewhere.
+    """
+
+    group: str
+    tf: Spelling
+    pt: Spelling
+    also: tuple[Spelling, ...]
+    layout: Layout
+    optional: bool
+    fill: float | None
+    orientation: str | None
+    where: Where
+    axes: Mapping[str, int] = MappingProxyType({})
+
+
+class Group(NamedTuple):
+    """Rows under one prefix a side (``pt`` is PyTorch's), there together or, when ``optional``, not at all.
+
+    ``elsewhere`` holds the same rows under each further tf prefix at which a checkpoint may have the group instead.
+    ``refused`` says why no class of transformers computes what the source does with these tensors.
+    """
+
+    name: str
+    pt: str
+    optional: bool
+    refused: str | None
+    rows: tuple[Row, ...]
+    elsewhere: tuple[tuple[Row, ...], ...]
+
+
+class Architecture(NamedTuple):
+    """A Hugging Face class: the ``groups`` it needs and those it takes when they are there.
+
+    ``drop_prefix`` is what its parameter names lack at the front. ``head`` says what one row of its logits is about
+    ("sequence", "token", "choice") where names and shapes leave it open. ``sizes`` are axes that it fixes.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    optional: tuple[str, ...]
+    drop_prefix: str
+    head: str | None
+    sizes: Mapping[str, int]
+
+
+class Tied(NamedTuple):
+    """A parameter ``pt`` that is the parameter ``to`` under a second name, and is not stored."""
+
+    pt: Template
+    to: Template
+
+
+class Derived(NamedTuple):
+    """A buffer that the model rebuilds: ``value`` is one of arange, zeros, ones, lower_triangle."""
+
+    pt: Template
+    value: str
+    layout: Layout
+    reason: str
+
+
+class Ignored(NamedTuple):
+    """Tensors that are never converted, or because of which nothing is, and why.
+
+    ``pattern`` is a name; ``**/`` in front is any path or none, a wildcard there any text, ``**`` at the end any rest.
+    """
+
+    pattern: str
+    reason: str
+
+    def matches(self, name: str) -> bool:
+        """Whether the pattern covers ``name``."""
+        front, body = "", self.pattern
+        if body.startswith("**/"):
+            front, name, body = "**", "/" + name, body[2:]
+        elif body.startswith("{"):
+            front, _, body = body.partition("}")
+        if body.endswith("**"):
+            return body[:-2] in name if front else name.startswith(body[:-2])
+        return name.endswith(body) if front else name == body
+
+
+class ModelConfig(NamedTuple):
+    """What config.json needs beyond the source's own keys.
+
+    ``keys`` renames keys of the source; ``defaults`` are values for keys that it lacks, ``kept`` the
+    further ones that are handed on (any other could change what is loaded); ``padded`` are sizes that the
+    checkpoint may exceed; ``foreign`` maps a key to the model whose config it betrays.
+    """
+
+    keys: Mapping[str, str]
+    defaults: Mapping[str, Any]
+    kept: tuple[str, ...]
+    padded: tuple[str, ...]
+    foreign: Mapping[str, str]
+
+
+class ConfigSource(NamedTuple):
+    """The config that a code base writes.
+
+    ``files`` are its names, or patterns, the first found is taken; a text that the checkpoint itself holds goes by a
+    name too. Its values are at ``roots``; ``keys`` renames them, or what is at a path of keys from there; those in
+    ``required`` must be as they are there.
+    ``transformers``: it is transformers' own, all of which is handed on.
+    """
+
+    files: tuple[str, ...] = ("bert_config.json", "config.json", "*bert_config*.json")
+    roots: tuple[str, ...] = ()
+    keys: Mapping[str, str] = MappingProxyType({})
+    required: Mapping[str, Any] = MappingProxyType({})
+    transformers: bool = False
+
+
+class DialectConfig(NamedTuple):
+    """What a dialect implies: ``values`` for config.json and, by key, what a word of the source's config means here.
+
+    ``source`` is where that config is. ``doubts`` says, by key, why a value that no graph tells may be another.
+    """
+
+    values: Mapping[str, Any]
+    words: Mapping[str, Mapping[str, str]]
+    source: ConfigSource
+    doubts: Mapping[str, str] = MappingProxyType({})
+
+
+class ModelTable(NamedTuple):
+    """The PyTorch side of a model: its axes, indices, ties, buffers and classes."""
+
+    name: str
+    path: Path
+    model: str
+    dims: Mapping[str, Expression]
+    indices: Mapping[str, Expression]
+    tied: tuple[Tied, ...]
+    derived: tuple[Derived, ...]
+    architectures: Mapping[str, Architecture]
+    config: ModelConfig
+    source: bytes
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+class Table(NamedTuple):
+    """A dialect: how one TensorFlow code base spells the tensors of ``model``.
+
+    ``detect`` names are all in a checkpoint of the dialect and ``absent`` names are not. ``names`` says which name of a
+    variable the table speaks of: "key" (in the checkpoint) or "variable" (its full name in the object graph). Every tf
+    name ends in ``suffix`` already. A checkpoint with one of the ``refused`` tensors is of a variant that no class
+    computes. ``heads`` says which head a checkpoint has by how
+    the path of one of its objects ends. ``files`` are the bytes of the files that it is made of, by the name that
+    people are shown: its own, those it borrows from, the model's.
+    """
+
+    name: str
+    path: Path
+    title: str
+    model: ModelTable
+    detect: tuple[Template, ...]
+    absent: tuple[Template, ...]
+    names: str
+    suffix: str
+    wildcards: Mapping[str, str]
+    slots: Mapping[str, tuple[Template, ...]]
+    groups: Mapping[str, Group]
+    ignored: tuple[Ignored, ...]
+    refused: tuple[Ignored, ...]
+    config: DialectConfig
+    graph: Mapping[str, Template]
+    heads: Mapping[str, tuple[str, ...]]
+    files: Mapping[str, bytes]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each of ``files``, in hexadecimal."""
+        from hashlib import sha256  # loads OpenSSL: only when a report is written
+
+        return {name: sha256(data).hexdigest() for name, data in self.files.items()}
+
+    def rows_of(self, architecture: Architecture) -> list[Row]:
+        """The rows of the groups that a class needs or takes."""
+        names = (*architecture.groups, *architecture.optional)
+        return [row for name in names if name in self.groups for row in self.groups[name].rows]
+
+    @property
+    def rows(self) -> list[Row]:
+        """Every row."""
+        return [row for group in self.groups.values() for row in group.rows]

@@ -1,0 +1,215 @@
+"""From a source and what was asked to a reference: the checkpoint is opened, its model found, run, and described."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bridgeckpt.errors import ParityError
+from bridgeckpt.formats import open_checkpoint
+from bridgeckpt.formats.huggingface.safetensors import Safetensors
+from bridgeckpt.formats.tensorflow.bundle import TensorBundle
+from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH
+from bridgeckpt.formats.tensorflow.v1 import V1Checkpoint
+from bridgeckpt.parity.bert.own_graph import Graph
+from bridgeckpt.parity.bert.request import probes_of
+from bridgeckpt.parity.bert.running import run_forward
+from bridgeckpt.parity.bert.saved_model import (
+    find_saved_model,
+    functions_reference,
+    origin,
+    run_functions,
+)
+from bridgeckpt.parity.bert.settings import read_settings, require_heads
+from bridgeckpt.parity.bert.trial import TRIAL_STAGES, first_difference, match, match_values, trial_weights
+from bridgeckpt.parity.bert.variables import find_bert
+from bridgeckpt.parity.hints import OWN_FUNCTION
+from bridgeckpt.parity.reference.reference import Reference
+from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
+from bridgeckpt.parity.tensorflow.runtime import computing, import_tensorflow
+from bridgeckpt.parity.tensorflow.stored import StoredVariables, TensorFlowVariables, finite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.parity.bert.request import Request
+    from bridgeckpt.parity.bert.running import Values
+    from bridgeckpt.parity.bert.saved_model import SavedModel
+    from bridgeckpt.parity.bert.settings import Settings
+    from bridgeckpt.parity.bert.variables import Bert
+    from bridgeckpt.parity.reference.probes import Probe
+    from bridgeckpt.parity.tensorflow.stored import Variables
+
+_FORWARD = "plain TensorFlow operations on the checkpoint's variables"
+_AMBIGUOUS = (
+    "nothing tells whether the classifier reads the pooler or every position: both are recorded (logits, token_logits)"
+)
+_NO_BERT = "only the functions were run: the variables' names are not those of one BERT"
+
+
+def reference_of(request: Request) -> Reference:
+    """What TensorFlow computes on the probes; see :func:`bridgeckpt.parity.reference.recording.record_checkpoint`."""
+    saved = find_saved_model(request.source)
+    with open_checkpoint(request.source if saved is None else saved.variables) as checkpoint:
+        if isinstance(checkpoint, Safetensors) and not checkpoint.is_tensorflow:
+            raise ParityError(
+                f"{checkpoint.path} is {checkpoint.format}, not a TensorFlow checkpoint",
+                hint="record the TensorFlow side of the conversion, the source",
+            )
+        checkpoint.check_files()
+        tf = import_tensorflow()  # which takes seconds: a wrong path is told before
+        variables = _variables(tf, checkpoint)
+        try:
+            bert = find_bert(variables.shapes, str(checkpoint.path), scope=request.scope, ema=request.ema)
+        except ParityError:
+            asked = request.scope is not None or request.ema or not request.graph
+            if saved is None or (asked and OBJECT_GRAPH not in checkpoint.tensors):
+                raise
+            return functions_reference(tf, request, saved, checkpoint, _NO_BERT)
+        return _Recording(tf, request, checkpoint, variables, bert, saved).reference()
+
+
+def _variables(tf: Any, checkpoint: Checkpoint) -> Variables:  # noqa: ANN401
+    if isinstance(checkpoint, TensorBundle | V1Checkpoint):
+        return TensorFlowVariables(tf, checkpoint.path)
+    return StoredVariables(checkpoint)
+
+
+class _Recording:
+    """One BERT being recorded; what is found accumulates in ``runs``, ``how`` and ``notes``."""
+
+    def __init__(
+        self,
+        tf: Any,  # noqa: ANN401 - TensorFlow has no types
+        request: Request,
+        checkpoint: Checkpoint,
+        variables: Variables,
+        bert: Bert,
+        saved: SavedModel | None,
+    ) -> None:
+        self.tf, self.request, self.checkpoint, self.variables = tf, request, checkpoint, variables
+        self.bert, self.saved = bert, saved
+        self.graph_path = checkpoint.graph_path if saved is None else saved.graph
+        directory = checkpoint.directory
+        self.settings = read_settings(directory, bert, request.config, request.asked, checkpoint.metadata)
+        self.probes = probes_of(request, directory, bert.rows)
+        self.runs: dict[str, Values] = {}
+        self.how: list[str] = []
+        self.notes = list(checkpoint.notes)
+
+    def reference(self) -> Reference:
+        """Run everything that can be run."""
+        if self.request.graph and not self.bert.is_google and self.saved is not None:
+            self._functions(self.saved)
+            self._matched_values()
+            self._forward()
+        elif not self.request.graph or self.graph_path is None or self._graph(self.graph_path):
+            self._forward()
+        if self.bert.other_heads:
+            self.notes.append(f"not computed: what is made of {', '.join(self.bert.other_heads)}")
+        provenance = {
+            **origin(self.tf, self.checkpoint, self.saved),
+            "dtype": self.variables.dtypes[self.bert.variables["embeddings.words"]].name,
+            "how": ", and ".join(self.how),
+            "settings": self.settings.described(),
+            "scope": self.bert.scope,
+            "ema": self.request.ema,
+            "seed": self.request.seed,
+        }
+        return Reference(self.probes, self.runs, provenance, self.bert.variables, tuple(self.notes))
+
+    def _graph(self, path: Path) -> bool:
+        """Run the checkpoint's graph if it can be; False when a forward pass is not what it computes."""
+        settings: Settings | None = self.settings
+        try:
+            with computing(self.tf, path.name), Graph(self.tf, path, self.bert) as graph:
+                graph.fill(self.variables.load)
+                fitting = {name: probe for name, probe in self.probes.items() if graph.fits(probe)}
+                values = {name: graph.run(probe) for name, probe in fitting.items()}
+                deep = next((probe for probe in fitting.values() if probe.depth == "fine"), None)
+                if deep is not None:
+                    settings = self._matched(graph, deep)
+        except UnusableGraph as reason:
+            self.notes.append(f"the graph in {path.name} was not run: {reason}")
+            if self.saved is not None:
+                self._functions(self.saved)
+            return True
+        if len(fitting) < len(self.probes):
+            left_out = ", ".join(name for name in self.probes if name not in fitting)
+            self.notes.append(
+                f"the graph in {path.name} is made for {graph.length} positions and was not run on: {left_out}"
+            )
+        if fitting:
+            self.how.append(f"the graph in {path.name}")
+            self.runs["graph"] = {name: finite(stages, "the graph") for name, stages in values.items()}
+            if "logits" in graph.stages:
+                self.bert = self.bert.without("token_logits")
+            elif "token_logits" in graph.stages:
+                self.bert = self.bert.without("logits")
+        self.settings = settings or self.settings._replace(origins={})
+        return settings is not None
+
+    def _functions(self, saved: SavedModel) -> None:
+        """Run the SavedModel's functions in place of its graph, if they can be."""
+        try:
+            recorded = run_functions(self.tf, saved, self.checkpoint, lambda _: self.probes)
+        except ParityError as error:
+            self.notes.append(f"its functions were not run: {error.message}")
+        else:
+            self.runs["graph"] = recorded.values
+            self.how.append(recorded.how)
+            self.notes += recorded.notes
+
+    def _matched_values(self) -> None:
+        """Settle what no tensor says by what the functions computed, if they were run."""
+        for name, values in self.runs.get("graph", {}).items():
+            asked, probe = self.request.asked.names, self.probes[name]
+            self.settings = match_values(self.tf, self.bert, self.settings, self.variables, probe, values, asked)
+            return
+
+    def _matched(self, graph: Graph, probe: Probe) -> Settings | None:
+        """The settings that the graph has, or None when no forward pass known here is what it computes."""
+        if self.bert.unread:
+            self.notes.append(f"only the graph was run: no BERT has {_listed(self.bert.unread)}")
+            return None
+        asked, weights = self.request.asked.names, trial_weights(self.bert, self.variables)
+        graph.fill(weights.__getitem__, weights)
+        values = graph.run(probe, TRIAL_STAGES)
+        settings = match(self.tf, self.bert, self.settings, weights, probe, values, asked)
+        if settings is None:
+            given = f" together with {', '.join(asked)} as asked" if asked else ""
+            self.notes.append(
+                "only the graph was run: no activation, epsilon and number of heads known here explain what it "
+                f"computes{given}"
+            )
+        return settings
+
+    def _forward(self) -> None:
+        """Run the forward pass; what it computes is kept unless the graph computes something else."""
+        if self.bert.unread:
+            raise ParityError(
+                f"a forward pass would leave out {_listed(self.bert.unread)}, which no BERT has",
+                hint=OWN_FUNCTION,
+            )
+        settings = require_heads(self.settings, self.bert)
+        single = run_forward(self.tf, self.bert, settings, self.variables, self.probes, "float32")
+        double: Values = {}
+        if self.request.float64:
+            double = run_forward(self.tf, self.bert, settings, self.variables, self.probes, "float64")
+        for name, values in self.runs.get("graph", {}).items():
+            stage = first_difference(values, single[name], double.get(name, {}))
+            if stage is not None:
+                self.notes.append(f"only the graph was run: {stage} is computed there in a way that is not known here")
+                return
+        if self.bert.has("logits") and self.bert.has("token_logits"):
+            self.notes.append(_AMBIGUOUS)
+        self.notes += settings.assumed
+        self.how.append(_FORWARD)
+        self.runs["float32"] = single
+        if double:
+            self.runs["float64"] = double
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more variables"

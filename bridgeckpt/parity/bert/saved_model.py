@@ -1,0 +1,175 @@
+"""A SavedModel as a reference: where its parts are, and what its own functions compute on probes of its sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridgeckpt.errors import ParityError
+from bridgeckpt.formats.fingerprint import fingerprint
+from bridgeckpt.parity.bert.exported import LoadedModel
+from bridgeckpt.parity.bert.request import probes_of
+from bridgeckpt.parity.bert.signatures import LAST_STATE
+from bridgeckpt.parity.hints import OWN_FUNCTION
+from bridgeckpt.parity.reference.probes import TYPES
+from bridgeckpt.parity.reference.reference import Reference
+from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
+from bridgeckpt.parity.tensorflow.runtime import computing, device_name
+from bridgeckpt.parity.tensorflow.stored import finite
+
+if TYPE_CHECKING:
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.parity.bert.request import Request
+    from bridgeckpt.parity.bert.running import Values
+    from bridgeckpt.parity.reference.probes import Probe
+
+_POSITIONS, _TYPES = 16, 1  # what any model has, where nothing tells
+_TABLES = {
+    "words": re.compile(r"(word|token)_embeddings?(?!_)|embeddings/(word|token)s?\b|\bwte\b", re.IGNORECASE),
+    "positions": re.compile(r"position(al)?_embeddings?(?!_)", re.IGNORECASE),
+    "types": re.compile(r"(type|segment)_embeddings?(?!_)", re.IGNORECASE),
+}
+
+
+class SavedModel(NamedTuple):
+    """A SavedModel on disk.
+
+    Attributes:
+        folder: Where its ``saved_model.pb`` is.
+    """
+
+    folder: Path
+
+    @property
+    def variables(self) -> Path:
+        """The prefix of its variables, a TensorBundle."""
+        return self.folder / "variables" / "variables"
+
+    @property
+    def graph(self) -> Path:
+        """The file with its graphs."""
+        return self.folder / "saved_model.pb"
+
+
+def find_saved_model(source: Path) -> SavedModel | None:
+    """The SavedModel that a path stands for: its folder, its ``saved_model.pb``, or its variables; else None."""
+    source = source.expanduser().absolute()
+    for folder in (source, source.parent, source.parent.parent):
+        saved = SavedModel(folder)
+        if saved.graph.is_file() and source in (folder, saved.graph, saved.variables.parent, saved.variables):
+            return saved
+    return None
+
+
+class Recorded(NamedTuple):
+    """What the functions of a SavedModel computed.
+
+    Attributes:
+        probes: The probes that they were run on.
+        values: Probe to stage to values.
+        how: Which functions were run, for provenance.
+        notes: What a reader of the verdict should be told.
+    """
+
+    probes: dict[str, Probe]
+    values: Values
+    how: str
+    notes: tuple[str, ...]
+
+
+def functions_reference(
+    tf: Any,  # noqa: ANN401 - TensorFlow has no types
+    request: Request,
+    saved: SavedModel,
+    checkpoint: Checkpoint,
+    *notes: str,
+) -> Reference:
+    """A reference of the functions alone, where the variables' names tell no forward pass.
+
+    Raises:
+        ParityError: what was asked needs names; and as :func:`run_functions` does.
+    """
+    for given, option in ((request.scope, "--scope"), (request.ema, "--ema"), (not request.graph, "--no-graph")):
+        if given:
+            raise ParityError(
+                f"nothing but the functions of the SavedModel {saved.folder.name} can be run, and {option} needs "
+                "variables whose names are those of a BERT",
+                hint=f"leave {option} out",
+            )
+    recorded = run_functions(tf, saved, checkpoint, lambda model: probes_of(request, saved.folder, _rows(model)))
+    provenance = {
+        **origin(tf, checkpoint, saved),
+        "dtype": max((info.nbytes, info.dtype) for info in checkpoint.tensors.values() if info.dtype != "string")[1],
+        "how": recorded.how,
+        "seed": request.seed,
+    }
+    told = (*checkpoint.notes, *notes, *recorded.notes)
+    return Reference(recorded.probes, {"graph": recorded.values}, provenance, {}, told)
+
+
+def origin(tf: Any, checkpoint: Checkpoint, saved: SavedModel | None) -> dict[str, str]:  # noqa: ANN401
+    """Where a reference is from and what it was computed on, for provenance."""
+    return {
+        "device": device_name(tf),
+        "checkpoint": checkpoint.path.name if saved is None else saved.folder.resolve().name,
+        "format": checkpoint.format if saved is None else "SavedModel",
+        "fingerprint": fingerprint(checkpoint),
+    }
+
+
+def run_functions(
+    tf: Any,  # noqa: ANN401
+    saved: SavedModel,
+    checkpoint: Checkpoint,
+    choose: Callable[[LoadedModel], dict[str, Probe]],
+) -> Recorded:
+    """Run a SavedModel's functions on the probes that ``choose`` makes for them.
+
+    Raises:
+        ParityError: it cannot be loaded or run, takes something else than token ids, or returns nothing that is known.
+    """
+    notes = []
+    try:
+        with computing(tf, f"the SavedModel {saved.folder.name}"):
+            model = LoadedModel(tf, saved.folder, [(name, of.shape) for name, of in checkpoint.tensors.items()])
+            given = choose(model)
+            probes = {name: probe for name, probe in given.items() if model.fits(probe)}
+            deep = next((probe for probe in probes.values() if probe.depth != "embeddings"), None)
+            if deep is None:
+                raise UnusableGraph("its functions are made for fewer positions than the inputs have")
+            if not model.takes_types and any(probe.inputs[TYPES].any() for probe in probes.values()):
+                raise UnusableGraph("its functions take no token types")
+            stages = model.settle(deep)
+            if len(probes) < len(given):
+                left_out = ", ".join(name for name in given if name not in probes)
+                notes.append(f"its functions are made for fewer positions and were not run on: {left_out}")
+            if "embeddings" not in stages:
+                probes = {name: probe for name, probe in probes.items() if probe.depth != "embeddings"}
+                notes.append("its functions return no embeddings: only tokens of the other inputs were looked up")
+            values = {name: finite(model.run(probe), "the SavedModel") for name, probe in probes.items()}
+    except UnusableGraph as reason:
+        raise ParityError(f"the SavedModel {saved.folder.name} cannot be run: {reason}", hint=OWN_FUNCTION) from reason
+    if LAST_STATE in stages:
+        notes.append("nothing tells how many layers there are: the last one's output is recorded as last_hidden_state")
+    if model.unknown:
+        notes.append(f"not recorded, for their names do not tell what they are: {', '.join(model.unknown)}")
+    names = ", ".join(one.name for one in model.found)
+    return Recorded(probes, values, f"the SavedModel's own functions: {names}", tuple(notes))
+
+
+def _rows(model: LoadedModel) -> tuple[int, int, int]:
+    """Rows of the tables of words, positions and types, as far as names tell; what no table is smaller than, if none.
+
+    Raises:
+        ParityError: no variable could be a table of words.
+    """
+    matrices = [(name, shape[0]) for name, shape in model.variables if len(shape) == 2]
+    if not matrices:
+        raise ParityError("the SavedModel reads no matrix that could be a table of words", hint=OWN_FUNCTION)
+    found = {table: [rows for name, rows in matrices if pattern.search(name)] for table, pattern in _TABLES.items()}
+    words = min(found["words"], default=max(rows for _, rows in matrices))
+    positions = min([*found["positions"], *model.lengths], default=_POSITIONS)
+    types = min(found["types"], default=_TYPES) if model.takes_types else _TYPES
+    return words, positions, types

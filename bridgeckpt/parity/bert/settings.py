@@ -1,0 +1,208 @@
+"""What no tensor says: the number of heads, the activation, the epsilon, and where each of them is from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridgeckpt.errors import ConfigError, ParityError
+from bridgeckpt.parity.bert.activations import FUNCTIONS, SAME
+from bridgeckpt.parity.bert.request import Asked
+from bridgeckpt.parity.hints import OWN_FUNCTION
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.bert.variables import Bert
+
+_NAMES = ("bert_config.json", "config.json", "params.yaml")
+_PATTERN = "*bert_config*.json"
+_DESCRIPTION = "model_config"
+_MODEL = "bert"
+_INSIDE = (("config",), ("task", "model", "encoder", "bert"))  # where KerasHub's and Model Garden's configs keep it
+_RENAMED = {
+    "num_heads": "num_attention_heads",
+    "num_layers": "num_hidden_layers",
+    "hidden_dim": "hidden_size",
+    "vocabulary_size": "vocab_size",
+    "hidden_activation": "hidden_act",
+}
+
+
+class Settings(NamedTuple):
+    """The settings of a forward pass.
+
+    Attributes:
+        heads: Number of attention heads; 0 when nothing says.
+        hidden_act: The activation by transformers' name.
+        layer_norm_eps: What a LayerNorm adds to the variance.
+        origins: Where each is from, by its name.
+        assumed: What was assumed for want of better, a sentence for each.
+    """
+
+    heads: int
+    hidden_act: str
+    layer_norm_eps: float
+    origins: Mapping[str, str]
+    assumed: tuple[str, ...] = ()
+
+    def described(self) -> dict[str, str]:
+        """Each setting with where it is from, as provenance has it."""
+        values = {"heads": self.heads, "hidden_act": self.hidden_act, "layer_norm_eps": self.layer_norm_eps}
+        return {name: f"{value} ({self.origins[name]})" for name, value in values.items() if name in self.origins}
+
+
+def read_settings(
+    directory: Path,
+    bert: Bert,
+    config: Path | None = None,
+    asked: Asked | None = None,
+    texts: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings as asked, else the config in ``config`` or ``directory``, else what such models always have.
+
+    ``texts`` are those that the file itself holds, a description of the whole model perhaps among them.
+
+    Raises:
+        ConfigError: the config cannot be read, is of another model, or a value cannot be.
+    """
+    path = _find(directory, config)
+    stated = _read(path, bert) if path else _described(texts or {})
+    source = path.name if path else _DESCRIPTION
+    heads, hidden_act, layer_norm_eps = asked or Asked()
+    origins: dict[str, str] = {}
+    assumed: list[str] = []
+
+    chosen_heads = heads if heads is not None else bert.heads or stated.get("num_attention_heads", 0)
+    if chosen_heads:
+        origins["heads"] = "as asked" if heads is not None else "the kernels' shape" if bert.heads else source
+        if not isinstance(chosen_heads, int) or chosen_heads < 1 or bert.hidden % chosen_heads:
+            raise ConfigError(
+                f"{bert.hidden} features cannot be divided among {chosen_heads} heads ({origins['heads']})",
+                hint="correct it with --heads N",
+            )
+
+    if hidden_act is not None:
+        activation, origins["hidden_act"] = hidden_act, "as asked"
+    else:
+        word = str(stated.get("hidden_act", "gelu") or "linear").lower()
+        activation = bert.gelu if word == "gelu" else word
+        origins["hidden_act"] = source if "hidden_act" in stated else "assumed"
+        if word == "gelu" and (activation != word or "hidden_act" not in stated):
+            what = f'"gelu" of {source}' if "hidden_act" in stated else "the activation"
+            kind = "the tanh approximation" if activation != word else "gelu by the error function"
+            other = "--hidden-act gelu is erf" if activation != word else "--hidden-act gelu_pytorch_tanh is tanh"
+            assumed.append(f"assumed: {what} is {kind}, as in {bert.code}; {other}")
+    if SAME.get(activation, activation) not in FUNCTIONS:
+        raise ConfigError(
+            f'no activation is called "{activation}" ({origins["hidden_act"]})',
+            hint=f"choose one with --hidden-act: {', '.join(sorted({*FUNCTIONS, *SAME}))}",
+        )
+
+    epsilon = layer_norm_eps if layer_norm_eps is not None else stated.get("layer_norm_eps")
+    origins["layer_norm_eps"] = "as asked" if layer_norm_eps is not None else source
+    if epsilon is None:
+        epsilon, origins["layer_norm_eps"] = bert.epsilon, "assumed"
+        assumed.append(f"assumed: layer_norm_eps is {epsilon}, as in {bert.norms}; --layer-norm-eps says otherwise")
+    if not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
+        raise ConfigError(
+            f"layer_norm_eps = {epsilon} ({origins['layer_norm_eps']}) is not between 0 and 1", hint="as in 1e-12"
+        )
+    return Settings(chosen_heads, activation, float(epsilon), origins, tuple(assumed))
+
+
+def require_heads(settings: Settings, bert: Bert) -> Settings:
+    """The same settings.
+
+    Raises:
+        ParityError: nothing says how many heads there are.
+    """
+    if not settings.heads:
+        raise ParityError(
+            f"nothing says how many attention heads share the {bert.hidden} features: there is no graph that could "
+            "be run, and no config beside the checkpoint",
+            hint="say it with --heads N, or give the config with --config FILE",
+        )
+    return settings
+
+
+def _find(directory: Path, explicit: Path | None) -> Path | None:
+    if explicit is not None and not explicit.is_dir():
+        if not explicit.is_file():
+            raise ConfigError(f"there is no config {explicit}", hint="--config takes the path of a JSON file")
+        return explicit
+    folder = explicit or directory
+    for name in _NAMES:
+        if (folder / name).is_file():
+            return folder / name
+    similar = sorted(folder.glob(_PATTERN))
+    if len(similar) > 1:
+        names = ", ".join(path.name for path in similar)
+        raise ConfigError(f"{folder} holds {len(similar)} configs: {names}", hint="say which with --config FILE")
+    if explicit is not None and not similar:
+        raise ConfigError(f"there is no config in {explicit}", hint=f"it would be called {' or '.join(_NAMES)}")
+    return similar[0] if similar else None
+
+
+def _read(path: Path, bert: Bert) -> dict[str, Any]:
+    try:
+        text = path.read_bytes()
+        values = json.loads(text) if path.suffix != ".yaml" else _yaml(text)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", hint="--config FILE gives another") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}", hint="correct the file") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds no JSON object", hint='a config is { "key": value }')
+    for inside in _INSIDE:
+        values = _under(values, inside) or values
+    values = {_RENAMED.get(key, key): value for key, value in values.items()}
+    if values.get("model_type", _MODEL) != _MODEL:
+        raise ParityError(
+            f'{path} says "model_type": "{values["model_type"]}", and the forward pass known here is that of a BERT',
+            hint=OWN_FUNCTION,
+        )
+    for key, size in (("hidden_size", bert.hidden), ("num_hidden_layers", bert.layers), ("vocab_size", bert.rows[0])):
+        if values.get(key, size) != size:
+            raise ConfigError(
+                f"{path} is of another model: its {key} is {values[key]}, and the checkpoint's {size}",
+                hint="give the config of this checkpoint with --config FILE",
+            )
+    return values
+
+
+def _described(texts: Mapping[str, str]) -> dict[str, Any]:
+    """What Keras' description of a whole model says of its first layer, where keras-bert's layers are in it."""
+    try:
+        layers = json.loads(texts.get(_DESCRIPTION, "{}"))["config"]["layers"]
+        configs = {layer["config"]["name"]: layer["config"] for layer in layers}
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return {}
+    heads = configs.get("Encoder-1-MultiHeadSelfAttention", {}).get("head_num")
+    activation = configs.get("Encoder-1-FeedForward", {}).get("activation")
+    if isinstance(activation, dict):  # how Keras writes a function
+        activation = activation.get("config")
+    told = {"num_attention_heads": heads, "hidden_act": activation}
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def _under(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any] | None:
+    """The object under ``keys``, one inside the other; None if there is none."""
+    found: Any = values
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def _yaml(text: bytes) -> object:
+    """A YAML file, as Model Garden writes; only plain values.
+
+    Raises:
+        ValueError: it is none.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error

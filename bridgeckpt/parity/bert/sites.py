@@ -1,0 +1,109 @@
+"""Where a PyTorch model computes a stage, and which of its parameters belong to it, by transformers' module names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridgeckpt.parity.bert.stages import is_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Stage, or its last part inside a layer -> module below the body (or below the layer).
+_BODY = {"embeddings": "embeddings", "pooler": "pooler"}
+_LAYER = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "context": "attention.self",
+    "attention": "attention.output",
+    "intermediate": "intermediate",
+    "output": "output",
+}
+# Modules beside the body; which stage a ``classifier`` is depends on the class.
+_HEADS = {
+    "transform": "cls.predictions.transform",
+    "mlm_logits": "cls.predictions",
+    "nsp_logits": "cls.seq_relationship",
+    "span_logits": "qa_outputs",
+}
+_CLASSIFIER = {"ForSequenceClassification": "logits", "ForTokenClassification": "token_logits"}
+_NSP = "ForNextSentencePrediction"  # whose head is called ``cls`` itself
+
+# Role -> what it may be called below the stage's module.
+_ROLES = {
+    "kernel": ("dense.weight", "decoder.weight", "seq_relationship.weight", "weight"),
+    "bias": ("dense.bias", "bias", "decoder.bias", "seq_relationship.bias"),
+    "gamma": ("LayerNorm.weight",),
+    "beta": ("LayerNorm.bias",),
+    "words": ("word_embeddings.weight",),
+    "positions": ("position_embeddings.weight",),
+    "types": ("token_type_embeddings.weight",),
+}
+
+
+# What is computed beside the chain of layers, and from what more than it.
+_BRANCHES: dict[str, tuple[str, ...]] = {
+    "pooler": (),
+    "transform": (),
+    "mlm_logits": ("transform",),
+    "nsp_logits": ("pooler",),
+    "logits": ("pooler",),
+    "token_logits": (),
+    "span_logits": (),
+}
+
+
+class Site(NamedTuple):
+    """A stage's module and its parameters, by role (see :mod:`bridgeckpt.parity.bert.stages`)."""
+
+    module: str
+    parameters: Mapping[str, str]
+
+
+def sites(model: Any) -> dict[str, Site]:  # noqa: ANN401 - transformers' models have no common type worth importing
+    """The stages that ``model``, a BERT of transformers, computes, in the order of computation.
+
+    Empty for another architecture: its outputs and modules are then compared by their own names.
+    """
+    modules = dict(model.named_modules())
+    names = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    prefix = next((f"{name}." for name in (model.base_model_prefix,) if name in modules), "")
+    layers = 0
+    while f"{prefix}encoder.layer.{layers}.{_LAYER['query']}" in modules:
+        layers += 1
+    if layers == 0:
+        return {}
+    found = {"embeddings": f"{prefix}{_BODY['embeddings']}"}
+    for layer in range(layers):
+        found |= {f"layer.{layer}.{stage}": f"{prefix}encoder.layer.{layer}.{at}" for stage, at in _LAYER.items()}
+    found["pooler"] = f"{prefix}{_BODY['pooler']}"
+    found |= _HEADS
+    kind = type(model).__name__
+    if kind.endswith(_NSP):
+        found["nsp_logits"] = "cls"
+    found |= {stage: "classifier" for ending, stage in _CLASSIFIER.items() if kind.endswith(ending)}
+    return {stage: Site(at, _parameters(at, names)) for stage, at in found.items() if modules.get(at) is not None}
+
+
+def unread(model: Any, found: Mapping[str, Site], stages: set[str]) -> list[str]:  # noqa: ANN401
+    """The parameters that none of ``stages`` is computed from: nothing compared says anything about them."""
+    if not all(is_stage(stage) for stage in stages):  # outputs by their own names: of what, nobody knows
+        return []
+    behind = {stage: at for at, stage in enumerate(found)}
+    last = max((behind[stage] for stage in stages if stage in behind and stage not in _BRANCHES), default=-1)
+    if stages & _BRANCHES.keys():  # the heads read the whole encoder
+        last = max(last, *(at for stage, at in behind.items() if stage not in _BRANCHES))
+    needed = {stage for stage, at in behind.items() if stage not in _BRANCHES and at <= last}
+    needed |= stages.union(*(_BRANCHES.get(stage, ()) for stage in stages))
+    read = {name for stage in needed if stage in found for name in found[stage].parameters.values()}
+    return [name for name, _ in model.named_parameters() if name not in read]
+
+
+def _parameters(module: str, names: set[str]) -> dict[str, str]:
+    roles = {}
+    for role, endings in _ROLES.items():
+        name = next((name for ending in endings if (name := f"{module}.{ending}") in names), None)
+        if name is not None:
+            roles[role] = name
+    return roles

@@ -1,0 +1,266 @@
+"""Where a BERT is in a checkpoint: the TensorFlow variable of each parameter, found by TensorFlow's own names.
+
+These are the names of google-research/bert, ``bert/encoder/layer_0/attention/self/query/kernel``, under any scope, of
+its ports to tf.keras, where layers are numbered over the model (``dense_7``, ``layer_normalization_4``), and of the
+code in :mod:`bridgeckpt.parity.bert.spellings`. Nothing here comes from the mapping tables, whose mistakes it
+would repeat.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridgeckpt.errors import ParityError
+from bridgeckpt.parity.bert.google_names import Search
+from bridgeckpt.parity.bert.other_names import find_spelling, search
+from bridgeckpt.parity.hints import OWN_FUNCTION
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bridgeckpt.parity.bert.spellings import Spelling
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+_GOOGLE = "google-research/bert"
+_GOOGLE_EPSILON, _KERAS_EPSILON = 1e-12, 1e-3  # tf.contrib's LayerNorm, tf.keras' LayerNormalization
+_TANH = "gelu_pytorch_tanh"  # what google-research/bert calls gelu since 2019-02-07
+
+_SHADOW = "/ExponentialMovingAverage"
+_KERAS_SHADOWS = ("{}/average", "ExponentialMovingAverage/{}/average")  # of Model Garden's optimizer
+# What optimizers and averages keep beside a weight, under the weight's own name.
+_SLOT = re.compile(r".*/(?:adam_[mv]|lamb_[mv]|Adam(?:_1)?|AdamW(?:_1)?|Momentum|ExponentialMovingAverage)")
+_WORDS = re.compile(r"(?P<root>(?:.*/)?)embeddings/word_embeddings")
+
+# The shape of each role's variable, by the end of the role: V words, P positions, T types, H hidden, I inner, L labels.
+_SHAPES = {
+    "embeddings.words": "VH",
+    "embeddings.positions": "PH",
+    "embeddings.types": "TH",
+    "intermediate.kernel": "HI",
+    "intermediate.bias": "I",
+    "output.kernel": "IH",
+    "mlm_logits.kernel": "VH",
+    "mlm_logits.bias": "V",
+    "nsp_logits.kernel": "2H",
+    "nsp_logits.bias": "2",
+    "span_logits.kernel": "2H",
+    "span_logits.bias": "2",
+    "logits.kernel": "LH",
+    "logits.bias": "L",
+    "token_logits.kernel": "LH",
+    "token_logits.bias": "L",
+    "kernel": "HH",
+    "bias": "H",
+    "gamma": "H",
+    "beta": "H",
+}
+
+
+class Bert(NamedTuple):
+    """A BERT in a checkpoint.
+
+    Attributes:
+        root: What its variables' names begin with, as in ``my_model/bert/``.
+        scope: The same without ``bert/``, where its heads may be: what people pass as ``--scope``.
+        variables: Role to variable, as in ``layer.3.attention.kernel`` (see :mod:`bridgeckpt.parity.bert.stages`);
+            under ``ema`` the shadow variables.
+        layers: How many there are.
+        hidden: Features of a hidden state.
+        rows: Rows of the tables of words, positions and types.
+        code: The code whose names these are.
+        gelu: What that code calls gelu, by transformers' name.
+        epsilon: What its LayerNorms add to the variance by default.
+        heads: Number of attention heads, where kernels have an axis of them; else 0.
+        flipped: The stages whose kernels are [hidden, labels] rather than [labels, hidden].
+        unread: Variables under ``root`` that no BERT has; a forward pass would ignore them.
+        other_heads: Variables under ``cls/`` that no head known here has.
+    """
+
+    root: str
+    scope: str
+    variables: Mapping[str, str]
+    layers: int
+    hidden: int
+    rows: tuple[int, int, int]
+    code: str
+    gelu: str
+    epsilon: float
+    heads: int
+    flipped: frozenset[str]
+    unread: tuple[str, ...]
+    other_heads: tuple[str, ...]
+
+    def has(self, stage: str) -> bool:
+        """Whether the checkpoint holds the kernel of the stage."""
+        return f"{stage}.kernel" in self.variables
+
+    def without(self, stage: str | None) -> Bert:
+        """The same model less a head."""
+        kept = {role: name for role, name in self.variables.items() if role.rpartition(".")[0] != stage}
+        return self._replace(variables=kept)
+
+    @property
+    def norms(self) -> str:
+        """Whose LayerNorms have that epsilon."""
+        return "tf.keras' LayerNormalization" if self.epsilon == _KERAS_EPSILON else self.code
+
+    @property
+    def is_google(self) -> bool:
+        """Whether the names are google-research/bert's, by which a graph can be searched."""
+        return self.code == _GOOGLE
+
+    def plain(self, role: str, values: Array) -> Array:
+        """A variable as google-research/bert has it: matrices of two axes, heads' kernels [labels, hidden]."""
+        if role.endswith(".kernel") and role.removesuffix(".kernel") in self.flipped:
+            return values.T
+        return values.reshape(_plain_shape(role, values.shape))
+
+
+def find_bert(shapes: Mapping[str, Sequence[int]], where: str, *, scope: str | None = None, ema: bool = False) -> Bert:
+    """The BERT among the variables of a checkpoint.
+
+    Args:
+        shapes: The shape of each variable, as TensorFlow lists them.
+        where: The checkpoint, as errors call it.
+        scope: Which one, when there are several: what stands before ``bert/`` in its names, or with it.
+        ema: Take the moving average of each variable.
+
+    Raises:
+        ParityError: there is none, there are several, or one of its variables is missing or of a shape that cannot be.
+    """
+    names = {name for name in shapes if not _SLOT.fullmatch(name)}
+    roots = sorted(
+        match["root"]
+        for match in map(_WORDS.fullmatch, names)
+        if match and any(name.startswith(f"{match['root']}encoder/layer_0/") for name in names)
+    )
+    if not roots and (spelled := find_spelling(names)) is not None:
+        spelling, roots = spelled
+        if len(roots) == 1 and scope is not None and roots[0].startswith(scope):
+            scope = None  # where a table says "" the encoder may be an object inside the model
+        bert = _spelled(spelling, _choose(roots, where, scope), shapes, where)
+        return bert if not ema else bert._replace(variables=_shadows(bert.variables, _KERAS_SHADOWS, shapes, where))
+    root = _choose(roots, where, scope)
+    found_all = Search(names, where, root, _scope_of(root), [] if "bert/" in roots else [""])
+    found = found_all.everything()
+    layers = 1 + max(int(role.split(".")[1]) for role in found if role.startswith("layer."))
+    used = set(found.values())
+    if ema:
+        found = _shadows(found, [f"{{}}{_SHADOW}"], shapes, where)
+    sizes = _check_shapes(found, shapes, where)
+    heads = tuple(f"{prefix}cls/" for prefix in found_all.prefixes)
+    return Bert(
+        root,
+        _scope_of(root),
+        found,
+        layers,
+        sizes["H"],
+        (sizes["V"], sizes["P"], sizes["T"]),
+        _GOOGLE,
+        _TANH,
+        _KERAS_EPSILON if found_all.keras else _GOOGLE_EPSILON,
+        0,
+        frozenset(),
+        tuple(sorted(name for name in names - used if name.startswith(root))),
+        tuple(sorted(name for name in names - used if name.startswith(heads))),
+    )
+
+
+def _shadows(
+    found: Mapping[str, str], templates: Sequence[str], shapes: Mapping[str, Sequence[int]], where: str
+) -> dict[str, str]:
+    """The moving average of each variable, whose name is made of the variable's."""
+    words = found["embeddings.words"]
+    template = next((one for one in templates if one.format(words) in shapes), templates[0])
+    shadows = {role: template.format(name) for role, name in found.items()}
+    for role, shadow in sorted(shadows.items()):
+        if shadow not in shapes:
+            raise ParityError(
+                f"{where} holds no moving average of {found[role]}: there is no {shadow}",
+                hint="record the weights themselves, without --ema",
+            )
+    return shadows
+
+
+def _spelled(spelling: Spelling, root: str, shapes: Mapping[str, Sequence[int]], where: str) -> Bert:
+    """A BERT under other names than google-research/bert's; what else is under its root is not looked at."""
+    found = search(spelling, root, shapes, where)
+    sizes = _check_shapes(found, shapes, where, spelling.flipped)
+    query = shapes[found["layer.0.query.kernel"]]
+    return Bert(
+        root,
+        _scope_of(root),
+        found,
+        1 + max(int(role.split(".")[1]) for role in found if role.startswith("layer.")),
+        sizes["H"],
+        (sizes["V"], sizes["P"], sizes["T"]),
+        spelling.title,
+        spelling.gelu,
+        spelling.epsilon,
+        query[1] if len(query) == 3 else 0,
+        spelling.flipped,
+        (),
+        (),
+    )
+
+
+def _plain_shape(role: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape without an axis of its own for the heads: [in, heads, size], [heads, size, out], or [heads, size]."""
+    if len(shape) == 3:
+        return (shape[0] * shape[1], shape[2]) if ".attention." in role else (shape[0], shape[1] * shape[2])
+    return (prod(shape),) if role.endswith(".bias") else tuple(shape)
+
+
+def without_shadow(name: str) -> str:
+    """The variable of which ``name`` is the moving average; ``name`` itself if it is none."""
+    return name.removesuffix(_SHADOW)
+
+
+def _scope_of(root: str) -> str:
+    return root.removesuffix("bert/") if root in {"bert/"} or root.endswith("/bert/") else root
+
+
+def _choose(roots: list[str], where: str, scope: str | None) -> str:
+    if scope is not None:
+        wanted = f"{scope.strip('/')}/" if scope.strip("/") else ""
+        chosen = [root for root in roots if root == wanted] or [root for root in roots if _scope_of(root) == wanted]
+    else:
+        chosen = roots
+    if len(chosen) == 1:
+        return chosen[0]
+    if not roots:
+        raise ParityError(
+            f"{where} holds no BERT that goes by the names of google-research/bert "
+            "(bert/embeddings/word_embeddings, bert/encoder/layer_0/..., under any scope)",
+            hint=OWN_FUNCTION,
+        )
+    scopes = ", ".join(f'"{_scope_of(root)}"' for root in roots)
+    if scope is None:
+        raise ParityError(f"{where} holds {len(roots)} BERTs, under {scopes}", hint="choose one with --scope PREFIX")
+    raise ParityError(f'{where} holds no BERT under "{scope}", but under {scopes}', hint="choose one of them")
+
+
+def _check_shapes(
+    found: Mapping[str, str], shapes: Mapping[str, Sequence[int]], where: str, flipped: frozenset[str] = frozenset()
+) -> dict[str, int]:
+    """The sizes of the model; every shape has to follow from them."""
+    sizes = {"2": 2}
+    for role, name in found.items():
+        parts = role.split(".")
+        letters = next(_SHAPES[end] for end in (".".join(parts[-2:]), parts[-1]) if end in _SHAPES)
+        if parts[-1] == "kernel" and parts[0] in flipped:
+            letters = letters[::-1]
+        shape = _plain_shape(role, shapes[name])
+        for letter, size in zip(letters, shape, strict=False):
+            sizes.setdefault(letter, size)
+        expected = tuple(sizes[letter] for letter in letters if letter in sizes)
+        if shape != expected:
+            raise ParityError(
+                f"{where}: {name} is {list(shape)}, and {role} of this BERT would be {list(expected)}",
+                hint=f"if the model is no plain BERT, {OWN_FUNCTION}",
+            )
+    return sizes

@@ -1,0 +1,241 @@
+"""Comparing: the reference's runs against the truth of the converted weights, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bridgeckpt.parity.bert.stages import HEADS
+from bridgeckpt.parity.judging.pytorch import disagreement
+from bridgeckpt.parity.judging.rounding import REFERENCE_UNITS, UNITS, Measure, measure
+from bridgeckpt.parity.judging.verdict import StageResult
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.reference.probes import Probe
+    from bridgeckpt.parity.reference.reference import Reference
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+    Values = Mapping[str, Mapping[str, Array]]  # by probe and stage
+
+
+class Pass(NamedTuple):
+    """What PyTorch computed, by probe and stage.
+
+    ``truth`` and ``rounded`` are the model in float64 and float32. ``narrowed`` is the float64 model with its weights
+    moved by as much as storing them in a narrower dtype than the source's moves them; empty if they are not.
+    """
+
+    truth: Values
+    rounded: Values
+    narrowed: Values
+
+
+class Runs(NamedTuple):
+    """All that PyTorch computed.
+
+    ``free`` is the model as it is. ``local``, for each float32 run of the reference, is the model with every stage fed
+    that run's own values, so that errors do not cascade. ``tested`` is the model in float32 on the device asked for.
+    """
+
+    free: Pass
+    local: Mapping[str, Pass]
+    tested: Values
+
+
+class Comparison(NamedTuple):
+    """One set of values of one stage: the error R - T as [rows, columns], with what belongs to it.
+
+    ``decides``: whether the verdict rests on it. Rounding may grow from layer to layer, now more, now less, so what has
+    accumulated in float32 is no sharp test where there is a sharper one: the stage by itself, or in float64.
+    """
+
+    probe: str
+    stage: str
+    decides: bool
+    local: bool
+    error: Array
+    noise: Array
+    truth: Array
+    unit: float
+
+    @property
+    def groups(self) -> int:
+        """How many groups it has: all, each row, each column."""
+        return 1 + sum(self.error.shape)
+
+
+def compare(reference: Reference, runs: Runs, order: Mapping[str, str]) -> list[StageResult]:
+    """Judge every stage that both sides have.
+
+    ``order`` maps each stage to the PyTorch module that computes it, in the order of computation.
+
+    Raises:
+        ParityError: the two sides disagree in shape.
+    """
+    found = list(_comparisons(reference, runs))
+    groups = sum(one.groups for one in found if one.decides)
+    measures: dict[str, list[tuple[Comparison, Measure]]] = {}
+    for one in found:
+        judged = measure(one.error, one.noise, one.truth, one.unit, groups)
+        measures.setdefault(one.stage, []).append((one, judged))
+    return [
+        _result(stage, module, measures[stage], reference, runs) for stage, module in order.items() if stage in measures
+    ]
+
+
+def _comparisons(reference: Reference, runs: Runs) -> Iterator[Comparison]:
+    # Weights stored in a narrower dtype move the truth itself: float64 tells no more than float32 then.
+    finest = {} if runs.free.narrowed else reference.runs.get("float64", {})
+    for run, probes in reference.runs.items():
+        for probe, stages in probes.items():
+            for stage, values in stages.items():
+                if stage not in runs.free.truth.get(probe, {}):
+                    continue
+                local = runs.local.get(run)
+                by_itself = local is not None and stage in local.truth.get(probe, {})
+                sharp = run == "float64" if stage in finest.get(probe, {}) else not by_itself
+                yield _comparison(reference, runs.free, run, probe, stage, values)._replace(decides=sharp)
+                if local is not None and by_itself:
+                    yield _comparison(reference, local, run, probe, stage, values)._replace(local=True)
+
+
+def _comparison(reference: Reference, made: Pass, run: str, name: str, stage: str, values: Array) -> Comparison:
+    unit = REFERENCE_UNITS["float64" if run == "float64" else "float32"]
+    probe = reference.probes[name]
+    truth = rows(probe, made.truth[name][stage], values, stage)
+    noise = (probe.rows(made.rounded[name][stage]) - truth) * (unit / UNITS["float32"])
+    if made.narrowed:
+        noise = np.hypot(noise, probe.rows(made.narrowed[name][stage]) - truth)
+    return Comparison(name, stage, True, False, probe.rows(values.astype(np.float64)) - truth, noise, truth, unit)
+
+
+def rows(probe: Probe, found: Array, expected: Array, stage: str) -> Array:
+    """The rows of what PyTorch found, if they have the reference's shape.
+
+    Raises:
+        ParityError: they do not.
+    """
+    if found.shape != expected.shape:
+        raise disagreement(stage, found.shape, expected.shape)
+    return probe.rows(found)
+
+
+def _result(
+    stage: str, module: str, measures: list[tuple[Comparison, Measure]], reference: Reference, runs: Runs
+) -> StageResult:
+    one, worst = max((pair for pair in measures if pair[0].decides), key=lambda pair: rank(pair[1].excess))
+    single = [pair for pair in measures if pair[0].unit == UNITS["float32"]]
+    double = [judged.rms for one, judged in measures if one.unit != UNITS["float32"]]
+    accumulated = [judged.rms for one, judged in single if not one.local]
+    # What is shown is float32's: by itself before as a whole, and of several the one that comes nearest to its limit.
+    shown = max(single or measures, key=lambda pair: (pair[0].decides, pair[0].local, rank(pair[1].excess)))[1]
+    argmax, kl = agreement(reference, runs.tested, stage)
+    return StageResult(
+        stage,
+        module,
+        sum(one.error.size for one, _ in measures if not one.local),
+        _difference(reference, runs.tested, stage),
+        shown.rms,
+        shown.peak,
+        shown.limit,
+        max(accumulated, default=None),
+        max(double, default=None),
+        worst.excess,
+        _where(one, worst, reference),
+        argmax,
+        kl,
+        worst.excess <= 1,
+    )
+
+
+def compare_within(
+    reference: Reference, tested: Values, order: Mapping[str, str], atol: float, rtol: float
+) -> list[StageResult]:
+    """Judge every stage by |PyTorch - TensorFlow| <= atol + rtol |TensorFlow|; its figures are shares of that.
+
+    Raises:
+        ParityError: the two sides disagree in shape.
+    """
+    results = []
+    for stage, module in order.items():
+        shares, difference = [], 0.0
+        for probe, expected, found in _both(reference, tested, stage):
+            a, b = probe.rows(expected), rows(probe, found, expected, stage)
+            apart, allowed = np.abs(a - b), atol + rtol * np.abs(a)
+            shares.append(np.divide(apart, allowed, out=np.where(apart > 0, np.inf, 0.0), where=allowed > 0))
+            difference = max(difference, float(apart.max()))
+        if shares:
+            each = np.concatenate([share.reshape(-1) for share in shares])
+            rms, peak = float(np.sqrt((each**2).mean())), float(each.max())
+            agreed = agreement(reference, tested, stage)
+            where = "the largest difference"
+            results.append(
+                StageResult(
+                    stage,
+                    module,
+                    each.size,
+                    difference,
+                    rms,
+                    peak,
+                    1.0,
+                    None,
+                    None,
+                    peak,
+                    where,
+                    *agreed,
+                    bool(peak <= 1),
+                )
+            )
+    return results
+
+
+def rank(excess: float) -> float:
+    """A key for the worst: NaN, which compares as nothing, is worse than all."""
+    return excess if np.isfinite(excess) else np.inf
+
+
+def _where(one: Comparison, worst: Measure, reference: Reference) -> str:
+    """What exceeded its limit the most, for people."""
+    if worst.row is not None:
+        return f"{reference.probes[one.probe].place(worst.row, len(one.error))} of {one.probe}"
+    return "all values" if worst.column is None else f"feature {worst.column} of {one.probe}"
+
+
+def _both(reference: Reference, tested: Values, stage: str) -> Iterator[tuple[Probe, Array, Array]]:
+    """TensorFlow's values and PyTorch's, from the best run that holds the stage: graph, float32, float64."""
+    for name, probe in reference.probes.items():
+        for run in ("graph", "float32", "float64"):
+            expected = reference.runs.get(run, {}).get(name, {}).get(stage)
+            if expected is not None and stage in tested.get(name, {}):
+                yield probe, expected.astype(np.float64), tested[name][stage]
+                break
+
+
+def _difference(reference: Reference, tested: Values, stage: str) -> float:
+    return max(float(np.abs(probe.rows(a) - probe.rows(b)).max()) for probe, a, b in _both(reference, tested, stage))
+
+
+def agreement(reference: Reference, tested: Values, stage: str) -> tuple[float | None, float | None]:
+    """Of logits: the share of rows with the same largest entry, and the largest divergence KL(TensorFlow, PyTorch)."""
+    if stage not in HEADS:
+        return None, None
+    same, divergences = [], []
+    for probe, expected, found in _both(reference, tested, stage):
+        if stage == "span_logits":  # a distribution over the positions of a sequence, for each of start and end
+            masks = probe.mask if probe.mask is not None else np.ones(expected.shape[:2], bool)
+            pairs = [(a[m].T, b[m].T) for a, b, m in zip(expected, found, masks, strict=True)]
+        else:
+            pairs = [(probe.rows(expected), probe.rows(found))]
+        for a, b in pairs:
+            same.append(a.argmax(-1) == b.argmax(-1))
+            p, q = _log_softmax(a), _log_softmax(b)
+            divergences.append(float((np.exp(p) * (p - q)).sum(-1).max()))
+    return (float(np.concatenate(same).mean()), max(0.0, *divergences)) if same else (None, None)
+
+
+def _log_softmax(values: Array) -> Array:
+    shifted = values - values.max(-1, keepdims=True)
+    result: Array = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return result

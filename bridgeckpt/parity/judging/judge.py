@@ -1,0 +1,143 @@
+"""Judging a loaded model: it is run, what it computes is compared, and the verdict says what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from bridgeckpt.parity.bert.sites import unread
+from bridgeckpt.parity.judging.comparison import compare, compare_within
+from bridgeckpt.parity.judging.devices import judge_device, run_on
+from bridgeckpt.parity.judging.passes import combined, in_float32, in_float64, is_narrower, what_to_run
+from bridgeckpt.parity.judging.pytorch import Subject, frameworks
+from bridgeckpt.parity.judging.verdict import DeviceResult, StageResult, Verdict
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.reference.reference import Reference
+
+    Timer = Callable[[str], AbstractContextManager[Any]]
+
+
+def judge(
+    reference: Reference,
+    subject: Subject,
+    device: str,
+    dtypes: Sequence[str],
+    tolerance: tuple[float, float] | None,
+    clock: Timer,
+) -> Verdict:
+    """The verdict on ``subject``, run on ``device`` in float32 and in each of ``dtypes``.
+
+    ``tolerance`` is an absolute and a relative one that take the place of the rounding measured.
+
+    Raises:
+        ParityError: the two sides differ in shape, the reference holds an output that the model has not, or the device
+            has not enough memory.
+    """
+    wanted, skipped = what_to_run(reference, subject)
+    with clock("running in float32"):
+        rounded = in_float32(reference, subject, wanted)
+    values = {}
+    for dtype in ("float32", *dtypes):
+        if (device, dtype) == ("cpu", "float32"):
+            values[dtype] = rounded.free
+            continue
+        with clock(f"running in {dtype} on {device}"):
+            values[dtype] = run_on(subject, reference, wanted, device, dtype)
+    with clock("running in float64"):
+        truth, narrowed = in_float64(reference, subject, wanted, is_narrower(reference, subject))
+    runs = combined(truth, rounded, narrowed, values["float32"])
+    with clock("comparing"):
+        order = _order(reference, subject)
+        if tolerance is None:
+            results = compare(reference, runs, order)
+        else:
+            results = compare_within(reference, runs.tested, order, *tolerance)
+        devices = [judge_device(reference, runs, values[dtype], device, dtype) for dtype in values if results]
+    failures = _failures(results, devices, tolerance)
+    first = next((result.name for result in results if not result.passed), None)
+    diagnosis = None
+    if first is not None:
+        with clock("looking for the cause"):
+            from bridgeckpt.parity.diagnosing.diagnosis import diagnose
+
+            diagnosis = diagnose(reference, subject, results)
+    _, transformers = frameworks()
+    provenance = {
+        "reference": dict(reference.provenance),
+        **({"tolerance": f"atol {tolerance[0]:g}, rtol {tolerance[1]:g}"} if tolerance else {}),
+        "class": type(subject.model).__name__,
+        "parameters": subject.parameters,
+        "stored": subject.stored,
+        "transformers": transformers.__version__,
+        "torch": frameworks()[0].__version__,
+    }
+    return Verdict(
+        not failures,
+        tuple(results),
+        tuple(devices),
+        first,
+        diagnosis,
+        tuple(failures),
+        tuple(_notes(reference, subject, wanted, skipped)),
+        provenance,
+        {},
+    )
+
+
+def _order(reference: Reference, subject: Subject) -> dict[str, str]:
+    """Stage or output to module, in the order of computation as far as it is known."""
+    order = {stage: site.module for stage, site in subject.sites.items()}
+    for probes in reference.runs.values():
+        for stages in probes.values():
+            for stage in stages:
+                order.setdefault(stage, stage)
+    return order
+
+
+def _failures(results: Sequence[StageResult], devices: Sequence[DeviceResult], tolerance: object) -> list[str]:
+    if not results:
+        return ["nothing was compared: the reference holds no stage that the model computes"]
+    failures = []
+    if unknown := [result.name for result in results if not isfinite(result.difference)]:
+        failures.append(f"PyTorch computes values that are not finite, first at {unknown[0]}")
+    wrong = [result for result in results if not result.passed]
+    if wrong:
+        allowed = "the tolerance allows" if tolerance else "rounding explains"
+        failures.append(f"{len(wrong)} of {len(results)} stages differ by more than {allowed}, first {wrong[0].name}")
+    # A tolerance speaks of float32; what is not finite is within none.
+    failures += [_device_failure(one) for one in devices if not one.passed and not (tolerance and isfinite(one.rms))]
+    return failures
+
+
+def _device_failure(one: DeviceResult) -> str:
+    if not isfinite(one.rms):
+        return f"{one.dtype} on {one.device} overflows: {one.worst} holds values that are not finite"
+    return (
+        f"{one.dtype} on {one.device} is {one.rms:.3g} times as far from the truth as its rounding explains "
+        f"(at {one.worst}; the limit is {one.limit:.3g})"
+    )
+
+
+def _notes(reference: Reference, subject: Subject, wanted: Mapping[str, set[str]], skipped: Sequence[str]) -> list[str]:
+    notes = []
+    kind = type(subject.model).__name__
+    if skipped:
+        notes.append(f"not compared, since {kind} does not compute it: {', '.join(skipped)}")
+    if subject.missing:
+        notes.append(f"not in the folder, so that transformers made up the values: {', '.join(subject.missing)}")
+    if subject.unexpected:
+        notes.append(f"in the folder, but not in {kind}: {', '.join(subject.unexpected)}")
+    if subject.sites:
+        compared = set().union(*wanted.values()) if wanted else set()
+        if names := unread(subject.model, subject.sites, compared):
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            notes.append(f"the reference says nothing about {', '.join(names[:5])}{more}")
+    if is_narrower(reference, subject):
+        source = reference.provenance.get("dtype", "float32")
+        notes.append(
+            f"the folder is stored as {subject.stored}, the checkpoint as {source}: what that rounds is allowed"
+        )
+    return notes

@@ -1,0 +1,1 @@
+"""A reference: inputs, and what TensorFlow computes from them, in one file."""

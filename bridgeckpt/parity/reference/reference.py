@@ -1,0 +1,126 @@
+"""reference.safetensors: the inputs, what TensorFlow computed on them, and where all of it is from.
+
+The file between two machines. Its tensors are ``inputs/PROBE/NAME`` and ``RUN/PROBE/STAGE``; its metadata hold one JSON
+document, the rest of the :class:`Reference`. The runs:
+
+========== ==========================================================================================
+graph      the graph that came with the checkpoint, in float32
+float32    a forward pass in plain TensorFlow operations, or the user's own function
+float64    the same forward pass in float64: the truth of the source's weights
+========== ==========================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridgeckpt.errors import CheckpointError
+from bridgeckpt.formats.huggingface.safetensors import Safetensors
+from bridgeckpt.formats.huggingface.safetensors_files import plan_files
+from bridgeckpt.parity.reference.probes import Probe
+from bridgeckpt.store.file import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+RUNS = ("graph", "float32", "float64")
+_KEY = "bridgeckpt.reference"
+_VERSION = 1
+
+
+class Reference(NamedTuple):
+    """What a model computed, by run, probe and stage.
+
+    Attributes:
+        probes: The inputs, by the name of the probe.
+        runs: Run to probe to stage to values (see :mod:`bridgeckpt.parity.bert.stages`), as :meth:`Probe.keep` leaves
+            them.
+        provenance: Versions, device, checkpoint and how it was run: text or numbers by name, for people and reports.
+            ``fingerprint`` identifies the checkpoint, ``dtype`` is that of its weights.
+        variables: The TensorFlow variable of each parameter (``layer.3.attention.kernel``), as far as known.
+        notes: What was assumed, and what a reader of the verdict should be told.
+    """
+
+    probes: Mapping[str, Probe]
+    runs: Mapping[str, Mapping[str, Mapping[str, Array]]]
+    provenance: Mapping[str, Any]
+    variables: Mapping[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+    @property
+    def finest(self) -> str:
+        """The float32 run that holds most stages: what a stage is fed, to see what it does by itself."""
+        return "float32" if "float32" in self.runs else "graph"
+
+
+def write_reference(reference: Reference, path: Path) -> None:
+    """Write the file; it appears whole or not at all, and replaces what was at ``path``.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    import numpy as np
+
+    arrays = {f"inputs/{probe}/{name}": a for probe, p in reference.probes.items() for name, a in p.inputs.items()}
+    for run, probes in reference.runs.items():
+        arrays |= {f"{run}/{probe}/{stage}": a for probe, stages in probes.items() for stage, a in stages.items()}
+    record = {
+        "version": _VERSION,
+        "probes": {name: {**probe._asdict(), "inputs": None} for name, probe in reference.probes.items()},
+        "provenance": reference.provenance,
+        "variables": reference.variables,
+        "notes": reference.notes,
+    }
+    (file,) = plan_files(
+        [(name, array.dtype.name, array.shape) for name, array in arrays.items()], None, {_KEY: json.dumps(record)}
+    )
+    with replacing(path) as temporary, temporary.open("wb") as out:
+        out.write(file.header)
+        for name in sorted(file.offsets, key=file.offsets.__getitem__):
+            out.write(np.ascontiguousarray(arrays[name]).data)
+
+
+def is_reference(path: Path) -> bool:
+    """Whether ``path`` is a file that :func:`write_reference` wrote."""
+    return path.is_file() and path.suffix == ".safetensors" and _KEY in Safetensors(path).metadata
+
+
+def read_reference(path: Path) -> Reference:
+    """Read the file.
+
+    Raises:
+        CheckpointError: it cannot be read or is no reference.
+    """
+    hint = "make one with `bridgeckpt record SRC reference.safetensors`"
+    if not path.is_file():
+        raise CheckpointError(f"there is no reference {path}", path=path, hint=hint)
+    with Safetensors(path) as file:
+        text = file.metadata.get(_KEY)
+        if text is None:
+            raise CheckpointError(f"{path} is not a reference but other tensors", path=path, hint=hint)
+        try:
+            record = json.loads(text)
+            if record["version"] != _VERSION:
+                raise CheckpointError(f"{path} was recorded by another version of bridgeckpt", path=path, hint=hint)
+            probes: dict[str, dict[str, Array]] = {name: {} for name in record["probes"]}
+            runs: dict[str, dict[str, dict[str, Array]]] = {}
+            for key in file:
+                run, probe, name = key.split("/", 2)
+                at = probes[probe] if run == "inputs" else runs.setdefault(run, {}).setdefault(probe, {})
+                at[name] = file.get_tensor(key)
+            kept = {
+                name: Probe(probes[name], of["depth"], _positions(of["positions"]), of["directions"])
+                for name, of in record["probes"].items()
+            }
+            return Reference(kept, runs, record["provenance"], record["variables"], tuple(record["notes"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path} is a damaged reference ({error!r})", path=path, hint=hint) from None
+
+
+def _positions(stored: list[int] | None) -> tuple[int, ...] | None:
+    return None if stored is None else tuple(stored)

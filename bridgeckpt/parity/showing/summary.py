@@ -1,0 +1,186 @@
+"""What of a verdict is shown, and in which words: the rows of its tables and the findings, for text and page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from math import inf, isnan
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from bridgeckpt.parity.bert.stages import is_coarse, layer_of
+from bridgeckpt.parity.showing.figures import counted, number, share
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.judging.verdict import Diagnosis, StageResult, Verdict
+
+Outcome = Literal["ok", "DIVERGES", "follows"]
+Fact = tuple[str, str]  # a key and what is said of it
+
+_ROUNDINGS = "max, rms, limit and drift count roundings of float32, as measured here"
+_DOUBLE = "float64 is that of everything up to the stage in float64, in roundings of its own; the limit is the same"
+_TOLERANCES = "max, rms and limit are shares of the tolerance"
+_DRIFT = "drift is that of everything up to the stage, where rms is of the stage by itself"
+_FOLLOWS = "what follows is wrong because of what came before it, not by itself"
+
+_GRAVEST: tuple[Outcome, ...] = ("DIVERGES", "follows", "ok")
+_FOLDED = 4  # so many alike layers become one row
+_HASH = 12  # hexadecimal digits
+_WORTH_SAYING = 0.1  # seconds
+
+
+class Row(NamedTuple):
+    """One row of the table: a stage, or several layers by the name of all and the figures of their worst stage."""
+
+    name: str
+    stage: StageResult
+    outcome: Outcome
+
+
+def outcome(stage: StageResult, verdict: Verdict) -> Outcome:
+    """Whether a stage agrees, goes wrong by itself, or is wrong only because what it was fed is."""
+    if stage.passed:
+        return "ok"
+    if verdict.diagnosis is None:  # nothing says which of them do so by themselves
+        return "DIVERGES"
+    by_themselves = (verdict.first, verdict.diagnosis.stage, *verdict.diagnosis.others)
+    return "DIVERGES" if stage.name in by_themselves else "follows"
+
+
+def rows(verdict: Verdict, *, every: bool = False) -> list[Row]:
+    """The table: a row for each coarse stage and each that diverges, layers that are alike folded into one.
+
+    The layer where it first goes wrong and its neighbours stay apart. With ``every`` each stage has its row.
+    """
+    found = [Row(stage.name, stage, outcome(stage, verdict)) for stage in verdict.stages]
+    if every:
+        return found
+    shown = [row for row in found if is_coarse(row.name) or row.outcome == "DIVERGES"]
+    layers = [(layer, list(group)) for layer, group in groupby(shown, key=lambda row: layer_of(row.name))]
+    apart = {near for at in _starts(verdict) for near in (at - 1, at, at + 1)}
+    folded: list[Row] = []
+    for _, run in groupby(layers, key=lambda one: _alike(one[0], one[1], apart)):
+        folded += _fold(list(run), verdict)
+    return folded
+
+
+def _starts(verdict: Verdict) -> Iterator[int]:
+    for stage in (verdict.first, verdict.diagnosis and verdict.diagnosis.stage):
+        layer = layer_of(stage) if stage else None
+        if layer is not None:
+            yield layer
+
+
+def _alike(layer: int | None, group: list[Row], apart: set[int]) -> object:
+    """What neighbouring layers have in common if they may share a row."""
+    if layer is None or layer in apart:
+        return group[0].name
+    return [(row.name.rpartition(".")[2], row.outcome) for row in group]
+
+
+def _fold(run: list[tuple[int | None, list[Row]]], verdict: Verdict) -> list[Row]:
+    members = [row for _, group in run for row in group]
+    if len(run) < _FOLDED:
+        return members
+    layers = [layer for layer, _ in run]
+    outcomes = {row.outcome for row in members}
+    return [
+        Row(
+            f"layer.{layers[0]} to layer.{layers[-1]}",
+            worst([stage for stage in verdict.stages if layer_of(stage.name) in layers]),
+            next(one for one in _GRAVEST if one in outcomes),
+        )
+    ]
+
+
+def worst(stages: Sequence[StageResult]) -> StageResult:
+    """The stage that reaches furthest beyond its limit, or comes nearest to it; what is not a number is furthest."""
+    return max(stages, key=lambda stage: inf if isnan(stage.excess) else stage.excess)
+
+
+def units(verdict: Verdict) -> list[str]:
+    """What the figures of the table are figures of."""
+    said = [_TOLERANCES if "tolerance" in verdict.provenance else _ROUNDINGS]
+    if any(stage.accumulated is not None for stage in verdict.stages):
+        said.append(_DRIFT)
+    if any(stage.double is not None for stage in verdict.stages):
+        said.append(_DOUBLE)
+    if any(outcome(stage, verdict) == "follows" for stage in verdict.stages):
+        said.append(_FOLLOWS)
+    return said
+
+
+def facts(verdict: Verdict) -> list[Fact]:
+    """What was compared with what."""
+    found: list[Fact] = []
+    model = {key: value for key, value in verdict.provenance.items() if not isinstance(value, Mapping)}
+    for key, value in {**verdict.provenance, "model": model}.items():
+        if isinstance(value, Mapping):
+            found += provenance(key, value)
+    numbers = sum(stage.elements for stage in verdict.stages)
+    found.append(("compared", f"{counted(len(verdict.stages), 'stage')}, {counted(numbers, 'number')}"))
+    return found
+
+
+def provenance(key: str, values: Mapping[str, object]) -> Iterator[Fact]:
+    """What something is from, on one line; what is nested in it on lines of their own."""
+    plain = {name: value for name, value in values.items() if not isinstance(value, Mapping)}
+    said = [_described(name, value) for name, value in plain.items() if value not in (None, "", False)]
+    if said:
+        yield key, ", ".join(said)
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from provenance(name, value)
+
+
+def _described(name: str, value: object) -> str:
+    """``torch 2.9``; of a long hash the beginning, as git does; a large number with its thousands."""
+    if name == "fingerprint":
+        return f"{name} {str(value)[:_HASH]}"
+    if value is True:
+        return name
+    return f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
+
+
+def findings(verdict: Verdict) -> list[Fact]:
+    """The verdict in words: why, where it begins, what is to blame, what to know."""
+    found: list[Fact] = []
+    if verdict.passed:
+        found.append(("PASS", _why_passed(verdict)))
+    found += [("FAIL", reason) for reason in verdict.failures]
+    if not verdict.passed and not verdict.failures:
+        found.append(("FAIL", "something that was compared does not agree"))
+    for stage in verdict.stages:
+        if stage.name == verdict.first:
+            found.append(("first", _first(stage)))
+    if verdict.diagnosis:
+        found += _blame(verdict.diagnosis, verdict.first)
+    found += [("note", note) for note in verdict.notes]
+    if verdict.seconds:
+        steps = [f"{step} {taken:.1f} s" for step, taken in verdict.seconds.items() if taken >= _WORTH_SAYING]
+        found.append(("took", ", ".join([f"{sum(verdict.seconds.values()):.1f} s", *steps])))
+    return found
+
+
+def _why_passed(verdict: Verdict) -> str:
+    text = f"all {counted(len(verdict.stages), 'stage')} agree within their limits"
+    if not verdict.stages:
+        return text
+    nearest = worst(verdict.stages)
+    return f"{text}; {nearest.name} comes nearest, at {share(nearest.excess)} of its limit"
+
+
+def _first(stage: StageResult) -> str:
+    return f"{stage.name} ({stage.module}): {stage.where}, {number(stage.excess)} times the limit"
+
+
+def _blame(diagnosis: Diagnosis, first: str | None) -> Iterator[Fact]:
+    at = "" if diagnosis.stage == first else f"{diagnosis.stage}: "
+    proof = "proven: undoing it removes the difference" if diagnosis.proven else "not proven"
+    yield "cause", f"{at}{diagnosis.cause} ({proof})"
+    if diagnosis.parameter:
+        yield "parameter", diagnosis.parameter
+    if diagnosis.variable:
+        yield "variable", f"{diagnosis.variable} (TensorFlow)"
+    yield "remedy", diagnosis.remedy
+    if diagnosis.others:
+        yield "also", f"wrong by themselves: {', '.join(diagnosis.others)}"

@@ -1,0 +1,1 @@
+"""The ledger: every tensor of either side in exactly one state."""

@@ -1,0 +1,93 @@
+"""What no row of the table reads: optimizer state, second copies, what the table ignores, and what nobody knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from bridgeckpt.errors import Problem
+from bridgeckpt.wording import fold, shape_text
+
+if TYPE_CHECKING:
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.mapping.tables.records import Table
+    from bridgeckpt.store.tensors import TensorInfo
+
+SourceState = Literal["mapped", "slot", "copy", "ignored", "excluded", "unmapped"]
+
+_PART = re.compile(r"/part_\d+\Z")
+
+
+def settle_rest(
+    table: Table, checkpoint: Checkpoint, sources: dict[str, SourceState], reasons: dict[str, str]
+) -> list[Problem]:
+    """Put every tensor that is in no state yet into one; returns the problems with them.
+
+    ``sources`` holds the states by name, ``reasons`` why a tensor is ignored or what it is a copy of.
+    """
+    tensors, copies, known_slots = checkpoint.tensors, checkpoint.copies, checkpoint.slots
+    slots = [
+        (before, after)
+        for templates in table.slots.values()
+        for template in templates
+        for before, _, after in [template.text.partition("{tf}")]
+    ]
+    unmapped: list[str] = []
+    wrong: dict[str, str] = {}
+    for name, info in tensors.items():
+        if name in sources:
+            continue
+        if name in copies:
+            sources[name] = "copy"
+            reasons[name] = f"the same variable as {copies[name]}"
+        elif name in known_slots:
+            sources[name] = "slot"  # of any shape: the file itself says so
+        elif weight := _weight_of(name, slots, sources):
+            sources[name] = "slot"
+            if weight in tensors and info.shape != tensors[weight].shape:
+                wrong[name] = weight
+        elif entry := next((entry for entry in table.ignored if entry.matches(name)), None):
+            sources[name] = "ignored"
+            reasons[name] = entry.reason
+        else:
+            sources[name] = "unmapped"
+            unmapped.append(name)
+    return [*_wrong_slots(wrong, tensors), *_unmapped(unmapped, tensors)]
+
+
+def _weight_of(name: str, slots: list[tuple[str, str]], sources: Mapping[str, SourceState]) -> str | None:
+    """The weight that ``name`` is a slot of: a name of the checkpoint, or a part of a partitioned one (``/part_0``).
+
+    Optimizers that name their state after each variable, as google-research/bert's does, name it after the parts.
+    """
+    for before, after in slots:
+        if name.startswith(before) and name.endswith(after):
+            weight = name[len(before) : len(name) - len(after)]
+            if weight in sources or _PART.sub("", weight) in sources:
+                return weight
+    return None
+
+
+def _wrong_slots(wrong: Mapping[str, str], tensors: Mapping[str, TensorInfo]) -> list[Problem]:
+    problems = []
+    for folded, names in fold(wrong):
+        weight = wrong[names[0]]
+        subject = f"{folded} is {shape_text(tensors[names[0]].shape)}"
+        detail = f"it is optimizer state of {weight}, which is {shape_text(tensors[weight].shape)}"
+        problems.append(Problem("shape", subject, (detail,), None, tuple(names)))
+    return problems
+
+
+def _unmapped(names: list[str], tensors: Mapping[str, TensorInfo]) -> list[Problem]:
+    hint = "in a table of your own (--mapping FILE) map it with a row, or add an [[ignored]] entry with a reason"
+    return [
+        Problem(
+            "unmapped",
+            f"{folded} {shape_text(tensors[members[0]].shape)}",
+            ("no row, no [[ignored]] entry",),
+            hint,
+            tuple(members),
+        )
+        for folded, members in fold(names)
+    ]

@@ -1,0 +1,145 @@
+"""Planning by rules: a checkpoint of transformers' TensorFlow classes, without a table that lists its tensors.
+
+A table lists every tensor of one model. Here the rules of :mod:`bridgeckpt.mapping.tables.rules` say how names and axes
+follow from those of the PyTorch class, which is asked for its parameters; the account that comes out is of the same
+kind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridgeckpt.errors import PlanError, Problem
+from bridgeckpt.mapping.notation.names import Template
+from bridgeckpt.mapping.tables.library import RULES
+from bridgeckpt.mapping.tables.records import (
+    Architecture,
+    ConfigSource,
+    DialectConfig,
+    ModelConfig,
+    ModelTable,
+    Table,
+    Tied,
+)
+from bridgeckpt.mapping.tables.rules import load_rules
+from bridgeckpt.planning.by_rules.account import match
+from bridgeckpt.planning.by_rules.target import bare_class, load_target
+from bridgeckpt.planning.sizes import Sizes
+from bridgeckpt.sidecar.config import Configuration
+from bridgeckpt.sidecar.config_files import find_config, named_class, read_values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.mapping.tables.rules import Rules
+    from bridgeckpt.planning.account.ledger import Ledger
+
+_OF_TABLES = ("bert",)  # the models that have tables
+_OF_THE_FILE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tf_legacy_loss")
+
+
+class Settled(NamedTuple):
+    """What a plan is made of."""
+
+    checkpoint: Checkpoint
+    table: Table
+    architecture: Architecture
+    sizes: Sizes
+    ledger: Ledger
+    configuration: Configuration
+    notes: tuple[str, ...]
+
+
+def model_by_rules(checkpoint: Checkpoint, mapping: str | Path | None, explicit: Path | None) -> dict[str, Any] | None:
+    """The config of a model that is converted by rules; None where a table may have it.
+
+    It is transformers' own, beside the checkpoint or ``explicit``: those of other code have no ``model_type``.
+
+    Raises:
+        ConfigError: it cannot be read.
+        PlanError: the rules were asked for by name, and there is no such config.
+    """
+    if mapping not in (None, RULES) or checkpoint.metadata.get("format") == "pt":  # PyTorch's own safetensors
+        return None
+    try:
+        folder = explicit if explicit is not None and explicit.is_dir() else checkpoint.directory
+    except OSError:  # a path that cannot be: whoever looks for the config says why
+        folder = checkpoint.directory
+    if mapping is None and explicit in (None, folder) and (folder / "bert_config.json").is_file():
+        return None  # google-research/bert's, and that of code that followed it
+    path = find_config(folder, explicit if explicit != folder else None, ["config.json"])
+    values = read_values(path) if path is not None else {}
+    kind = values.get("model_type")
+    if isinstance(kind, str) and kind:
+        return None if mapping is None and kind in _OF_TABLES else values
+    if mapping is None:
+        return None
+    raise PlanError(
+        f"there is no config of transformers (config.json with a model_type) beside {checkpoint.path}",
+        hint="give it with --config FILE: it says which class the names are those of",
+    )
+
+
+def settle_by_class(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str | None) -> Settled:
+    """Find the parameter of each tensor, by the class that ``config`` names or that was ``asked`` for.
+
+    Raises:
+        ConfigError: the class cannot be built with this config.
+        PlanError: torch or transformers is not installed, no class is named, or transformers does not have it.
+        TableError: the table of rules is malformed.
+    """
+    rules, kind = load_rules(RULES), config["model_type"]
+    named, source = named_class(config), f"the config of {checkpoint.path.name}"
+    name = asked or named or bare_class(kind)
+    if name is None:
+        raise PlanError(
+            f"{source} names no class, and transformers knows no model {kind}", hint="name one with --architecture"
+        )
+    target = load_target(config, name, source)
+    others = dict.fromkeys(other for other in (named, bare_class(kind)) if other not in (None, name))
+    known = [load_target(config, other, source) for other in others if other is not None]
+    ledger, checkpoint = match(checkpoint.by_variable(), rules, target, known)
+    of_model = rules.model(kind)
+    if why := of_model.refused.get(name):
+        ledger.problems.append(Problem("refused", name, (why,)))
+    values = {key: value for key, value in config.items() if key not in _OF_THE_FILE}
+    configuration = Configuration({**values, **of_model.config, "architectures": [name]}, {}, ())
+    changed = [
+        f"{key} = {value} is written, with which TF{name} computes although the config says {config[key]}"
+        for key, value in of_model.config.items()
+        if config.get(key, value) != value
+    ]
+    unnamed = () if asked or named else (f"the config names no class: {name} is the one without a head",)
+    notes = (*unnamed, *changed, *of_model.notes)
+    architecture = Architecture(name, (), (), "", None, {})
+    return Settled(
+        checkpoint, _table(rules, kind, architecture, ledger), architecture, Sizes(), ledger, configuration, notes
+    )
+
+
+def _table(rules: Rules, kind: str, architecture: Architecture, ledger: Ledger) -> Table:
+    """The rules as the table of a plan: what it was made by, for messages and the report."""
+    classes = {architecture.name: architecture}
+    config = ModelConfig({}, {}, (), (), {})
+    tied = tuple(Tied(Template.parse(name), Template.parse(to)) for name, to in ledger.tied.items())
+    return Table(
+        name=rules.name,
+        path=rules.path,
+        title=rules.title,
+        model=ModelTable(kind, rules.path, kind, {}, {}, tied, (), classes, config, rules.source),
+        detect=(),
+        absent=(),
+        names="variable",
+        suffix="",
+        wildcards={},
+        slots={},
+        groups={},
+        ignored=(),
+        refused=(),
+        config=DialectConfig({}, {}, ConfigSource(files=("config.json",), transformers=True)),
+        graph={},
+        heads={},
+        files={rules.label: rules.source},
+    )

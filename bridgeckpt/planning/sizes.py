@@ -1,0 +1,216 @@
+"""Sizes: what the shapes of a checkpoint say about the model's configuration, and where a config file disagrees.
+
+Everything but the number of attention heads can be read off the shapes, so a config file is checked, not believed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.errors import ConfigError, Problem
+from bridgeckpt.wording import fold, shape_text
+
+if TYPE_CHECKING:
+    from bridgeckpt.mapping.notation.layout import Term
+    from bridgeckpt.mapping.tables.records import ModelTable, Row, Table
+    from bridgeckpt.planning.account.expansion import Expansion
+
+_SHAPES = "the checkpoint's shapes"
+
+
+class Sample(NamedTuple):
+    """One dimension of one tensor: its size, the term of the layout that stands for it, and where that is."""
+
+    size: int
+    term: Term
+    tensor: str
+    shape: tuple[int, ...]
+    row: Row
+
+
+class Sizes:
+    """Sizes of a model.
+
+    ``values`` are by config key, and ``origin`` says where each is from (the config's file name, the shapes, the
+    graph); ``axes`` are by the axis or index of the table. ``problems`` and ``notes`` are what came up.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, int] = {}
+        self.axes: dict[str, int] = {}
+        self.origin: dict[str, str] = {}
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
+
+    def set(self, key: str, value: int, origin: str) -> None:
+        """Settle a config key."""
+        self.values[key] = value
+        self.origin[key] = origin
+
+
+class Question(NamedTuple):
+    """What :func:`solve` works on: the rows of the groups that are there, and what is stated of their sizes.
+
+    ``config`` is what the file ``config_name`` says; ``given`` are sizes that no shape tells (the number of heads),
+    each with its origin.
+    """
+
+    expansion: Expansion
+    rows: list[Row]
+    wildcards: Mapping[str, str]
+    config: Mapping[str, object]
+    config_name: str
+    given: Mapping[str, tuple[int, str]]
+
+    @property
+    def table(self) -> Table:
+        """The table that the rows are of."""
+        return self.expansion.table
+
+    @property
+    def keys(self) -> list[str]:
+        """Every config key that is a size."""
+        expressions = [*self.table.model.dims.values(), *self.table.model.indices.values()]
+        return list(dict.fromkeys(key for expression in expressions for key in expression.keys))
+
+    def stated(self, key: str) -> int | None:
+        """What the config says of a size."""
+        value = self.config.get(key)
+        return value if isinstance(value, int) else None
+
+
+def solve(question: Question) -> Sizes:
+    """Read every size off the shapes and compare with the config.
+
+    A disagreement becomes a problem; the checkpoint's own size is then used for the rest, so that one wrong line in a
+    config is one problem.
+    """
+    sizes, model = Sizes(), question.table.model
+    samples = list(_samples(question))
+    votes = _votes(model, samples)
+    for index, count in _counts(question).items():
+        if (key := model.indices[index].key) and count:
+            _compare(question, sizes, key, count, [])
+    for key in question.keys:
+        if key in question.given:
+            sizes.set(key, *question.given[key])
+        elif key in votes and key not in sizes.values:
+            _compare(question, sizes, key, _winner(question, key, votes[key]), votes[key])
+        elif key not in sizes.values and (stated := question.stated(key)) is not None:
+            sizes.set(key, stated, question.config_name)
+    _solve_axes(model, sizes, samples)
+    solved = ", ".join(f"{key} = {value}" for key, value in sizes.values.items() if question.stated(key) is None)
+    if not question.config:
+        sizes.notes.append("there is no config: sizes are solved from the checkpoint's shapes")
+    elif solved:
+        sizes.notes.append(f"{solved}: not in {question.config_name}, solved from the checkpoint")
+    return sizes
+
+
+def _counts(question: Question) -> dict[str, int]:
+    """How many values each index takes in the names: the first number of which no tensor is there ends it."""
+    counts: dict[str, int] = {}
+    zeros = dict.fromkeys(question.table.model.indices, 0)
+    for index in zeros:
+        rows = [row for row in question.rows if any(index in template.indices for template in row.tf)]
+        count = 0
+        while any(question.expansion.find(row, {**question.wildcards, **zeros, index: count}) for row in rows):
+            count += 1
+        counts[index] = count
+    return counts
+
+
+def _samples(question: Question) -> Iterator[Sample]:
+    """The dimensions of every tensor that is there, at index 0 where one runs."""
+    first: dict[str, int | str] = {**question.wildcards, **dict.fromkeys(question.table.model.indices, 0)}
+    for row in question.rows:
+        for name in question.expansion.find(row, first) or ():
+            shape, terms = question.expansion.tensors[name].shape, row.layout.tf.terms
+            if len(shape) == len(terms):
+                for size, term in zip(shape, terms, strict=True):
+                    yield Sample(size, term, name, shape, row)
+
+
+def _votes(model: ModelTable, samples: list[Sample]) -> dict[str, list[Sample]]:
+    """The samples that state a config key outright: dimensions of one axis, whose size is that key."""
+    votes: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if len(sample.term.axes) == 1 and not sample.term.pad:
+            axis = sample.term.axes[0]
+            expression = model.dims.get(axis) or model.indices.get(axis)
+            if expression is not None and expression.key:
+                votes.setdefault(expression.key, []).append(sample)
+    return votes
+
+
+def _winner(question: Question, key: str, votes: list[Sample]) -> int:
+    """The size most tensors have; the config's, when they disagree and one has it (the others are shape problems)."""
+    found, stated = Counter(sample.size for sample in votes), question.stated(key)
+    if stated is not None and stated in found and key not in question.table.model.config.padded:
+        return stated
+    return found.most_common(1)[0][0]
+
+
+def _compare(question: Question, sizes: Sizes, key: str, found: int, votes: list[Sample]) -> None:
+    """Take the checkpoint's size for ``key``; compare it with the one that the config states."""
+    stated, name = question.stated(key), question.config_name
+    sizes.set(key, found, name if stated == found else _SHAPES)
+    if stated is None or stated == found:
+        return
+    if key in question.table.model.config.padded and stated < found:
+        kept = f"all {found} are kept and config.json says {found}"
+        sizes.notes.append(f"{key} = {stated} in {name}, but the checkpoint has {found} rows: {kept}")
+        return
+    samples = [sample for sample in votes if sample.size == found]
+    details = [f'{s.tensor} is {shape_text(s.shape)}, by its row "{s.row.layout.text}"' for s in samples[:1]]
+    subject = f"{key} = {stated} ({name}), but the checkpoint {'makes it' if samples else 'has'} {found}"
+    hint = f"is {name} the config of another checkpoint? Give the right one with --config"
+    sizes.problems.append(Problem("config", subject, tuple(details), hint))
+
+
+def _solve_axes(model: ModelTable, sizes: Sizes, samples: list[Sample]) -> None:
+    """Sizes by axis and the number of values of each index: from the config keys, and from the shapes where free."""
+    free: dict[str, list[Sample]] = {}
+    for name, expression in (*model.dims.items(), *model.indices.items()):
+        if expression.free:
+            free[name] = []
+        elif all(key in sizes.values for key in expression.keys):
+            try:
+                sizes.axes[name] = expression.evaluate(sizes.values)
+            except ConfigError as error:  # hidden_size that the number of heads does not divide
+                sizes.problems.append(Problem("config", f"{name} = {expression.text}", (error.message,)))
+    for axis in free:
+        alone = [sample.size for sample in samples if sample.term.axes == (axis,) and not sample.term.pad]
+        padding = [
+            sample.size - sizes.axes[sample.term.axes[0]]
+            for sample in samples
+            if sample.term.pad == axis and sample.term.axes[0] in sizes.axes
+        ]
+        if found := Counter(size for size in alone + padding if size >= 0).most_common(1):
+            sizes.axes[axis] = found[0][0]
+
+
+def shape_problem(row: Row, names: list[str], shape: tuple[int, ...], sizes: Sizes, model: ModelTable) -> Problem:
+    """A tensor whose shape is not the one that its layout and the sizes make."""
+    expected = row.layout.tf.shape(sizes.axes)
+    axes = dict.fromkeys(axis for term in row.layout.tf.terms for axis in term.axes)
+    facts = [
+        f"{axis} = {model.dims[axis].text} = {sizes.axes[axis]}"
+        + (f" ({sizes.origin[key]})" if (key := model.dims[axis].key) in sizes.origin else "")
+        for axis in axes
+        if axis in model.dims
+    ]
+    folded = ", ".join(text for text, _ in fold(names))
+    return Problem(
+        "shape",
+        f"{folded} is {shape_text(shape)}",
+        (
+            f'"{row.layout.text}" makes it {shape_text(expected)}',
+            ", ".join(facts),
+            f"row {row.where.row} of group {row.where.group}, {row.where.file}:{row.where.line}",
+        ),
+        "is this the config of another checkpoint?",
+        tuple(names),
+    )

@@ -1,0 +1,203 @@
+"""The source's config: found beside the checkpoint or inside it, and read under the names that transformers has.
+
+Every code base writes a config of its own: ``bert_config.json``, Model Garden's ``params.yaml``, the description of a
+Keras model. ``[config.source]`` of a dialect says which, where in it the values are, and what they are called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridgeckpt.errors import ConfigError
+from bridgeckpt.store.texts import parse_json, parse_yaml, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.mapping.tables.records import ConfigSource, ModelTable, Table
+
+JSON = dict[str, Any]
+
+ACTIVATION, EPSILON = "hidden_act", "layer_norm_eps"
+_LARGEST = 16 << 20
+_LARGEST_YAML = 256 << 10  # it takes seconds to parse that much
+_UNREADABLE = "check the path and its permissions; --config FILE gives another"
+_ANOTHER = "give the config of this checkpoint with --config FILE"
+_YAML = (".yaml", ".yml")
+
+
+class SourceConfig(NamedTuple):
+    """A config's ``values`` by transformers' keys, and the ``name`` of the file; {} and "no config" without one."""
+
+    values: JSON
+    name: str
+
+
+def load_config(checkpoint: Checkpoint, table: Table, explicit: Path | None = None) -> SourceConfig:
+    """The config of a checkpoint of the dialect: ``explicit``, else the first of the dialect's that is there.
+
+    It is a text that the checkpoint itself holds, or a file beside it.
+
+    Raises:
+        ConfigError: it cannot be found or read, is of another model, or a value cannot be.
+    """
+    source = table.config.source
+    for names in [source.files] if explicit is not None else [(name,) for name in source.files]:
+        if explicit is None and names[0] in checkpoint.metadata:
+            where = f"{names[0]} of {checkpoint.path}"
+            values = parse_json(checkpoint.metadata[names[0]], where)
+            return SourceConfig(_checked(values, where, table.model, source), names[0])
+        path = find_config(checkpoint.directory, explicit, names)
+        if path is not None:
+            return SourceConfig(read_config(path, table.model, source), path.name)
+    return SourceConfig({}, "no config")
+
+
+def named_class(values: Mapping[str, Any]) -> str | None:
+    """The PyTorch class that a config of transformers names; the TensorFlow class by its name without TF in front."""
+    match values.get("architectures"):
+        case [str(name)]:
+            return name.removeprefix("TF")
+    return None
+
+
+def find_config(directory: Path, explicit: Path | None, names: Iterable[str]) -> Path | None:
+    """The config file: ``explicit`` (a file, or a folder to look in), else the first of ``names`` in ``directory``.
+
+    A name may be a pattern (``*bert_config*.json``). None without one.
+
+    Raises:
+        ConfigError: ``explicit`` does not exist, cannot be reached or holds no config; several files could be it.
+    """
+    try:
+        return _find(directory, explicit, list(names))
+    except OSError as error:
+        raise ConfigError(f"cannot read {error.filename}: {error.strerror}", hint=_UNREADABLE) from error
+
+
+def _find(directory: Path, explicit: Path | None, names: list[str]) -> Path | None:
+    if explicit is not None and not explicit.is_dir():
+        if not explicit.is_file():
+            raise ConfigError(f"there is no config {explicit}", hint="--config takes the path of a file")
+        return explicit
+    folder = explicit or directory
+    for name in names:
+        found = sorted(path for path in folder.glob(name) if path.is_file())
+        if len(found) > 1:
+            listed = ", ".join(path.name for path in found)
+            raise ConfigError(f"{folder} holds {len(found)} configs: {listed}", hint="say which with --config FILE")
+        if found:
+            return found[0]
+    if explicit is not None:
+        plain = [name for name in names if "*" not in name]
+        raise ConfigError(f"there is no config in {explicit}", hint=f"it would be called {' or '.join(plain)}")
+    return None
+
+
+def read_config(path: Path, model: ModelTable, source: ConfigSource) -> JSON:
+    """Read a config of ``model`` and check the keys that a conversion uses.
+
+    Raises:
+        ConfigError: the file is neither JSON nor YAML, it is the config of another model, or a value cannot be.
+    """
+    return _checked(read_values(path), str(path), model, source)
+
+
+def read_values(path: Path) -> JSON:
+    """The content of a config, of whatever model.
+
+    Raises:
+        ConfigError: it cannot be read, is neither JSON nor YAML, or holds no object.
+    """
+    try:
+        size = path.stat().st_size
+        if size > (_LARGEST_YAML if path.suffix in _YAML else _LARGEST):
+            raise ConfigError(
+                f"{path} is no model config: it has {size:,} bytes", hint="give the config with --config FILE"
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", hint=_UNREADABLE) from error
+    return parse_yaml(content, str(path)) if path.suffix in _YAML else parse_json(content, str(path))
+
+
+def _checked(values: JSON, where: str, model: ModelTable, source: ConfigSource) -> JSON:
+    """The values under transformers' keys, once it is sure that they can be of the model."""
+    values = _renamed(values, source)
+    for key, wanted in source.required.items():
+        if values.get(key, wanted) != wanted:
+            raise ConfigError(
+                f"{where} says {key} = {shown(values[key])}: what that computes, no class of transformers does",
+                hint=f"only models with {key} = {shown(wanted)} can be converted",
+            )
+    kind = values.get("model_type", model.model)
+    if kind != model.model:
+        raise _of_another_model(where, f'"model_type" is {shown(kind)}', model)
+    for key, other in model.config.foreign.items():
+        if values.get(key) is not None:
+            raise _of_another_model(where, f'"{key}" is a key of {other}', model)
+    if wrong := [f"{key} = {shown(values[key])}: {reason}" for key, reason in _wrong(values, model)]:
+        raise ConfigError("\n  ".join([f"{where} holds values that cannot be:", *wrong]), hint="correct the file")
+    return values
+
+
+def _renamed(values: JSON, source: ConfigSource) -> JSON:
+    """What is at the roots that exist, of several the first one's word, under transformers' keys; else all of it."""
+    found = [inner for root in source.roots if (inner := _under(values, root.split("."))) is not None]
+    merged: JSON = {}
+    for inner in found or [values]:
+        for path, key in source.keys.items():
+            *parents, last = path.split(".")
+            holder = _under(inner, parents)
+            if parents and holder is not None and last in holder:
+                merged.setdefault(key, _plain(holder[last]))
+        for key, value in inner.items():
+            merged.setdefault(source.keys.get(key, key), _plain(value))
+    if found and source.keys:  # another vocabulary: of it only what has a translation means something here
+        known = {*source.keys.values(), *source.required}
+        merged = {key: value for key, value in merged.items() if key in known}
+    return merged
+
+
+def _under(values: object, path: list[str]) -> JSON | None:
+    """The object at the end of a path of keys; in a list, a key is the ``name`` of one of its objects."""
+    for key in path:
+        if isinstance(values, list):
+            values = next((one for one in values if isinstance(one, dict) and one.get("name") == key), None)
+        else:
+            values = values.get(key) if isinstance(values, dict) else None
+    return values if isinstance(values, dict) else None
+
+
+def _plain(value: object) -> object:
+    """A value, unwrapped from the form in which Keras writes functions: ``{"class_name": ..., "config": "gelu"}``."""
+    inner = value.get("config") if isinstance(value, dict) and "class_name" in value else None
+    return inner if isinstance(inner, str) else value
+
+
+def _of_another_model(where: str, evidence: str, model: ModelTable) -> ConfigError:
+    return ConfigError(f"{where} is not the config of a {model.model} model: {evidence}", hint=_ANOTHER)
+
+
+def size_keys(model: ModelTable) -> set[str]:
+    """The config keys that the model table makes sizes of."""
+    return {key for expression in (*model.dims.values(), *model.indices.values()) for key in expression.keys}
+
+
+def _wrong(values: Mapping[str, Any], model: ModelTable) -> list[tuple[str, str]]:
+    """The keys whose values cannot be, and why."""
+    sizes = size_keys(model)
+    numbers = {key for key, value in model.config.defaults.items() if isinstance(value, float)} | {EPSILON}
+    wrong = []
+    for key, value in values.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        name = model.config.keys.get(key, key)
+        if name in sizes and not (number and isinstance(value, int) and value > 0):
+            wrong.append((key, "a size is a whole number above 0"))
+        elif name in numbers and not (number and 0 <= value <= 1):
+            wrong.append((key, "a number from 0 to 1 is expected"))
+        elif name == ACTIVATION and not (value is None or isinstance(value, str)):
+            wrong.append((key, "the name of an activation is expected"))
+    return wrong

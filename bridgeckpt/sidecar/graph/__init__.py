@@ -1,0 +1,1 @@
+"""What a graph beside the tensors says: epsilon, activation, heads, and which head it computes."""

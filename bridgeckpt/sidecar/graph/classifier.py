@@ -1,0 +1,72 @@
+"""What a classifier's kernel is multiplied with, the pooler's output or the encoder's: that tells its class.
+
+``output_weights`` of a sentence classifier and of a token classifier have the same name and may have the same shape.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from bridgeckpt.sidecar.graph.computations import GRADIENT, PRODUCTS, Found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+
+_VARIABLES = {"Variable", "VariableV2", "VarHandleOp"}
+_READS = {"Identity", "ReadVariableOp", "Cast", "Transpose"}
+_NO_DATA = {"Shape", "Const", "Placeholder", "PlaceholderWithDefault", "RandomUniform", "StatelessRandomUniformV2"}
+_REDUCTIONS = {"StridedSlice", "Slice", "Gather", "GatherV2", "Squeeze", "Mean", "Max", "Sum"}
+
+
+def classified(graph: Graph, kernels: list[str], layers: list[str], pooler: str, encoder: str) -> Found[str] | None:
+    """What is first on the way back from the product with a kernel: the pooler ("sequence") or the encoder ("token").
+
+    ``kernels`` are names that the variable may have; in a function, which takes it as an argument, the product is in
+    the scope of its layer, one of ``layers``. ``pooler`` and ``encoder`` are regular expressions of scopes.
+    """
+    in_pooler, in_encoder = re.compile(f"{pooler}/"), re.compile(f"{encoder}/")
+    for product, kernel in chain(_products(graph, kernels), _products_in(graph, layers)):
+        for node, reduced in _upstream(graph, [name for name in product.operands if name != kernel]):
+            if in_pooler.match(node.name):
+                return Found("sequence", node.name)
+            if in_encoder.match(node.name):
+                return None if reduced else Found("token", node.name)
+    return None
+
+
+def _products(graph: Graph, kernels: list[str]) -> Iterator[tuple[Node, str]]:
+    """Matrix products that read a variable, each with the operand through which it does."""
+    queue = [name for name in kernels if name in graph and graph[name].op in _VARIABLES]
+    while queue:
+        name = queue.pop(0)
+        for reader in graph.readers(name):
+            if reader.op in PRODUCTS and not GRADIENT.search(reader.name):
+                yield reader, name
+            elif reader.op in _READS:
+                queue.append(reader.name)
+
+
+def _products_in(graph: Graph, layers: list[str]) -> Iterator[tuple[Node, str]]:
+    """Matrix products in the scope of a layer, each with the last operand, which is the kernel."""
+    for layer in layers:
+        yield from ((node, node.operands[-1]) for node in graph.under(layer) if node.op in PRODUCTS and node.operands)
+
+
+def _upstream(graph: Graph, names: list[str]) -> Iterator[tuple[Node, bool]]:
+    """Where data comes from, nearest first, and whether a dimension has been reduced or cut on the way."""
+    queue, seen, reduced = list(names), set(names), False
+    while queue:
+        if (name := queue.pop(0)) not in graph:
+            continue
+        node = graph[name]
+        yield node, reduced
+        if node.op in _NO_DATA:
+            continue
+        reduced = reduced or node.op in _REDUCTIONS
+        data = node.operands[:1] if node.op in {"Reshape", *_REDUCTIONS} else node.operands
+        queue += [name for name in data if name not in seen]
+        seen.update(data)

@@ -1,0 +1,133 @@
+"""What the nodes of one name scope compute: a LayerNorm with which epsilon, which activation, how many heads.
+
+Each function takes a graph and a scope, and returns what it found with the node that says so, or None: what is not
+computed in one of the known ways is not guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+    from bridgeckpt.formats.tensorflow.tensorproto import Number
+
+GRADIENT = re.compile(r"(?:^|/)gradients(?:_[0-9]+)?(?:/|$)")
+PRODUCTS = {"MatMul", "BatchMatMul", "BatchMatMulV2", "Einsum"}
+
+_FUSED_NORMS = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
+_FUSED_EPSILON = 1e-4  # the ops' default, which a graph may leave out
+_ADDITIONS = {"Add", "AddV2"}
+_CLIPS = {"Maximum", "Minimum"}
+_SIMPLE_ACTIVATIONS = {"Erf": "gelu", "Erfc": "gelu", "Relu": "relu", "Relu6": "relu6", "Elu": "elu", "Selu": "selu"}
+_GELU_CUBE = 0.044715  # 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+_QUICK_GELU = 1.702  # x sigmoid(1.702 x)
+
+Value = TypeVar("Value", int | float, str)
+
+
+class Found(NamedTuple, Generic[Value]):
+    """A fact and the node that it was read from."""
+
+    value: Value
+    node: str
+
+
+def epsilon(graph: Graph, scope: str) -> Found[Number] | None:
+    """The constant under the square root of a LayerNorm, or the attribute of the fused op that computes it."""
+    for node in graph.under(scope):
+        if node.op in _FUSED_NORMS:
+            value = graph.number(node, "epsilon")
+            return Found(_FUSED_EPSILON if value is None else value, node.name)
+        if node.op in {"Rsqrt", "Sqrt"}:
+            for name in _summands(graph, node):
+                if (constant := _scalar(graph, name)) is not None and 0 < constant < 1:
+                    return Found(constant, name)
+    return None
+
+
+def _summands(graph: Graph, root: Node) -> list[str]:
+    """What is added up under a root, which Keras' own clips from both sides first."""
+    below = [root]
+    for passed in ({root.op}, _CLIPS, _CLIPS):
+        below = [
+            source
+            for node in below
+            for source in ([graph[name] for name in node.operands if name in graph] if node.op in passed else [node])
+        ]
+    return [name for node in below if node.op in _ADDITIONS for name in node.operands]
+
+
+def _scalar(graph: Graph, name: str) -> Number | None:
+    """The value of a constant of one element."""
+    constant = graph.constant(name)
+    return constant[0] if constant is not None and len(constant) == 1 else None
+
+
+def activation(graph: Graph, scope: str) -> Found[str] | None:
+    """The activation computed in the scope, or "linear" if what its dense layer makes goes right into the next one."""
+    nodes = graph.under(scope)
+    ops = {node.op: node.name for node in nodes}
+    constants = [constant for node in nodes if (constant := _scalar(graph, node.name)) is not None]
+    found = {name: ops[op] for op, name in _SIMPLE_ACTIVATIONS.items() if op in ops}
+    if "Tanh" in ops:
+        found["gelu_pytorch_tanh" if _near(_GELU_CUBE, constants) else "tanh"] = ops["Tanh"]
+    if "Sigmoid" in ops:
+        multiplied = any(node.op == "Mul" and ops["Sigmoid"] in node.operands for node in nodes)
+        gated = "quick_gelu" if _near(_QUICK_GELU, constants) else "silu" if multiplied else "sigmoid"
+        found[gated] = ops["Sigmoid"]
+    if len(found) == 1:
+        return Found(*found.popitem())
+    product = next((node for node in nodes if node.op in PRODUCTS), None)
+    if found or product is None or "Softmax" in ops:  # of a layer with attention the first product is a projection
+        return None
+    return Found("linear", product.name) if _feeds_product(graph, product) else None
+
+
+def _near(value: float, constants: list[Number]) -> bool:
+    return any(abs(constant - value) < 1e-3 * value for constant in constants)
+
+
+def _feeds_product(graph: Graph, node: Node) -> bool:
+    """Whether the output goes into another matrix product with nothing but a bias on the way."""
+    for _ in range(8):
+        readers = [reader for reader in graph.readers(node.name) if not GRADIENT.search(reader.name)]
+        if any(reader.op in PRODUCTS for reader in readers):
+            return True
+        onward = [reader for reader in readers if reader.op in {"BiasAdd", "Identity", "Reshape", *_ADDITIONS}]
+        if len(onward) != 1:
+            return False
+        node = onward[0]
+    return False
+
+
+def heads(graph: Graph, scope: str) -> Found[Number] | None:
+    """The heads of the reshape to [batch, seq, heads, head_dim], checked by the scores' scale 1 / sqrt(head_dim)."""
+    splits: dict[tuple[Number, Number], str] = {}
+    named: dict[tuple[Number, Number], str] = {}  # the heads alone, where head_dim is computed
+    scales: list[float] = []
+    for node in graph.under(scope):
+        if node.op == "Reshape" and len(node.operands) > 1:
+            shape = _shape(graph, node.operands[1])
+            if len(shape) == 4 and all(size is not None and size > 0 for size in shape[2:]):
+                splits.setdefault((shape[2] or 0, shape[3] or 0), node.name)
+            elif len(shape) == 4 and (shape[2] or 0) > 0 and shape.count(None) == 3:
+                named.setdefault((shape[2] or 0, 0), node.name)
+        elif node.op in {"Mul", "RealDiv"}:
+            constants = [constant for name in node.operands if (constant := _scalar(graph, name))]
+            scales += [constant if node.op == "Mul" else 1 / constant for constant in constants]
+    scaled = [split for split in splits if any(abs(scale * split[1] ** 0.5 - 1) < 1e-3 for scale in scales)]
+    candidates = scaled or list(splits) or list(named)
+    if len({heads for heads, _ in candidates}) != 1:
+        return None
+    return Found(candidates[0][0], {**named, **splits}[candidates[0]])
+
+
+def _shape(graph: Graph, name: str) -> tuple[Number | None, ...]:
+    """A shape operand: a constant, or numbers packed into a vector, some of them computed (None)."""
+    if (constant := graph.constant(name)) is not None:
+        return constant
+    if name not in graph or (node := graph[name]).op != "Pack":
+        return ()
+    return tuple(_scalar(graph, operand) for operand in node.operands)

@@ -1,0 +1,1 @@
+"""The vocabulary beside the tensors, and the tokenizer files made of it."""

@@ -1,0 +1,84 @@
+"""The tokenizer of a conversion: transformers' own files handed on, or made from a vocabulary and its casing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.errors import Problem
+from bridgeckpt.sidecar.tokenizer.casing import casing_of
+from bridgeckpt.sidecar.tokenizer.files import TOKENIZER_NAMES, companions, has_tokenizer
+from bridgeckpt.sidecar.tokenizer.wordpiece import Casing, Vocabulary, find_vocabulary, infer_casing, read_vocabulary
+
+if TYPE_CHECKING:
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+
+
+class Tokenizing(NamedTuple):
+    """What a tokenizer is made from, and ``companions``, the files that are handed on as they are.
+
+    ``notes`` are what to say aloud, ``problems`` the reasons to refuse.
+    """
+
+    vocabulary: Vocabulary | None
+    casing: Casing | None
+    companions: tuple[Path, ...]
+    notes: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+def tokenizing(
+    checkpoint: Checkpoint,
+    graph: Graph | None,
+    *,
+    by_transformers: bool,
+    vocab: str | os.PathLike[str] | None,
+    lowercase: bool | None,
+    rows: int | None,
+) -> Tokenizing:
+    """The tokenizer of what is beside the checkpoint.
+
+    Args:
+        checkpoint: Where to look.
+        graph: It may say what the casing is.
+        by_transformers: Whether the files beside it are transformers' own; they are handed on unless the user says
+            otherwise.
+        vocab: The user's vocabulary.
+        lowercase: The user's word on casing.
+        rows: How many rows the table of words has, if it is known.
+
+    Raises:
+        ConfigError: the vocabulary is malformed, or several could be it.
+    """
+    handed_on = companions(checkpoint.directory) if by_transformers else ()
+    if has_tokenizer(handed_on) and vocab is None and lowercase is None:
+        return Tokenizing(None, None, handed_on, (), ())
+    others = tuple(path for path in handed_on if path.name not in TOKENIZER_NAMES)
+    path = find_vocabulary(checkpoint.directory, Path(vocab) if vocab is not None else None)
+    if path is None:
+        return Tokenizing(None, None, others, (), ())
+    vocabulary = read_vocabulary(path)
+    casing, notes = _casing(vocabulary, checkpoint, graph, lowercase)
+    return Tokenizing(vocabulary, casing, others, notes, _too_long(vocabulary, rows))
+
+
+def _casing(
+    vocabulary: Vocabulary, checkpoint: Checkpoint, graph: Graph | None, lowercase: bool | None
+) -> tuple[Casing, tuple[str, ...]]:
+    """The user's word, else the source's own, else what the vocabulary looks like; and what speaks against it."""
+    if lowercase is not None:
+        return Casing(lowercase, f"{'un' * lowercase}cased, as asked"), ()
+    inferred, stated = infer_casing(vocabulary), casing_of(checkpoint, graph)
+    if stated is None or stated.lowercase == inferred.lowercase:
+        return stated or inferred, ()
+    return stated, (f"the tokenizer is {stated.reason}; {vocabulary.path.name} looks {inferred.reason}",)
+
+
+def _too_long(vocabulary: Vocabulary, rows: int | None) -> tuple[Problem, ...]:
+    if rows is None or len(vocabulary.tokens) <= rows:
+        return ()
+    subject = f"{vocabulary.path.name} has {len(vocabulary.tokens)} tokens, the embedding table only {rows} rows"
+    hint = "is it the vocabulary of another checkpoint? Give the right one with --vocab"
+    return (Problem("vocabulary", subject, (), hint),)
