@@ -3,7 +3,7 @@
     def test_parity(parity):
         parity.assert_matches("reference.safetensors", "converted/", device="cuda")
 
-The plugin is loaded in every run of pytest in its environment, so importing it imports nothing else of the package.
+Every run of pytest in its environment loads the plugin, so importing it imports only the package and its version.
 """
 
 from __future__ import annotations

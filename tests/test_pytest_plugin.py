@@ -57,7 +57,7 @@ def test_the_plugin_is_light():
         " or m.startswith('bridgeckpt.')]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
-    assert json.loads(done.stdout) == ["bridgeckpt.pytest_plugin"]
+    assert json.loads(done.stdout) == ["bridgeckpt._version", "bridgeckpt.pytest_plugin"]
 
 
 def test_a_run_of_pytest_that_does_not_use_it_imports_nothing(project):
