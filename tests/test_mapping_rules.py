@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from bridgeckpt.errors import TableError
@@ -64,3 +66,8 @@ def test_what_is_not_well_formed_is_refused(tmp_path, rest, message):
 def test_it_is_shipped_and_no_dialect():
     assert tables.RULES not in tables.names()
     assert tables.find(tables.RULES).is_file()
+
+
+def test_rules_are_a_value_that_pickles():
+    rules = load_rules(tables.RULES)
+    assert pickle.loads(pickle.dumps(rules)) == rules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from itertools import count, product
@@ -116,8 +117,8 @@ def test_a_row_with_everything(write):
     group = load_table(write(text)).groups["body"]
     first = group.rows[0]
     assert [s[0].text for s in first.also] == ["{scope}x/u", "{scope}x/t"]
-    ((elsewhere, *_),) = group.elsewhere
-    assert [s[0].text for s in (elsewhere.tf, *elsewhere.also)] == ["y/v", "y/u", "y/t"]
+    ((other, *_),) = group.alternative_prefixes
+    assert [s[0].text for s in (other.tf, *other.also)] == ["y/v", "y/u", "y/t"]
     assert (first.optional, first.fill, first.orientation) == (True, -1.5, "because")
 
 
@@ -642,3 +643,9 @@ def test_models_without_a_table_are_known_by_a_name():
     assert family_of(["global_step", "my/model/h0/attn/c_attn/w"]) == "GPT-2 (openai/gpt-2)"
     assert family_of(["supermodel/h0/attn/c_attn/w"]) is None
     assert family_of([]) is None
+
+
+@pytest.mark.parametrize("name", tables.names())
+def test_a_table_is_a_value_that_pickles(name):
+    table = load_table(name)
+    assert pickle.loads(pickle.dumps(table)) == table

@@ -82,10 +82,11 @@ def _filled(wanted: Mapping[str, Wanted], least: int) -> dict[str, Wanted]:
     return filled
 
 
-def goes_by_order(plan: Plan) -> bool:
+def depends_on_sibling_order(plan: Plan) -> bool:
     """Whether the order of the program's numbers has a meaning, so that none may be added."""
     rows = [assignment.row for assignment in plan.ledger.assignments]
-    return any(template.by_order for row in rows for spelling in (row.tf, *row.also) for template in spelling)
+    spellings = [spelling for row in rows for spelling in (row.tf, *row.also)]
+    return any(template.depends_on_sibling_order for spelling in spellings for template in spelling)
 
 
 def plan_both(

@@ -17,7 +17,14 @@ from bridgeckpt.copying.engine import assemble
 from bridgeckpt.errors import PlanError
 from bridgeckpt.store.dtypes import numpy_dtype
 from bridgeckpt.warmstart.answer import Answer, Found, Misfit, Wanted, joined, unreadable
-from bridgeckpt.warmstart.planned import as_checkpoint, further_classes, goes_by_order, is_numbered, plan_both, programs
+from bridgeckpt.warmstart.planned import (
+    as_checkpoint,
+    depends_on_sibling_order,
+    further_classes,
+    is_numbered,
+    plan_both,
+    programs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import KeysView, Mapping
@@ -88,7 +95,7 @@ def _by_program(
 ) -> Answer | None:
     """What there is if ``program`` is all of the program's model; ``ordered``: whether its numbers may go by order."""
     sides = plan_both(program, checkpoint, reading, any_scope, None)
-    if sides is None or (goes_by_order(sides.plan) and not ordered):
+    if sides is None or (depends_on_sibling_order(sides.plan) and not ordered):
         return None
     answer = _answer(sides, wanted)
     for architecture in further_classes(sides, wanted):

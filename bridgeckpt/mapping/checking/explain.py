@@ -45,7 +45,14 @@ def _rows(table: Table, name: str) -> list[Explanation]:
             matches = [
                 (
                     sum(len(value) for value in values.values() if isinstance(value, str)),
-                    Explanation(name, kind, template.text, _spelled(other, values), row.layout.text, row),
+                    Explanation(
+                        name=name,
+                        kind=kind,
+                        spelling=template.text,
+                        becomes=_spelled(other, values),
+                        why=row.layout.text,
+                        row=row,
+                    ),
                 )
                 for template in templates
                 if (values := _match(template, name, table)) is not None
@@ -62,21 +69,27 @@ def _slots(table: Table, name: str) -> Iterator[Explanation]:
             if name.startswith(before) and name.endswith(after):
                 weight = name[len(before) : len(name) - len(after)]
                 if _rows(table, weight):
-                    yield Explanation(
-                        name, "slot", template.text, (), f"optimizer state {slot} of {weight}: not converted", None
-                    )
+                    why = f"optimizer state {slot} of {weight}: not converted"
+                    yield _without_row(name, "slot", why, spelling=template.text)
 
 
 def _others(table: Table, name: str) -> Iterator[Explanation]:
     for entry in table.ignored:
         if entry.matches(name):
-            yield Explanation(name, "ignored", entry.pattern, (), entry.reason, None)
+            yield _without_row(name, "ignored", entry.reason, spelling=entry.pattern)
     for tied in table.model.tied:
         if tied.pt.text == name:
-            yield Explanation(name, "tied", name, (tied.to.text,), "the same parameter under another name", None)
+            yield _without_row(name, "tied", "the same parameter under another name", becomes=(tied.to.text,))
     for derived in table.model.derived:
         if derived.pt.text == name:
-            yield Explanation(name, "derived", name, (), f"{derived.value}: {derived.reason}", None)
+            yield _without_row(name, "derived", f"{derived.value}: {derived.reason}")
+
+
+def _without_row(
+    name: str, kind: str, why: str, *, spelling: str | None = None, becomes: tuple[str, ...] = ()
+) -> Explanation:
+    """What a table says of a name that none of its rows has."""
+    return Explanation(name=name, kind=kind, spelling=spelling or name, becomes=becomes, why=why, row=None)
 
 
 def _match(template: Template, name: str, table: Table) -> dict[str, str | int] | None:

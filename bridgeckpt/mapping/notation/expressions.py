@@ -39,6 +39,12 @@ class Expression:
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expression) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
     @classmethod
     def parse(cls, text: str | int) -> Expression:
         """Parse an expression, or take an integer as it is.

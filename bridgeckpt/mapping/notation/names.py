@@ -99,7 +99,7 @@ class Template:
         return self.counter is not None
 
     @property
-    def by_order(self) -> bool:
+    def depends_on_sibling_order(self) -> bool:
         """Whether it may mean another than the first of the names that its counter fits."""
         return self.counter is not None and self.counter.ordinal.text != "1"
 

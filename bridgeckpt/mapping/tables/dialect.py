@@ -89,53 +89,45 @@ def _load(path: Path, borrowers: tuple[str, ...]) -> Table:
     check_schema(root)
     if label in borrowers:
         raise root.error("reference", f"borrows from itself: {' -> '.join((*borrowers, label))}", "use")
-    lender = _lender(root, (*borrowers, label))
-    model = lender.model if lender and "model" not in root else _model(root)
+    base = _base_table(root, (*borrowers, label))
+    model = base.model if base and "model" not in root else _model(root)
     wildcards = root.table("wildcards")
-    suffix = lender.suffix if lender else root.text("suffix", "")
-    naming = Naming(
-        model, {**(lender.wildcards if lender else {}), **{key: wildcards.text(key) for key in wildcards}}, suffix
-    )
-    slots, graph, config = root.table("slots"), root.table("graph"), root.table("config")
-    heads = root.table("heads")
-    words = config.table("words")
+    suffix = base.suffix if base else root.text("suffix", "")
+    inherited = base.wildcards if base else {}
+    naming = Naming(model, {**inherited, **{key: wildcards.text(key) for key in wildcards}}, suffix)
+    slots, graph, heads = root.table("slots"), root.table("graph"), root.table("heads")
     graph.only(*GRAPH_FACTS)
     heads.only(*HEADS)
-    detect = root.texts("detect", () if lender else None)
+    detect = root.texts("detect", () if base else None)
     files = {label: source.source}
     table = Table(
-        name,
-        path,
-        root.text("title"),
-        model,
-        tuple(naming.template(root, "detect", text + suffix) for text in detect if not text.startswith("!")),
-        tuple(naming.template(root, "detect", text[1:] + suffix) for text in detect if text.startswith("!")),
-        lender.names if lender else _names(root),
-        naming.suffix,
-        naming.wildcards,
-        {key: tuple(naming.template(slots, key, text, {"tf": ""}) for text in slots.texts(key)) for key in slots},
-        {key: load_group(source, key, naming, files) for key in root.table("group")},
-        tuple(_ignored(section, naming) for section in root.tables("ignored")),
-        tuple(_ignored(section, naming) for section in root.tables("refused")),
-        DialectConfig(
-            {key: value for key, value in config.data.items() if key not in ("words", "source", "doubts")},
-            {key: {word: words.table(key).text(word) for word in words.table(key)} for key in words},
-            _config_source(config.table("source"), lender.config.source if lender else ConfigSource()),
-            {key: config.table("doubts").text(key) for key in config.table("doubts")},
-        ),
-        {key: naming.template(graph, key, graph.text(key)) for key in graph},
-        {key: heads.texts(key) for key in heads},
-        files,
+        name=name,
+        path=path,
+        title=root.text("title"),
+        model=model,
+        detect=tuple(naming.template(root, "detect", text + suffix) for text in detect if not text.startswith("!")),
+        absent=tuple(naming.template(root, "detect", text[1:] + suffix) for text in detect if text.startswith("!")),
+        names=base.names if base else _names(root),
+        suffix=naming.suffix,
+        wildcards=naming.wildcards,
+        slots={key: tuple(naming.template(slots, key, text, {"tf": ""}) for text in slots.texts(key)) for key in slots},
+        groups={key: load_group(source, key, naming, files) for key in root.table("group")},
+        ignored=tuple(_ignored(section, naming) for section in root.tables("ignored")),
+        refused=tuple(_ignored(section, naming) for section in root.tables("refused")),
+        config=_config(root.table("config"), base.config.source if base else ConfigSource()),
+        graph={key: naming.template(graph, key, graph.text(key)) for key in graph},
+        heads={key: heads.texts(key) for key in heads},
+        files=files,
     )
     files[tables.label(model.path)[1]] = model.source
-    if lender:
-        table = _over(table, lender)
+    if base:
+        table = _merge_over_base(table, base)
     _check_detect(table, root)
     _refuse_duplicates(table, root)
     return table
 
 
-def _lender(root: Section, borrowers: tuple[str, ...]) -> Table | None:
+def _base_table(root: Section, borrowers: tuple[str, ...]) -> Table | None:
     """The dialect that the file builds on, if it names one."""
     if "use" not in root:
         return None
@@ -146,23 +138,23 @@ def _lender(root: Section, borrowers: tuple[str, ...]) -> Table | None:
     return _load(path, borrowers)
 
 
-def _over(own: Table, lender: Table) -> Table:
+def _merge_over_base(own: Table, base: Table) -> Table:
     """A dialect on top of the one that it builds on."""
     return own._replace(
-        detect=own.detect or lender.detect,
-        absent=own.absent if own.detect else lender.absent,
-        slots={**lender.slots, **own.slots},
-        groups={**lender.groups, **own.groups},
-        ignored=(*own.ignored, *lender.ignored),
-        refused=(*own.refused, *lender.refused),
+        detect=own.detect or base.detect,
+        absent=own.absent if own.detect else base.absent,
+        slots={**base.slots, **own.slots},
+        groups={**base.groups, **own.groups},
+        ignored=(*own.ignored, *base.ignored),
+        refused=(*own.refused, *base.refused),
         config=own.config._replace(
-            values={**lender.config.values, **own.config.values},
-            words={**lender.config.words, **own.config.words},
-            doubts={**lender.config.doubts, **own.config.doubts},
+            values={**base.config.values, **own.config.values},
+            words={**base.config.words, **own.config.words},
+            doubts={**base.config.doubts, **own.config.doubts},
         ),
-        graph={**lender.graph, **own.graph},
-        heads={**lender.heads, **own.heads},
-        files={**own.files, **lender.files},
+        graph={**base.graph, **own.graph},
+        heads={**base.heads, **own.heads},
+        files={**own.files, **base.files},
     )
 
 
@@ -176,6 +168,16 @@ def _model(root: Section) -> ModelTable:
             hint = 'add  model = "bert/model"  below the schema'
             raise root.error("reference", "there is no model.toml beside the table", hint=hint)
     return load_model(path)
+
+
+def _config(section: Section, inherited: ConfigSource) -> DialectConfig:
+    words, doubts = section.table("words"), section.table("doubts")
+    return DialectConfig(
+        values={key: value for key, value in section.data.items() if key not in ("words", "source", "doubts")},
+        words={key: {word: words.table(key).text(word) for word in words.table(key)} for key in words},
+        source=_config_source(section.table("source"), inherited),
+        doubts={key: doubts.text(key) for key in doubts},
+    )
 
 
 def _config_source(section: Section, inherited: ConfigSource) -> ConfigSource:
@@ -217,8 +219,8 @@ def _check_detect(table: Table, root: Section) -> None:
     A wildcard that only names it does not hold have may stay open, where nothing else has it.
     """
     bound = {name for template in table.detect for name in template.wildcards}
-    elsewhere = [row for group in table.groups.values() for rows in group.elsewhere for row in rows]
-    spellings = [spelling for row in (*table.rows, *elsewhere) for spelling in (row.tf, *row.also)]
+    others = [row for group in table.groups.values() for rows in group.alternative_prefixes for row in rows]
+    spellings = [spelling for row in (*table.rows, *others) for spelling in (row.tf, *row.also)]
     needed = {name for spelling in spellings for template in spelling for name in template.wildcards}
     needed |= set(table.wildcards) - {name for template in table.absent for name in template.wildcards}
     if not table.detect or needed - bound:

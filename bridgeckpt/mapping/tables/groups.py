@@ -82,12 +82,19 @@ def load_group(source: Document, name: str, naming: Naming, files: dict[str, byt
         raise section.error("reference", f'no class of {model.name} has the group "{name}"', hint=hint)
     written, pt = _rows(source, name, ()), section.text("pt")
     files.update((row.section.document.label, row.section.document.source) for row in written)
-    rows, *elsewhere = (
+    rows, *others = (
         tuple(_placed(row, name, prefix, pt, naming) for row in written)
         for prefix in (section.text("tf"), *section.texts("also", ()))
     )
     refused = reason(section, "refused") if "refused" in section else None
-    return Group(name, pt, section.flag("optional"), refused, rows, tuple(elsewhere))
+    return Group(
+        name=name,
+        pt=pt,
+        optional=section.flag("optional"),
+        refused=refused,
+        rows=rows,
+        alternative_prefixes=tuple(others),
+    )
 
 
 def _placed(row: _Row, group: str, prefix: str, pt: str, naming: Naming) -> Row:
@@ -101,9 +108,17 @@ def _placed(row: _Row, group: str, prefix: str, pt: str, naming: Naming) -> Row:
     targets = tuple(naming.template(section, "pt", pt + text, {}) for text in row.pt)
     for spelling in (tf, *also):
         _check_indices(row, spelling, targets, naming.model)
-    why = reason(section, "orientation") if "orientation" in section else None
-    fill, optional = section.number("fill"), section.flag("optional")
-    return Row(group, tf, targets, tuple(also), row.layout, optional, fill, why, row.where)
+    return Row(
+        group=group,
+        tf=tf,
+        pt=targets,
+        also=tuple(also),
+        layout=row.layout,
+        optional=section.flag("optional"),
+        fill=section.number("fill"),
+        orientation=reason(section, "orientation") if "orientation" in section else None,
+        where=row.where,
+    )
 
 
 def _rows(source: Document, name: str, borrowers: Texts) -> list[_Row]:
@@ -127,11 +142,11 @@ def _borrowed(source: Document, section: Section, borrowers: Texts) -> list[_Row
         hint = 'name a table and its group, as in "bert/google.layer"'
         raise section.error("reference", f'"use" is "{section.text("use")}"', "use", hint=hint)
     path = parse_at(section, "use", tables.find, table, source.path.parent)
-    lender = document(path)
-    if group not in lender.root.table("group"):
-        hint = f"its groups: {', '.join(lender.root.table('group'))}"
+    other = document(path)
+    if group not in other.root.table("group"):
+        hint = f"its groups: {', '.join(other.root.table('group'))}"
         raise section.error("reference", f'{table} has no group "{group}"', "use", hint=hint)
-    return _rows(lender, group, borrowers)
+    return _rows(other, group, borrowers)
 
 
 def _row(section: Section, where: Where) -> _Row:

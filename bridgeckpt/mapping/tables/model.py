@@ -14,8 +14,8 @@ layout, reason
 drop_prefix, head, sizes }     (``sequence``, ``token``, ``choice``, ``span``); axes that it fixes (``labels``)
 ``[config]``                   for config.json: ``keys`` renames keys of the source, ``defaults`` are for absent ones,
                                ``kept`` lists keys of the source that are handed on,
-                               ``padded`` lists sizes that a checkpoint may exceed, ``foreign`` maps a key to the model
-                               whose config it betrays
+                               ``padded`` lists sizes that a checkpoint may exceed, ``foreign`` maps a key found only in
+                               another model's config to the name of that model
 =============================  =========================================================================================
 """
 
@@ -62,17 +62,18 @@ def _load(path: Path, _modified: int) -> ModelTable:
     dims, indices = _expressions(root.table("dims")), _expressions(root.table("indices"))
     if both := sorted({*dims} & {*indices}):
         raise root.error("schema", f'"{both[0]}" is both an axis and an index', "indices", both[0])
+    classes = root.table("architectures")
     return ModelTable(
-        name,
-        path,
-        root.text("model"),
-        dims,
-        indices,
-        tuple(_tied(section, indices) for section in root.tables("tied")),
-        tuple(_derived(section, dims, indices) for section in root.tables("derived")),
-        {name: _architecture(root.table("architectures").table(name), dims) for name in root.table("architectures")},
-        _config(root.table("config")),
-        document.source,
+        name=name,
+        path=path,
+        model=root.text("model"),
+        dims=dims,
+        indices=indices,
+        tied=tuple(_tied(section, indices) for section in root.tables("tied")),
+        derived=tuple(_derived(section, dims, indices) for section in root.tables("derived")),
+        architectures={name: _architecture(classes.table(name), dims) for name in classes},
+        config=_config(root.table("config")),
+        source=document.source,
     )
 
 
@@ -157,12 +158,12 @@ def _architecture(section: Section, dims: dict[str, Expression]) -> Architecture
         if isinstance(size, bool) or not isinstance(size, int):
             raise section.error("schema", f'the size of "{axis}" is {size!r}, not an integer')
     return Architecture(
-        str(section.key[-1]),
-        section.texts("groups"),
-        section.texts("optional", ()),
-        section.text("drop_prefix", ""),
-        head,
-        sizes,
+        name=str(section.key[-1]),
+        groups=section.texts("groups"),
+        optional=section.texts("optional", ()),
+        drop_prefix=section.text("drop_prefix", ""),
+        head=head,
+        sizes=sizes,
     )
 
 
@@ -170,9 +171,9 @@ def _config(section: Section) -> ModelConfig:
     section.only("keys", "defaults", "kept", "padded", "foreign")
     keys, foreign = section.table("keys"), section.table("foreign")
     return ModelConfig(
-        {key: keys.text(key) for key in keys},
-        section.table("defaults").data,
-        section.texts("kept", ()),
-        section.texts("padded", ()),
-        {key: foreign.text(key) for key in foreign},
+        keys={key: keys.text(key) for key in keys},
+        defaults=section.table("defaults").data,
+        kept=section.texts("kept", ()),
+        padded=section.texts("padded", ()),
+        foreign={key: foreign.text(key) for key in foreign},
     )

@@ -6,7 +6,6 @@ the package, since the machinery of dataclasses costs a dozen milliseconds each 
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.notation.names import Template
 
 Spelling = tuple["Template", ...]
+
+EMPTY: Mapping[str, Any] = {}  # shared and never changed; a mappingproxy would say so, but does not pickle
 
 
 class Where(NamedTuple):
@@ -50,13 +51,14 @@ class Row(NamedTuple):
     fill: float | None
     orientation: str | None
     where: Where
-    axes: Mapping[str, int] = MappingProxyType({})
+    axes: Mapping[str, int] = EMPTY
 
 
 class Group(NamedTuple):
     """Rows under one prefix a side (``pt`` is PyTorch's), there together or, when ``optional``, not at all.
 
-    ``elsewhere`` holds the same rows under each further tf prefix at which a checkpoint may have the group instead.
+    ``alternative_prefixes`` holds the same rows under each further tf prefix at which a checkpoint may have the group
+    instead.
     ``refused`` says why no class of transformers computes what the source does with these tensors.
     """
 
@@ -65,7 +67,7 @@ class Group(NamedTuple):
     optional: bool
     refused: str | None
     rows: tuple[Row, ...]
-    elsewhere: tuple[tuple[Row, ...], ...]
+    alternative_prefixes: tuple[tuple[Row, ...], ...]
 
 
 class Architecture(NamedTuple):
@@ -125,7 +127,7 @@ class ModelConfig(NamedTuple):
 
     ``keys`` renames keys of the source; ``defaults`` are values for keys that it lacks, ``kept`` the
     further ones that are handed on (any other could change what is loaded); ``padded`` are sizes that the
-    checkpoint may exceed; ``foreign`` maps a key to the model whose config it betrays.
+    checkpoint may exceed; ``foreign`` maps a key found only in another model's config to the name of that model.
     """
 
     keys: Mapping[str, str]
@@ -146,8 +148,8 @@ class ConfigSource(NamedTuple):
 
     files: tuple[str, ...] = ("bert_config.json", "config.json", "*bert_config*.json")
     roots: tuple[str, ...] = ()
-    keys: Mapping[str, str] = MappingProxyType({})
-    required: Mapping[str, Any] = MappingProxyType({})
+    keys: Mapping[str, str] = EMPTY
+    required: Mapping[str, Any] = EMPTY
     transformers: bool = False
 
 
@@ -160,7 +162,7 @@ class DialectConfig(NamedTuple):
     values: Mapping[str, Any]
     words: Mapping[str, Mapping[str, str]]
     source: ConfigSource
-    doubts: Mapping[str, str] = MappingProxyType({})
+    doubts: Mapping[str, str] = EMPTY
 
 
 class ModelTable(NamedTuple):

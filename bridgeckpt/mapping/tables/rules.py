@@ -24,14 +24,13 @@ Which of several names a tensor gets is not for the rules to say: planning asks 
 from __future__ import annotations
 
 import re
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.mapping.notation.layout import Layout
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.document import Document
 from bridgeckpt.mapping.tables.model import check_schema, parse_at, reason
-from bridgeckpt.mapping.tables.records import Where
+from bridgeckpt.mapping.tables.records import EMPTY, Where
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,8 +91,8 @@ class ModelRules(NamedTuple):
     optional: tuple[Reason, ...] = ()
     renames: tuple[tuple[Pattern, Pattern], ...] = ()
     notes: tuple[str, ...] = ()
-    config: Mapping[str, Any] = MappingProxyType({})
-    refused: Mapping[str, str] = MappingProxyType({})
+    config: Mapping[str, Any] = EMPTY
+    refused: Mapping[str, str] = EMPTY
 
     def renamed(self, name: str) -> str:
         """A PyTorch name of transformers 4 as version 5 has it: every rename that fits, in their order."""
@@ -172,30 +171,33 @@ def load_rules(name: str | Path) -> Rules:
     check_schema(root)
     models = root.table("model")
     return Rules(
-        table,
-        path,
-        label,
-        root.text("title"),
-        root.text("suffix", ""),
-        tuple(Pattern.parse(text + "{rest**}") for text in root.texts("front")),
-        tuple((Pattern.parse(one.text("tf")), Pattern.parse(one.text("pt"))) for one in root.tables("segments")),
-        _rules(root, "any model"),
-        _reasons(root, "derived", "pt"),
-        {kind: _model(models.table(kind), kind) for kind in models},
-        root.document.source,
+        name=table,
+        path=path,
+        label=label,
+        title=root.text("title"),
+        suffix=root.text("suffix", ""),
+        fronts=tuple(Pattern.parse(text + "{rest**}") for text in root.texts("front")),
+        segments=tuple(
+            (Pattern.parse(segment.text("tf")), Pattern.parse(segment.text("pt")))
+            for segment in root.tables("segments")
+        ),
+        rows=_rules(root, "any model"),
+        derived=_reasons(root, "derived", "pt"),
+        models={kind: _model(models.table(kind), kind) for kind in models},
+        source=root.document.source,
     )
 
 
 def _model(section: Section, kind: str) -> ModelRules:
     section.only("rows", "ignored", "optional", "renames", "notes", "config", "refused")
     return ModelRules(
-        _rules(section, kind),
-        _reasons(section, "ignored", "tf"),
-        _reasons(section, "optional", "pt"),
-        tuple(_rename(one) for one in section.tables("renames")),
-        section.texts("notes", ()),
-        section.table("config").data,
-        {one.text("class"): reason(one) for one in section.tables("refused")},
+        rows=_rules(section, kind),
+        ignored=_reasons(section, "ignored", "tf"),
+        optional=_reasons(section, "optional", "pt"),
+        renames=tuple(_rename(rename) for rename in section.tables("renames")),
+        notes=section.texts("notes", ()),
+        config=section.table("config").data,
+        refused={refused.text("class"): reason(refused) for refused in section.tables("refused")},
     )
 
 

@@ -62,7 +62,7 @@ class Expansion(NamedTuple):
 
         All of a group's tensors are at one prefix: what lies at another belongs to another model.
         """
-        others = (rows for rows in group.elsewhere if self.alone and self._has_any(rows, wildcards))
+        others = (rows for rows in group.alternative_prefixes if self.alone and self._has_any(rows, wildcards))
         return group.rows if self._has_any(group.rows, wildcards) else next(others, group.rows)
 
     def first(self, rows: tuple[Row, ...], wildcards: Mapping[str, str]) -> frozenset[str]:

@@ -131,7 +131,18 @@ def _row(name: str, found: Match) -> Row:
     """The row that a table with every name written out would have."""
     spelled, made = (Template.parse(name),), (Template.parse(found.parameter),)
     where = found.rule.where
-    return Row(where.group, spelled, made, (), found.layout, False, None, None, where, found.axes)
+    return Row(
+        group=where.group,
+        tf=spelled,
+        pt=made,
+        also=(),
+        layout=found.layout,
+        optional=False,
+        fill=None,
+        orientation=None,
+        where=where,
+        axes=found.axes,
+    )
 
 
 def _unmapped(unsettled: Mapping[str, list[Misfit]], checkpoint: Checkpoint) -> Iterator[Problem]:
