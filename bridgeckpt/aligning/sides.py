@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from bridgeckpt.copying.job import Job, whole
 from bridgeckpt.errors import PlanError
-from bridgeckpt.formats.huggingface.safetensors import Safetensors
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.dialect import load_table
 from bridgeckpt.planning.plan import draft
@@ -81,9 +80,9 @@ def open_sides(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Side
 
 def _plans(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Plan | None, Plan | None] | None:
     """The plan of each side that needs one; None when both are to be matched by TensorFlow's names."""
-    if has_pytorch_names(a) or has_pytorch_names(b):
-        first = None if has_pytorch_names(a) else plan_like(a, b, options)
-        return first, None if has_pytorch_names(b) else plan_like(b, a, options)
+    if a.has_pytorch_names or b.has_pytorch_names:
+        first = None if a.has_pytorch_names else plan_like(a, b, options)
+        return first, None if b.has_pytorch_names else plan_like(b, a, options)
     asked = any(options.get(key) for key in ("mapping", "architecture", "ema")) or options.get("scope") is not None
     try:
         plans = draft(a, **options), draft(b, **options)
@@ -97,11 +96,6 @@ def _plans(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Plan | N
     )
     shared = one.keys() & other.keys()
     return plans if asked or not shared or any(one[name] != other[name] for name in shared) else None
-
-
-def has_pytorch_names(checkpoint: Checkpoint) -> bool:
-    """Whether its names are those of PyTorch, so that no table has to read them."""
-    return isinstance(checkpoint, Safetensors) and not checkpoint.is_tensorflow
 
 
 def plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions) -> Plan:
@@ -146,7 +140,7 @@ def class_of(checkpoint: Checkpoint) -> str | None:
 def _config(checkpoint: Checkpoint) -> dict[str, Any]:
     """The config of a Hugging Face checkpoint: {} without a readable one, since tensors have names all the same."""
     path = checkpoint.directory / "config.json"
-    if not has_pytorch_names(checkpoint) or not path.is_file():
+    if not checkpoint.has_pytorch_names or not path.is_file():
         return {}
     try:
         values = json.loads(path.read_bytes())

@@ -43,9 +43,11 @@ class Checkpoint:
         metadata: Text that the file keeps beside the tensors: a safetensors header's, a Keras file's model config.
         notes: What a person should be told about how it was found.
         copies: In a view by variable, each further tensor of a variable, and the name of the first.
+        read_by_tensorflow: Whether ``tf.train.load_checkpoint`` opens ``path``.
     """
 
     format: str = "checkpoint"
+    read_by_tensorflow: bool = False
 
     def __init__(
         self,
@@ -77,6 +79,11 @@ class Checkpoint:
             CheckpointError: what holds them is damaged or missing.
         """
         return {}
+
+    @property
+    def has_pytorch_names(self) -> bool:
+        """Whether the tensors have PyTorch's names and layouts, so that no mapping table has to read them."""
+        return False
 
     @property
     def objects(self) -> frozenset[str]:

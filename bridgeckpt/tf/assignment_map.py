@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bridgeckpt.formats.tensorflow.bundle import TensorBundle
-from bridgeckpt.formats.tensorflow.v1 import V1Checkpoint
 from bridgeckpt.tf.default_graph import check_graph, earlier_initialisers, warn_of
 from bridgeckpt.tf.options import WarmStartOptions, settle
 from bridgeckpt.tf.runtime import tensorflow
@@ -132,7 +130,7 @@ def _by_checkpoint_name(start: Start, names: Iterable[str]) -> dict[str, Variabl
 def _is_tensorflows_own(start: Start) -> bool:
     """Whether TensorFlow reads each value itself, by the same name and in the same dtype."""
     checkpoint = start.matching.checkpoint
-    if not (start.matching.as_stored and isinstance(checkpoint, (TensorBundle, V1Checkpoint))):
+    if not (start.matching.as_stored and checkpoint.read_by_tensorflow):
         return False
     if checkpoint.path.is_dir() or not _PATTERN.isdisjoint(str(checkpoint.path)):
         return False  # TensorFlow would look into the folder of the prefix's name, or into others that the path fits

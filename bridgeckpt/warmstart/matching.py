@@ -7,13 +7,10 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.aligning.sides import has_pytorch_names
 from bridgeckpt.errors import BridgeckptError, ConfigError, PlanError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.locating.locate import is_address
-from bridgeckpt.formats.tensorflow.bundle import TensorBundle
-from bridgeckpt.formats.tensorflow.v1 import V1Checkpoint
 from bridgeckpt.warmstart.answer import joined
 from bridgeckpt.warmstart.report import Match, Mismatch, Unmatched, WarmStartReport
 from bridgeckpt.warmstart.stored import by_stored_names
@@ -131,12 +128,12 @@ def opened_from(source: Source) -> Checkpoint:
 
 
 def _is_tensorflow_1s(checkpoint: Checkpoint) -> bool:
-    return isinstance(checkpoint, (TensorBundle, V1Checkpoint)) and not checkpoint.variable_names
+    return checkpoint.read_by_tensorflow and not checkpoint.variable_names
 
 
 def _as_told(checkpoint: Checkpoint, wanted: Mapping[str, Wanted], request: Request) -> Answer:
     """What is found when the checkpoint is read as the caller says; equal names say nothing then."""
-    if has_pytorch_names(checkpoint):
+    if checkpoint.has_pytorch_names:
         raise BridgeckptError(
             f"reading says how to read a TensorFlow checkpoint, and {checkpoint.path} has PyTorch's names already",
             hint="leave it out",

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.aligning.sides import class_of, has_pytorch_names, plan_like, pytorch_side, tensorflow_side
+from bridgeckpt.aligning.sides import class_of, plan_like, pytorch_side, tensorflow_side
 from bridgeckpt.errors import PlanError
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.planning.plan import draft
@@ -99,7 +99,7 @@ def plan_both(
         PlanError: no table reads the names of a side, they are of two models, or the checkpoint is not what ``reading``
             says.
     """
-    if has_pytorch_names(checkpoint):
+    if checkpoint.has_pytorch_names:
         with _of_the_program():
             planned = _plan_like(program, checkpoint, architecture)
         side = pytorch_side(checkpoint, planned.table.model)

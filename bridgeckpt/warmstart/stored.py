@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.aligning.sides import has_pytorch_names
 from bridgeckpt.copying.duplicates import check_copies
 from bridgeckpt.copying.engine import assemble
 from bridgeckpt.copying.job import whole
@@ -36,7 +35,7 @@ def by_stored_names(checkpoint: Checkpoint, wanted: Mapping[str, Wanted]) -> Ans
     Raises:
         CheckpointError: the object graph is damaged, or a variable is stored twice and not alike.
     """
-    if has_pytorch_names(checkpoint):
+    if checkpoint.has_pytorch_names:
         reasons = {name: _PYTORCH for name in wanted if name in checkpoint.tensors}
         return Answer("by its own names", {}, {}, reasons, (), frozenset(), tuple(checkpoint.tensors))
     answers = [_answer(view, names, wanted) for view, names in _namings(checkpoint)]

@@ -47,6 +47,11 @@ class Safetensors(Checkpoint):
         return self.metadata.get("format") == "tf"
 
     @property
+    def has_pytorch_names(self) -> bool:
+        """True unless a TensorFlow class of transformers wrote it."""
+        return not self.is_tensorflow
+
+    @property
     def variable_names(self) -> Mapping[str, str]:
         """The names themselves, if they are those of TensorFlow's variables."""
         return {name: name for name in self.tensors} if self.is_tensorflow else {}

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats import open_checkpoint
-from bridgeckpt.formats.huggingface.safetensors import Safetensors
-from bridgeckpt.formats.tensorflow.bundle import TensorBundle
 from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH
-from bridgeckpt.formats.tensorflow.v1 import V1Checkpoint
 from bridgeckpt.parity.bert.own_graph import Graph
 from bridgeckpt.parity.bert.request import probes_of
 from bridgeckpt.parity.bert.running import run_forward
@@ -52,7 +49,7 @@ def reference_of(request: Request) -> Reference:
     """What TensorFlow computes on the probes; see :func:`bridgeckpt.parity.reference.recording.record_checkpoint`."""
     saved = find_saved_model(request.source)
     with open_checkpoint(request.source if saved is None else saved.variables) as checkpoint:
-        if isinstance(checkpoint, Safetensors) and not checkpoint.is_tensorflow:
+        if checkpoint.has_pytorch_names:
             raise ParityError(
                 f"{checkpoint.path} is {checkpoint.format}, not a TensorFlow checkpoint",
                 hint="record the TensorFlow side of the conversion, the source",
@@ -71,7 +68,7 @@ def reference_of(request: Request) -> Reference:
 
 
 def _variables(tf: Any, checkpoint: Checkpoint) -> Variables:  # noqa: ANN401
-    if isinstance(checkpoint, TensorBundle | V1Checkpoint):
+    if checkpoint.read_by_tensorflow:
         return TensorFlowVariables(tf, checkpoint.path)
     return StoredVariables(checkpoint)
 
