@@ -47,7 +47,7 @@ _HOME = {
     "Difference": "comparing.difference",
     "OutputError": "errors",
     "ParityError": "errors",
-    "Plan": "planning.plan",
+    "Plan": "planning.record",
     "PlanError": "errors",
     "PrecisionError": "errors",
     "Problem": "errors",

@@ -27,7 +27,7 @@ class Matched(NamedTuple):
     extra: list[str]
 
 
-def match(a: Side, b: Side, model: ModelTable | None) -> Matched:
+def pair_tensors(a: Side, b: Side, model: ModelTable | None) -> Matched:
     """Pair the jobs of both sides by name, with and without the prefix of the base model, and by what is tied."""
     keys_a, keys_b = _keys(a, b, model)
     ties = _ties([*keys_a, *keys_b], model)

@@ -6,7 +6,7 @@ import os
 from math import isnan
 from typing import TYPE_CHECKING, Literal, NamedTuple, Unpack
 
-from bridgeckpt.aligning.pairs import match
+from bridgeckpt.aligning.pairs import pair_tensors
 from bridgeckpt.aligning.sides import PYTORCH, DiffOptions, Side, open_sides
 from bridgeckpt.checks import check_heads
 from bridgeckpt.errors import ParityError
@@ -121,7 +121,7 @@ def diff(
     check_heads(options.get("heads"))
     first, second = (side if isinstance(side, Checkpoint) else open_checkpoint(side) for side in (a, b))
     side_a, side_b, model = open_sides(first, second, options)
-    matched = match(side_a, side_b, model)
+    matched = pair_tensors(side_a, side_b, model)
     if not matched.pairs:
         raise _nothing(side_a, side_b)
     for checkpoint in (first, second):

@@ -29,13 +29,14 @@ def choose_architecture(
     head: str | None,
     named: str | None = None,
     *,
-    teller: str = "the graph",
+    evidence: str = "the graph",
 ) -> Choice:
     """The class for the ``present`` groups, each with the tensors it has at index 0.
 
-    ``axes_of`` solves the sizes of a class's tensors, by axis. ``asked`` is the user's ``--architecture``; ``head`` is
-    what ``teller`` says of a classifier: "sequence", "token", "span" or None; ``named`` is the class that the source's
-    config names. A class is never chosen that would drop a head or lack one; heads that are the same tensors are one.
+    ``axes_of`` solves the sizes of a class's tensors, by axis. ``asked`` is the class that the user named. ``head`` is
+    what the logits of a classifier are computed for ("sequence", "token", "span" or None), and ``evidence`` what says
+    so. ``named`` is the class that the source's config names. A class is never chosen that would drop a head or lack
+    one; heads that are the same tensors are one.
 
     Raises:
         PlanError: ``asked`` is not a class of the model.
@@ -57,7 +58,7 @@ def choose_architecture(
     read = frozenset[str]().union(*(present[name] for name in widest[0].groups))
     if any(not present[name] <= read for name in heads):
         return Choice(widest[0], [], [_ambiguous(heads, complete)])
-    return _settle([a for a in widest if a.name == named] or widest, present.keys(), head, teller)
+    return _class_with_heads([a for a in widest if a.name == named] or widest, present.keys(), head, evidence)
 
 
 def class_of_scope(table: Table, scope: str) -> str | None:
@@ -75,7 +76,7 @@ def _snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()
 
 
-def told_by_objects(table: Table, checkpoint: Checkpoint) -> str | None:
+def head_from_object_paths(table: Table, checkpoint: Checkpoint) -> str | None:
     """What one row of the logits is about, where an object of the checkpoint tells by its path, else None."""
     paths = [f"/{path}" for path in checkpoint.objects] if table.heads else []
     for head, ends in table.heads.items():
@@ -84,7 +85,7 @@ def told_by_objects(table: Table, checkpoint: Checkpoint) -> str | None:
     return None
 
 
-def put_on_top(
+def drop_inner_heads(
     table: Table, present: Mapping[str, frozenset[str]], scope: str
 ) -> tuple[Mapping[str, frozenset[str]], list[str]]:
     """``present`` without the heads of a module that another head was put on top of, and what to say of it.
@@ -112,11 +113,11 @@ def _body(table: Table) -> set[str]:
     return {*bare.groups, *bare.optional}
 
 
-def _settle(classes: list[Architecture], present: Collection[str], head: str | None, teller: str) -> Choice:
+def _class_with_heads(classes: list[Architecture], present: Collection[str], head: str | None, evidence: str) -> Choice:
     """Among classes with the same heads take the one told, else the one that uses most of what is there."""
     told = [a for a in classes if head is not None and a.head == head]
     if told:
-        return Choice(told[0], [f"{told[0].name}: {teller} computes its logits per {told[0].head}"], [])
+        return Choice(told[0], [f"{told[0].name}: {evidence} computes its logits per {told[0].head}"], [])
     used = max(len({*present} & {*a.groups, *a.optional}) for a in classes)
     chosen = next(a for a in classes if len({*present} & {*a.groups, *a.optional}) == used)
     others = [a.name for a in classes if a.name != chosen.name and a.head is not None]

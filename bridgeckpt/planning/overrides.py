@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _HEADS = "num_attention_heads"
 
 
-def refuse_asked(options: Mapping[str, object]) -> None:
+def reject_unsupported(options: Mapping[str, object]) -> None:
     """See that none of ``options`` is given, for a model of which transformers' own config says everything.
 
     Raises:
@@ -45,7 +45,7 @@ def averages(table: Table, checkpoint: Checkpoint, asked: bool) -> tuple[list[Pr
     return [Problem("missing", "moving averages", details, "convert the weights themselves, without --ema")], []
 
 
-def told_heads(
+def resolve_heads(
     config: Mapping[str, Any], config_name: str, facts: GraphFacts | None, asked: int | None
 ) -> tuple[dict[str, tuple[int, str]], list[Problem]]:
     """The number of attention heads where it is not the config's to say: the user's, else the graph's."""
@@ -62,7 +62,7 @@ def told_heads(
     return {_HEADS: (drawn, "the graph")}, problems
 
 
-def unknown_heads(question: Question, sizes: Sizes) -> list[Problem]:
+def missing_heads(question: Question, sizes: Sizes) -> list[Problem]:
     """Of most layouts no shape tells the number of heads."""
     if _HEADS not in question.keys or _HEADS in sizes.values:
         return []
@@ -71,7 +71,7 @@ def unknown_heads(question: Question, sizes: Sizes) -> list[Problem]:
     return [Problem("heads", "the number of attention heads is unknown", details, hint)]
 
 
-def contradicted_heads(config: Mapping[str, Any], facts: GraphFacts | None, asked: int | None) -> list[str]:
+def conflicting_heads(config: Mapping[str, Any], facts: GraphFacts | None, asked: int | None) -> list[str]:
     """What to say where the user's number of heads is not the one that was found."""
     found = {config.get(_HEADS), facts and facts.num_attention_heads} - {None, asked}
     return [f"--heads {asked} is taken although {' and '.join(map(str, found))} was found"] if asked and found else []

@@ -92,10 +92,10 @@ def translate(
     notes = [f"not handed on from the config: {', '.join(left_out)}"] if left_out else []
     notes += overruled
     claimed = _config_activation(written, table, by_transformers="model_type" in source)
-    activation, activation_from = _settle(_ACTIVATION, hidden_act, facts, claimed, table, notes)
+    activation, activation_from = _decide(_ACTIVATION, hidden_act, facts, claimed, table, notes)
     stated = written.get(_EPSILON)
     claimed = _Claim(stated, "read from the config", str(stated)) if stated is not None else None
-    epsilon, epsilon_from = _settle(_EPSILON, layer_norm_eps, facts, claimed, table, notes)
+    epsilon, epsilon_from = _decide(_EPSILON, layer_norm_eps, facts, claimed, table, notes)
     if activation not in ACTIVATIONS:
         raise ConfigError(
             f'transformers has no activation "{activation}" ({activation_from})',
@@ -172,7 +172,7 @@ def _meaning(table: Table, word: str) -> str:
     return table.config.words.get(_ACTIVATION, {}).get(word, word)
 
 
-def _settle(
+def _decide(
     key: str, asked: Value | None, facts: GraphFacts | None, claim: _Claim | None, table: Table, notes: list[str]
 ) -> tuple[Value, str]:
     """The value of ``key`` and where it comes from; adds a note where the reader would be surprised."""

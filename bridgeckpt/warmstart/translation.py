@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bridgeckpt.aligning.pairs import match
+from bridgeckpt.aligning.pairs import pair_tensors
 from bridgeckpt.copying.engine import assemble
 from bridgeckpt.errors import PlanError
 from bridgeckpt.store.dtypes import numpy_dtype
@@ -110,7 +110,7 @@ def _by_program(
 
 
 def _answer(sides: Sides, wanted: Mapping[str, Wanted]) -> Answer:
-    pairs = {pair.a.name: pair for pair in match(sides.program, sides.checkpoint, sides.plan.table.model).pairs}
+    pairs = {pair.a.name: pair for pair in pair_tensors(sides.program, sides.checkpoint, sides.plan.table.model).pairs}
     found, misfits, reasons = dict[str, Found](), dict[str, Misfit](), dict[str, str]()
     taken = set[str]()
     for assignment in sides.plan.ledger.assignments:

@@ -20,7 +20,7 @@ from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bridgeckpt.errors import Problem
-from bridgeckpt.planning.account.leftovers import settle_rest
+from bridgeckpt.planning.account.leftovers import classify_remaining
 from bridgeckpt.planning.sizes import shape_problem
 from bridgeckpt.store.tensors import DTYPES
 from bridgeckpt.wording import fold
@@ -71,8 +71,8 @@ class Ledger:
         return dict(Counter(self.targets.values()))
 
 
-class Request(NamedTuple):
-    """What :func:`settle` needs to know: the class chosen, where rows find their tensors, and the sizes.
+class AccountInput(NamedTuple):
+    """What :func:`assign_states` needs to know: the class chosen, where rows find their tensors, and the sizes.
 
     ``wildcards`` are those of the model that is converted, ``other_towers`` those of other models in the checkpoint.
     """
@@ -96,29 +96,29 @@ class Request(NamedTuple):
         return self.checkpoint.tensors
 
 
-def settle(request: Request) -> Ledger:
+def assign_states(inputs: AccountInput) -> Ledger:
     """Put each tensor of both sides in exactly one state; what cannot be is a problem."""
     ledger = Ledger()
-    groups = list(request.expansion.groups(request.wildcards))
-    chosen = {*request.architecture.groups, *request.architecture.optional}
+    groups = list(inputs.expansion.groups(inputs.wildcards))
+    chosen = {*inputs.architecture.groups, *inputs.architecture.optional}
     for group, rows in groups:
         if group.name in chosen:
-            _map_group(request, ledger, group, rows)
+            _map_group(inputs, ledger, group, rows)
     for group, rows in groups:
-        _exclude(ledger, rows, f"{request.architecture.name} has no {group.name}")
-    for wildcards in request.other_towers:
+        _exclude(ledger, rows, f"{inputs.architecture.name} has no {group.name}")
+    for wildcards in inputs.other_towers:
         scope = "".join(wildcards.values()) or "no scope"
-        for _, rows in request.expansion.groups(wildcards):
+        for _, rows in inputs.expansion.groups(wildcards):
             _exclude(ledger, rows, f"of another model in the checkpoint, under {scope}")
-    ledger.problems += settle_rest(request.table, request.checkpoint, ledger.sources, ledger.reasons)
-    _complete_targets(request, ledger)
-    _check_sums(request, ledger)
+    ledger.problems += classify_remaining(inputs.table, inputs.checkpoint, ledger.sources, ledger.reasons)
+    _complete_targets(inputs, ledger)
+    _check_sums(inputs, ledger)
     return ledger
 
 
-def _check_sums(request: Request, ledger: Ledger) -> None:
+def _check_sums(inputs: AccountInput, ledger: Ledger) -> None:
     """The account has to add up, whatever the problems are."""
-    if lost := ledger.sources.keys() ^ request.tensors.keys():
+    if lost := ledger.sources.keys() ^ inputs.tensors.keys():
         raise AssertionError(f"{len(lost)} source tensors are in no state or do not exist, {min(lost)} among them")
     written = [name for assignment in ledger.assignments for name in assignment.targets]
     if len(written) != sum(state == "written" for state in ledger.targets.values()):
@@ -126,34 +126,34 @@ def _check_sums(request: Request, ledger: Ledger) -> None:
         raise AssertionError(f"{len(written)} parameters are written, and the account differs ({twice} is there twice)")
 
 
-def _map_group(request: Request, ledger: Ledger, group: Group, rows: list[Expanded]) -> None:
+def _map_group(inputs: AccountInput, ledger: Ledger, group: Group, rows: list[Expanded]) -> None:
     """Assign the rows of a chosen group, checking every shape."""
     present = any(sources for row in rows for sources in row.sources)
     assigned: list[list[Assignment]] = []
     missing: dict[str, Row] = {}
     for expanded in rows:
-        row, targets = expanded.row, _drop_prefix(expanded.targets, request.architecture.drop_prefix)
+        row, targets = expanded.row, _drop_prefix(expanded.targets, inputs.architecture.drop_prefix)
         if None in expanded.sources:
-            optional = row.optional or (group.name in request.architecture.optional and not present)
-            absent = _leave_out(request, ledger, expanded, targets, "optional" if optional else "missing")
+            optional = row.optional or (group.name in inputs.architecture.optional and not present)
+            absent = _leave_out(inputs, ledger, expanded, targets, "optional" if optional else "missing")
             missing.update({} if optional else dict.fromkeys(absent, row))
         there = [
             (sources, made) for sources, made in zip(expanded.sources, targets, strict=True) if sources is not None
         ]
-        if request.ema:
-            there = [(_averages(request, ledger, row, sources, missing), made) for sources, made in there]
-        _check(request, ledger, row, [sources for sources, _ in there])
+        if inputs.ema:
+            there = [(_averages(inputs, ledger, row, sources, missing), made) for sources, made in there]
+        _check(inputs, ledger, row, [sources for sources, _ in there])
         ledger.sources.update(dict.fromkeys(chain.from_iterable(sources for sources, _ in there), "mapped"))
         ledger.targets.update(dict.fromkeys(chain.from_iterable(made for _, made in there), "written"))
         assigned.append([Assignment(row, sources, made) for sources, made in there])
     for together in zip_longest(*assigned):  # a layer's parameters stand together, so that they share a shard
         ledger.assignments += [assignment for assignment in together if assignment is not None]
     if present:  # a group that is wholly absent is the business of choosing the class
-        ledger.problems += _missing_problems(missing, request)
+        ledger.problems += _missing_problems(missing, inputs)
 
 
 def _leave_out(
-    request: Request, ledger: Ledger, expanded: Expanded, targets: list[tuple[str, ...]], state: TargetState
+    inputs: AccountInput, ledger: Ledger, expanded: Expanded, targets: list[tuple[str, ...]], state: TargetState
 ) -> list[str]:
     """Account for parameters that cannot be written; returns the source names that are absent."""
     absent: list[str] = []
@@ -161,7 +161,7 @@ def _leave_out(
         if sources is None:
             ledger.targets.update(dict.fromkeys(made, state))
             for name in names:
-                if name in request.tensors:  # of a list that is not whole
+                if name in inputs.tensors:  # of a list that is not whole
                     ledger.sources[name] = "mapped"
                 else:
                     absent.append(name)
@@ -172,9 +172,9 @@ def _drop_prefix(names: list[tuple[str, ...]], prefix: str) -> list[tuple[str, .
     return [tuple([name.removeprefix(prefix) for name in some]) for some in names] if prefix else names
 
 
-def _check(request: Request, ledger: Ledger, row: Row, sources: list[tuple[str, ...]]) -> None:
+def _check(inputs: AccountInput, ledger: Ledger, row: Row, sources: list[tuple[str, ...]]) -> None:
     """Compare the shapes of a row's tensors with what its layout and the sizes make; refuse what is no number."""
-    axes, tensors = request.sizes.axes, request.tensors
+    axes, tensors = inputs.sizes.axes, inputs.tensors
     known = all(axis in axes for axis in row.layout.axes)  # an unknown size is a problem of its own
     expected = row.layout.tf.shape(axes) if known and sources else None
     wrong: dict[tuple[int, ...], list[str]] = {}
@@ -184,7 +184,7 @@ def _check(request: Request, ledger: Ledger, row: Row, sources: list[tuple[str, 
         if expected is not None and shape != expected:
             wrong.setdefault(shape, []).append(name)
     for shape, misfits in wrong.items():
-        ledger.problems.append(shape_problem(row, misfits, shape, request.sizes, request.table.model))
+        ledger.problems.append(shape_problem(row, misfits, shape, inputs.sizes, inputs.table.model))
     ledger.problems += unstorable(tensors, names)
 
 
@@ -207,13 +207,13 @@ def unstorable(tensors: Mapping[str, TensorInfo], names: Iterable[str]) -> list[
 
 
 def _averages(
-    request: Request, ledger: Ledger, row: Row, sources: tuple[str, ...], missing: dict[str, Row]
+    inputs: AccountInput, ledger: Ledger, row: Row, sources: tuple[str, ...], missing: dict[str, Row]
 ) -> tuple[str, ...]:
     """The moving averages that stand in for the weights with ``--ema``; those that are absent go into ``missing``."""
     averages = []
     for name in sources:
-        spelled = [template.render({"tf": name}) for template in request.table.slots["ema"]]
-        average = next((average for average in spelled if average in request.tensors), None)
+        spelled = [template.render({"tf": name}) for template in inputs.table.slots["ema"]]
+        average = next((average for average in spelled if average in inputs.tensors), None)
         if average is None:
             missing[spelled[0]] = row
         else:
@@ -223,11 +223,11 @@ def _averages(
     return tuple(averages)
 
 
-def _missing_problems(missing: Mapping[str, Row], request: Request) -> Iterator[Problem]:
+def _missing_problems(missing: Mapping[str, Row], inputs: AccountInput) -> Iterator[Problem]:
     for folded, names in fold(missing):
         where = missing[names[0]].where
         details = [f"row {where.row} of group {where.group}, {where}"]
-        if near := request.expansion.names.nearest(names[0], 2):
+        if near := inputs.expansion.names.nearest(names[0], 2):
             details.append(f"the nearest names there: {', '.join(near)}")
         yield Problem("missing", folded, tuple(details), "is the checkpoint complete?", tuple(names))
 
@@ -242,16 +242,16 @@ def _exclude(ledger: Ledger, rows: list[Expanded], reason: str) -> None:
                     ledger.reasons[name] = reason
 
 
-def _complete_targets(request: Request, ledger: Ledger) -> None:
+def _complete_targets(inputs: AccountInput, ledger: Ledger) -> None:
     """Parameters that no row writes because the model ties or derives them."""
-    drop, spell_out = request.architecture.drop_prefix, request.expansion.at_every_index
-    groups = [request.table.groups[name] for name in request.architecture.groups if name in request.table.groups]
+    drop, spell_out = inputs.architecture.drop_prefix, inputs.expansion.at_every_index
+    groups = [inputs.table.groups[name] for name in inputs.architecture.groups if name in inputs.table.groups]
     prefixes = tuple(group.pt for group in groups)
-    for tied in request.table.model.tied:
+    for tied in inputs.table.model.tied:
         if tied.pt.text.startswith(prefixes):
             for name, to in zip(spell_out(tied.pt), spell_out(tied.to), strict=True):
                 ledger.targets.setdefault(name.removeprefix(drop), "tied")
                 ledger.tied[name.removeprefix(drop)] = to.removeprefix(drop)
-    for buffer in request.table.model.derived:
+    for buffer in inputs.table.model.derived:
         if buffer.pt.text.startswith(prefixes):
             ledger.targets.update(dict.fromkeys((name.removeprefix(drop) for name in spell_out(buffer.pt)), "derived"))

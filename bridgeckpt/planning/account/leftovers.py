@@ -19,7 +19,7 @@ SourceState = Literal["mapped", "slot", "copy", "ignored", "excluded", "unmapped
 _PART = re.compile(r"/part_\d+\Z")
 
 
-def settle_rest(
+def classify_remaining(
     table: Table, checkpoint: Checkpoint, sources: dict[str, SourceState], reasons: dict[str, str]
 ) -> list[Problem]:
     """Put every tensor that is in no state yet into one; returns the problems with them.

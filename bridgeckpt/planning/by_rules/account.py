@@ -48,7 +48,7 @@ class Matched(NamedTuple):
     checkpoint: Checkpoint
 
 
-def match(checkpoint: Checkpoint, rules: Rules, target: Target, others: Sequence[Target] = ()) -> Matched:
+def account_by_rules(checkpoint: Checkpoint, rules: Rules, target: Target, others: Sequence[Target] = ()) -> Matched:
     """Account for a checkpoint that becomes ``target``.
 
     Two variables of one parameter, as of a weight that TensorFlow stores for each of its uses, are copies: the first is

@@ -22,7 +22,7 @@ from bridgeckpt.mapping.tables.records import (
     Tied,
 )
 from bridgeckpt.mapping.tables.rules import load_rules
-from bridgeckpt.planning.by_rules.account import match
+from bridgeckpt.planning.by_rules.account import account_by_rules
 from bridgeckpt.planning.by_rules.target import bare_class, load_target
 from bridgeckpt.planning.sizes import Sizes
 from bridgeckpt.sidecar.config import Configuration
@@ -82,7 +82,7 @@ def model_by_rules(checkpoint: Checkpoint, mapping: str | Path | None, explicit:
     )
 
 
-def settle_by_class(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str | None) -> Settled:
+def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str | None) -> Settled:
     """Find the parameter of each tensor, by the class that ``config`` names or that was ``asked`` for.
 
     Raises:
@@ -100,7 +100,7 @@ def settle_by_class(checkpoint: Checkpoint, config: Mapping[str, Any], asked: st
     target = load_target(config, name, source)
     others = dict.fromkeys(other for other in (named, bare_class(kind)) if other not in (None, name))
     known = [load_target(config, other, source) for other in others if other is not None]
-    ledger, checkpoint = match(checkpoint.by_variable(), rules, target, known)
+    ledger, checkpoint = account_by_rules(checkpoint.by_variable(), rules, target, known)
     of_model = rules.model(kind)
     if why := of_model.refused.get(name):
         ledger.problems.append(Problem("refused", name, (why,)))

@@ -1,0 +1,248 @@
+"""The steps of planning, in their order: recognise, gather, choose, account, configure.
+
+Each step takes the records of the steps before it and the options of the caller, and returns a record of its own. A
+step collects problems instead of raising them, so that a plan shows all of them at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.planning.account.expansion import Expansion
+from bridgeckpt.planning.account.ledger import AccountInput, assign_states
+from bridgeckpt.planning.architecture import (
+    choose_architecture,
+    class_of_scope,
+    drop_inner_heads,
+    head_from_object_paths,
+    lacking,
+)
+from bridgeckpt.planning.dialect import choose_table
+from bridgeckpt.planning.overrides import averages, conflicting_heads, missing_heads, resolve_heads
+from bridgeckpt.planning.refusals import refuse_variants, refused_heads
+from bridgeckpt.planning.sizes import Question, solve
+from bridgeckpt.sidecar.config import translate
+from bridgeckpt.sidecar.config_files import load_config, named_class
+from bridgeckpt.sidecar.graph.facts import read_facts
+from bridgeckpt.sidecar.tokenizer.choice import tokenizing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from bridgeckpt.errors import Problem
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.mapping.tables.records import Architecture, Row, Table
+    from bridgeckpt.planning.account.ledger import Ledger
+    from bridgeckpt.planning.dialect import Dialect
+    from bridgeckpt.planning.options import PlanOptions
+    from bridgeckpt.planning.sizes import Sizes
+    from bridgeckpt.sidecar.config import Configuration
+    from bridgeckpt.sidecar.graph.facts import GraphFacts
+    from bridgeckpt.sidecar.tokenizer.choice import Tokenizing
+
+
+class Recognised(NamedTuple):
+    """The dialect of a checkpoint, and the groups of its table that are there, each with the rows at its prefix.
+
+    ``expansion`` finds the tensors of rows; the sizes are not known yet.
+    """
+
+    dialect: Dialect
+    expansion: Expansion
+    present: Mapping[str, tuple[Row, ...]]
+
+
+class Evidence(NamedTuple):
+    """What stands beside the tensors: ``config``, read from the file ``config_name``, and the graph with its facts."""
+
+    config: Mapping[str, Any]
+    config_name: str
+    graph: Graph | None
+    facts: GraphFacts | None
+
+
+class Chosen(NamedTuple):
+    """The class that the checkpoint becomes and the sizes of its tensors."""
+
+    architecture: Architecture
+    sizes: Sizes
+    notes: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+class Accounted(NamedTuple):
+    """The state of every tensor; ``ema`` says whether moving averages stand in for the weights.
+
+    ``optional_notes`` name parameters that the class may lack, and that the checkpoint does not have.
+    """
+
+    ledger: Ledger
+    ema: bool
+    notes: tuple[str, ...]
+    optional_notes: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+def recognise(checkpoint: Checkpoint, options: PlanOptions) -> Recognised:
+    """Find the mapping table that reads ``checkpoint``, and which groups of it are there.
+
+    Raises:
+        PlanError: no table reads it, two do, it holds several models, or a variant that cannot be converted.
+        TableError: the mapping table is malformed.
+    """
+    dialect = choose_table(checkpoint, options.get("mapping"), options.get("scope"))
+    refuse_variants(dialect.table, dialect.checkpoint)
+    alone = not dialect.other_towers
+    expansion = Expansion(dialect.table, dialect.names, dialect.checkpoint.tensors, alone, {})
+    return Recognised(dialect, expansion, expansion.present(dialect.wildcards))
+
+
+def gather(recognised: Recognised, options: PlanOptions) -> Evidence:
+    """Read the config and the graph.
+
+    Raises:
+        CheckpointError: the graph is damaged.
+        ConfigError: the config is malformed or of another model.
+    """
+    dialect, given = recognised.dialect, options.get("config")
+    file = Path(given) if given is not None else None
+    config, config_name = load_config(dialect.checkpoint, dialect.table, file)
+    graph = _graph(dialect.checkpoint)
+    facts = read_facts(graph, dialect.table.graph, dialect.wildcards) if graph is not None else None
+    return Evidence(config, config_name, graph, facts)
+
+
+def choose(recognised: Recognised, evidence: Evidence, options: PlanOptions) -> Chosen:
+    """Choose the class by the heads that are there, and solve the sizes of its tensors.
+
+    Raises:
+        PlanError: the class that the caller named is not one of the model.
+    """
+    dialect, expansion, present = recognised
+    table, wildcards = dialect.table, dialect.wildcards
+    config, config_name, _, facts = evidence
+    given, problems = resolve_heads(config, config_name, facts, options.get("heads"))
+
+    def question_of(architecture: Architecture) -> Question:
+        groups = (*architecture.groups, *architecture.optional)
+        rows = [row for name in groups for row in present.get(name, ())]
+        return Question(
+            expansion=expansion,
+            rows=rows,
+            wildcards=wildcards,
+            config=config,
+            config_name=config_name,
+            given=given,
+        )
+
+    by_graph = facts.head if facts is not None else None
+    scope = wildcards.get("scope", "")
+    tensors = {name: expansion.first(rows, wildcards) for name, rows in present.items()}
+    found, about_heads = drop_inner_heads(table, tensors, scope)
+    choice = choose_architecture(
+        table,
+        found,
+        lambda architecture: solve(question_of(architecture)).axes,
+        options.get("architecture"),
+        by_graph or head_from_object_paths(table, dialect.checkpoint),
+        named_class(config) or class_of_scope(table, scope),
+        evidence="the graph" if by_graph else "the model, by the objects saved,",
+    )
+    question = question_of(choice.architecture)
+    sizes = solve(question)
+    problems += [*sizes.problems, *missing_heads(question, sizes), *choice.problems]
+    conflicts = conflicting_heads(config, facts, options.get("heads"))
+    return Chosen(choice.architecture, sizes, (*about_heads, *choice.notes, *sizes.notes, *conflicts), tuple(problems))
+
+
+def account(recognised: Recognised, chosen: Chosen, options: PlanOptions) -> Accounted:
+    """Put every tensor of both sides in exactly one state."""
+    dialect, expansion, present = recognised
+    table, architecture = dialect.table, chosen.architecture
+    wanted = bool(options.get("ema"))
+    no_averages, about_averages = averages(table, dialect.checkpoint, wanted)
+    ema = wanted and not no_averages
+    ledger = assign_states(
+        AccountInput(
+            architecture=architecture,
+            checkpoint=dialect.checkpoint,
+            expansion=expansion._replace(axes=chosen.sizes.axes),
+            wildcards=dialect.wildcards,
+            other_towers=dialect.other_towers,
+            sizes=chosen.sizes,
+            ema=ema,
+        )
+    )
+    problems = [
+        *lacking(table, architecture, set(present)),
+        *no_averages,
+        *refused_heads(table, architecture, present),
+        *ledger.problems,
+    ]
+    optional = _optional_notes(ledger, architecture, set(present))
+    return Accounted(ledger, ema, tuple(about_averages), tuple(optional), tuple(problems))
+
+
+def choose_tokenizer(recognised: Recognised, evidence: Evidence, chosen: Chosen, options: PlanOptions) -> Tokenizing:
+    """Find the vocabulary and its casing, or the tokenizer's own files.
+
+    Raises:
+        ConfigError: the vocabulary is malformed, or several could be it.
+    """
+    dialect = recognised.dialect
+    return tokenizing(
+        dialect.checkpoint,
+        evidence.graph,
+        by_transformers=dialect.table.config.source.transformers,
+        vocab=options.get("vocab"),
+        lowercase=options.get("lowercase"),
+        rows=chosen.sizes.axes.get("vocab"),
+    )
+
+
+def configure(
+    recognised: Recognised, evidence: Evidence, chosen: Chosen, tokens: Tokenizing, options: PlanOptions
+) -> Configuration:
+    """Write the config.json of the converted model.
+
+    Raises:
+        ConfigError: the activation is not one that transformers has, or the epsilon is not above 0.
+    """
+    table, sizes = recognised.dialect.table, chosen.sizes
+    return translate(
+        evidence.config,
+        table,
+        chosen.architecture.name,
+        sizes=sizes.values,
+        facts=evidence.facts,
+        hidden_act=options.get("hidden_act"),
+        layer_norm_eps=options.get("layer_norm_eps"),
+        labels=sizes.axes.get("labels") if _has_labels(table, chosen.architecture) else None,
+        vocabulary=tokens.vocabulary,
+    )
+
+
+def _graph(checkpoint: Checkpoint) -> Graph | None:
+    if checkpoint.graph_path is None:
+        return None
+    from bridgeckpt.formats.tensorflow.graphdef import read_graph
+
+    return read_graph(checkpoint.graph_path)
+
+
+def _has_labels(table: Table, architecture: Architecture) -> bool:
+    return any("labels" in row.layout.axes for row in table.rows_of(architecture))
+
+
+def _optional_notes(ledger: Ledger, architecture: Architecture, present: set[str]) -> list[str]:
+    absent = [name for name, state in ledger.targets.items() if state == "optional"]
+    if not absent and present.issuperset(architecture.optional):
+        return []
+    names = ", ".join(absent) or "its parameters"  # a dialect that never has the group does not know them
+    return [
+        f"the checkpoint has no {', '.join(architecture.optional)}: {names} will be missing when "
+        f"{architecture.name} is loaded (load it with add_pooling_layer=False)"
+    ]
