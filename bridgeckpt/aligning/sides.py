@@ -225,12 +225,14 @@ def tensorflow_side(plan: Plan, *, keep_unfit: bool = False) -> Side:
             unmapped.update(dict.fromkeys(assignment.sources, faults[0]))
         else:
             fit.append(assignment)
-    ledger.assignments = fit
+    fitting = plan._replace(ledger=ledger._replace(assignments=tuple(fit)))
     problems = tuple(
         f"{problem.kind} {problem.subject}" + (f" ({problem.hint})" if problem.hint else "")
         for problem in plan.problems
         if ledger.sources.keys().isdisjoint(problem.tensors)
     )
     naming = f"{plan.table.name} as {plan.architecture.name}"
-    jobs = {_renamed(job.name): job for job in plan.jobs()}  # the files of some classes have the old names to this day
+    jobs = {
+        _renamed(job.name): job for job in fitting.jobs()
+    }  # the files of some classes have the old names to this day
     return Side(plan.checkpoint, naming, jobs, left_out, unmapped, (*plan.notes, *problems))

@@ -118,5 +118,5 @@ def _by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], options: PlanOp
         casing=None,
         companions=companions(checkpoint.directory),
         notes=(*checkpoint.notes, *found.notes),
-        problems=tuple(found.ledger.problems),
+        problems=found.ledger.problems,
     )

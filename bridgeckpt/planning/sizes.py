@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError, Problem
+from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.wording import fold, shape_text
 
 if TYPE_CHECKING:
@@ -30,12 +31,25 @@ class Sample(NamedTuple):
     row: Row
 
 
-class Sizes:
-    """Sizes of a model.
+class Sizes(NamedTuple):
+    """Sizes of a model, which are never changed.
 
     ``values`` are by config key, and ``origin`` says where each is from (the config's file name, the shapes, the
     graph); ``axes`` are by the axis or index of the table. ``problems`` and ``notes`` are what came up.
     """
+
+    values: Mapping[str, int]
+    axes: Mapping[str, int]
+    origin: Mapping[str, str]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+
+NO_SIZES = Sizes(FrozenDict(), FrozenDict(), FrozenDict(), (), ())  # of a model that is converted by rules
+
+
+class SizesBuilder:
+    """:class:`Sizes` while they are solved; its attributes are those of the sizes."""
 
     def __init__(self) -> None:
         self.values: dict[str, int] = {}
@@ -45,9 +59,19 @@ class Sizes:
         self.notes: list[str] = []
 
     def set(self, key: str, value: int, origin: str) -> None:
-        """Settle a config key."""
+        """Take ``value`` for a config key."""
         self.values[key] = value
         self.origin[key] = origin
+
+    def build(self) -> Sizes:
+        """The sizes as they stand now."""
+        return Sizes(
+            FrozenDict(self.values),
+            FrozenDict(self.axes),
+            FrozenDict(self.origin),
+            tuple(self.problems),
+            tuple(self.notes),
+        )
 
 
 class Question(NamedTuple):
@@ -87,7 +111,7 @@ def solve(question: Question) -> Sizes:
     A disagreement becomes a problem; the checkpoint's own size is then used for the rest, so that one wrong line in a
     config is one problem.
     """
-    sizes, model = Sizes(), question.table.model
+    sizes, model = SizesBuilder(), question.table.model
     samples = list(_samples(question))
     votes = _votes(model, samples)
     for index, count in _counts(question).items():
@@ -106,7 +130,7 @@ def solve(question: Question) -> Sizes:
         sizes.notes.append("there is no config: sizes are solved from the checkpoint's shapes")
     elif solved:
         sizes.notes.append(f"{solved}: not in {question.config_name}, solved from the checkpoint")
-    return sizes
+    return sizes.build()
 
 
 def _counts(question: Question) -> dict[str, int]:
@@ -153,7 +177,7 @@ def _winner(question: Question, key: str, votes: list[Sample]) -> int:
     return found.most_common(1)[0][0]
 
 
-def _compare(question: Question, sizes: Sizes, key: str, found: int, votes: list[Sample]) -> None:
+def _compare(question: Question, sizes: SizesBuilder, key: str, found: int, votes: list[Sample]) -> None:
     """Take the checkpoint's size for ``key``; compare it with the one that the config states."""
     stated, name = question.stated(key), question.config_name
     sizes.set(key, found, name if stated == found else _SHAPES)
@@ -170,7 +194,7 @@ def _compare(question: Question, sizes: Sizes, key: str, found: int, votes: list
     sizes.problems.append(Problem("config", subject, tuple(details), hint))
 
 
-def _solve_axes(model: ModelTable, sizes: Sizes, samples: list[Sample]) -> None:
+def _solve_axes(model: ModelTable, sizes: SizesBuilder, samples: list[Sample]) -> None:
     """Sizes by axis and the number of values of each index: from the config keys, and from the shapes where free."""
     free: dict[str, list[Sample]] = {}
     for name, expression in (*model.dims.items(), *model.indices.items()):
@@ -198,7 +222,7 @@ def shape_problem(row: Row, names: list[str], shape: tuple[int, ...], sizes: Siz
     axes = dict.fromkeys(axis for term in row.layout.tf.terms for axis in term.axes)
     facts = [
         f"{axis} = {model.dims[axis].text} = {sizes.axes[axis]}"
-        + (f" ({sizes.origin[key]})" if (key := model.dims[axis].key) in sizes.origin else "")
+        + (f" ({sizes.origin[key]})" if (key := model.dims[axis].key) is not None and key in sizes.origin else "")
         for axis in axes
         if axis in model.dims
     ]

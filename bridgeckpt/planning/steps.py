@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.planning.account.expansion import Expansion
-from bridgeckpt.planning.account.ledger import AccountInput, assign_states
+from bridgeckpt.planning.account.states import AccountInput, assign_states
 from bridgeckpt.planning.architecture import (
     choose_architecture,
     class_of_scope,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import Problem
 from bridgeckpt.wording import fold, shape_text
@@ -12,9 +12,8 @@ from bridgeckpt.wording import fold, shape_text
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.records import Table
+    from bridgeckpt.planning.account.ledger import SourceState
     from bridgeckpt.store.tensors import TensorInfo
-
-SourceState = Literal["mapped", "slot", "copy", "ignored", "excluded", "unmapped"]
 
 _PART = re.compile(r"/part_\d+\Z")
 

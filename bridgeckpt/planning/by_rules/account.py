@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridgeckpt.errors import Problem
 from bridgeckpt.mapping.notation.names import Template
 from bridgeckpt.mapping.tables.records import Row
-from bridgeckpt.planning.account.ledger import Assignment, Ledger, unstorable
+from bridgeckpt.planning.account.ledger import Assignment, LedgerBuilder
+from bridgeckpt.planning.account.states import unstorable
 from bridgeckpt.wording import fold, shape_text
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.notation.layout import Layout
     from bridgeckpt.mapping.tables.records import Where
     from bridgeckpt.mapping.tables.rules import Rule, Rules
+    from bridgeckpt.planning.account.ledger import Ledger
     from bridgeckpt.planning.by_rules.target import Target
 
 
@@ -41,21 +43,16 @@ class Misfit(NamedTuple):
     where: Where
 
 
-class Matched(NamedTuple):
-    """The account, and the checkpoint with the copies that came up."""
-
-    ledger: Ledger
-    checkpoint: Checkpoint
-
-
-def account_by_rules(checkpoint: Checkpoint, rules: Rules, target: Target, others: Sequence[Target] = ()) -> Matched:
-    """Account for a checkpoint that becomes ``target``.
+def account_by_rules(
+    checkpoint: Checkpoint, rules: Rules, target: Target, others: Sequence[Target] = ()
+) -> tuple[Ledger, Checkpoint]:
+    """Account for a checkpoint that becomes ``target``; returns the account, and the checkpoint with the copies found.
 
     Two variables of one parameter, as of a weight that TensorFlow stores for each of its uses, are copies: the first is
     converted, and the others ought to hold the same values. What only ``others``, the classes that the checkpoint could
     become as well, have a parameter for is excluded.
     """
-    ledger, first = Ledger(), dict[str, str]()
+    ledger, first = LedgerBuilder(), dict[str, str]()
     copies, slots = dict(checkpoint.copies), checkpoint.slots
     unsettled: dict[str, list[Misfit]] = {}
     for name, info in checkpoint.tensors.items():
@@ -90,7 +87,7 @@ def account_by_rules(checkpoint: Checkpoint, rules: Rules, target: Target, other
     ledger.problems += _missing([name for name in missing if name not in told], target, checkpoint)
     order = {name: at for at, name in enumerate(target.shapes)}
     ledger.assignments.sort(key=lambda assignment: order[assignment.targets[0]])
-    return Matched(ledger, checkpoint.with_copies(copies))
+    return ledger.build(), checkpoint.with_copies(copies)
 
 
 def _match(name: str, shape: tuple[int, ...], rules: Rules, target: Target) -> tuple[Match | None, list[Misfit]]:
@@ -169,7 +166,7 @@ def _unmapped(unsettled: Mapping[str, list[Misfit]], checkpoint: Checkpoint) -> 
                 yield Problem("shape", f"{folded} is {shape_text(shape)}", tuple(details), hint, tuple(members))
 
 
-def _tie(ledger: Ledger, target: Target) -> None:
+def _tie(ledger: LedgerBuilder, target: Target) -> None:
     """Settle the names of one parameter: those that have a variable of their own are written, the others tied to it.
 
     Where TensorFlow has several it does not tie them, and neither does transformers when it finds different values. A
@@ -190,7 +187,7 @@ def _tie(ledger: Ledger, target: Target) -> None:
                 ledger.targets[name], ledger.tied[name] = "tied", kept if kept in ledger.targets else there[0]
 
 
-def _complete(ledger: Ledger, rules: Rules, target: Target) -> list[str]:
+def _complete(ledger: LedgerBuilder, rules: Rules, target: Target) -> list[str]:
     """Account for the parameters that no variable becomes; returns those that are missing."""
     missing = []
     for name in target.shapes:

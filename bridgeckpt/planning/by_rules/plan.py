@@ -24,7 +24,7 @@ from bridgeckpt.mapping.tables.records import (
 from bridgeckpt.mapping.tables.rules import load_rules
 from bridgeckpt.planning.by_rules.account import account_by_rules
 from bridgeckpt.planning.by_rules.target import bare_class, load_target
-from bridgeckpt.planning.sizes import Sizes
+from bridgeckpt.planning.sizes import NO_SIZES
 from bridgeckpt.sidecar.config import Configuration
 from bridgeckpt.sidecar.config_files import find_config, named_class, read_values
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.rules import Rules
     from bridgeckpt.planning.account.ledger import Ledger
+    from bridgeckpt.planning.sizes import Sizes
 
 _OF_TABLES = ("bert",)  # the models that have tables
 _OF_THE_FILE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tf_legacy_loss")
@@ -103,7 +104,7 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str 
     ledger, checkpoint = account_by_rules(checkpoint.by_variable(), rules, target, known)
     of_model = rules.model(kind)
     if why := of_model.refused.get(name):
-        ledger.problems.append(Problem("refused", name, (why,)))
+        ledger = ledger._replace(problems=(*ledger.problems, Problem("refused", name, (why,))))
     values = {key: value for key, value in config.items() if key not in _OF_THE_FILE}
     configuration = Configuration({**values, **of_model.config, "architectures": [name]}, {}, ())
     changed = [
@@ -115,7 +116,7 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str 
     notes = (*unnamed, *changed, *of_model.notes)
     architecture = Architecture(name, (), (), "", None, {})
     return Settled(
-        checkpoint, _table(rules, kind, architecture, ledger), architecture, Sizes(), ledger, configuration, notes
+        checkpoint, _table(rules, kind, architecture, ledger), architecture, NO_SIZES, ledger, configuration, notes
     )
 
 
