@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from bridgeckpt.converting.huggingface_folder import OWN_FILES, REPORT
 from bridgeckpt.errors import OutputError
-from bridgeckpt.store.folder import REPORT, check_destination, staged
+from bridgeckpt.store.folder import check_destination, staged
 
 
 def contents(folder):
@@ -17,7 +18,7 @@ def contents(folder):
 
 
 def test_the_folder_appears_when_the_block_ends(tmp_path):
-    with staged(tmp_path / "a" / "b") as folder:
+    with staged(tmp_path / "a" / "b", OWN_FILES) as folder:
         (folder / "x").write_text("1")
         assert not (tmp_path / "a" / "b").exists()
     assert contents(tmp_path) == {(tmp_path / "a/b/x").relative_to(tmp_path): b"1"}
@@ -25,7 +26,7 @@ def test_the_folder_appears_when_the_block_ends(tmp_path):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_a_failure_leaves_nothing_not_even_parents(error, tmp_path):
-    with pytest.raises(error), staged(tmp_path / "a" / "b") as folder:
+    with pytest.raises(error), staged(tmp_path / "a" / "b", OWN_FILES) as folder:
         (folder / "x").write_text("1")
         raise error
     assert not list(tmp_path.iterdir())
@@ -36,11 +37,11 @@ def test_an_existing_folder_survives_a_failure_and_goes_on_success(tmp_path):
     old.mkdir()
     (old / "config.json").write_text("old")
     (old / REPORT).write_text("old")
-    with pytest.raises(ValueError, match="no"), staged(old, force=True) as folder:
+    with pytest.raises(ValueError, match="no"), staged(old, OWN_FILES, force=True) as folder:
         (folder / "config.json").write_text("new")
         raise ValueError("no")
     assert (old / "config.json").read_text() == "old"
-    with staged(old, force=True) as folder:
+    with staged(old, OWN_FILES, force=True) as folder:
         (folder / "config.json").write_text("new")
     assert {path.name: path.read_text() for path in old.iterdir()} == {"config.json": "new"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -53,13 +54,13 @@ def test_replacing_without_the_system_call_that_swaps(tmp_path, monkeypatch):
 
 def test_two_runs_do_not_share_a_temporary_folder(tmp_path):
     """A run that was killed may have had the same process number, as in a container."""
-    with staged(tmp_path / "out") as killed, staged(tmp_path / "other") as folder:
+    with staged(tmp_path / "out", OWN_FILES) as killed, staged(tmp_path / "other", OWN_FILES) as folder:
         assert folder != killed
 
 
 def test_the_folder_is_as_open_as_the_umask_allows(tmp_path):
     (tmp_path / "ordinary").mkdir()
-    with staged(tmp_path / "out"):
+    with staged(tmp_path / "out", OWN_FILES):
         pass
     assert (tmp_path / "out").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
 
@@ -74,28 +75,34 @@ def test_what_fails_after_the_swap_is_no_failure(tmp_path, monkeypatch):
 
 
 def test_a_parent_that_is_used_meanwhile_stays_and_hides_no_error(tmp_path):
-    with pytest.raises(ValueError, match="no"), staged(tmp_path / "a" / "b" / "c"):
+    with pytest.raises(ValueError, match="no"), staged(tmp_path / "a" / "b" / "c", OWN_FILES):
         (tmp_path / "a" / "other").write_text("x")
         raise ValueError("no")
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["other"]
 
 
 def test_what_came_to_be_meanwhile_is_never_replaced(tmp_path):
-    with pytest.raises(OutputError, match="came to be while it was converted"), staged(tmp_path / "out") as folder:
+    with (
+        pytest.raises(OutputError, match="was created by another process"),
+        staged(tmp_path / "out", OWN_FILES) as folder,
+    ):
         (folder / "x").write_text("1")
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "precious").write_text("2")
     assert {path.name for path in tmp_path.rglob("*")} == {"out", "precious"}
     (tmp_path / "out" / "precious").unlink()
-    with pytest.raises(OutputError, match="came to be while it was converted"), staged(tmp_path / "out") as folder:
+    with (
+        pytest.raises(OutputError, match="was created by another process"),
+        staged(tmp_path / "out", OWN_FILES) as folder,
+    ):
         (tmp_path / "out" / "precious").write_text("2")
     assert {path.name for path in tmp_path.rglob("*")} == {"out", "precious"}
 
 
 def test_of_two_runs_to_one_place_one_is_refused(tmp_path):
-    with pytest.raises(OutputError, match="another conversion"), staged(tmp_path / "out") as first:
+    with pytest.raises(OutputError, match="another conversion"), staged(tmp_path / "out", OWN_FILES) as first:
         (first / "x").write_text("1")
-        with staged(tmp_path / "out") as second:
+        with staged(tmp_path / "out", OWN_FILES) as second:
             (second / "y").write_text("2")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"y"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -109,13 +116,13 @@ def test_an_empty_folder_is_filled_and_stays_the_same_folder(link, tmp_path):
     before = out.stat()
     if link:
         (tmp_path / "link").symlink_to(out)
-    with staged(tmp_path / "link" if link else out) as folder:
+    with staged(tmp_path / "link" if link else out, OWN_FILES) as folder:
         (folder / "config.json").write_text("1")
         (folder / "model.safetensors").write_text("2")
     assert (out.stat().st_ino, out.stat().st_mode) == (before.st_ino, before.st_mode)
     assert {path.name for path in out.iterdir()} == {"config.json", "model.safetensors"}
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no"), staged(tmp_path / "empty") as folder:
+    with pytest.raises(ValueError, match="no"), staged(tmp_path / "empty", OWN_FILES) as folder:
         (folder / "x").write_text("1")
         raise ValueError("no")
     assert not list((tmp_path / "empty").iterdir())
@@ -123,28 +130,28 @@ def test_an_empty_folder_is_filled_and_stays_the_same_folder(link, tmp_path):
 
 def test_destinations_that_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
-    check_destination(tmp_path / "new", force=False)
-    check_destination(tmp_path / "empty", force=False)
+    check_destination(tmp_path / "new", OWN_FILES, force=False)
+    check_destination(tmp_path / "empty", OWN_FILES, force=False)
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="is not a folder"):
-        check_destination(tmp_path / "file", force=True)
+        check_destination(tmp_path / "file", OWN_FILES, force=True)
     with pytest.raises(OutputError, match="cannot write"):
-        check_destination(tmp_path / "nul\0", force=False)
+        check_destination(tmp_path / "nul\0", OWN_FILES, force=False)
     model = tmp_path / "model"
     model.mkdir()
     for name in ("config.json", "model.safetensors", "tokenizer_config.json", REPORT):
         (model / name).write_text("{}")
     with pytest.raises(OutputError, match="exists already") as caught:
-        check_destination(model, force=False)
+        check_destination(model, OWN_FILES, force=False)
     assert "--force" in caught.value.hint
-    check_destination(model, force=True)
+    check_destination(model, OWN_FILES, force=True)
     (model / "thesis.tex").write_text("x")
     with pytest.raises(OutputError, match=r"not a converted model: it holds thesis\.tex"):
-        check_destination(model, force=True)
+        check_destination(model, OWN_FILES, force=True)
     (model / "thesis.tex").unlink()
     (model / REPORT).unlink()
     with pytest.raises(OutputError, match=f"and no {REPORT}"):
-        check_destination(model, force=True)
+        check_destination(model, OWN_FILES, force=True)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 from bridgeckpt.checks import check_dtype, check_heads, check_size
+from bridgeckpt.converting.huggingface_folder import OWN_FILES, REPORT, small_files
 from bridgeckpt.converting.report import report
 from bridgeckpt.copying.duplicates import check_copies
 from bridgeckpt.copying.workers import Placed, finish, open_output, run
 from bridgeckpt.errors import OutputError
 from bridgeckpt.formats.huggingface.safetensors_files import INDEX_NAME, index_json, plan_files
 from bridgeckpt.planning.plan import plan
-from bridgeckpt.sidecar.tokenizer.files import read_companion
-from bridgeckpt.sidecar.tokenizer.wordpiece import tokenizer_files
-from bridgeckpt.store.folder import REPORT, check_destination, staged
+from bridgeckpt.store.folder import check_destination, staged
 
 if TYPE_CHECKING:
     from bridgeckpt.copying.job import Job
@@ -92,7 +89,7 @@ def prepare(
     """
     check_heads(options.get("heads"))
     if destination is not None:
-        check_destination(destination, force=force)
+        check_destination(destination, OWN_FILES, force=force)
     planned = plan(source, **options)
     planned.checkpoint.check_files()
     if destination is not None and planned.checkpoint.path.resolve().is_relative_to(destination.resolve()):
@@ -120,10 +117,10 @@ def carry_out(
     total = sum(job.nbytes for job in jobs) if progress is not None else 0
     advance = None if progress is None else lambda nbytes: progress(nbytes, total)
     files = plan_files([(job.name, job.dtype, job.shape) for job in jobs], max_shard_size, {"format": "pt"})
-    with staged(destination, force=force) as folder:
+    with staged(destination, OWN_FILES, force=force) as folder:
         placed, homes = _place(jobs, files)
         digests = _write_tensors(folder, files, placed, verify=verify, checksums=checksums, progress=advance)
-        texts = _texts(planned, jobs)
+        texts = small_files(planned, jobs)
         if len(files) > 1:
             texts[INDEX_NAME] = index_json(files)
         texts[REPORT] = report(planned, jobs, homes, digests, verified=verify)
@@ -161,19 +158,3 @@ def _write_tensors(
         for output in outputs:
             os.close(output)
     return digests
-
-
-def _texts(planned: Plan, jobs: list[Job]) -> dict[str, bytes]:
-    """The small files: config and tokenizer."""
-    if planned.configuration is None:
-        raise OutputError("a plan with problems cannot be carried out")
-    texts: dict[str, bytes] = {}
-    values = dict(planned.configuration.values)
-    values["dtype"] = Counter(job.dtype for job in jobs).most_common(1)[0][0]
-    if planned.vocabulary is not None and planned.casing is not None:
-        longest = planned.sizes.values.get("max_position_embeddings")
-        casing = planned.casing
-        texts |= tokenizer_files(planned.vocabulary, casing.lowercase, longest, casing.strip_accents)
-    texts |= {path.name: read_companion(path) for path in planned.companions}
-    texts["config.json"] = (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
-    return texts

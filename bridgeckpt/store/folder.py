@@ -8,25 +8,23 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 from bridgeckpt.errors import OutputError
-from bridgeckpt.sidecar.tokenizer.files import OTHER_NAMES, TOKENIZER_NAMES
-
-REPORT = "conversion_report.json"
-# What a folder holds that was converted here, and what transformers adds to it. Only such a folder is ever replaced.
-_OURS = (
-    REPORT,
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "*config.json",
-    "*_map.json",
-    *TOKENIZER_NAMES,
-    *OTHER_NAMES,
-)
-_LAST = ("config.json", REPORT)  # a folder without them is nothing that loads
 
 
-def check_destination(destination: Path, *, force: bool) -> None:
+class OwnFiles(NamedTuple):
+    """How a folder that was written here is known; only such a folder is ever replaced.
+
+    ``patterns`` are the names that it may hold. ``last`` are the files without which it is nothing that loads: they are
+    moved into place after the others, and the last of them is in every such folder.
+    """
+
+    patterns: tuple[str, ...]
+    last: tuple[str, ...]
+
+
+def check_destination(destination: Path, own: OwnFiles, *, force: bool) -> None:
     """Refuse a destination that stands in the way.
 
     Raises:
@@ -46,17 +44,17 @@ def check_destination(destination: Path, *, force: bool) -> None:
         return
     if not force:
         raise OutputError(f"{destination} exists already", hint="give another path, or replace it with --force")
-    unknown = [name for name in contents if not any(fnmatchcase(name, pattern) for pattern in _OURS)]
-    if unknown or REPORT not in contents:
+    unknown = [name for name in contents if not any(fnmatchcase(name, pattern) for pattern in own.patterns)]
+    if unknown or own.last[-1] not in contents:
         some = ", ".join((unknown or contents)[:4] + ["..."] * (len(unknown or contents) > 4))
         raise OutputError(
-            f"{destination} is not a converted model: it holds {some}{'' if unknown else f' and no {REPORT}'}",
+            f"{destination} is not a converted model: it holds {some}{'' if unknown else f' and no {own.last[-1]}'}",
             hint="--force only replaces what was converted here; remove it yourself, or give another path",
         )
 
 
 @contextmanager
-def staged(destination: Path, *, force: bool = False) -> Iterator[Path]:
+def staged(destination: Path, own: OwnFiles, *, force: bool = False) -> Iterator[Path]:
     """A temporary folder whose files are at ``destination`` when the block ends without an error.
 
     A new folder, or one that replaces a converted model with ``force``, is made beside ``destination`` and takes its
@@ -65,7 +63,7 @@ def staged(destination: Path, *, force: bool = False) -> Iterator[Path]:
     is taken back. A process that is killed outright leaves a hidden folder behind whose name ends in ``.tmp``.
 
     Raises:
-        OutputError: the folder cannot be made or moved, or something came to be at ``destination`` in the meantime.
+        OutputError: the folder cannot be made or moved, or ``destination`` was created by another process.
     """
     destination = destination.absolute()
     fill = destination.is_dir() and not any(destination.iterdir())
@@ -79,8 +77,8 @@ def staged(destination: Path, *, force: bool = False) -> Iterator[Path]:
                 _sync(path)
             _sync(staging)
             if fill:
-                _fill(staging, destination)
-            replaced = None if fill else _replace(staging, destination, force=force)
+                _fill(staging, destination, own.last)
+            replaced = None if fill else _replace(staging, destination, own, force=force)
         except OSError as error:
             raise _output_error(error, destination) from error
         undo.pop_all()
@@ -96,7 +94,9 @@ def _output_error(error: OSError | ValueError, destination: Path) -> OutputError
     if code == errno.ENOSPC:
         return OutputError(f"no space left for {destination}", hint="free some space or give a path on another disk")
     if code in (errno.ENOTEMPTY, errno.EEXIST):
-        return OutputError(f"{destination} came to be while it was converted", hint="is another conversion running?")
+        return OutputError(
+            f"{destination} was created by another process during the conversion", hint="is another conversion running?"
+        )
     return OutputError(f"cannot write {destination}: {reason or error}", hint="check the path and its permissions")
 
 
@@ -121,11 +121,11 @@ def _take_back(parents: list[Path]) -> None:
             parent.rmdir()
 
 
-def _fill(staging: Path, destination: Path) -> None:
+def _fill(staging: Path, destination: Path, last: tuple[str, ...]) -> None:
     """Move the files up into the folder that holds the temporary one; what makes them a model comes last."""
     if any(path != staging for path in destination.iterdir()):
         raise FileExistsError(errno.EEXIST, "not empty any more", str(destination))
-    names = sorted((path.name for path in staging.iterdir()), key=lambda name: (name in _LAST, name))
+    names = sorted((path.name for path in staging.iterdir()), key=lambda name: (name in last, name))
     with ExitStack() as undo:
         for name in names:
             undo.callback((destination / name).unlink, missing_ok=True)
@@ -135,12 +135,12 @@ def _fill(staging: Path, destination: Path) -> None:
     staging.rmdir()
 
 
-def _replace(staging: Path, destination: Path, *, force: bool) -> Path | None:
+def _replace(staging: Path, destination: Path, own: OwnFiles, *, force: bool) -> Path | None:
     """Rename into place. A converted model is swapped out, in one step where the system can; returns where it went."""
     if not force or not destination.is_dir():
         staging.rename(destination)  # the system refuses a folder that is not empty
         return None
-    check_destination(destination, force=True)
+    check_destination(destination, own, force=True)
     if _exchange(staging, destination):
         return staging
     old = staging.with_name(staging.name.removesuffix(".tmp") + ".old.tmp")

@@ -1,0 +1,54 @@
+"""A Hugging Face folder: what a conversion writes into it beside the tensors, and how such a folder is known."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from bridgeckpt.errors import OutputError
+from bridgeckpt.sidecar.tokenizer.files import OTHER_NAMES, TOKENIZER_NAMES, read_companion
+from bridgeckpt.sidecar.tokenizer.wordpiece import tokenizer_files
+from bridgeckpt.store.folder import OwnFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridgeckpt.copying.job import Job
+    from bridgeckpt.planning.record import Plan
+
+CONFIG, REPORT = "config.json", "conversion_report.json"
+
+# What a conversion writes, and what transformers adds to it when it saves the model again.
+OWN_FILES = OwnFiles(
+    patterns=(
+        REPORT,
+        "*.safetensors",
+        "*.safetensors.index.json",
+        f"*{CONFIG}",
+        "*_map.json",
+        *TOKENIZER_NAMES,
+        *OTHER_NAMES,
+    ),
+    last=(CONFIG, REPORT),
+)
+
+
+def small_files(plan: Plan, jobs: Sequence[Job]) -> dict[str, bytes]:
+    """The content of the config and of the tokenizer's files, by name.
+
+    Raises:
+        ConfigError: a file that is handed on cannot be read.
+        OutputError: the plan has problems.
+    """
+    if plan.configuration is None:
+        raise OutputError("a plan with problems cannot be carried out")
+    files: dict[str, bytes] = {}
+    values = dict(plan.configuration.values)
+    values["dtype"] = Counter(job.dtype for job in jobs).most_common(1)[0][0]
+    if plan.vocabulary is not None and plan.casing is not None:
+        longest = plan.sizes.values.get("max_position_embeddings")
+        files |= tokenizer_files(plan.vocabulary, plan.casing.lowercase, longest, plan.casing.strip_accents)
+    files |= {path.name: read_companion(path) for path in plan.companions}
+    files[CONFIG] = (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
+    return files
