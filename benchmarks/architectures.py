@@ -32,8 +32,8 @@ def main() -> int:
     parser.add_argument("folder", nargs="?", type=Path, help="cases of make_architectures.py, by default the tests'")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     arguments = parser.parse_args()
-    sys.path.insert(0, str(ROOT / "tests"))
-    import test_architectures as cases
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
+    import architectures as cases
     import transformers
 
     import bridgeckpt

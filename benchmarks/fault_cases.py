@@ -1,7 +1,7 @@
 """The models that faults are injected into and that false alarms are counted on, each on disk with its reference.
 
-Real TensorFlow writes a checkpoint (``tests/tfbert.py``), which is converted and recorded. What stays is enough for a
-machine without TensorFlow: the converted folder, the reference, and the facts of how both were made.
+Real TensorFlow writes a checkpoint (``tests/support/tfbert.py``), which is converted and recorded. What stays is enough
+for a machine without TensorFlow: the converted folder, the reference, and the facts of how both were made.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bridgeckpt.parity.bert.stages import HEADS
 from bridgeckpt.parity.judging.pytorch import Subject, load
 from bridgeckpt.parity.reference.reference import Reference, read_reference
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 SCALED, OWN = "scaled", "BERT's own"
 STATES, LOGITS = "hidden states and logits", "logits alone"  # what a function of a user's own may return
 _CLASSES = {"token": "BertForTokenClassification", "classifier": "BertForSequenceClassification"}

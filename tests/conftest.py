@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import EXAMPLE, SAMPLES
 from tfbert import Built, build
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -27,22 +28,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
 @pytest.fixture(scope="session")
 def samples() -> Path:
     """Real checkpoints kept outside the repository; tests that need them skip where they are not."""
-    path = ROOT.parent / "shared" / "samples"
-    if not path.is_dir():
+    if not SAMPLES.is_dir():
         pytest.skip("the samples are not here")
-    return path
+    return SAMPLES
 
 
 @pytest.fixture(scope="session")
 def example() -> Path:
     """The checkpoint in the repository."""
-    return ROOT / "examples" / "tiny-bert"
+    return EXAMPLE
 
 
 @pytest.fixture(scope="session")

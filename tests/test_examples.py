@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from paths import ROOT
 from warm import read_by_tensorflow
 
 import bridgeckpt

@@ -7,16 +7,14 @@ Each case holds what the code saved, the outputs that it computed from it, and w
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from parity import assert_parity
+from paths import CASES, FIXTURES
 
 import bridgeckpt
 
-FIXTURES = Path(__file__).parent / "fixtures"
-CASES = sorted(path.parent for path in FIXTURES.glob("*/case.json"))
 INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 
 

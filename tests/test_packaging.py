@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from paths import ROOT
 
 HEAVY = ("tensorflow", "torch", "transformers", "numpy", "h5py", "rich", "tokenizers")
 

@@ -9,11 +9,11 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from paths import ROOT, SUPPORT
 
 from bridgeckpt import record
 
-HEADER = "import sys\nsys.path.insert(0, {!r})\n".format(str(ROOT / "tests"))
+HEADER = f"import sys\nsys.path.insert(0, {str(SUPPORT)!r})\n"
 GIVEN = """
 from bridgeckpt.parity import verifying
 from verdicts import passing, failing, empty

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from parity import TOLERANCE, load, outputs, worst
+from paths import FIXTURES
 from tfwrite import tensorflow
 
 import bridgeckpt
 from bridgeckpt.errors import ConfigError, PlanError
 from bridgeckpt.formats.tensorflow.objectgraph import parse_object_graph
 
-FIXTURES = Path(__file__).parent / "fixtures"
 INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 
 SIZES = {

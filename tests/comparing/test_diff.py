@@ -9,8 +9,8 @@ import shutil
 import ml_dtypes
 import numpy as np
 import pytest
+from memory import peak_memory
 from safetensors.numpy import load_file, save_file
-from test_conversion import peak_memory
 from tfwrite import save
 
 import bridgeckpt

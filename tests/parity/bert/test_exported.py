@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_tf_forward import agree
+from forward_pass import agree
 
 from bridgeckpt.errors import CheckpointError, ParityError
 from bridgeckpt.formats import open_checkpoint

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 from parity import TOLERANCE
+from paths import CASES, FIXTURES
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats import open_checkpoint
@@ -20,9 +20,6 @@ from bridgeckpt.parity.bert.variables import find_bert
 from bridgeckpt.parity.reference.probes import IDS, MASK, Probe
 
 tf = pytest.importorskip("tensorflow")
-
-FIXTURES = Path(__file__).parent / "fixtures"
-CASES = sorted(path.parent for path in FIXTURES.glob("*/case.json"))
 
 
 def forward(source, inputs, *, ema=False, **asked):

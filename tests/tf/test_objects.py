@@ -10,8 +10,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from warm import FIXTURES, assert_equal, session
+from paths import FIXTURES, ROOT
+from warm import assert_equal, session
 
 import bridgeckpt
 from bridgeckpt.errors import BridgeckptError, CheckpointError, PrecisionError

@@ -7,8 +7,8 @@ import logging
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paths import FIXTURES
 from tfbert import graph
-from warm import FIXTURES
 
 import bridgeckpt
 from bridgeckpt.errors import BridgeckptError, CheckpointError

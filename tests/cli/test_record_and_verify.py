@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from paths import SUPPORT
 from verdicts import REFERENCE, empty, failing, passing, stage
 
 from bridgeckpt.cli import main
@@ -336,7 +336,7 @@ def test_colours_and_the_width_of_a_terminal():
     )
     terminal, end = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
-    process = subprocess.Popen([sys.executable, "-c", code, str(ROOT / "tests")], stdout=end, env=environment)
+    process = subprocess.Popen([sys.executable, "-c", code, str(SUPPORT)], stdout=end, env=environment)
     os.close(end)
     shown = b""
     try:

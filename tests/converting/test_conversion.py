@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from memory import peak_memory
 from parity import TOLERANCE, assert_parity, load, outputs, worst
 from tfwrite import save
 
@@ -276,22 +272,6 @@ def growing(tmp_path_factory):
         (folder / str(layers)).mkdir()
         made.append(save(folder / str(layers) / "bert_model.ckpt", tensors | every))
     return made
-
-
-def peak_memory(statement, *arguments):
-    """The most memory, in MiB, that a fresh process held at once while it ran ``statement``; pages of files apart.
-
-    The kernel keeps the high-water mark, so that no peak is missed as it would be by looking now and then. (That of
-    ``getrusage`` is no use here: a child begins with the mark of the process that started it.)
-    """
-    status = Path("/proc/self/status")
-    if not status.is_file() or "VmHWM" not in status.read_text():
-        pytest.skip("the kernel does not say how much memory a process had")
-    code = f"import bridgeckpt, pathlib, sys\n{statement}\nprint(pathlib.Path('/proc/self/status').read_text())"
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    kibibytes = dict(re.findall(r"^(\w+):\s+(\d+) kB$", done.stdout, re.MULTILINE))
-    return (int(kibibytes["VmHWM"]) - int(kibibytes["RssFile"])) / 1024
 
 
 def test_memory_does_not_grow_with_the_model(growing, tmp_path):

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from paths import FIXTURES
 
 import bridgeckpt
-
-FIXTURES = Path(__file__).parent / "fixtures"
 
 
 @pytest.fixture

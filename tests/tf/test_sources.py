@@ -10,7 +10,8 @@ import json
 
 import numpy as np
 import pytest
-from warm import FIXTURES, assert_equal, graph_for, session, values
+from paths import FIXTURES
+from warm import assert_equal, graph_for, session, values
 
 import bridgeckpt
 from bridgeckpt.tf import WarmStartHook, assign, get_assignment_map_from_checkpoint, init_from_checkpoint, scaffold_fn
@@ -19,7 +20,7 @@ tf = pytest.importorskip("tensorflow")
 tf1 = tf.compat.v1
 
 TOLERANCE = 3e-5  # as everywhere: float32 in another order of operations
-# One of each kind of file and each code base. (`test_warm_start_tables.py` has the tensors of all of them.)
+# One of each kind of file and each code base. (`tests/warmstart/test_tables.py` has the tensors of all of them.)
 CASES = [
     "hub_tf1_serving",  # a SavedModel of TF1
     "hub_tf1_module",

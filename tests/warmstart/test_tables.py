@@ -6,16 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from test_architectures import write_source
-from warm import FIXTURES
+from architectures import write_source
+from paths import CASES, FIXTURES
 
 import bridgeckpt
 from bridgeckpt.errors import PlanError
 from bridgeckpt.warmstart.answer import Wanted
 from bridgeckpt.warmstart.matching import Request, match
 from bridgeckpt.warmstart.translation import by_tables
-
-CASES = sorted(path.parent for path in FIXTURES.glob("*/case.json"))
 
 
 def wanted_of(checkpoint, names):

@@ -14,12 +14,12 @@ import h5py
 import numpy as np
 import pytest
 from parity import TOLERANCE, assert_parity, load, outputs, worst
+from paths import FIXTURES
 
 import bridgeckpt
 from bridgeckpt.converting.inspection import inspect
 from bridgeckpt.errors import ConfigError, PlanError
 
-FIXTURES = Path(__file__).parent / "fixtures"
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 

@@ -15,7 +15,6 @@ from tfbert import graph
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FIXTURES = Path(__file__).parent / "fixtures"
 _ACTIVATIONS = {"gelu": "gelu_erf", "gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "relu": "relu"}
 # What a graph of google-research/bert has on top for each class; None is nothing.
 HEADS = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from pathlib import Path
 
+import architectures
 import h5py
 import numpy as np
 import pytest
-import test_architectures as architectures
 from drawn import drawn
+from paths import EXAMPLE
 
 import bridgeckpt
 from bridgeckpt.errors import BridgeckptError, CheckpointError, ConfigError, PlanError
@@ -186,7 +186,7 @@ def test_what_its_config_says_cannot_be_given(electra, options, named):
 
 
 def test_a_folder_given_as_config_may_hold_another_config_than_transformers(tmp_path):
-    example = Path(__file__).parent.parent / "examples" / "tiny-bert"
+    example = EXAMPLE
     (tmp_path / "configs").mkdir()
     shutil.copy(example / "bert_config.json", tmp_path / "configs")
     assert bridgeckpt.plan(example, config=tmp_path / "configs").table.name == "bert/google"

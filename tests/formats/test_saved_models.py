@@ -14,6 +14,7 @@ import tfwrite
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parity import assert_parity
+from paths import FIXTURES
 
 import bridgeckpt
 from bridgeckpt.converting.inspection import inspect
@@ -24,7 +25,6 @@ from bridgeckpt.mapping.notation.names import Template
 from bridgeckpt.sidecar.graph.facts import GraphFacts, read_facts
 from bridgeckpt.sidecar.tokenizer.casing import casing_of
 
-FIXTURES = Path(__file__).parent / "fixtures"
 MODULE, TUNED, SERVING, MODULE_2, CLASSIFIER_2 = (
     FIXTURES / name / "source"
     for name in ("hub_tf1_module", "hub_tf1_fine_tuned", "hub_tf1_serving", "hub_tf2_module", "hub_tf2_classifier")

@@ -6,11 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from paths import ROOT, SUPPORT
 from tfbert import graph
 from warm import assert_equal, session, values
 
@@ -32,9 +31,9 @@ def in_a_graph():
 
 def train(source, output, steps, *, kill):
     """Run a training in a process of its own; what it saw."""
-    script = Path(__file__).parent / "warm_start_training.py"
+    script = SUPPORT / "warm_start_training.py"
     command = [sys.executable, script, source, output, str(steps), *(["kill"] if kill else [])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(script.parent)])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(SUPPORT)])}
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == (-9 if kill else 0), done.stderr
     told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))

@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_tf_forward import agree, save
+from forward_pass import agree, save
 
 from bridgeckpt.parity.bert.own_graph import Graph
 from bridgeckpt.parity.bert.variables import find_bert

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from paths import EXAMPLE
 
 from bridgeckpt.errors import ConfigError
 from bridgeckpt.sidecar.tokenizer.wordpiece import find_vocabulary, infer_casing, read_vocabulary, tokenizer_files
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "tiny-bert" / "vocab.txt"
+VOCABULARY = EXAMPLE / "vocab.txt"
 SPECIAL = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 CHINESE = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F))
 CHINESE += ((0x2B740, 0x2B81F), (0x2B820, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F))
@@ -175,17 +176,17 @@ def test_a_token_that_is_not_there_is_not_added(tmp_path):
 
 
 def test_the_vocabulary_is_copied_byte_for_byte(tmp_path):
-    content = EXAMPLE.read_bytes().replace(b"\n", b"\r\n").removesuffix(b"\r\n")
+    content = VOCABULARY.read_bytes().replace(b"\n", b"\r\n").removesuffix(b"\r\n")
     (tmp_path / "vocab.txt").write_bytes(content)
     files = tokenizer_files(read_vocabulary(tmp_path / "vocab.txt"), True, 64)
     assert files["vocab.txt"] == content
     assert json.loads(files["tokenizer.json"])["model"]["vocab"] == {
-        token: number for number, token in enumerate(EXAMPLE.read_text().split())
+        token: number for number, token in enumerate(VOCABULARY.read_text().split())
     }
 
 
 def test_a_model_without_a_longest_sequence():
-    settings = json.loads(tokenizer_files(read_vocabulary(EXAMPLE), True, None)["tokenizer_config.json"])
+    settings = json.loads(tokenizer_files(read_vocabulary(VOCABULARY), True, None)["tokenizer_config.json"])
     assert "model_max_length" not in settings
 
 
@@ -247,7 +248,7 @@ class TestFinding:
             find_vocabulary(tmp_path)
 
     def test_an_explicit_one(self, tmp_path):
-        assert find_vocabulary(tmp_path, EXAMPLE) == EXAMPLE
+        assert find_vocabulary(tmp_path, VOCABULARY) == VOCABULARY
         with pytest.raises(ConfigError, match=r"there is no vocabulary .*missing\.txt"):
             find_vocabulary(tmp_path, tmp_path / "missing.txt")
 

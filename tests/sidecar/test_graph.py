@@ -13,14 +13,14 @@ import pytest
 import tfbert
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from paths import EXAMPLE, SAMPLES
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.tensorflow.graphdef import read_graph
 from bridgeckpt.mapping.notation.names import Template
 from bridgeckpt.sidecar.graph.facts import GraphFacts, read_facts
 
-SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "samples"
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "tiny-bert" / "bert_model.ckpt.meta"
+GRAPH = EXAMPLE / "bert_model.ckpt.meta"
 GOOGLE = {
     "layer_norm_eps": "{scope}bert/embeddings/LayerNorm",
     "hidden_act": "{scope}bert/encoder/layer_0/intermediate",
@@ -211,7 +211,7 @@ def test_what_is_computed_in_no_known_way_stays_unknown(tmp_path):
 
 
 def test_the_example_holds_its_facts():
-    facts = facts_of(EXAMPLE)
+    facts = facts_of(GRAPH)
     assert (facts.layer_norm_eps, facts.hidden_act, facts.num_attention_heads) == (1e-12, "gelu_pytorch_tanh", 3)
     assert facts.writer is not None
     assert facts.writer.startswith("TensorFlow 2.")
@@ -236,7 +236,7 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path):
     path = tmp_path / "model.ckpt.meta"
     with pytest.raises(CheckpointError, match=r"cannot read .*No such file"):
         read_graph(path)
-    path.write_bytes(EXAMPLE.read_bytes()[:-100_000])
+    path.write_bytes(GRAPH.read_bytes()[:-100_000])
     with pytest.raises(CheckpointError, match="is not a whole TensorFlow graph") as caught:
         read_graph(path)
     assert caught.value.path == path
@@ -244,9 +244,9 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(at=st.integers(0, EXAMPLE.stat().st_size - 1), to=st.binary(min_size=1, max_size=4), cut=st.booleans())
+@given(at=st.integers(0, GRAPH.stat().st_size - 1), to=st.binary(min_size=1, max_size=4), cut=st.booleans())
 def test_damage_is_an_error_or_harmless(tmp_path, at, to, cut):
-    data = EXAMPLE.read_bytes()
+    data = GRAPH.read_bytes()
     damaged = data[:at] + to + (b"" if cut else data[at + len(to) :])
     path = tmp_path / "model.ckpt.meta"
     path.write_bytes(damaged)
