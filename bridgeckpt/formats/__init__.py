@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridgeckpt.formats.locating.locate import locate
+from bridgeckpt.formats.locating.registry import FORMATS
 
 if TYPE_CHECKING:
     import os
@@ -23,19 +24,4 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     Raises:
         CheckpointError: there is nothing there, or what is there cannot be read; the message says what it is.
     """
-    found = locate(Path(path))
-    if found.format == "safetensors":
-        from bridgeckpt.formats.huggingface.safetensors import Safetensors
-
-        return Safetensors(found.path, notes=found.notes)
-    if found.format == "keras":
-        from bridgeckpt.formats.hdf5.keras import KerasFile
-
-        return KerasFile(found.path, notes=found.notes)
-    if found.format == "v1":
-        from bridgeckpt.formats.tensorflow.v1 import V1Checkpoint
-
-        return V1Checkpoint(found.path, notes=found.notes)
-    from bridgeckpt.formats.tensorflow.bundle import TensorBundle
-
-    return TensorBundle(found.path, notes=found.notes)
+    return FORMATS.open(locate(Path(path)))

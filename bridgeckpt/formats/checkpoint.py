@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.tensorflow.objectgraph import Slot
+from bridgeckpt.store import lfs
 from bridgeckpt.store.dtypes import check_crc, check_numeric, numpy_dtype, swap_bytes
 
 if TYPE_CHECKING:
@@ -327,8 +328,6 @@ def _lack(path: Path, size: int) -> str | None:
     found = path.stat().st_size
     if found >= size:
         return None
-    from bridgeckpt.formats.locating.kinds import LFS_POINTER, identify
-
-    if identify(path) is LFS_POINTER:
-        return f"{path.name} is {LFS_POINTER.what} ({LFS_POINTER.hint})"
+    if lfs.is_pointer(path):
+        return f"{path.name} is {lfs.WHAT} ({lfs.HINT})"
     return f"{path.name} has {found:,} bytes of at least {size:,}"

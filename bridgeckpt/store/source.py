@@ -112,8 +112,14 @@ class LocalDisk:
         """What lies in ``folder`` itself, sorted by name."""
         with os.scandir(folder) as found:
             names = sorted(entry.name for entry in found)
-        looked = (self.look(folder / name) for name in names)
-        return [entry or Entry(folder / name, False, False) for name, entry in zip(names, looked, strict=True)]
+        return [self._look_or_unknown(folder / name) for name in names]
+
+    def _look_or_unknown(self, path: Path) -> Entry:
+        """What lies at ``path``: neither a file nor a folder if it cannot be reached, as a mount of another user."""
+        try:
+            return self.look(path) or Entry(path, False, False)
+        except OSError:
+            return Entry(path, False, False)
 
     def open(self, path: Path) -> LocalFile:
         """The file at ``path``, opened for reading."""

@@ -14,7 +14,8 @@ from tfwrite import read, tensorflow
 
 import bridgeckpt
 from bridgeckpt.formats import open_checkpoint
-from bridgeckpt.formats.locating.kinds import V1_CHECKPOINT, identify
+from bridgeckpt.formats.locating.registry import FORMATS
+from bridgeckpt.formats.locating.tensorflow_files import V1_CHECKPOINT
 
 RANDOM = np.random.default_rng(0)
 TENSORS = {
@@ -59,7 +60,7 @@ def written(tmp_path_factory):
 
 
 def test_every_dtype_is_read_as_tensorflow_reads_it(written):
-    assert identify(written) is V1_CHECKPOINT
+    assert FORMATS.identify(written) is V1_CHECKPOINT
     with open_checkpoint(written) as checkpoint:
         assert checkpoint.format == "TensorFlow V1"
         check(checkpoint, {name: np.asarray(value) for name, value in TENSORS.items()})

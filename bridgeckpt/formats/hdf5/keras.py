@@ -19,7 +19,6 @@ from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.hdf5.file import HDF5File
 from bridgeckpt.formats.huggingface.shards import json_object, malformed, read_weight_map, stored_name
-from bridgeckpt.formats.locating.kinds import HDF5_INDEX, KERAS_ARCHIVE, identify
 from bridgeckpt.store.spool import Spool
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ _INDEX = "index of HDF5 shards"
 
 
 class KerasFile(Checkpoint):
-    """The weights in a file of Keras or transformers, or in several that an index names.
+    """The weights in a file of Keras or transformers.
 
     ``task.weights.h5`` of a KerasHub preset that holds the head alone is completed with the backbone beside it, under
     the names that the backbone has in a complete one.
@@ -51,17 +50,7 @@ class KerasFile(Checkpoint):
 
     def __init__(self, path: Path, *, notes: tuple[str, ...] = ()) -> None:
         spool = Spool()
-        kind = identify(path)
-        if kind is KERAS_ARCHIVE:
-            from bridgeckpt.formats.hdf5.keras_archive import read_archive  # imports zipfile
-
-            part, texts = read_archive(path)
-            content = _read(path, spool, part)
-            content = content._replace(metadata={**content.metadata, **texts}, what=_archive(texts, path))
-        elif kind is HDF5_INDEX:
-            content = _read_shards(path, spool)
-        else:
-            content = _read(path, spool)
+        content = self._content(path, spool)
         if path.name == TASK:
             content, told = _completed(content, path, spool)
             notes += told
@@ -78,6 +67,30 @@ class KerasFile(Checkpoint):
     def objects(self) -> frozenset[str]:
         """The paths of the layers that hold the tensors."""
         return frozenset(key.rpartition("/")[0].removesuffix("/vars") for key in self.tensors)
+
+    @staticmethod
+    def _content(path: Path, spool: Spool) -> _Content:
+        return _read(path, spool)
+
+
+class KerasShards(KerasFile):
+    """The weights in several files that an index names."""
+
+    @staticmethod
+    def _content(path: Path, spool: Spool) -> _Content:
+        return _read_shards(path, spool)
+
+
+class KerasArchive(KerasFile):
+    """The weights in a ``.keras`` archive."""
+
+    @staticmethod
+    def _content(path: Path, spool: Spool) -> _Content:
+        from bridgeckpt.formats.hdf5.keras_archive import read_archive  # imports zipfile
+
+        part, texts = read_archive(path)
+        content = _read(path, spool, part)
+        return content._replace(metadata={**content.metadata, **texts}, what=_archive(texts, path))
 
 
 class _Content(NamedTuple):

@@ -1,172 +1,192 @@
-"""What a file is, told by its content rather than its name: the kinds that are read, and those refused by name.
+"""What a file is, told by its first bytes rather than its name: the kinds that no reader opens, and how all are told.
 
-Only the first bytes are looked at (and of a table its last), and nothing is unpacked or unpickled.
+The kinds that a format opens stand beside its folder rule (``tensorflow_files.py``, ``keras_files.py``, ...). Only the
+beginning of a file is read (and the last bytes of a table, the directory of a zip archive); nothing is unpacked or
+unpickled.
 """
 
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.formats.tensorflow.saved_model import GRAPH, GRAPH_AS_TEXT, HUB_MARK
 from bridgeckpt.formats.tensorflow.sstable import FOOTER_SIZE, MAGIC, entries
-from bridgeckpt.formats.tensorflow.wire import BYTES, VARINT, tag
+from bridgeckpt.store import lfs
+from bridgeckpt.store.source import open_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 _HEAD_SIZE = 4096
+_TAIL_SIZE = len(MAGIC)
+_ZIP_START = b"PK\3\4"
 _UNPACK = "unpack it first, then pass the folder"
+_BESIDE = "pass the folder that holds it, if a checkpoint is there too"
+_ORIGINAL = "convert the checkpoint that it was made from"
 
 
-class Kind(NamedTuple):
-    """What a file is, as the end of the sentence "FILE is ...", and what to do with one that is not read."""
+class FileStart:
+    """The beginning of a file, and what can be learnt from it: read once, then shown to each :class:`FileKind`."""
+
+    def __init__(self, path: Path) -> None:
+        file = open_file(path)
+        self.path = path
+        self.size = file.size
+        self.head = file.read(0, min(_HEAD_SIZE, file.size))
+        self.tail = file.read(max(0, file.size - _TAIL_SIZE), min(_TAIL_SIZE, file.size))
+
+    @cached_property
+    def text(self) -> str | None:
+        """The beginning as text, without leading space; None where it is not text."""
+        try:
+            text = self.head.decode("utf-8", errors="strict" if len(self.head) < _HEAD_SIZE else "ignore")
+        except UnicodeDecodeError:
+            return None
+        text = text.lstrip("\ufeff \t\r\n")
+        return None if any(character < " " and character not in "\t\r\n\f\x1b" for character in text) else text
+
+    @cached_property
+    def table_entry(self) -> tuple[bytes, bytes] | None:
+        """The first key and value of a table of LevelDB's format; None for other files.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        return next(entries(self.path), (b"", b"")) if self.is_table else None
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it ends as a table of LevelDB's format does."""
+        return self.size >= FOOTER_SIZE and self.tail == MAGIC
+
+    @cached_property
+    def zip_names(self) -> list[str] | None:
+        """The names in a zip archive; None if it is damaged, empty for other files."""
+        if not self.head.startswith(_ZIP_START):
+            return []
+        from zipfile import BadZipFile, ZipFile
+
+        try:
+            with ZipFile(self.path) as archive:
+                return archive.namelist()
+        except BadZipFile:
+            return None
+        except NotImplementedError:  # of a version of zip that Python does not read
+            return []
+
+
+class FileKind(NamedTuple):
+    """What a file is.
+
+    Attributes:
+        what: The end of the sentence "FILE is ...".
+        hint: What to do with one that is not read.
+        matches: Whether a file is of this kind.
+        is_model: Whether it is a model, rather than something that lies beside one.
+        by_name: ``matches`` looks at the name too: kinds that are told by content alone are tried first.
+        suffix: The suffix of files that are taken for this kind if nothing else is known of them: they are damaged, and
+            the reader says how.
+    """
 
     what: str
     hint: str | None = None
-    is_model: bool = True  # rather than something that lies beside one
+    matches: Callable[[FileStart], object] = lambda _: False
+    is_model: bool = True
+    by_name: bool = False
+    suffix: str | None = None
 
 
-BUNDLE_INDEX = Kind("the index of a TensorBundle")
-STATE_FILE = Kind("a checkpoint state file", is_model=False)
-SAFETENSORS = Kind("a safetensors file")
-SAFETENSORS_INDEX = Kind("the index of safetensors shards")
-HDF5 = Kind("an HDF5 file")
-HDF5_INDEX = Kind("the index of HDF5 shards")
-KERAS_ARCHIVE = Kind("a .keras archive")
+def starts_with(*signatures: bytes) -> Callable[[FileStart], bool]:
+    """A test of the first bytes."""
+    return lambda start: start.head.startswith(signatures)
 
-V1_CHECKPOINT = Kind("a TensorFlow V1 checkpoint (the format before 2017)")
-EMPTY = Kind("an empty file", "copy or download it again", is_model=False)
-LFS_POINTER = Kind("a Git LFS pointer, not the file itself", "run `git lfs pull` in the repository that it came from")
-WEB_PAGE = Kind("a web page saved as a file", "the download was not allowed or not found: download the file itself")
-SAVED_MODEL = Kind(
-    "a SavedModel",
-    "its variables/variables.index is missing: copy or download the whole folder; a frozen one, without variables, is "
-    "not read",
+
+def text_matches(pattern: str, flags: int = 0) -> Callable[[FileStart], object]:
+    """A test of the beginning of a text."""
+    compiled = re.compile(pattern, flags)
+    return lambda start: compiled.match(start.text or "")
+
+
+def zip_holds(ending: str) -> Callable[[FileStart], bool]:
+    """Whether a name in a zip archive ends so."""
+    return lambda start: any(name.endswith(ending) for name in start.zip_names or ())
+
+
+def _is_numpy(start: FileStart) -> bool:
+    names = start.zip_names or [""]
+    return start.head.startswith(b"\x93NUMPY") or all(name.endswith(".npy") for name in names)
+
+
+def _is_torch(start: FileStart) -> bool:
+    return re.match(rb"\x80[\2-\5]", start.head) is not None or zip_holds("data.pkl")(start)
+
+
+def _is_graph(start: FileStart) -> bool:
+    """Whether it begins with a node, in protobuf's binary or text format."""
+    return (start.path.suffix == ".pb" and start.head[:1] == b"\n") or re.match(
+        r"node\s*\{", start.text or ""
+    ) is not None
+
+
+EMPTY = FileKind("an empty file", "copy or download it again", lambda start: not start.head, is_model=False)
+LFS_POINTER = FileKind(lfs.WHAT, lfs.HINT, starts_with(lfs.FIRST_BYTES))
+WEB_PAGE = FileKind(
+    "a web page saved as a file",
+    "the download was not allowed or not found: download the file itself",
+    text_matches(r"<(!doctype html|html|head|\?xml)", re.IGNORECASE),
 )
-HUB_MODULE = Kind("a TF1 hub module (saved_model.pb with tfhub_module.pb)", SAVED_MODEL.hint)
-UNKNOWN = Kind("no checkpoint", "pass a checkpoint's prefix, or the folder that holds it", is_model=False)
+STATE_FILE = FileKind(
+    "a checkpoint state file", matches=text_matches(r"(all_)?model_checkpoint_path\s*:"), is_model=False
+)
+UNKNOWN = FileKind("no checkpoint", "pass a checkpoint's prefix, or the folder that holds it", is_model=False)
 
-_TORCH = Kind("a PyTorch checkpoint (a pickle)", "it is PyTorch's already; pickles run code and are never opened here")
-_NUMPY = Kind("a numpy file (.npy, .npz)", UNKNOWN.hint, is_model=False)
-_ONNX = Kind("an ONNX model", "convert the checkpoint that it was made from")
-_TFLITE = Kind("a TensorFlow Lite model", "it may be quantized: convert the checkpoint that it was made from")
-_GRAPH = Kind("a TensorFlow graph (.pb)", "a frozen graph is not read: convert the checkpoint that it was made from")
-_JSON = Kind("a JSON file", "pass the folder that holds it, if a checkpoint is there too", is_model=False)
-_TEXT = Kind("a text file", _JSON.hint, is_model=False)
-
-_ZIP, _GZIP, _TAR = Kind("a zip archive", _UNPACK), Kind("a gzip archive", _UNPACK), Kind("a tar archive", _UNPACK)
-_CUT_ZIP = Kind("a zip archive that is damaged or was cut short", "copy or download it again")
-_COMPRESSED = Kind("a compressed archive", _UNPACK)
-
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_HDF5_STARTS = (0, 512, 1024, 2048)  # it may lie behind a block of the user's
-_BY_FIRST_BYTES = (
-    (b"version https://git-lfs", LFS_POINTER),
-    (b"\x1f\x8b", _GZIP),
-    (b"BZh", _COMPRESSED),
-    (b"\xfd7zXZ", _COMPRESSED),
-    (b"\x28\xb5\x2f\xfd", _COMPRESSED),
-    (b"7z\xbc\xaf", _COMPRESSED),
-    (b"\x93NUMPY", _NUMPY),
+# Tried in this order: signatures after the formats' own kinds, the rest after the kinds that are told by name.
+_SIGNATURES = (
+    LFS_POINTER,
+    FileKind("a gzip archive", _UNPACK, starts_with(b"\x1f\x8b")),
+    FileKind("a compressed archive", _UNPACK, starts_with(b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")),
+    FileKind(
+        "a PyTorch checkpoint (a pickle)",
+        "it is PyTorch's already; pickles run code and are never opened here",
+        _is_torch,
+    ),
+    FileKind("a numpy file (.npy, .npz)", UNKNOWN.hint, _is_numpy, is_model=False),
+    FileKind(
+        "a zip archive that is damaged or was cut short",
+        "copy or download it again",
+        lambda start: start.zip_names is None,
+    ),
+    FileKind("a zip archive", _UNPACK, starts_with(_ZIP_START)),
+    FileKind("a tar archive", _UNPACK, lambda start: start.head[257:262] == b"ustar"),
+    FileKind(
+        "a TensorFlow Lite model",
+        f"it may be quantized: {_ORIGINAL}",
+        lambda start: start.head[4:8] == b"TFL3",
+    ),
+)
+_OTHERS = (
+    FileKind("an ONNX model", _ORIGINAL, lambda start: start.path.suffix == ".onnx" and start.head[:1] == b"\x08"),
+    WEB_PAGE,
+    STATE_FILE,
+    FileKind("a TensorFlow graph (.pb)", f"a frozen graph is not read: {_ORIGINAL}", _is_graph),
+    FileKind("a JSON file", _BESIDE, text_matches(r"\{\s*[\"}]"), is_model=False),
+    FileKind("a text file", _BESIDE, lambda start: start.text is not None, is_model=False),
 )
 
 
-def identify(path: Path) -> Kind:
-    """What the regular file ``path`` is.
+def identify(path: Path, opened: Sequence[FileKind]) -> FileKind:
+    """What the regular file ``path`` is; ``opened`` are the kinds that formats open, in order of precedence.
 
     Raises:
         OSError: it cannot be read.
         CheckpointError: it is a table that is damaged.
     """
-    with path.open("rb") as file:
-        head = file.read(_HEAD_SIZE)
-        size = file.seek(0, 2)
-        file.seek(max(0, size - len(MAGIC)))
-        tail = file.read(len(MAGIC))
-    if not head:
-        return EMPTY
-    if size >= FOOTER_SIZE and tail == MAGIC:
-        return _table(path)
-    for first, kind in _BY_FIRST_BYTES:
-        if head.startswith(first):
+    start = FileStart(path)
+    by_content = [kind for kind in opened if not kind.by_name]
+    by_name = [kind for kind in opened if kind.by_name]
+    for kind in (EMPTY, *by_content, *_SIGNATURES, *by_name, *_OTHERS):
+        if kind.matches(start):
             return kind
-    if any(head.startswith(_HDF5_SIGNATURE, start) for start in _HDF5_STARTS):
-        return HDF5
-    if head.startswith(b"PK\3\4"):
-        return _archive(path)
-    if head[257:262] == b"ustar":
-        return _TAR
-    if head[4:8] == b"TFL3":
-        return _TFLITE
-    if re.match(rb"\x80[\2-\5]", head):
-        return _TORCH
-    if int.from_bytes(head[:8], "little") <= size - 8 and head[8:9] == b"{":
-        return SAFETENSORS
-    if told := _message(path, head) or _text(head):
-        return told
-    return SAFETENSORS if path.suffix == ".safetensors" else UNKNOWN  # one that is damaged: its reader says how
-
-
-def _table(path: Path) -> Kind:
-    if path.name.endswith(".index"):
-        return BUNDLE_INDEX
-    # Under the empty key a V1 checkpoint has a SavedTensorSlices (a message in field 1), a bundle a number in field 1.
-    key, value = next(entries(path), (b"", b""))
-    return V1_CHECKPOINT if not key and value[:1] == bytes([tag(1, BYTES)]) else BUNDLE_INDEX
-
-
-def _archive(path: Path) -> Kind:
-    from zipfile import BadZipFile, ZipFile
-
-    try:
-        with ZipFile(path) as archive:
-            names = archive.namelist()
-    except BadZipFile:
-        return _CUT_ZIP
-    except NotImplementedError:  # of a version of zip that Python does not read
-        return _ZIP
-    if any(name.endswith("data.pkl") for name in names):
-        return _TORCH
-    if any(name.endswith("model.weights.h5") for name in names):
-        return KERAS_ARCHIVE
-    if names and all(name.endswith(".npy") for name in names):
-        return _NUMPY
-    return _ZIP
-
-
-def _message(path: Path, head: bytes) -> Kind | None:
-    """The protobuf files of the trade, told apart by their first fields."""
-    if path.name in (GRAPH, GRAPH_AS_TEXT):
-        return HUB_MODULE if (path.parent / HUB_MARK).is_file() else SAVED_MODEL
-    if head.startswith(bytes([tag(1, VARINT), 1, tag(2, BYTES)])):  # schema version 1, then a graph
-        return SAVED_MODEL
-    if path.suffix == ".onnx" and head[0] == tag(1, VARINT):  # its version
-        return _ONNX
-    if path.suffix == ".pb" and head[0] == tag(1, BYTES):  # its first node
-        return _GRAPH
-    return None
-
-
-def _text(head: bytes) -> Kind | None:
-    try:
-        text = head.decode("utf-8", errors="strict" if len(head) < _HEAD_SIZE else "ignore").lstrip("\ufeff \t\r\n")
-    except UnicodeDecodeError:
-        return None
-    if any(character < " " and character not in "\t\r\n\f\x1b" for character in text):
-        return None
-    for is_kind, kind in _TEXTS:
-        if is_kind(text):
-            return kind
-    return _TEXT
-
-
-_TEXTS: tuple[tuple[Callable[[str], object], Kind], ...] = (
-    (re.compile(r"<(!doctype html|html|head|\?xml)", re.IGNORECASE).match, WEB_PAGE),
-    (re.compile(r"(all_)?model_checkpoint_path\s*:").match, STATE_FILE),
-    (re.compile(r'\{.*"weight_map"\s*:\s*\{\s*"[^"]*"\s*:\s*\[?\s*"[^"]*\.h5"', re.DOTALL).match, HDF5_INDEX),
-    (re.compile(r'\{.*"weight_map"\s*:', re.DOTALL).match, SAFETENSORS_INDEX),
-    (re.compile(r"\{\s*[\"}]").match, _JSON),
-    (re.compile(r"node\s*\{").match, _GRAPH),
-)
+    return next((kind for kind in opened if kind.suffix and kind.suffix == path.suffix), UNKNOWN)

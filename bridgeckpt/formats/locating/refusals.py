@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import CheckpointError
-from bridgeckpt.formats.locating.kinds import Kind, identify
 from bridgeckpt.formats.tensorflow.saved_model import GRAPH, GRAPH_AS_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from bridgeckpt.formats.locating.folder import Folder
+    from bridgeckpt.formats.locating.kinds import FileKind
+
 _PART = re.compile(r"(.+)\.(index|meta|data-\d{5}-of-\d{5})")
 _SHOWN = 8  # names in a message
+_COMPARED = 10_000  # names in a folder that are compared with a missing one
 
 
 def index_of(prefix: Path) -> Path:
@@ -35,38 +39,62 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
-def refused(path: Path, kind: Kind) -> CheckpointError:
+def refused(path: Path, kind: FileKind) -> CheckpointError:
     """``path`` is of a kind that is not read."""
     return CheckpointError(f"{path} is {kind.what}", path=path, hint=kind.hint)
 
 
-def nothing_in(folder: Path) -> CheckpointError:
-    """A folder without a checkpoint that is read: what is in it."""
+def nothing_in(folder: Folder, patterns: Iterable[str]) -> CheckpointError:
+    """A folder without a checkpoint that is read: what is in it. ``patterns`` fit the names of checkpoints."""
+    error = _content(folder, patterns)
+    if folder.lost is None:
+        return error
+    return CheckpointError(f"{folder.lost}; {error.message}", path=folder.path, hint=error.hint)
+
+
+def _content(folder: Folder, patterns: Iterable[str]) -> CheckpointError:
     for name in (GRAPH, GRAPH_AS_TEXT):
-        if (folder / name).is_file():
-            return refused(folder, identify(folder / name))
-    content = sorted(folder.iterdir())
-    for file in content:
-        if prefix := prefix_of(file):
-            return without_index(prefix)
-    for file in filter(Path.is_file, content):
-        if (kind := identify(file)).is_model:
-            return CheckpointError(f"{folder} holds {file.name}, which is {kind.what}", path=file, hint=kind.hint)
-    below = [prefix_of(index) for index in folder.glob("*/*.index")] + [*folder.glob("*/*.safetensors")]
-    below += [*folder.glob("*/*.h5"), *folder.glob("*/*.keras")]
-    below += [model.parent for depth in ("*", "*/*") for model in folder.glob(f"{depth}/{GRAPH}")]
-    if below:
+        if graph := folder.file(name):
+            return refused(folder.path, folder.kind(graph))
+    for entry in folder.members:
+        if prefix := prefix_of(entry.path):
+            return without_index(prefix, folder)
+    for file in folder.files("*"):
+        if (kind := folder.kind(file)).is_model:
+            return CheckpointError(f"{folder.path} holds {file.name}, which is {kind.what}", path=file, hint=kind.hint)
+    if below := _below(folder, patterns):
         hint = f"did you mean {listed(sorted(map(str, below)))}?"
     else:
-        hint = f"it holds {listed(path.name for path in content)}" if content else "the folder is empty"
-    return CheckpointError(f"there is no checkpoint in {folder}", path=folder, hint=hint)
+        names = [entry.name for entry in folder.members]
+        hint = f"it holds {listed(names)}" if names else "the folder is empty"
+    return CheckpointError(f"there is no checkpoint in {folder.path}", path=folder.path, hint=hint)
 
 
-def without_index(prefix: Path, given: Path | None = None) -> CheckpointError:
+def _below(folder: Folder, patterns: Iterable[str]) -> set[Path]:
+    """The checkpoints in the folders of a folder, and the SavedModels in the folders of those."""
+    found: set[Path] = set()
+    for one in _folders(folder):
+        found.update(prefix_of(file) or file for file in one.files(*patterns))
+        found.update(model.path for model in (one, *_folders(one)) if model.file(GRAPH))
+    return found
+
+
+def _folders(folder: Folder) -> list[Folder]:
+    """The folders in a folder that can be listed."""
+    found = []
+    for one in (folder.other(entry.path) for entry in folder.members if entry.is_folder):
+        with suppress(OSError):
+            one.members  # noqa: B018 - listed here, once
+            found.append(one)
+    return found
+
+
+def without_index(prefix: Path, folder: Folder, given: Path | None = None) -> CheckpointError:
     """A prefix, ``given`` itself or one of the files that begin with it, without the file that names the tensors."""
-    others = sorted(path.name for path in prefix.parent.glob("*") if prefix_of(path) == prefix)
+    beside = folder.other(prefix.parent).members
+    others = [entry.name for entry in beside if prefix_of(entry.path) == prefix]
     if not others:
-        return _absent(given or index_of(prefix))
+        return _absent(given or index_of(prefix), folder)
     return CheckpointError(
         f"{index_of(prefix)} is missing, and without it {listed(others)} cannot be read",
         path=index_of(prefix),
@@ -74,7 +102,7 @@ def without_index(prefix: Path, given: Path | None = None) -> CheckpointError:
     )
 
 
-def _absent(path: Path) -> CheckpointError:
+def _absent(path: Path, folder: Folder) -> CheckpointError:
     """A path that does not exist: which part of it, and which names are near."""
     missing = path
     while not missing.parent.is_dir() and missing.parent != missing:
@@ -82,16 +110,17 @@ def _absent(path: Path) -> CheckpointError:
     if missing.exists():
         return CheckpointError(f"{path} does not exist: {missing} is a file, not a folder", path=path)
     where = f": {missing.parent} holds no {missing.name}" if missing != path else ""
-    return CheckpointError(f"{path} does not exist{where}", path=path, hint=_near(missing))
+    return CheckpointError(f"{path} does not exist{where}", path=path, hint=_near(missing, folder))
 
 
-def _near(missing: Path) -> str | None:
+def _near(missing: Path, folder: Folder) -> str | None:
     """The names beside a missing one that its writer may have meant."""
     from difflib import get_close_matches
 
-    beside = {(prefix_of(path) or path).name for path in islice(missing.parent.iterdir(), 10_000)}
+    members = islice(folder.other(missing.parent).members, _COMPARED)
+    beside = sorted({(prefix_of(entry.path) or entry.path).name for entry in members})
     wanted = (prefix_of(missing) or missing).name
-    near = [name for name in sorted(beside) if name.startswith(wanted)] or get_close_matches(wanted, sorted(beside))
+    near = [name for name in beside if name.startswith(wanted)] or get_close_matches(wanted, beside)
     if not near:
         return None
     return f"did you mean {listed(str(missing.with_name(name)) for name in near)}?"

@@ -1,0 +1,52 @@
+"""Keras' and transformers' HDF5 files: how one is recognised, and which of those in a folder is the checkpoint."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bridgeckpt.formats.locating.folder import Location, only_file
+from bridgeckpt.formats.locating.kinds import FileKind, FileStart, text_matches, zip_holds
+from bridgeckpt.formats.locating.refusals import listed
+
+if TYPE_CHECKING:
+    from bridgeckpt.formats.locating.folder import Folder
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_STARTS = (0, 512, 1024, 2048)  # it may lie behind a block of the user's
+# transformers' file and its index of shards, then a KerasHub preset's
+_USUAL = ("tf_model.h5", "tf_model.h5.index.json", "task.weights.h5", "model.weights.h5", "model.weights.json")
+
+
+def _is_hdf5(start: FileStart) -> bool:
+    return any(start.head.startswith(_SIGNATURE, at) for at in _STARTS)
+
+
+HDF5 = FileKind("an HDF5 file", matches=_is_hdf5)
+HDF5_INDEX = FileKind(
+    "the index of HDF5 shards",
+    matches=text_matches(r'\{.*"weight_map"\s*:\s*\{\s*"[^"]*"\s*:\s*\[?\s*"[^"]*\.h5"', re.DOTALL),
+)
+KERAS_ARCHIVE = FileKind("a .keras archive", matches=zip_holds("model.weights.h5"))
+_KINDS = (HDF5, HDF5_INDEX, KERAS_ARCHIVE)
+PATTERNS = ("*.h5", "*.hdf5", "*.keras")
+
+
+def find(folder: Folder) -> Location | None:
+    """The file with a usual name, the only index of shards, or the only file.
+
+    Raises:
+        CheckpointError: there are several files or indexes, none of them with a usual name.
+    """
+    usual = (file for name in _USUAL if (file := folder.file(name)) and folder.kind(file) in _KINDS)
+    if file := next(usual, None):
+        location: Location | None = Location(file, folder.kind(file))
+    else:
+        location = only_file(folder, "*.weights.json", "*.h5.index.json", kinds=_KINDS)
+        location = location or only_file(folder, *PATTERNS, kinds=_KINDS)
+    # Safetensors beside it are as often PyTorch's as TensorFlow's.
+    if location is None or not (others := folder.files("*.safetensors")):
+        return location
+    taken = location.path.name
+    note = f"{folder.path} holds {taken} and {listed(file.name for file in others)}: took {taken}, TensorFlow's"
+    return location._replace(notes=(note,))

@@ -1,0 +1,189 @@
+"""The formats that are read: one row each. A new format is a module with its reader, and a row here.
+
+A row says how files of a format are told from others, which checkpoint a folder of them stands for, what opens it, and
+what such a checkpoint can do. Readers are imported when a file needs them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.formats.locating import huggingface_files, keras_files, kinds, tensorflow_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.formats.locating.folder import Folder, Location
+    from bridgeckpt.formats.locating.kinds import FileKind
+
+
+class FormatExistsError(ValueError):
+    """A format of this name, or another one that opens the same kind of file, is registered already."""
+
+
+class NoFormatError(LookupError):
+    """No format is registered under this name."""
+
+
+class FileFormat(NamedTuple):
+    """One row.
+
+    Attributes:
+        name: Its name in code.
+        title: What people call it.
+        readers: By kind of file, the subclass of ``Checkpoint`` that opens one, as ``module:class``. It is called as
+            ``reader(path, notes=...)``.
+        find: The checkpoint of this format in a folder, None if there is none.
+        precedence: Formats with lower numbers are looked for first, in a folder and in a file's content.
+        patterns: The names of its files, for a person who passed the folder above.
+        find_by_file: What a file of one of its kinds stands for, if that is not the file itself; None if for nothing.
+        read_by_tensorflow: Whether ``tf.train.load_checkpoint`` opens its paths.
+        keeps_checksums: Whether tensors are stored with their CRC-32C.
+        keeps_variable_names: Whether variables' own names can be stored beside other keys.
+        may_have_pytorch_names: Whether PyTorch's programs write it too.
+    """
+
+    name: str
+    title: str
+    readers: Mapping[FileKind, str]
+    find: Callable[[Folder], Location | None]
+    precedence: int
+    patterns: tuple[str, ...] = ()
+    find_by_file: Callable[[Path, Folder], Location | None] | None = None
+    read_by_tensorflow: bool = False
+    keeps_checksums: bool = False
+    keeps_variable_names: bool = False
+    may_have_pytorch_names: bool = False
+
+
+_TENSOR_BUNDLE = "bridgeckpt.formats.tensorflow.bundle:TensorBundle"
+_ROWS = (
+    FileFormat(
+        name="tensor_bundle",
+        title="TensorFlow checkpoint, TensorBundle V2 (since 2016)",
+        readers={tensorflow_files.BUNDLE_INDEX: _TENSOR_BUNDLE},
+        find=tensorflow_files.find_bundle,
+        precedence=10,
+        patterns=tensorflow_files.INDEX_PATTERNS,
+        find_by_file=tensorflow_files.misnamed_index,
+        read_by_tensorflow=True,
+        keeps_checksums=True,
+        keeps_variable_names=True,
+    ),
+    FileFormat(
+        name="saved_model",
+        title="SavedModel or TF1 hub module",
+        readers={tensorflow_files.HUB_MODULE: _TENSOR_BUNDLE, tensorflow_files.SAVED_MODEL: _TENSOR_BUNDLE},
+        find=tensorflow_files.find_saved_model,
+        precedence=20,
+        find_by_file=tensorflow_files.saved_model_of,
+        read_by_tensorflow=True,
+        keeps_checksums=True,
+        keeps_variable_names=True,
+    ),
+    FileFormat(
+        name="keras",
+        title="Keras' and transformers' HDF5 files",
+        readers={
+            keras_files.HDF5: "bridgeckpt.formats.hdf5.keras:KerasFile",
+            keras_files.HDF5_INDEX: "bridgeckpt.formats.hdf5.keras:KerasShards",
+            keras_files.KERAS_ARCHIVE: "bridgeckpt.formats.hdf5.keras:KerasArchive",
+        },
+        find=keras_files.find,
+        precedence=30,
+        patterns=keras_files.PATTERNS,
+        keeps_variable_names=True,
+    ),
+    FileFormat(
+        name="safetensors",
+        title="Hugging Face's safetensors",
+        readers={
+            huggingface_files.SAFETENSORS: "bridgeckpt.formats.huggingface.safetensors:Safetensors",
+            huggingface_files.SAFETENSORS_INDEX: "bridgeckpt.formats.huggingface.safetensors:Safetensors",
+        },
+        find=huggingface_files.find,
+        precedence=40,
+        patterns=huggingface_files.PATTERNS,
+        may_have_pytorch_names=True,
+    ),
+    FileFormat(
+        name="v1",
+        title="TensorFlow checkpoint V1 (before 2017)",
+        readers={tensorflow_files.V1_CHECKPOINT: "bridgeckpt.formats.tensorflow.v1:V1Checkpoint"},
+        find=tensorflow_files.find_v1,
+        precedence=50,
+        read_by_tensorflow=True,
+    ),
+)
+
+
+class Registry:
+    """Formats by name, in order of precedence."""
+
+    def __init__(self, formats: Iterable[FileFormat] = ()) -> None:
+        self._formats: dict[str, FileFormat] = {}
+        for row in formats:
+            self.add(row)
+
+    def add(self, row: FileFormat) -> None:
+        """Add a format.
+
+        Raises:
+            FormatExistsError: its name or one of its kinds of files is taken.
+        """
+        if row.name in self._formats:
+            raise FormatExistsError(f'there is a format "{row.name}" already')
+        for kind in row.readers:
+            if (other := self.of_kind(kind)) is not None:
+                raise FormatExistsError(f'{kind.what} is opened by the format "{other.name}" already')
+        self._formats[row.name] = row
+
+    def get(self, name: str) -> FileFormat:
+        """The format of this name.
+
+        Raises:
+            NoFormatError: there is none.
+        """
+        if name not in self._formats:
+            raise NoFormatError(f'there is no format "{name}"; there are {", ".join(self._formats)}')
+        return self._formats[name]
+
+    def of_kind(self, kind: FileKind) -> FileFormat | None:
+        """The format that opens files of this kind, if one does."""
+        return next((row for row in self._formats.values() if kind in row.readers), None)
+
+    @property
+    def formats(self) -> list[FileFormat]:
+        """All of them, the first to look for first."""
+        return sorted(self._formats.values(), key=lambda row: row.precedence)
+
+    def identify(self, path: Path) -> FileKind:
+        """What the regular file ``path`` is.
+
+        Raises:
+            OSError: it cannot be read.
+            CheckpointError: it is a table that is damaged.
+        """
+        return kinds.identify(path, [kind for row in self.formats for kind in row.readers])
+
+    def open(self, location: Location) -> Checkpoint:
+        """Open the checkpoint at ``location``.
+
+        Raises:
+            NoFormatError: no format opens files of this kind.
+            CheckpointError: it is damaged.
+        """
+        row = self.of_kind(location.kind)
+        if row is None:
+            raise NoFormatError(f"no format opens {location.kind.what}")
+        module, _, name = row.readers[location.kind].partition(":")
+        reader: Callable[..., Checkpoint] = getattr(import_module(module), name)
+        checkpoint = reader(location.path, notes=location.notes)
+        checkpoint.read_by_tensorflow = row.read_by_tensorflow
+        return checkpoint
+
+
+FORMATS = Registry(_ROWS)

@@ -1,0 +1,147 @@
+"""TensorFlow's own files: TensorBundles, SavedModels and V1 checkpoints, how one is recognised, and which is taken."""
+
+from __future__ import annotations
+
+import re
+from glob import escape
+from typing import TYPE_CHECKING
+
+from bridgeckpt.errors import CheckpointError
+from bridgeckpt.formats.locating import refusals
+from bridgeckpt.formats.locating.folder import Location
+from bridgeckpt.formats.locating.kinds import EMPTY, LFS_POINTER, WEB_PAGE, FileKind, FileStart
+from bridgeckpt.formats.tensorflow.saved_model import GRAPH, GRAPH_AS_TEXT, HUB_MARK, SavedModel
+from bridgeckpt.formats.tensorflow.wire import BYTES, VARINT, tag
+from bridgeckpt.store.source import is_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bridgeckpt.formats.locating.folder import Folder
+
+_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
+_STEP = re.compile(r"[-_.](\d+)(\.ckpt)?$")
+_SAVED_MODEL_START = bytes([tag(1, VARINT), 1, tag(2, BYTES)])  # schema version 1, then a graph
+_FROZEN = (
+    "its variables/variables.index is missing: copy or download the whole folder; a frozen one, without variables, is "
+    "not read"
+)
+INDEX_PATTERNS = ("?*.index",)
+
+
+def _is_v1(start: FileStart) -> bool:
+    """Under the empty key a V1 checkpoint has a SavedTensorSlices (a message in field 1), a bundle a number there."""
+    if start.path.name.endswith(".index") or start.table_entry is None:
+        return False
+    key, value = start.table_entry
+    return not key and value[:1] == bytes([tag(1, BYTES)])
+
+
+def _is_bundle(start: FileStart) -> bool:
+    """Whether it is a table, and not a V1 checkpoint; a damaged one of this name is told by its last bytes."""
+    return start.is_table and not _is_v1(start)
+
+
+def _is_graph(start: FileStart) -> bool:
+    return start.path.name in (GRAPH, GRAPH_AS_TEXT)
+
+
+V1_CHECKPOINT = FileKind("a TensorFlow V1 checkpoint (the format before 2017)", matches=_is_v1)
+BUNDLE_INDEX = FileKind("the index of a TensorBundle", matches=_is_bundle)
+HUB_MODULE = FileKind(
+    "a TF1 hub module (saved_model.pb with tfhub_module.pb)",
+    _FROZEN,
+    lambda start: _is_graph(start) and is_file(start.path.with_name(HUB_MARK)),
+    by_name=True,
+)
+SAVED_MODEL = FileKind(
+    "a SavedModel",
+    _FROZEN,
+    lambda start: _is_graph(start) or start.head.startswith(_SAVED_MODEL_START),
+    by_name=True,
+)
+
+
+def bundle_at(prefix: Path, folder: Folder) -> Location:
+    """The TensorBundle with this prefix.
+
+    Raises:
+        CheckpointError: its index is missing, or is not the file itself.
+    """
+    index = refusals.index_of(prefix)
+    if not is_file(index):
+        raise refusals.without_index(prefix, folder)
+    if (kind := folder.kind(index)) in (EMPTY, LFS_POINTER, WEB_PAGE):
+        raise refusals.refused(index, kind)
+    return Location(prefix, BUNDLE_INDEX)  # any other content is a damaged index: the reader says where
+
+
+def v1_at(prefix: Path, folder: Folder) -> Location | None:
+    """The V1 checkpoint with this prefix, one file of this name or shards, if there is one."""
+    shards = f"{escape(prefix.name)}-?????-of-?????"
+    files = [prefix] if is_file(prefix) else folder.other(prefix.parent).files(shards)
+    return Location(files[0], V1_CHECKPOINT) if files and folder.kind(files[0]) is V1_CHECKPOINT else None
+
+
+def find_bundle(folder: Folder) -> Location | None:
+    """The newest TensorBundle: the one with the highest step, then the one that was written last."""
+    written = {entry.path.with_suffix(""): entry.modified for entry in folder.entries(*INDEX_PATTERNS)}
+    prefixes = sorted(written)
+    if not prefixes:
+        return None
+    newest = max(prefixes, key=lambda prefix: (step_of(prefix), written[prefix]))
+    told = [folder.lost] if folder.lost else []
+    if len(prefixes) > 1:
+        told.append(f"{folder.path} holds {refusals.listed(prefix.name for prefix in prefixes)}")
+    notes = (f"{'; '.join(told)}: took {newest.name}, the newest",) if told else ()
+    return bundle_at(newest, folder)._replace(notes=notes)
+
+
+def misnamed_index(path: Path, folder: Folder) -> Location | None:  # noqa: ARG001
+    """An index whose bundle has no prefix.
+
+    Raises:
+        CheckpointError: always.
+    """
+    raise CheckpointError(
+        f"{path} is the index of a TensorBundle, but its name does not end in .index",
+        path=path,
+        hint="give it and its data file their names back: NAME.index and NAME.data-00000-of-00001",
+    )
+
+
+def find_saved_model(folder: Folder) -> Location | None:
+    """The variables of the SavedModel in a folder. A frozen one has none, and is refused by name."""
+    variables = SavedModel(folder.path).variables
+    if not (folder.file(GRAPH) or folder.file(GRAPH_AS_TEXT)) or not is_file(refusals.index_of(variables)):
+        return None
+    kind = HUB_MODULE if folder.file(HUB_MARK) else SAVED_MODEL
+    return bundle_at(variables, folder)._replace(kind=kind)
+
+
+def saved_model_of(path: Path, folder: Folder) -> Location | None:
+    """The variables of the SavedModel whose graph ``path`` is."""
+    return find_saved_model(folder.other(path.parent))
+
+
+def find_v1(folder: Folder) -> Location | None:
+    """The V1 checkpoint in a folder that holds no other; the one with the highest step of several."""
+    files = [file for file in folder.files("*") if folder.kind(file) is V1_CHECKPOINT]
+    prefixes = sorted({file.with_name(_SHARD.sub("", file.name)) for file in files}, key=lambda at: (step_of(at), at))
+    if not prefixes:
+        return None
+    held = refusals.listed(prefix.name for prefix in prefixes)
+    notes = (f"{folder.path} holds {held}: took {prefixes[-1].name}, the newest",) if len(prefixes) > 1 else ()
+    location = v1_at(prefixes[-1], folder)
+    return location and location._replace(notes=notes)
+
+
+def prefixes_in(folder: Folder) -> list[Path]:
+    """The prefixes of the TensorBundles in a folder."""
+    return sorted(index.with_suffix("") for index in folder.files(*INDEX_PATTERNS))
+
+
+def step_of(prefix: Path) -> int:
+    """The training step that a prefix ends in (``model.ckpt-300``), or -1."""
+    match = _STEP.search(prefix.name)
+    return int(match[1]) if match else -1
