@@ -1,8 +1,7 @@
 """What a file is, told by its first bytes rather than its name: the kinds that no reader opens, and how all are told.
 
-The kinds that a format opens stand beside its folder rule (``tensorflow_files.py``, ``keras_files.py``, ...). Only the
-beginning of a file is read (and the last bytes of a table, the directory of a zip archive); nothing is unpacked or
-unpickled.
+The kinds that a format opens are in its row of the registry. Only the beginning of a file is read (and the last bytes
+of a table, the directory of a zip archive); nothing is unpacked or unpickled.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.tensorflow.saved_model import GRAPH, GRAPH_AS_TEXT
+from bridgeckpt.store.source import is_folder, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,9 +106,9 @@ def without_index(prefix: Path, folder: Folder, given: Path | None = None) -> Ch
 def _absent(path: Path, folder: Folder) -> CheckpointError:
     """A path that does not exist: which part of it, and which names are near."""
     missing = path
-    while not missing.parent.is_dir() and missing.parent != missing:
+    while not is_folder(missing.parent) and missing.parent != missing:
         missing = missing.parent
-    if missing.exists():
+    if look(missing) is not None:
         return CheckpointError(f"{path} does not exist: {missing} is a file, not a folder", path=path)
     where = f": {missing.parent} holds no {missing.name}" if missing != path else ""
     return CheckpointError(f"{path} does not exist{where}", path=path, hint=_near(missing, folder))

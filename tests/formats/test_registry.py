@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tfwrite
+from paths import CASES
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats import open_checkpoint
@@ -21,12 +22,8 @@ from bridgeckpt.formats.locating.registry import FORMATS, FileFormat, FormatExis
 from bridgeckpt.store.source import LocalDisk
 from bridgeckpt.store.tensors import Extent, TensorInfo
 
-FIXTURES = Path(__file__).resolve().parent / "fixtures"
-_CASES = sorted(FIXTURES.glob("*/case.json"))
-CASES = {
-    path.parent.name: path.parent / json.loads(path.read_text())["source"] for path in FIXTURES.glob("*/case.json")
-}
-FOLDERS = sorted(name for name, path in CASES.items() if path.is_dir())
+SOURCES = {case.name: case / json.loads((case / "case.json").read_text())["source"] for case in CASES}
+FOLDERS = sorted(name for name, path in SOURCES.items() if path.is_dir())
 
 
 class Looks:
@@ -56,8 +53,8 @@ def looks(monkeypatch):
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_is_listed_once_and_each_file_identified_once(name, looks):
-    open_checkpoint(CASES[name])
-    assert looks.listed == {CASES[name]: 1}
+    open_checkpoint(SOURCES[name])
+    assert looks.listed == {SOURCES[name]: 1}
     assert set(looks.identified.values()) == {1}
 
 
@@ -76,15 +73,15 @@ def test_folders_with_a_state_file_and_with_nothing_in_them_are_listed_once(exam
 
 def test_a_file_and_a_prefix_need_no_list_of_their_folder(example, looks):
     open_checkpoint(example / "bert_model.ckpt")
-    open_checkpoint(CASES["hf440_masked_lm"])
-    open_checkpoint(next(CASES["hf440_safetensors"].glob("*.safetensors")))
-    assert sum(looks.listed.values()) == CASES["hf440_masked_lm"].is_dir()
+    open_checkpoint(SOURCES["hf440_masked_lm"])
+    open_checkpoint(next(SOURCES["hf440_safetensors"].glob("*.safetensors")))
+    assert sum(looks.listed.values()) == SOURCES["hf440_masked_lm"].is_dir()
 
 
 def test_the_flags_of_each_row_are_what_its_checkpoints_show(example_folder):
     tf = tfwrite.tensorflow()
     found: dict[str, dict[str, bool]] = {}
-    for path in (*CASES.values(), example_folder):
+    for path in (*SOURCES.values(), example_folder):
         row = FORMATS.of_kind(locate(path).kind)
         checkpoint = open_checkpoint(path)
         flags = found.setdefault(row.name, dict.fromkeys(("checksums", "variable_names", "pytorch_names"), False))
