@@ -103,9 +103,8 @@ def starts_with(*signatures: bytes) -> Callable[[FileStart], bool]:
 
 
 def text_matches(pattern: str, flags: int = 0) -> Callable[[FileStart], object]:
-    """A test of the beginning of a text."""
-    compiled = re.compile(pattern, flags)
-    return lambda start: compiled.match(start.text or "")
+    """A test of the beginning of a text; the pattern is compiled when a text is first seen."""
+    return lambda start: start.text and re.match(pattern, start.text, flags)
 
 
 def zip_holds(ending: str) -> Callable[[FileStart], bool]:

@@ -6,7 +6,6 @@ what such a checkpoint can do. Readers are imported when a file needs them.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.formats.locating import huggingface_files, keras_files, kinds, tensorflow_files
@@ -176,6 +175,8 @@ class Registry:
             NoFormatError: no format opens files of this kind.
             CheckpointError: it is damaged.
         """
+        from importlib import import_module
+
         row = self.of_kind(location.kind)
         if row is None:
             raise NoFormatError(f"no format opens {location.kind.what}")

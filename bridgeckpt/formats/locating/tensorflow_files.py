@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from glob import escape
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import CheckpointError
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from bridgeckpt.formats.locating.folder import Folder
 
-_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
+_SHARD = re.compile(r"(?<=.)-\d{5}-of-\d{5}$")
 _STEP = re.compile(r"[-_.](\d+)(\.ckpt)?$")
 _SAVED_MODEL_START = bytes([tag(1, VARINT), 1, tag(2, BYTES)])  # schema version 1, then a graph
 _FROZEN = (
@@ -78,8 +77,7 @@ def bundle_at(prefix: Path, folder: Folder) -> Location:
 
 def v1_at(prefix: Path, folder: Folder) -> Location | None:
     """The V1 checkpoint with this prefix, one file of this name or shards, if there is one."""
-    shards = f"{escape(prefix.name)}-?????-of-?????"
-    files = [prefix] if is_file(prefix) else folder.other(prefix.parent).files(shards)
+    files = [prefix] if is_file(prefix) else _shards(prefix, folder.other(prefix.parent))
     return Location(files[0], V1_CHECKPOINT) if files and folder.kind(files[0]) is V1_CHECKPOINT else None
 
 
@@ -90,10 +88,10 @@ def find_bundle(folder: Folder) -> Location | None:
     if not prefixes:
         return None
     newest = max(prefixes, key=lambda prefix: (step_of(prefix), written[prefix]))
-    told = [folder.lost] if folder.lost else []
+    reasons = [folder.lost] if folder.lost else []
     if len(prefixes) > 1:
-        told.append(f"{folder.path} holds {refusals.listed(prefix.name for prefix in prefixes)}")
-    notes = (f"{'; '.join(told)}: took {newest.name}, the newest",) if told else ()
+        reasons.append(f"{folder.path} holds {refusals.listed(prefix.name for prefix in prefixes)}")
+    notes = (f"{'; '.join(reasons)}: took {newest.name}, the newest",) if reasons else ()
     return bundle_at(newest, folder)._replace(notes=notes)
 
 
@@ -127,13 +125,22 @@ def saved_model_of(path: Path, folder: Folder) -> Location | None:
 def find_v1(folder: Folder) -> Location | None:
     """The V1 checkpoint in a folder that holds no other; the one with the highest step of several."""
     files = [file for file in folder.files("*") if folder.kind(file) is V1_CHECKPOINT]
-    prefixes = sorted({file.with_name(_SHARD.sub("", file.name)) for file in files}, key=lambda at: (step_of(at), at))
+    prefixes = sorted(set(map(_without_shard, files)), key=lambda prefix: (step_of(prefix), prefix))
     if not prefixes:
         return None
     held = refusals.listed(prefix.name for prefix in prefixes)
     notes = (f"{folder.path} holds {held}: took {prefixes[-1].name}, the newest",) if len(prefixes) > 1 else ()
     location = v1_at(prefixes[-1], folder)
     return location and location._replace(notes=notes)
+
+
+def _shards(prefix: Path, folder: Folder) -> list[Path]:
+    return [file for file in folder.files("*") if file.name != prefix.name and _without_shard(file) == prefix]
+
+
+def _without_shard(file: Path) -> Path:
+    """The prefix of a V1 checkpoint, given one of its files."""
+    return file.with_name(_SHARD.sub("", file.name))
 
 
 def prefixes_in(folder: Folder) -> list[Path]:
