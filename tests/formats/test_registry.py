@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import tfwrite
-from paths import CASES
+from paths import CASES, ROOT
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats import open_checkpoint
@@ -179,3 +180,16 @@ def test_a_name_and_a_kind_of_file_belong_to_one_format(toy):
         FORMATS.get("tou")
     with pytest.raises(NoFormatError, match="no format opens an empty file"):
         FORMATS.open(locate(toy)._replace(kind=kinds.EMPTY))
+
+
+def test_only_the_registry_knows_the_readers():
+    """Other rooms ask a checkpoint what it can do; parity opens its own references, which are safetensors."""
+    readers = {path.partition(":")[2] for row in FORMATS.formats for path in row.readers.values()}
+    package = ROOT / "bridgeckpt"
+    importing = {
+        path.relative_to(package).as_posix()
+        for path in package.glob("**/*.py")
+        if path.relative_to(package).parts[0] != "formats"
+        and re.search(rf"import\b.*\b({'|'.join(readers)})\b", path.read_text())
+    }
+    assert importing <= {"parity/reference/reference.py"}
