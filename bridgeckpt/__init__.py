@@ -13,11 +13,13 @@ from bridgeckpt._version import __version__
 if TYPE_CHECKING:
     from bridgeckpt.comparing.difference import Difference, diff
     from bridgeckpt.converting.conversion import Conversion, convert
+    from bridgeckpt.converting.inspection import Inspection, inspect
     from bridgeckpt.converting.state_dict import load_state_dict
     from bridgeckpt.errors import (
         BridgeckptError,
         CheckpointError,
         ConfigError,
+        OptionError,
         OutputError,
         ParityError,
         PlanError,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.checking.lints import check
     from bridgeckpt.mapping.tables.dialect import Table, load_table
+    from bridgeckpt.options import DiffOptions, PlanOptions
     from bridgeckpt.parity.judging.verdict import DeviceResult, Diagnosis, StageResult, Verdict
     from bridgeckpt.parity.reference.recording import record, record_checkpoint
     from bridgeckpt.parity.reference.reference import Reference, read_reference
@@ -44,11 +47,15 @@ _HOME = {
     "Conversion": "converting.conversion",
     "DeviceResult": "parity.judging.verdict",
     "Diagnosis": "parity.judging.verdict",
+    "DiffOptions": "options",
     "Difference": "comparing.difference",
+    "Inspection": "converting.inspection",
+    "OptionError": "errors",
     "OutputError": "errors",
     "ParityError": "errors",
     "Plan": "planning.record",
     "PlanError": "errors",
+    "PlanOptions": "options",
     "PrecisionError": "errors",
     "Problem": "errors",
     "Reference": "parity.reference.reference",
@@ -59,6 +66,7 @@ _HOME = {
     "check": "mapping.checking.lints",
     "convert": "converting.conversion",
     "diff": "comparing.difference",
+    "inspect": "converting.inspection",
     "load_state_dict": "converting.state_dict",
     "load_table": "mapping.tables.dialect",
     "open_checkpoint": "formats",
@@ -77,11 +85,15 @@ __all__ = [
     "Conversion",
     "DeviceResult",
     "Diagnosis",
+    "DiffOptions",
     "Difference",
+    "Inspection",
+    "OptionError",
     "OutputError",
     "ParityError",
     "Plan",
     "PlanError",
+    "PlanOptions",
     "PrecisionError",
     "Problem",
     "Reference",
@@ -93,6 +105,7 @@ __all__ = [
     "check",
     "convert",
     "diff",
+    "inspect",
     "load_state_dict",
     "load_table",
     "open_checkpoint",
@@ -107,7 +120,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the module exports
     if name not in _HOME:
         raise AttributeError(f"module 'bridgeckpt' has no attribute {name!r}")
-    value = getattr(import_module(f"bridgeckpt.{_HOME[name]}"), name)
+    from bridgeckpt.options import shown
+
+    value = shown(getattr(import_module(f"bridgeckpt.{_HOME[name]}"), name))
     globals()[name] = value
     return value
 

@@ -25,6 +25,14 @@ class BridgeckptError(Exception):
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
 
+class OptionError(BridgeckptError, TypeError):
+    """An argument that a function does not have, or whose value it does not take; ``option`` is its name."""
+
+    def __init__(self, message: str, *, option: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.option = option
+
+
 class CheckpointError(BridgeckptError):
     """A checkpoint that cannot be found, recognised or read; ``path`` is the file that is to blame."""
 

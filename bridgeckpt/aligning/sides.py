@@ -8,20 +8,18 @@ state included. What a side holds is described by jobs of the copying engine; no
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.copying.job import Job, whole
 from bridgeckpt.errors import PlanError
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.dialect import load_table
+from bridgeckpt.options import DiffOptions
 from bridgeckpt.planning.plan import draft
 from bridgeckpt.sidecar.config_files import named_class
 from bridgeckpt.store.tensors import DTYPES
 
 if TYPE_CHECKING:
-    import os
-
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.records import Architecture, ModelTable
     from bridgeckpt.planning.record import Plan
@@ -31,17 +29,6 @@ _LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.b
 
 
 STORED, PYTORCH = "TensorFlow's names", "Hugging Face's names"  # of sides whose names are those that are stored
-
-
-class DiffOptions(TypedDict, total=False):
-    """How to read a side that is a TensorFlow checkpoint; as :class:`bridgeckpt.planning.options.PlanOptions`."""
-
-    mapping: str | Path | None
-    architecture: str | None
-    config: str | os.PathLike[str] | None
-    heads: int | None
-    scope: str | None
-    ema: bool
 
 
 class Side(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from bridgeckpt._version import __version__
-from bridgeckpt.checks import DTYPES
 from bridgeckpt.cli import proof_arguments
 from bridgeckpt.cli.options import SOURCE, Formatter, path, shared, size, source
+from bridgeckpt.options import DTYPES
 from bridgeckpt.store.sizes import parse_size
 
 _MAIN = """\

@@ -13,7 +13,7 @@ from bridgeckpt.cli.console import Lines, print_json, progress
 from bridgeckpt.converting.conversion import Conversion, carry_out, prepare
 from bridgeckpt.converting.huggingface_folder import REPORT
 from bridgeckpt.converting.report import summary
-from bridgeckpt.planning.options import PlanOptions
+from bridgeckpt.options import PlanOptions
 from bridgeckpt.sidecar.tokenizer.files import has_tokenizer
 from bridgeckpt.store.sizes import format_size
 from bridgeckpt.wording import fold

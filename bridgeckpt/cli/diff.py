@@ -8,9 +8,10 @@ import sys
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.aligning.sides import STORED, DiffOptions
+from bridgeckpt.aligning.sides import STORED
 from bridgeckpt.cli.console import Lines, print_json, table
 from bridgeckpt.comparing.difference import diff
+from bridgeckpt.options import DiffOptions
 from bridgeckpt.store.sizes import format_size
 from bridgeckpt.wording import fold, shape_text
 

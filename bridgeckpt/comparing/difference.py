@@ -7,11 +7,11 @@ from math import isnan
 from typing import TYPE_CHECKING, Literal, NamedTuple, Unpack
 
 from bridgeckpt.aligning.pairs import pair_tensors
-from bridgeckpt.aligning.sides import PYTORCH, DiffOptions, Side, open_sides
-from bridgeckpt.checks import check_heads
+from bridgeckpt.aligning.sides import PYTORCH, Side, open_sides
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.options import DiffOptions, checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +92,7 @@ class Difference(NamedTuple):
         return bool(self.identical) and not any(others)
 
 
+@checked(DiffOptions)
 def diff(
     a: str | os.PathLike[str] | Checkpoint,
     b: str | os.PathLike[str] | Checkpoint,
@@ -108,7 +109,7 @@ def diff(
         a: any path of a checkpoint (folder, prefix, one of its files), or one that is open.
         b: the other one.
         verify: check the CRC-32C of every tensor that is read, where the format keeps one.
-        options: how to read TensorFlow's side, as in :class:`bridgeckpt.planning.options.PlanOptions`.
+        options: how to read TensorFlow's side; see :class:`bridgeckpt.DiffOptions`.
 
     Raises:
         CheckpointError: one cannot be read or is damaged.
@@ -116,9 +117,8 @@ def diff(
         ConfigError: the config beside TensorFlow's side is malformed or of another model.
         TableError: the mapping table is malformed.
         ParityError: the two have no tensor in common, so that nothing could be compared.
-        BridgeckptError: ``heads`` is below 1.
+        OptionError: an argument is not a valid value.
     """
-    check_heads(options.get("heads"))
     first, second = (side if isinstance(side, Checkpoint) else open_checkpoint(side) for side in (a, b))
     side_a, side_b, model = open_sides(first, second, options)
     matched = pair_tensors(side_a, side_b, model)

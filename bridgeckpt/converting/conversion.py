@@ -5,24 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Unpack
 
-from bridgeckpt.checks import check_dtype, check_heads, check_size
 from bridgeckpt.converting.huggingface_folder import OWN_FILES, REPORT, small_files
 from bridgeckpt.converting.report import report
 from bridgeckpt.copying.duplicates import check_copies
 from bridgeckpt.copying.workers import Placed, finish, open_output, run
 from bridgeckpt.errors import OutputError
+from bridgeckpt.formats.checkpoint import Checkpoint  # noqa: TC001 - what `convert` takes is checked by its hints
 from bridgeckpt.formats.huggingface.safetensors_files import INDEX_NAME, index_json, plan_files
+from bridgeckpt.options import Dtype, PlanOptions, Rule, checked
 from bridgeckpt.planning.plan import plan
 from bridgeckpt.store.folder import check_destination, staged
+from bridgeckpt.store.sizes import is_size, parse_size
 
 if TYPE_CHECKING:
     from bridgeckpt.copying.job import Job
-    from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.formats.huggingface.safetensors_files import SafetensorsFile
-    from bridgeckpt.planning.options import PlanOptions
     from bridgeckpt.planning.record import Plan
+
+
+_SIZE = Rule("a size above zero, as in 500MB or 5GB", is_size)
 
 
 class Conversion(NamedTuple):
@@ -34,12 +37,13 @@ class Conversion(NamedTuple):
     nbytes: int
 
 
+@checked(PlanOptions)
 def convert(
     source: str | os.PathLike[str] | Checkpoint,
     destination: str | os.PathLike[str],
     *,
-    dtype: str | None = None,
-    max_shard_size: int | str = "5GB",
+    dtype: Dtype = None,
+    max_shard_size: Annotated[int | str, _SIZE] = "5GB",
     force: bool = False,
     verify: bool = True,
     checksums: bool = False,
@@ -55,7 +59,7 @@ def convert(
         force: replace ``destination`` when it is a converted model. It survives a failure.
         verify: check the CRC-32C of every tensor while it is read.
         checksums: write the SHA-256 of every parameter into the report.
-        options: see :class:`bridgeckpt.planning.options.PlanOptions`.
+        options: see :class:`bridgeckpt.PlanOptions`.
 
     Raises:
         CheckpointError: the source cannot be read or is damaged.
@@ -64,14 +68,18 @@ def convert(
         PlanError: the conversion is refused; ``problems`` holds every reason.
         PrecisionError: a value does not fit ``dtype``.
         OutputError: ``destination`` exists, or cannot be written.
-        BridgeckptError: ``dtype``, ``max_shard_size`` or ``heads`` is none that there can be.
+        OptionError: an argument is not a valid value.
     """
-    check_dtype(dtype)
-    shard_size = check_size(max_shard_size)
     folder = Path(destination)
     planned = prepare(source, folder, force=force, **options)
     return carry_out(
-        planned, folder, dtype=dtype, max_shard_size=shard_size, verify=verify, checksums=checksums, force=force
+        planned,
+        folder,
+        dtype=dtype,
+        max_shard_size=parse_size(max_shard_size),
+        verify=verify,
+        checksums=checksums,
+        force=force,
     )
 
 
@@ -87,7 +95,6 @@ def prepare(
     Raises:
         BridgeckptError: as :func:`convert`.
     """
-    check_heads(options.get("heads"))
     if destination is not None:
         check_destination(destination, OWN_FILES, force=force)
     planned = plan(source, **options)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from bridgeckpt.converting.report import decided, sized
 from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.formats import open_checkpoint
+from bridgeckpt.options import PlanOptions, checked
 from bridgeckpt.planning.plan import draft
 from bridgeckpt.wording import fold
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.planning.options import PlanOptions
     from bridgeckpt.planning.record import Plan
     from bridgeckpt.store.tensors import TensorInfo
 
@@ -74,8 +74,13 @@ class Inspection(NamedTuple):
         }
 
 
+@checked(PlanOptions)
 def inspect(source: str | os.PathLike[str], **options: Unpack[PlanOptions]) -> Inspection:
     """Look at a checkpoint; problems with converting it are reported, not raised.
+
+    Args:
+        source: any path of a checkpoint (folder, prefix, one of its files).
+        options: see :class:`bridgeckpt.PlanOptions`.
 
     Raises:
         CheckpointError: it cannot be found or read at all.

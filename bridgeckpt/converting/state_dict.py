@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from bridgeckpt.checks import check_dtype, check_framework
 from bridgeckpt.converting.conversion import prepare
 from bridgeckpt.copying.engine import assemble
+from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.options import Dtype, PlanOptions, checked
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.planning.options import PlanOptions
 
-    Source = str | os.PathLike[str] | Checkpoint
+Source = str | os.PathLike[str] | Checkpoint
 
 
 @overload
@@ -24,7 +23,7 @@ def load_state_dict(
     source: Source,
     *,
     framework: Literal["np"] = "np",
-    dtype: str | None = None,
+    dtype: Dtype = None,
     verify: bool = True,
     **options: Unpack[PlanOptions],
 ) -> dict[str, np.ndarray[Any, np.dtype[Any]]]: ...
@@ -35,17 +34,18 @@ def load_state_dict(
     source: Source,
     *,
     framework: Literal["pt"],
-    dtype: str | None = None,
+    dtype: Dtype = None,
     verify: bool = True,
     **options: Unpack[PlanOptions],
 ) -> dict[str, torch.Tensor]: ...
 
 
+@checked(PlanOptions)
 def load_state_dict(
     source: Source,
     *,
     framework: Literal["np", "pt"] = "np",
-    dtype: str | None = None,
+    dtype: Dtype = None,
     verify: bool = True,
     **options: Unpack[PlanOptions],
 ) -> dict[str, Any]:
@@ -56,16 +56,14 @@ def load_state_dict(
         framework: "np" for numpy arrays (bfloat16 as ``ml_dtypes.bfloat16``), "pt" for torch tensors.
         dtype: "float32", "float16" or "bfloat16" for floating-point parameters; None keeps each as it is.
         verify: check the CRC-32C of every tensor while it is read.
-        options: see :class:`bridgeckpt.planning.options.PlanOptions`.
+        options: see :class:`bridgeckpt.PlanOptions`.
 
     Returns:
         Parameter name to tensor, C-contiguous, in the order of the mapping table. Tied parameters stand there once.
 
     Raises:
-        BridgeckptError: as :func:`bridgeckpt.convert`; also when ``framework`` is neither "np" nor "pt".
+        BridgeckptError: as :func:`bridgeckpt.convert`.
     """
-    check_framework(framework)
-    check_dtype(dtype)
     planned = prepare(source, **options)
     arrays = {job.name: assemble(job, verify=verify) for job in planned.jobs(dtype)}
     if framework == "np":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from bridgeckpt.errors import PlanError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.options import PlanOptions, checked
 from bridgeckpt.planning.by_rules.plan import model_by_rules, plan_by_rules
 from bridgeckpt.planning.overrides import reject_unsupported
 from bridgeckpt.planning.problems import render
@@ -19,15 +20,14 @@ from bridgeckpt.sidecar.tokenizer.files import companions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bridgeckpt.planning.options import PlanOptions
 
-
+@checked(PlanOptions)
 def plan(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOptions]) -> Plan:
     """Plan a conversion to PyTorch. Reads the index, the config, the graph and the vocabulary; no tensor.
 
     Args:
         source: any path of a checkpoint (folder, prefix, one of its files), or one that is open.
-        options: see :class:`PlanOptions`.
+        options: see :class:`bridgeckpt.PlanOptions`.
 
     Raises:
         CheckpointError: the source cannot be read.

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.formats.tensorflow.graphdef import Graph
     from bridgeckpt.mapping.tables.records import Architecture, Row, Table
+    from bridgeckpt.options import PlanOptions
     from bridgeckpt.planning.account.ledger import Ledger
     from bridgeckpt.planning.dialect import Dialect
-    from bridgeckpt.planning.options import PlanOptions
     from bridgeckpt.planning.sizes import Sizes
     from bridgeckpt.sidecar.config import Configuration
     from bridgeckpt.sidecar.graph.facts import GraphFacts

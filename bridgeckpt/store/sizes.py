@@ -29,6 +29,14 @@ def parse_size(size: int | str) -> int:
     return value
 
 
+def is_size(size: int | str) -> bool:
+    """Whether :func:`parse_size` can tell how many bytes it is."""
+    try:
+        return parse_size(size) > 0
+    except ValueError:
+        return False
+
+
 def format_size(size: float) -> str:
     """A size for people, in decimal units: ``440.5 MB``."""
     for unit in ("B", "KB", "MB", "GB"):

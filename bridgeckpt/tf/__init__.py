@@ -51,7 +51,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the module exports
     if name not in _HOME:
         raise AttributeError(f"module 'bridgeckpt.tf' has no attribute {name!r}")
-    value = getattr(import_module(f"bridgeckpt.{_HOME[name]}"), name)
+    from bridgeckpt.options import shown
+
+    value = shown(getattr(import_module(f"bridgeckpt.{_HOME[name]}"), name))
     globals()[name] = value
     return value
 

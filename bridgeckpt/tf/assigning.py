@@ -7,8 +7,9 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bridgeckpt.errors import BridgeckptError
+from bridgeckpt.options import checked
 from bridgeckpt.tf.naming import is_model, namings
-from bridgeckpt.tf.options import Asked, WarmStartOptions, settle
+from bridgeckpt.tf.options import ResolvedOptions, WarmStartOptions, resolve_options
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import Start, announce, plan_by_names
 from bridgeckpt.tf.values import assign as assign_now
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"_[0-9]+(?=/)")  # Keras', at the end of a layer's name
 
 
+@checked(WarmStartOptions)
 def assign(
     model_or_variables: Any,  # noqa: ANN401 - what TensorFlow and Keras have
     checkpoint: Source,
@@ -47,7 +49,7 @@ def assign(
             loaded SavedModel, any trackable object, variables, or a dict of variables by names of your own.
         checkpoint: any path of anything that bridgeckpt reads, or a checkpoint that is open.
         session: for variables of a graph: where they are initialised already. The graph may be finalised.
-        options: see :class:`bridgeckpt.tf.options.WarmStartOptions`.
+        options: see :class:`bridgeckpt.tf.WarmStartOptions`.
 
     Returns:
         What was set and what was not.
@@ -58,10 +60,10 @@ def assign(
         PrecisionError: a value does not fit its variable's dtype; then no variable is set.
         WarmStartError: no variable is in the checkpoint, a tensor has another shape, or names are numbered otherwise;
             what else, ``strict`` says.
-        BridgeckptError: there are no variables, they are of a graph and no session is given, or an option is none that
-            there can be.
+        BridgeckptError: there are no variables, they are of a graph and no session is given, or an option is not
+            valid.
     """
-    asked = settle(checkpoint, options)
+    asked = resolve_options(checkpoint, options)
     if session is None and not tensorflow().executing_eagerly():
         raise _no_session()
     _check_session(session)
@@ -108,7 +110,7 @@ def _check_graph(variables: Iterable[Variable], session: Any) -> None:  # noqa: 
             )
 
 
-def _start(model_or_variables: Any, checkpoint: Checkpoint, asked: Asked) -> Start:  # noqa: ANN401
+def _start(model_or_variables: Any, checkpoint: Checkpoint, asked: ResolvedOptions) -> Start:  # noqa: ANN401
     """The plan by the names that find most."""
     best: Start | None = None
     failed: BridgeckptError | None = None

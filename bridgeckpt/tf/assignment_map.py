@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Unpack
 
+from bridgeckpt.options import PlanOptions, checked
 from bridgeckpt.tf.default_graph import check_graph, earlier_initialisers, warn_of
-from bridgeckpt.tf.options import WarmStartOptions, settle
+from bridgeckpt.tf.options import Report, WarmStartOptions, resolve_options
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import Start, announce, plan_by_map, plan_by_names
 from bridgeckpt.tf.values import initialize_with
@@ -20,15 +21,14 @@ from bridgeckpt.warmstart.report import WarmStartError, check
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from bridgeckpt.planning.options import PlanOptions
     from bridgeckpt.tf.default_graph import AssignmentMap
-    from bridgeckpt.tf.options import Report
     from bridgeckpt.tf.variables import Variable
     from bridgeckpt.warmstart.matching import Source
 
 _PATTERN = set("*?[\\")  # signs that TensorFlow takes for a pattern of paths
 
 
+@checked(WarmStartOptions)
 def get_assignment_map_from_checkpoint(
     tvars: Iterable[Any], init_checkpoint: Source, **options: Unpack[WarmStartOptions]
 ) -> tuple[OrderedDict[str, str], dict[str, int]]:
@@ -39,7 +39,7 @@ def get_assignment_map_from_checkpoint(
             stand for the whole.
         init_checkpoint: any path of anything that bridgeckpt reads, or a checkpoint that is open. One of another code
             base is read through the mapping tables, under the names that the graph has for its tensors.
-        options: see :class:`bridgeckpt.tf.options.WarmStartOptions`.
+        options: see :class:`bridgeckpt.tf.WarmStartOptions`.
 
     Returns:
         The names of the checkpoint, sorted, with the graph's names for them without ``:0``; and the graph's names, with
@@ -51,12 +51,12 @@ def get_assignment_map_from_checkpoint(
         TableError: a mapping table is malformed.
         WarmStartError: no variable is in the checkpoint, or a tensor has another shape than its variable; what else,
             ``strict`` says. ``report`` has the details.
-        BridgeckptError: an option or one of ``tvars`` is none that there can be.
+        BridgeckptError: an option or one of ``tvars`` is not valid.
     """
-    asked = settle(init_checkpoint, options)
+    asked = resolve_options(init_checkpoint, options)
     start = plan_by_names(init_checkpoint, wholes(tvars), asked)
     check(start.report, strict=asked.strict)
-    listed = [one.name for one in start.set] if asked.strict is not False else _whatever_they_hold(start)
+    listed = [one.name for one in start.set] if asked.strict is not False else _matching_by_name_only(start)
     taken = _by_checkpoint_name(start, listed)
     announce(start.report, asked.report)
     assignment_map, initialized = OrderedDict[str, str](), dict[str, int]()
@@ -69,6 +69,7 @@ def get_assignment_map_from_checkpoint(
     return assignment_map, initialized
 
 
+@checked()
 def init_from_checkpoint(
     init_checkpoint: Source,
     assignment_map: AssignmentMap,
@@ -95,7 +96,7 @@ def init_from_checkpoint(
         TableError: a mapping table is malformed.
         WarmStartError: a name is in neither the graph nor the checkpoint, or a tensor has another shape.
     """
-    asked = settle(init_checkpoint, {"report": report, "reading": reading})
+    asked = resolve_options(init_checkpoint, {"report": report, "reading": reading})
     check_graph()
     start = plan_by_map(init_checkpoint, assignment_map, asked.reading)
     earlier = earlier_initialisers(start.set)
@@ -108,8 +109,8 @@ def init_from_checkpoint(
     warn_of(earlier)
 
 
-def _whatever_they_hold(start: Start) -> list[str]:
-    """The variables that the original lists: those of equal names, be shapes and dtypes as they may."""
+def _matching_by_name_only(start: Start) -> list[str]:
+    """The variables that the original lists: those of equal names; shapes and dtypes are not compared."""
     stored, known = start.matching.checkpoint.tensors, set(start.report.with_a_tensor)
     return [name for name, key in start.keys.items() if key in stored or name in known]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Unpack
 
+from bridgeckpt.options import checked
 from bridgeckpt.tf.default_graph import warn_of_averages, warn_of_no_counting
-from bridgeckpt.tf.options import WarmStartOptions, settle_beside
+from bridgeckpt.tf.options import WarmStartOptions, resolve_beside_map
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import Start, announce, plan_for_graph
 from bridgeckpt.tf.values import feed
@@ -39,6 +40,7 @@ class WarmStartHook(_SessionRunHook):  # type: ignore[misc]  # TensorFlow has no
     report: WarmStartReport | None
     ran: bool
 
+    @checked(WarmStartOptions)
     def __init__(
         self,
         init_checkpoint: Source,
@@ -49,11 +51,13 @@ class WarmStartHook(_SessionRunHook):  # type: ignore[misc]  # TensorFlow has no
     ) -> None:
         """Args: as of :func:`bridgeckpt.tf.scaffold_fn`.
 
+        options: see :class:`bridgeckpt.tf.WarmStartOptions`.
+
         Raises:
-            BridgeckptError: an option is none that there can be.
+            BridgeckptError: an option is not valid.
         """
         variables = None if variables is None else list(variables)  # it may be asked for again, for another graph
-        asked = settle_beside(init_checkpoint, assignment_map, variables, options)
+        asked = resolve_beside_map(init_checkpoint, assignment_map, variables, options)
         self._asked = init_checkpoint, assignment_map, variables, asked
         self._start: Start | None = None
         self._step: Any = None

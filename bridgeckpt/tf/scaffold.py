@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Unpack
 
+from bridgeckpt.options import checked
 from bridgeckpt.tf.default_graph import warn_of_averages
-from bridgeckpt.tf.options import WarmStartOptions, settle_beside
+from bridgeckpt.tf.options import WarmStartOptions, resolve_beside_map
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import announce, plan_for_graph
 from bridgeckpt.tf.values import feed
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from bridgeckpt.warmstart.matching import Source
 
 
+@checked(WarmStartOptions)
 def scaffold_fn(
     init_checkpoint: Source,
     assignment_map: AssignmentMap | None = None,
@@ -34,14 +36,14 @@ def scaffold_fn(
         init_checkpoint: any path of anything that bridgeckpt reads, or a checkpoint that is open.
         assignment_map: as :func:`bridgeckpt.tf.init_from_checkpoint` takes it; None goes by names and ``options``.
         variables: those that start from the checkpoint; None takes the trainable ones. Not with a map.
-        options: see :class:`bridgeckpt.tf.options.WarmStartOptions`; with a map, ``report`` and ``reading`` alone.
+        options: see :class:`bridgeckpt.tf.WarmStartOptions`; with a map, only ``report`` and ``reading``.
 
     Raises:
-        BridgeckptError: here for options that cannot be; what :func:`bridgeckpt.tf.init_from_checkpoint` raises, when
-            the returned function is called.
+        BridgeckptError: here for options that are not valid; when the returned function is called, what
+            :func:`bridgeckpt.tf.init_from_checkpoint` raises.
     """
     variables = None if variables is None else list(variables)  # it may be asked for again, for another graph
-    asked = settle_beside(init_checkpoint, assignment_map, variables, options)
+    asked = resolve_beside_map(init_checkpoint, assignment_map, variables, options)
 
     def scaffold() -> Any:  # noqa: ANN401 - of TensorFlow
         start = plan_for_graph(init_checkpoint, assignment_map, variables, asked)

@@ -19,9 +19,9 @@ from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport, check
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bridgeckpt.planning.options import PlanOptions
+    from bridgeckpt.options import PlanOptions
     from bridgeckpt.tf.default_graph import AssignmentMap
-    from bridgeckpt.tf.options import Asked, Report
+    from bridgeckpt.tf.options import Report, ResolvedOptions
     from bridgeckpt.tf.variables import Variable
     from bridgeckpt.warmstart.answer import Wanted
     from bridgeckpt.warmstart.matching import Source
@@ -49,7 +49,9 @@ class Start(NamedTuple):
         return self.matching.report
 
 
-def plan_by_names(source: Source, variables: Mapping[str, Variable], asked: Asked, *, any_scope: bool = False) -> Start:
+def plan_by_names(
+    source: Source, variables: Mapping[str, Variable], asked: ResolvedOptions, *, any_scope: bool = False
+) -> Start:
     """Find what a checkpoint has for each variable, by its name; nothing is refused but options that cannot be.
 
     ``any_scope``: the scope of the names means nothing, where a table is asked.
@@ -98,7 +100,7 @@ def plan_by_map(source: Source, assignment_map: AssignmentMap, reading: PlanOpti
 
 
 def plan_for_graph(
-    source: Source, assignment_map: AssignmentMap | None, variables: Iterable[Any] | None, asked: Asked
+    source: Source, assignment_map: AssignmentMap | None, variables: Iterable[Any] | None, asked: ResolvedOptions
 ) -> Start:
     """Plan for the default graph: by a map, or for ``variables`` (None: the trainable ones) by their names.
 
@@ -130,7 +132,7 @@ def _of_the_program() -> dict[str, Wanted]:
     return {name: whole.wanted for name, whole in wholes(graph_variables()).items()}
 
 
-def _new(names: Iterable[str], asked: Asked) -> tuple[str, ...]:
+def _new(names: Iterable[str], asked: ResolvedOptions) -> tuple[str, ...]:
     """The variables that are declared new, by patterns of their names or of what is left of these below the scope."""
     known = {name: name.removeprefix(asked.renaming.scope) for name in names}
     found = dict[str, None]()
@@ -146,7 +148,7 @@ def _new(names: Iterable[str], asked: Asked) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _no_variables(variables: Mapping[str, Variable], asked: Asked) -> WarmStartError:
+def _no_variables(variables: Mapping[str, Variable], asked: ResolvedOptions) -> WarmStartError:
     if not variables:
         return WarmStartError("there are no variables to start", hint="build the model first, and pass its variables")
     shared = os.path.commonpath(variables).strip("/")

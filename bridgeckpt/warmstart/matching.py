@@ -20,7 +20,7 @@ from bridgeckpt.warmstart.wording import as_keywords, said_in_keywords
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bridgeckpt.planning.options import PlanOptions
+    from bridgeckpt.options import PlanOptions
     from bridgeckpt.warmstart.answer import Answer, Found, Wanted
 
     Source = str | os.PathLike[str] | Checkpoint

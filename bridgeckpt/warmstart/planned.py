@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bridgeckpt.aligning.sides import Side
-    from bridgeckpt.planning.options import PlanOptions
+    from bridgeckpt.options import PlanOptions
     from bridgeckpt.planning.record import Plan
     from bridgeckpt.warmstart.answer import Wanted
 

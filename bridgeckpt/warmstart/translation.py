@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from bridgeckpt.copying.job import Job
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.moves import Move
+    from bridgeckpt.options import PlanOptions
     from bridgeckpt.planning.account.ledger import Assignment
-    from bridgeckpt.planning.options import PlanOptions
     from bridgeckpt.planning.record import Plan
     from bridgeckpt.warmstart.planned import Sides
 

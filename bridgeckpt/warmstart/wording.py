@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import BridgeckptError
-from bridgeckpt.planning.options import PlanOptions
+from bridgeckpt.options import PlanOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -318,7 +318,7 @@ def test_an_interrupt_as_json(example, monkeypatch, capsys):
     [
         ({"dtype": "float8"}, "float32, float16, bfloat16"),
         ({"dtype": np.dtype("float16")}, "float32, float16, bfloat16"),
-        ({"heads": 0}, "at least one"),
+        ({"heads": 0}, "at least 1"),
         ({"max_shard_size": "huge"}, "5GB"),
         ({"framework": "tf"}, "np, pt"),
     ],

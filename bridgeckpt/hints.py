@@ -1,0 +1,76 @@
+"""Type hints as checks of values: whether a value is what a hint says, and the words for what it says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_typeddict
+
+_WORDS: Mapping[object, str] = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    os.PathLike: "a path",
+    Path: "a path",
+    Callable: "a function",
+    Mapping: "a dict",
+}
+
+
+def fits(hint: Any, value: object) -> bool:  # noqa: ANN401 - hints have no common type
+    """Whether ``value`` is what ``hint`` says; True and False are no numbers, and text is no list of text."""
+    if hint is Any or hint is object:
+        return True
+    if (choices := _choices(hint)) is not None:
+        return any(fits(choice, value) for choice in choices)
+    if hint is None or hint is NoneType:
+        return value is None
+    if hint in (int, float):
+        return isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
+    if is_typeddict(hint):
+        return isinstance(value, Mapping)
+    origin, inner = get_origin(hint) or hint, get_args(hint)
+    if origin is Literal:
+        return any(type(value) is type(one) and value == one for one in inner)
+    if not isinstance(value, origin) or (isinstance(value, str) and origin is not str):
+        return False
+    if isinstance(value, Mapping) and len(inner) == 2:
+        return all(fits(inner[0], key) and fits(inner[1], one) for key, one in value.items())
+    if isinstance(value, list | tuple | set | frozenset) and inner:
+        return all(fits(inner[0], one) for one in value)
+    return True
+
+
+def spelled(hint: Any) -> str:  # noqa: ANN401
+    """What ``hint`` says, in words; that a value may also be None goes without saying."""
+    if (choices := _choices(hint)) is not None:
+        words = dict.fromkeys(spelled(choice) for choice in choices if choice is not NoneType)
+        if _WORDS[os.PathLike] in words:  # which may be given as text
+            words.pop(_WORDS[str], None)
+        return " or ".join(words)
+    origin, inner = get_origin(hint) or hint, get_args(hint)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if isinstance(origin, type) and issubclass(origin, Iterable) and inner and not issubclass(origin, Mapping):
+        return f"a list of {spelled(inner[0])}" if inner[0] in _WORDS else "a list"
+    if is_typeddict(hint):
+        return "a dict"
+    return _WORDS.get(origin) or f"a {getattr(origin, '__name__', origin)}"
+
+
+def record_in(hint: Any) -> Any:  # noqa: ANN401
+    """The record of options that a hint admits, if it does."""
+    if is_typeddict(hint):
+        return hint
+    return next((found for choice in _choices(hint) or () if (found := record_in(choice)) is not None), None)
+
+
+def _choices(hint: Any) -> tuple[Any, ...] | None:  # noqa: ANN401
+    """What a value may be, of which any will do; None for a hint that says one thing."""
+    origin = get_origin(hint)
+    if origin is Annotated:
+        return (get_args(hint)[0],)
+    return get_args(hint) if origin in (Union, UnionType) else None
