@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import OutputError
 from bridgeckpt.sidecar.tokenizer.files import OTHER_NAMES, TOKENIZER_NAMES, read_companion
-from bridgeckpt.sidecar.tokenizer.wordpiece import tokenizer_files
+from bridgeckpt.sidecar.tokenizer.kinds import KINDS
 from bridgeckpt.store.folder import OwnFiles
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ def small_files(plan: Plan, jobs: Sequence[Job]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     values = dict(plan.configuration.values)
     values["dtype"] = Counter(job.dtype for job in jobs).most_common(1)[0][0]
-    if plan.vocabulary is not None and plan.casing is not None:
-        longest = plan.sizes.values.get("max_position_embeddings")
-        files |= tokenizer_files(plan.vocabulary, plan.casing.lowercase, longest, plan.casing.strip_accents)
+    tokenizer = plan.table.tokenizer
+    if tokenizer is not None and plan.vocabulary is not None and plan.casing is not None:
+        longest = plan.sizes.of_axis(plan.table.model.roles.positions)
+        files |= KINDS[tokenizer.kind].tokenizer_files(tokenizer, plan.vocabulary, plan.casing, longest)
     files |= {path.name: read_companion(path) for path in plan.companions}
     files[CONFIG] = (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
     return files

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import PlanError, Problem
+from bridgeckpt.sidecar.config import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.tables.records import Table
+    from bridgeckpt.mapping.tables.records import ModelTable, Table
     from bridgeckpt.planning.sizes import Question, Sizes
     from bridgeckpt.sidecar.graph.facts import GraphFacts
 
-_HEADS = "num_attention_heads"
+_HEADS = "heads"  # the option; which config key it sets is the model table's to say
 
 
 def reject_unsupported(options: Mapping[str, object]) -> None:
@@ -46,32 +47,49 @@ def averages(table: Table, checkpoint: Checkpoint, asked: bool) -> tuple[list[Pr
 
 
 def resolve_heads(
-    config: Mapping[str, Any], config_name: str, facts: GraphFacts | None, asked: int | None
+    model: ModelTable, config: Mapping[str, Any], config_name: str, facts: GraphFacts | None, asked: int | None
 ) -> tuple[dict[str, tuple[int, str]], list[Problem]]:
-    """The number of attention heads where it is not the config's to say: the user's, else the graph's."""
-    stated, drawn = config.get(_HEADS), facts.num_attention_heads if facts is not None else None
+    """The number of attention heads where it is not the config's to say: the user's, else the graph's.
+
+    Raises:
+        ConfigError: the user gives it, and the model has no such number.
+    """
+    key = key_of(model, _HEADS, asked)
+    if key is None:
+        return {}, []
+    stated, drawn = config.get(key), _drawn(facts, key)
     if asked is not None:
-        return {_HEADS: (asked, "--heads")}, []
+        return {key: (asked, "--heads")}, []
     if drawn is None or stated == drawn:
         return {}, []
     problems = []
     if stated is not None:
-        subject = f"{_HEADS} = {stated} ({config_name}), but the graph computes with {drawn}"
+        subject = f"{key} = {stated} ({config_name}), but the graph computes with {drawn}"
         hint = f"is {config_name} the config of another checkpoint? --heads settles it"
         problems.append(Problem("config", subject, (), hint))
-    return {_HEADS: (drawn, "the graph")}, problems
+    return {key: (drawn, "the graph")}, problems
+
+
+def _drawn(facts: GraphFacts | None, key: str) -> int | None:
+    """The size that the graph computes with."""
+    value = facts.values.get(key) if facts is not None else None
+    return value if isinstance(value, int) else None
 
 
 def missing_heads(question: Question, sizes: Sizes) -> list[Problem]:
     """Of most layouts no shape tells the number of heads."""
-    if _HEADS not in question.keys or _HEADS in sizes.values:
+    key = question.table.model.config.options.get(_HEADS)
+    if key not in question.keys or key in sizes.values:
         return []
     details = ("no shape tells it, and there is neither a config nor a graph (.meta, saved_model.pb) beside it",)
     hint = "give --heads N, or the config with --config FILE"
     return [Problem("heads", "the number of attention heads is unknown", details, hint)]
 
 
-def conflicting_heads(config: Mapping[str, Any], facts: GraphFacts | None, asked: int | None) -> list[str]:
+def conflicting_heads(
+    model: ModelTable, config: Mapping[str, Any], facts: GraphFacts | None, asked: int | None
+) -> list[str]:
     """What to say where the user's number of heads is not the one that was found."""
-    found = {config.get(_HEADS), facts and facts.num_attention_heads} - {None, asked}
+    key = model.config.options.get(_HEADS, "")
+    found = {config.get(key), _drawn(facts, key)} - {None, asked}
     return [f"--heads {asked} is taken although {' and '.join(map(str, found))} was found"] if asked and found else []

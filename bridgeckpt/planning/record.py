@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from bridgeckpt.planning.sizes import Sizes
     from bridgeckpt.sidecar.config import Configuration
     from bridgeckpt.sidecar.graph.facts import GraphFacts
-    from bridgeckpt.sidecar.tokenizer.wordpiece import Casing, Vocabulary
+    from bridgeckpt.sidecar.tokenizer.casing import Casing
+    from bridgeckpt.sidecar.tokenizer.vocabulary import Vocabulary
 
 
 class Plan(NamedTuple):

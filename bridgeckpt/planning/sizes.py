@@ -44,6 +44,10 @@ class Sizes(NamedTuple):
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
 
+    def of_axis(self, axis: str | None) -> int | None:
+        """The size of an axis; None where the model has no such axis, or its size is not known."""
+        return self.axes.get(axis) if axis is not None else None
+
 
 NO_SIZES = Sizes(FrozenDict(), FrozenDict(), FrozenDict(), (), ())  # of a model that is converted by rules
 

@@ -124,7 +124,7 @@ def choose(recognised: Recognised, evidence: Evidence, options: PlanOptions) -> 
     dialect, expansion, present = recognised
     table, wildcards = dialect.table, dialect.wildcards
     config, config_name, _, facts = evidence
-    given, problems = resolve_heads(config, config_name, facts, options.get("heads"))
+    given, problems = resolve_heads(table.model, config, config_name, facts, options.get("heads"))
 
     def question_of(architecture: Architecture) -> Question:
         groups = (*architecture.groups, *architecture.optional)
@@ -154,7 +154,7 @@ def choose(recognised: Recognised, evidence: Evidence, options: PlanOptions) -> 
     question = question_of(choice.architecture)
     sizes = solve(question)
     problems += [*sizes.problems, *missing_heads(question, sizes), *choice.problems]
-    conflicts = conflicting_heads(config, facts, options.get("heads"))
+    conflicts = conflicting_heads(table.model, config, facts, options.get("heads"))
     return Chosen(choice.architecture, sizes, (*about_heads, *choice.notes, *sizes.notes, *conflicts), tuple(problems))
 
 
@@ -192,14 +192,15 @@ def choose_tokenizer(recognised: Recognised, evidence: Evidence, chosen: Chosen,
     Raises:
         ConfigError: the vocabulary is malformed, or several could be it.
     """
-    dialect = recognised.dialect
+    dialect, roles = recognised.dialect, recognised.dialect.table.model.roles
     return tokenizing(
         dialect.checkpoint,
         evidence.graph,
+        dialect.table.tokenizer,
         by_transformers=dialect.table.config.source.transformers,
         vocab=options.get("vocab"),
         lowercase=options.get("lowercase"),
-        rows=chosen.sizes.axes.get("vocab"),
+        rows=chosen.sizes.of_axis(roles.vocabulary),
     )
 
 
@@ -220,7 +221,7 @@ def configure(
         facts=evidence.facts,
         hidden_act=options.get("hidden_act"),
         layer_norm_eps=options.get("layer_norm_eps"),
-        labels=sizes.axes.get("labels") if _has_labels(table, chosen.architecture) else None,
+        labels=sizes.of_axis(table.model.roles.labels) if _has_labels(table, chosen.architecture) else None,
         vocabulary=tokens.vocabulary,
     )
 
@@ -234,15 +235,18 @@ def _graph(checkpoint: Checkpoint) -> Graph | None:
 
 
 def _has_labels(table: Table, architecture: Architecture) -> bool:
-    return any("labels" in row.layout.axes for row in table.rows_of(architecture))
+    return any(table.model.roles.labels in row.layout.axes for row in table.rows_of(architecture))
 
 
 def _optional_notes(ledger: Ledger, architecture: Architecture, present: set[str]) -> list[str]:
     absent = [name for name, state in ledger.targets.items() if state == "optional"]
-    if not absent and present.issuperset(architecture.optional):
+    lacking_groups = [group for group in architecture.optional if group not in present]
+    if not absent and not lacking_groups:
         return []
     names = ", ".join(absent) or "its parameters"  # a dialect that never has the group does not know them
-    return [
-        f"the checkpoint has no {', '.join(architecture.optional)}: {names} will be missing when "
-        f"{architecture.name} is loaded (load it with add_pooling_layer=False)"
-    ]
+    note = (
+        f"the checkpoint has no {', '.join(lacking_groups or absent)}: {names} will be missing when "
+        f"{architecture.name} is loaded"
+    )
+    how = ", ".join(architecture.load_without[group] for group in lacking_groups if group in architecture.load_without)
+    return [f"{note} (load it with {how})" if how else note]

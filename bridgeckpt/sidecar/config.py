@@ -1,9 +1,9 @@
 """The model's configuration: transformers' config.json, from what the source's says, with a reason for each guess.
 
-No tensor says which activation a model has or what its LayerNorm adds to the variance, and configs say little: Google's
-has no epsilon, and its "gelu" is the tanh approximation where transformers' is the error function. In order, the truth
-is what the user says, what the graph computes, what the config's word means in its dialect, what the dialect always
-does.
+No tensor says which activation a model has or what its LayerNorm adds to the variance, and configs say little: many
+have no epsilon, and the "gelu" of one is the tanh approximation where transformers' is the error function. In order,
+the truth is what the user says, what the graph computes, what the config's word means in its dialect, what the dialect
+always does. The model table says under which keys a config has both.
 
 Sizes are not this module's: planning solves them from the shapes and hands them in.
 """
@@ -13,17 +13,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError
-from bridgeckpt.sidecar.config_files import ACTIVATION as _ACTIVATION
-from bridgeckpt.sidecar.config_files import EPSILON as _EPSILON
-from bridgeckpt.sidecar.config_files import JSON, size_keys
+from bridgeckpt.mapping.tables.tokenizer import PADDING
+from bridgeckpt.sidecar.config_files import ACTIVATION, EPSILON, JSON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from bridgeckpt.mapping.tables.dialect import Table
+    from bridgeckpt.mapping.tables.records import ModelTable, Table
     from bridgeckpt.sidecar.graph.facts import GraphFacts
-    from bridgeckpt.sidecar.tokenizer.wordpiece import Vocabulary
+    from bridgeckpt.sidecar.tokenizer.vocabulary import Vocabulary
 
 # transformers.activations.ACT2FN: the names that mean one function, with no parameter of their own.
 ACTIVATIONS = (
@@ -85,38 +84,73 @@ def translate(
         vocabulary: says which token is padding.
 
     Raises:
-        ConfigError: the activation is none that transformers knows, or the epsilon is not above 0.
+        ConfigError: transformers does not know the activation, or the epsilon is not above 0.
     """
     model = table.model
     written, left_out, overruled = _handed_on(source, table)
     notes = [f"not handed on from the config: {', '.join(left_out)}"] if left_out else []
     notes += overruled
-    claimed = _config_activation(written, table, by_transformers="model_type" in source)
-    activation, activation_from = _decide(_ACTIVATION, hidden_act, facts, claimed, table, notes)
-    stated = written.get(_EPSILON)
-    claimed = _Claim(stated, "read from the config", str(stated)) if stated is not None else None
-    epsilon, epsilon_from = _decide(_EPSILON, layer_norm_eps, facts, claimed, table, notes)
-    if activation not in ACTIVATIONS:
-        raise ConfigError(
-            f'transformers has no activation "{activation}" ({activation_from})',
-            hint=f"choose one with --hidden-act: {', '.join(ACTIVATIONS)}",
-        )
-    if isinstance(epsilon, str) or not 0 < epsilon < 1:
-        raise ConfigError(f"{_EPSILON} = {epsilon} ({epsilon_from}) is not between 0 and 1", hint="as in 1e-12")
+    decided: dict[str, Value] = {}
+    provenance: dict[str, str] = {}
+    if (key := key_of(model, ACTIVATION, hidden_act)) is not None:
+        claim = _activation_claim(key, written, table, by_transformers="model_type" in source)
+        decided[key], provenance[key] = _decide(key, ACTIVATION, hidden_act, facts, claim, table, notes)
+        _check_activation(decided[key], provenance[key])
+    if (key := key_of(model, EPSILON, layer_norm_eps)) is not None:
+        claim = _epsilon_claim(key, written)
+        decided[key], provenance[key] = _decide(key, EPSILON, layer_norm_eps, facts, claim, table, notes)
+        _check_epsilon(key, decided[key], provenance[key])
     values = {
         **model.config.defaults,
         **written,
         **sizes,
-        _ACTIVATION: activation,
-        _EPSILON: epsilon,
+        **decided,
         "architectures": [architecture],
         "model_type": model.model,
-        **_labels(source, labels if "labels" not in model.architectures[architecture].sizes else None, notes),
+        **_labels(source, None if _fixes_labels(model, architecture) else labels, notes),
+        **_padding(table, vocabulary),
     }
-    if vocabulary is not None and "[PAD]" in vocabulary.ids:
-        values["pad_token_id"] = vocabulary.ids["[PAD]"]
-    provenance = {_ACTIVATION: activation_from, _EPSILON: epsilon_from}
     return Configuration(dict(sorted(values.items())), provenance, tuple(notes))
+
+
+def key_of(model: ModelTable, option: str, asked: object) -> str | None:
+    """The config key that an option of a conversion sets; None where the model has no such key.
+
+    Raises:
+        ConfigError: the caller ``asked`` for a value nevertheless.
+    """
+    key = model.config.options.get(option)
+    if key is None and asked is not None:
+        raise ConfigError(
+            f"{option} = {asked} cannot be given: the config of a {model.model} model has no such value",
+            hint=f"{model.name} may say in [config.options] which key it is",
+        )
+    return key
+
+
+def _fixes_labels(model: ModelTable, architecture: str) -> bool:
+    return model.roles.labels is not None and model.roles.labels in model.architectures[architecture].sizes
+
+
+def _padding(table: Table, vocabulary: Vocabulary | None) -> JSON:
+    """Which token is padding, where the vocabulary has such a token."""
+    token = table.tokenizer.special.get(PADDING) if table.tokenizer is not None else None
+    if token is None or vocabulary is None or token not in vocabulary.ids:
+        return {}
+    return {"pad_token_id": vocabulary.ids[token]}
+
+
+def _check_activation(value: Value, origin: str) -> None:
+    if value not in ACTIVATIONS:
+        raise ConfigError(
+            f'transformers has no activation "{value}" ({origin})',
+            hint=f"choose one with --hidden-act: {', '.join(ACTIVATIONS)}",
+        )
+
+
+def _check_epsilon(key: str, value: Value, origin: str) -> None:
+    if isinstance(value, str) or not 0 < value < 1:
+        raise ConfigError(f"{key} = {value} ({origin}) is not between 0 and 1", hint="as in 1e-12")
 
 
 def pass_through(source: Mapping[str, Any]) -> JSON:
@@ -130,12 +164,11 @@ def _handed_on(source: Mapping[str, Any], table: Table) -> tuple[JSON, list[str]
     model = table.model
     if table.config.source.transformers:
         values, always = pass_through(source), table.config.values
-        wrong = [
-            key for key in always if key not in (_ACTIVATION, _EPSILON) and values.get(key, always[key]) != always[key]
-        ]
+        decided = {model.config.options.get(option) for option in (ACTIVATION, EPSILON)}
+        wrong = [key for key in always if key not in decided and values.get(key, always[key]) != always[key]]
         notes = [f"{key} = {always[key]} is written, as TensorFlow computes, not {values[key]}" for key in wrong]
         return values | {key: always[key] for key in wrong}, [], notes
-    known = {_ACTIVATION, *size_keys(model), *model.config.defaults, *model.config.kept}
+    known = model.config_keys
     named = {model.config.keys.get(key, key): value for key, value in source.items()}
     left_out = [key for key in named if key not in known and key not in (*_REPLACED, *table.config.source.required)]
     return {key: value for key, value in named.items() if key in known}, left_out, []
@@ -150,16 +183,16 @@ class _Claim(NamedTuple):
     note: str = ""
 
 
-def _config_activation(written: JSON, table: Table, *, by_transformers: bool) -> _Claim | None:
+def _activation_claim(key: str, written: JSON, table: Table, *, by_transformers: bool) -> _Claim | None:
     """The activation by the config's word, as the dialect defines it: its code made the tensors."""
-    if _ACTIVATION not in written:
+    if key not in written:
         return None
-    word = (written[_ACTIVATION] or "linear").lower()  # as get_activation of google-research/bert has it
-    meaning = _meaning(table, word)
+    word = (written[key] or "linear").lower()  # as get_activation of google-research/bert has it
+    meaning = _meaning(table, key, word)
     if meaning == word:
         return _Claim(word, "read from the config", f'"{word}"')
     note = (
-        f'{_ACTIVATION}: the config has a "model_type", as transformers writes it, whose "{word}" is another function; '
+        f'{key}: the config has a "model_type", as transformers writes it, whose "{word}" is another function; '
         f"it is taken as {table.name} computes it ({meaning}), and --hidden-act {word} gives transformers'"
     )
     words = f'"{word}", which in {table.name} is {meaning}'
@@ -167,18 +200,32 @@ def _config_activation(written: JSON, table: Table, *, by_transformers: bool) ->
     return _Claim(meaning, provenance, words, note if by_transformers else "")
 
 
-def _meaning(table: Table, word: str) -> str:
-    """The activation that a config of the dialect calls ``word``."""
-    return table.config.words.get(_ACTIVATION, {}).get(word, word)
+def _epsilon_claim(key: str, written: JSON) -> _Claim | None:
+    stated = written.get(key)
+    return _Claim(stated, "read from the config", str(stated)) if stated is not None else None
+
+
+def _meaning(table: Table, key: str, word: str) -> str:
+    """What a config of the dialect means by ``word`` as the value of ``key``."""
+    return table.config.words.get(key, {}).get(word, word)
 
 
 def _decide(
-    key: str, asked: Value | None, facts: GraphFacts | None, claim: _Claim | None, table: Table, notes: list[str]
+    key: str,
+    option: str,
+    asked: Value | None,
+    facts: GraphFacts | None,
+    claim: _Claim | None,
+    table: Table,
+    notes: list[str],
 ) -> tuple[Value, str]:
-    """The value of ``key`` and where it comes from; adds a note where the reader would be surprised."""
+    """The value of ``key`` and where it comes from; adds a note where the reader would be surprised.
+
+    ``option`` is the one that the caller may set it with, ``claim`` what the config says.
+    """
     if asked is not None:
         return asked, "as asked"
-    drawn: Value | None = getattr(facts, key, None)
+    drawn = facts.values.get(key) if facts is not None else None
     if facts is not None and drawn is not None:
         if claim is not None and _same(claim.value) != _same(drawn):
             notes.append(f"{key} = {drawn}, as the graph computes it, although the config says {claim.words}")
@@ -189,11 +236,11 @@ def _decide(
         return claim.value, claim.provenance
     assumed = table.config.values.get(key)
     if assumed is None and key in table.model.config.defaults:
-        assumed = _meaning(table, table.model.config.defaults[key])
+        assumed = _meaning(table, key, table.model.config.defaults[key])
     if assumed is None:
         raise ConfigError(
             f"{table.name} does not say what {key} is, and neither does a graph or a config",
-            hint=f"give it with --{key.replace('_', '-')}, or as {key} in [config] of the table",
+            hint=f"give it with --{option.replace('_', '-')}, or as {key} in [config] of the table",
         )
     return assumed, f"assumed by {table.name}: neither a graph (.meta) nor a config says"
 

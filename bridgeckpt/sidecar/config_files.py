@@ -1,7 +1,7 @@
 """The source's config: found beside the checkpoint or inside it, and read under the names that transformers has.
 
-Every code base writes a config of its own: ``bert_config.json``, Model Garden's ``params.yaml``, the description of a
-Keras model. ``[config.source]`` of a dialect says which, where in it the values are, and what they are called.
+Every code base writes a config of its own: a JSON file, Model Garden's ``params.yaml``, the description of a Keras
+model. ``[config.source]`` of a dialect says which, where in it the values are, and what they are called.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 
-ACTIVATION, EPSILON = "hidden_act", "layer_norm_eps"
+ACTIVATION, EPSILON = "hidden_act", "layer_norm_eps"  # options of a conversion, whose config keys the model table has
 _LARGEST = 16 << 20
 _LARGEST_YAML = 256 << 10  # it takes seconds to parse that much
 _UNREADABLE = "check the path and its permissions; --config FILE gives another"
@@ -66,7 +66,7 @@ def named_class(values: Mapping[str, Any]) -> str | None:
 def find_config(directory: Path, explicit: Path | None, names: Iterable[str]) -> Path | None:
     """The config file: ``explicit`` (a file, or a folder to look in), else the first of ``names`` in ``directory``.
 
-    A name may be a pattern (``*bert_config*.json``). None without one.
+    A name may be a pattern (``*_config*.json``). None without one.
 
     Raises:
         ConfigError: ``explicit`` does not exist, cannot be reached or holds no config; several files could be it.
@@ -181,15 +181,11 @@ def _of_another_model(where: str, evidence: str, model: ModelTable) -> ConfigErr
     return ConfigError(f"{where} is not the config of a {model.model} model: {evidence}", hint=_ANOTHER)
 
 
-def size_keys(model: ModelTable) -> set[str]:
-    """The config keys that the model table makes sizes of."""
-    return {key for expression in (*model.dims.values(), *model.indices.values()) for key in expression.keys}
-
-
 def _wrong(values: Mapping[str, Any], model: ModelTable) -> list[tuple[str, str]]:
     """The keys whose values cannot be, and why."""
-    sizes = size_keys(model)
-    numbers = {key for key, value in model.config.defaults.items() if isinstance(value, float)} | {EPSILON}
+    sizes, options = model.size_keys, model.config.options
+    numbers = {key for key, value in model.config.defaults.items() if isinstance(value, float)}
+    numbers |= {options[EPSILON]} if EPSILON in options else set()
     wrong = []
     for key, value in values.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -198,6 +194,6 @@ def _wrong(values: Mapping[str, Any], model: ModelTable) -> list[tuple[str, str]
             wrong.append((key, "a size is a whole number above 0"))
         elif name in numbers and not (number and 0 <= value <= 1):
             wrong.append((key, "a number from 0 to 1 is expected"))
-        elif name == ACTIVATION and not (value is None or isinstance(value, str)):
+        elif name == options.get(ACTIVATION) and not (value is None or isinstance(value, str)):
             wrong.append((key, "the name of an activation is expected"))
     return wrong

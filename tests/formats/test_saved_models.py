@@ -22,6 +22,8 @@ from bridgeckpt.errors import CheckpointError, PlanError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.tensorflow.graphdef import Graph, read_graph
 from bridgeckpt.mapping.notation.names import Template
+from bridgeckpt.mapping.tables.dialect import load_table
+from bridgeckpt.mapping.tables.graph import GraphScopes
 from bridgeckpt.sidecar.graph.facts import GraphFacts, read_facts
 from bridgeckpt.sidecar.tokenizer.casing import casing_of
 
@@ -37,6 +39,9 @@ def module(tmp_path: Path) -> Path:
     """The TF1 hub module, to take apart."""
     shutil.copytree(MODULE, tmp_path / "module")
     return tmp_path / "module"
+
+
+KEYS = ("layer_norm_eps", "hidden_act", "num_attention_heads")
 
 
 def protos(path: Path) -> Any:
@@ -57,7 +62,13 @@ def facts_of_nodes(path: Path, build: Callable[[Any], None], **scopes: str) -> G
     with tf.Graph().as_default() as graph:
         build(tf)
     path.write_bytes(graph.as_graph_def().SerializeToString())
-    return read_facts(read_graph(path), {name: Template.parse(scope) for name, scope in scopes.items()}, {})
+    return read_facts(read_graph(path), graph_scopes(**scopes), {})
+
+
+def graph_scopes(**scopes: str) -> GraphScopes:
+    """What BERT's tables say is computed for each key, in other scopes."""
+    known = load_table("bert/google").graph.facts
+    return GraphScopes({key: known[key]._replace(scope=Template.parse(scope)) for key, scope in scopes.items()})
 
 
 @pytest.mark.parametrize(
@@ -93,7 +104,7 @@ def test_beside_transformers_files_its_config_is_theirs(tmp_path):
     assert alone.sizes.values["num_attention_heads"] == 3
     assert alone.architecture.name == "BertForSequenceClassification"
     assert alone.graph is not None
-    assert (alone.graph.layer_norm_eps, alone.graph.hidden_act) == (1e-5, "gelu_pytorch_tanh")
+    assert (alone.graph.values["layer_norm_eps"], alone.graph.values["hidden_act"]) == (1e-5, "gelu_pytorch_tanh")
 
 
 @pytest.mark.parametrize(("pooled", "head"), [(True, "sequence"), (False, "token")])
@@ -250,7 +261,7 @@ def test_what_the_graphs_say():
     }.items():
         facts = bridgeckpt.plan(folder).graph
         assert facts is not None
-        assert (facts.layer_norm_eps, facts.hidden_act, facts.num_attention_heads) == expected, folder
+        assert tuple(map(facts.values.get, KEYS)) == expected, folder
         assert facts.notes == ()
 
 
@@ -275,12 +286,12 @@ def test_places_that_compute_differently_tell_nothing(tmp_path):
                 activation(tf.zeros(2))
 
     facts = facts_of_nodes(tmp_path / "graph.pb", build, hidden_act="mlp")
-    assert facts.hidden_act is None
+    assert facts.values.get("hidden_act") is None
     assert facts.evidence == {}
     assert facts.notes == (
         "hidden_act is not taken from the graph, which computes with relu (one/mlp/Relu) and elu (two/mlp/Elu)",
     )
-    assert facts_of_nodes(tmp_path / "graph.pb", build, hidden_act="two/mlp").hidden_act == "elu"
+    assert facts_of_nodes(tmp_path / "graph.pb", build, hidden_act="two/mlp").values.get("hidden_act") == "elu"
 
 
 @pytest.mark.parametrize(
@@ -305,7 +316,7 @@ def test_the_activation_is_found_in_a_whole_layer(tmp_path, activation, name):
             scores = tf.matmul(tf.matmul(tf.zeros((2, 4)), kernel) + 1.0, kernel) * 0.5
             activation(tf, tf.matmul(tf.nn.softmax(scores), kernel))
 
-    assert facts_of_nodes(tmp_path / "graph.pb", build, hidden_act="layer_0").hidden_act == name
+    assert facts_of_nodes(tmp_path / "graph.pb", build, hidden_act="layer_0").values.get("hidden_act") == name
 
 
 def test_an_epsilon_under_a_root_that_clips(tmp_path):
@@ -318,8 +329,8 @@ def test_an_epsilon_under_a_root_that_clips(tmp_path):
             tf.sqrt(tf.maximum(tf.compat.v1.placeholder(tf.float32, (2,)), 1e-14))  # nothing is added
 
     path = tmp_path / "graph.pb"
-    assert facts_of_nodes(path, build, layer_norm_eps="Embedding-Norm").layer_norm_eps == 1e-14
-    assert facts_of_nodes(path, build, layer_norm_eps="Other").layer_norm_eps is None
+    assert facts_of_nodes(path, build, layer_norm_eps="Embedding-Norm").values.get("layer_norm_eps") == 1e-14
+    assert facts_of_nodes(path, build, layer_norm_eps="Other").values.get("layer_norm_eps") is None
 
 
 @pytest.mark.parametrize("shape", ["computed", "batch_first", "known"])
@@ -340,7 +351,7 @@ def test_heads_of_which_the_size_is_computed(tmp_path, shape):
             )
 
     facts = facts_of_nodes(tmp_path / "graph.pb", build, num_attention_heads="attention")
-    assert facts.num_attention_heads == (None if shape == "batch_first" else 3)
+    assert facts.values.get("num_attention_heads") == (None if shape == "batch_first" else 3)
 
 
 @pytest.mark.parametrize("folder", [MODULE, MODULE_2], ids=lambda folder: folder.parent.name)
@@ -392,7 +403,7 @@ def test_damage_is_an_error_or_harmless(tmp_path, share, to, cut):
     at = int(share * len(data))
     path = tmp_path / "saved_model.pb"
     path.write_bytes(data[:at] + to + (b"" if cut else data[at + len(to) :]))
-    scopes = {"hidden_act": Template.parse("bert/encoder/layer_0/intermediate")}
+    scopes = graph_scopes(hidden_act="bert/encoder/layer_0/intermediate")
     try:
         graph = read_graph(path)
         facts = read_facts(graph, scopes, {})
@@ -400,7 +411,7 @@ def test_damage_is_an_error_or_harmless(tmp_path, share, to, cut):
     except CheckpointError as error:
         assert error.path == path
         return
-    assert facts.hidden_act in {"relu", None}
+    assert facts.values.get("hidden_act") in {"relu", None}
 
 
 def test_a_saved_model_without_a_graph_is_refused(tmp_path):

@@ -42,6 +42,22 @@ Toy = { groups = ["body"], optional = ["head"], drop_prefix = "toy." }
 ToyWithTop = { groups = ["body", "top"] }
 """
 
+TOKENIZER = """
+[tokenizer]
+kind = "wordpiece"
+files = "vocab.txt"
+normalizer = "basic"
+longest_word = 9
+single = "[CLS] $A [SEP]"
+pair = "[CLS] $A [SEP] $B:1 [SEP]:1"
+inputs = "input_ids"
+
+[tokenizer.special]
+unk_token = "[UNK]"
+cls_token = "[CLS]"
+sep_token = "[SEP]"
+"""
+
 CLOCK = count(1)
 
 DIALECT = """schema = 1
@@ -185,6 +201,27 @@ def test_model_table(write):
     assert model.architectures["Toy"].drop_prefix == "toy."
 
 
+def test_what_a_model_says_of_itself(write):
+    write(
+        MODEL.replace('drop_prefix = "toy." }', 'drop_prefix = "toy.", load_without = { head = "add_head=False" } }')
+        + '[roles]\nvocabulary = "vocab"\n[config]\nfiles = "toy.json"\nkept = ["eps"]\n'
+        + '[config.options]\nheads = "num_heads"\nlayer_norm_eps = "eps"\n'
+        + TOKENIZER,
+        "model.toml",
+    )
+    table = load_table(write(DIALECT))
+    model = table.model
+    assert (model.roles.vocabulary, model.roles.positions, model.roles.labels) == ("vocab", None, None)
+    assert model.config.options == {"heads": "num_heads", "layer_norm_eps": "eps"}
+    assert model.architectures["Toy"].load_without == {"head": "add_head=False"}
+    assert table.config.source.files == ("toy.json",)
+    assert (table.tokenizer, table.tokenizer.frame) == (model.tokenizer, ("[CLS]", "[SEP]"))
+    own = '[config.source]\nfiles = "mine.json"\n[tokenizer]\nfiles = "words.txt"\n'
+    other = load_table(write(DIALECT + own))
+    assert other.config.source.files == ("mine.json",)
+    assert other.tokenizer == model.tokenizer._replace(files=("words.txt",))
+
+
 def test_borrowed_rows_stand_under_the_own_prefixes(write):
     write(DIALECT.replace('tf = "w", pt', 'tf = "w", also = ["old"], pt'), "lender.toml")
     text = (
@@ -213,7 +250,8 @@ def test_an_own_row_replaces_a_borrowed_one_in_its_place(write):
 def test_a_table_on_top_of_another(write):
     write(
         DIALECT + '[slots]\nm = "{tf}/m"\n[[ignored]]\ntf = "step"\nreason = "a counter"\n'
-        '[config]\neps = 1\nact = "a"\n[graph]\nencoder = "{scope}body"\n[group.top]\ntf = "top/"\npt = "top."\n'
+        '[config]\neps = 1\nact = "a"\n[graph]\nnum_heads = { heads = "{scope}body" }\n'
+        '[group.top]\ntf = "top/"\npt = "top."\n'
         'rows = [{ tf = "t", pt = "t", layout = "hidden" }]\n',
         "lender.toml",
     )
@@ -230,7 +268,7 @@ def test_a_table_on_top_of_another(write):
     assert dict(table.config.values) == {"eps": 2, "act": "a"}
     assert [t.text for t in table.detect] == ["{scope}w"]
     assert dict(table.wildcards) == {"scope": ""}
-    assert (table.slots["m"][0].text, table.graph["encoder"].text) == ("{tf}/m", "{scope}body")
+    assert (table.slots["m"][0].text, table.graph.facts["num_heads"].scope.text) == ("{tf}/m", "{scope}body")
 
 
 @pytest.mark.parametrize(
@@ -283,7 +321,44 @@ BAD_DIALECTS = {
     "an unknown wildcard": (row('tf = "{root}x", pt = "x", layout = "hidden"'), "schema", 12, "an unknown {root}"),
     "a wildcard in pt": (row('tf = "x", pt = "{scope}x", layout = "hidden"'), "schema", 12, "an unknown {scope}"),
     "names of something else": ('names = "node"\n' + DIALECT, "schema", 1, '"names" is "node"'),
-    "an unknown graph fact": (DIALECT + '[graph]\nepsilon = "x"\n', "schema", 15, 'unknown key "epsilon"'),
+    "a fact of no config key": (
+        DIALECT + '[graph]\nnum_headz = { heads = "x" }\n',
+        "schema",
+        15,
+        'unknown key "num_headz"',
+    ),
+    "a fact without its computation": (
+        DIALECT + '[graph]\nnum_heads = "x"\n',
+        "schema",
+        15,
+        '"num_heads" in [graph] is not one computation and its scope',
+    ),
+    "a fact of an unknown computation": (
+        DIALECT + '[graph]\nnum_heads = { headz = "x" }\n',
+        "schema",
+        15,
+        'unknown key "headz"',
+    ),
+    "a head in a graph without a kernel": (
+        DIALECT + '[graph.head]\ntoken = "x"\n',
+        "schema",
+        14,
+        '"kernel" is missing',
+    ),
+    "a head in a graph of no kind": (DIALECT + '[graph.head]\nkernel = "x"\n', "schema", 14, "no kind of head stands"),
+    "a head in a graph of an unknown kind": (
+        DIALECT + '[graph.head]\nkernel = "x"\nspam = "y"\n',
+        "schema",
+        16,
+        'unknown key "spam"',
+    ),
+    "a tokenizer of an unknown kind": (
+        DIALECT + '[tokenizer]\nkind = "sentencepiece"\n',
+        "schema",
+        15,
+        '"kind" in [tokenizer] is "sentencepiece"',
+    ),
+    "a tokenizer that says half": (DIALECT + '[tokenizer]\nkind = "wordpiece"\n', "schema", 14, '"files" is missing'),
     "a repeated axis": (row('tf = "x", pt = "x", layout = "hidden hidden"'), "repeated-axis", 12, '"hidden" twice'),
     "a lost axis": (row('tf = "x", pt = "x", layout = "hidden out -> out"'), "one-sided-axis", 12, '"hidden" is only'),
     "an unknown axis": (row('tf = "x", pt = "x", layout = "hiden"'), "unknown-axis", 12, 'unknown axis "hiden"'),
@@ -440,6 +515,39 @@ BAD_MODELS = {
         MODEL.replace('["body", "top"] }', '["body", "top"], sizes = { labls = 1 } }'),
         "unknown-axis",
         '"labls"',
+    ),
+    "a role of an unknown axis": (MODEL + '[roles]\nlabels = "labls"\n', "unknown-axis", '"labels" is "labls"'),
+    "an unknown role": (MODEL + '[roles]\nheads = "heads"\n', "schema", 'unknown key "heads"'),
+    "an unknown option": (MODEL + '[config.options]\nepsilon = "eps"\n', "schema", 'unknown key "epsilon"'),
+    "an option that is a number": (
+        MODEL + "[config.options]\nheads = 3\n",
+        "schema",
+        '"heads" in [config.options] is 3',
+    ),
+    "how to load without a group that is needed": (
+        MODEL.replace('drop_prefix = "toy." }', 'drop_prefix = "toy.", load_without = { body = "x=1" } }'),
+        "schema",
+        'unknown key "body"',
+    ),
+    "a longest word that is text": (
+        MODEL + TOKENIZER.replace("longest_word = 9", 'longest_word = "9"'),
+        "schema",
+        "\"longest_word\" in [tokenizer] is '9', not a whole number above 0",
+    ),
+    "a normalizer that is not there": (
+        MODEL + TOKENIZER.replace('"basic"', '"nfkc"'),
+        "schema",
+        '"normalizer" in [tokenizer] is "nfkc"',
+    ),
+    "a tokenizer without an unknown token": (
+        MODEL + TOKENIZER.replace('unk_token = "[UNK]"', ""),
+        "schema",
+        '"unk_token" is missing in [tokenizer.special]',
+    ),
+    "a frame of a token that is not special": (
+        MODEL + TOKENIZER.replace("[CLS] $A [SEP] $B", "[CLS] $A [BOS] $B"),
+        "schema",
+        '"pair" has "[BOS]", which is not a special token',
     ),
     "a wildcard in a parameter": (MODEL + '[[tied]]\npt = "{scope}a"\nto = "b"\n', "schema", "only indices stand"),
 }

@@ -14,10 +14,11 @@ from bridgeckpt.mapping.tables.records import ConfigSource
 from bridgeckpt.sidecar.config import ACTIVATIONS, translate
 from bridgeckpt.sidecar.config_files import find_config, load_config, read_config
 from bridgeckpt.sidecar.graph.facts import GraphFacts
-from bridgeckpt.sidecar.tokenizer.wordpiece import Vocabulary
+from bridgeckpt.sidecar.tokenizer.vocabulary import Vocabulary
 
 GOOGLE = load_table("bert/google")
-FILES = ConfigSource().files
+SOURCE = GOOGLE.config.source
+FILES = SOURCE.files
 KERAS = load_table("bert/google_keras")
 SIZES = {
     "vocab_size": 101,
@@ -37,7 +38,9 @@ CONFIG = {
     "pooler_fc_size": 768,
     **SIZES,
 }
-GRAPH = GraphFacts(layer_norm_eps=1e-6, hidden_act="gelu", evidence={"layer_norm_eps": "norm/y", "hidden_act": "Erf"})
+GRAPH = GraphFacts(
+    {"layer_norm_eps": 1e-6, "hidden_act": "gelu"}, evidence={"layer_norm_eps": "norm/y", "hidden_act": "Erf"}
+)
 
 
 def converted(source=CONFIG, table=GOOGLE, architecture="BertForPreTraining", **options):
@@ -48,7 +51,7 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
     path = tmp_path / "bert_config.json"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(ConfigError) as caught:
-        read_config(path, GOOGLE.model, ConfigSource())
+        read_config(path, GOOGLE.model, SOURCE)
     return str(caught.value).replace(str(path), "CONFIG")
 
 
@@ -93,7 +96,7 @@ class TestReading:
     def test_a_good_config(self, tmp_path):
         path = tmp_path / "bert_config.json"
         path.write_text(json.dumps(CONFIG))
-        assert read_config(path, GOOGLE.model, ConfigSource()) == CONFIG
+        assert read_config(path, GOOGLE.model, SOURCE) == CONFIG
 
     def test_what_is_no_json_says_where(self, tmp_path):
         assert "CONFIG is not JSON: Expecting ',' delimiter at line 2, column 1" in refusal(
@@ -143,7 +146,7 @@ class TestReading:
 
     def test_a_file_that_cannot_be_read(self, tmp_path):
         with pytest.raises(ConfigError, match=r"cannot read .*missing\.json: No such file"):
-            read_config(tmp_path / "missing.json", GOOGLE.model, ConfigSource())
+            read_config(tmp_path / "missing.json", GOOGLE.model, SOURCE)
 
 
 class TestWhatNoTensorSays:
@@ -181,7 +184,7 @@ class TestWhatNoTensorSays:
 
     @pytest.mark.parametrize(("word", "name"), [("gelu_new", "gelu_pytorch_tanh"), ("swish", "silu"), ("relu", "relu")])
     def test_another_name_of_the_same_function_is_no_disagreement(self, word, name):
-        facts = GraphFacts(hidden_act=name, evidence={"hidden_act": "node"})
+        facts = GraphFacts({"hidden_act": name}, evidence={"hidden_act": "node"})
         result = converted(CONFIG | {"hidden_act": word}, facts=facts)
         assert (result.values["hidden_act"], result.notes) == (name, ())
 

@@ -7,6 +7,7 @@ import tracemalloc
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,26 +18,22 @@ from paths import EXAMPLE, SAMPLES
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.tensorflow.graphdef import read_graph
-from bridgeckpt.mapping.notation.names import Template
+from bridgeckpt.mapping.tables.dialect import load_table
 from bridgeckpt.sidecar.graph.facts import GraphFacts, read_facts
 
+if TYPE_CHECKING:
+    from bridgeckpt.mapping.tables.graph import GraphScopes
+
 GRAPH = EXAMPLE / "bert_model.ckpt.meta"
-GOOGLE = {
-    "layer_norm_eps": "{scope}bert/embeddings/LayerNorm",
-    "hidden_act": "{scope}bert/encoder/layer_0/intermediate",
-    "num_attention_heads": "{scope}bert/encoder/layer_0/attention/self",
-    "pooler": "{scope}bert/pooler",
-    "encoder": "{scope}bert/encoder",
-    "classifier": "{scope}output_weights",
-}
-KERAS = GOOGLE | {"layer_norm_eps": "{scope}bert/embeddings/layer_normalization{#}"}
+KEYS = ("layer_norm_eps", "hidden_act", "num_attention_heads")
+GOOGLE, KERAS = (load_table(name).graph for name in ("bert/google", "bert/google_keras"))
 
 
-def facts_of(path: Path, scopes: dict[str, str] = GOOGLE, scope: str = "") -> GraphFacts:
-    return read_facts(read_graph(path), {fact: Template.parse(text) for fact, text in scopes.items()}, {"scope": scope})
+def facts_of(path: Path, scopes: GraphScopes = GOOGLE, scope: str = "") -> GraphFacts:
+    return read_facts(read_graph(path), scopes, {"scope": scope})
 
 
-def built_facts(directory: Path, scopes: dict[str, str] = GOOGLE, **options) -> GraphFacts:
+def built_facts(directory: Path, scopes: GraphScopes = GOOGLE, **options) -> GraphFacts:
     pytest.importorskip("tensorflow")
     built = tfbert.build(directory, **options)
     return facts_of(built.prefix.with_name(f"{built.prefix.name}.meta"), scopes, built.spec.scope)
@@ -137,7 +134,7 @@ def test_every_node_is_indexed(written):
 )
 def test_the_activation_is_read(tmp_path, activation, name):
     facts = built_facts(tmp_path, hidden_act=activation, layers=1, head=None)
-    assert facts.hidden_act == name
+    assert facts.values.get("hidden_act") == name
     assert facts.evidence["hidden_act"].startswith("bert/encoder/layer_0/intermediate/dense/")
     assert facts.head is None
 
@@ -146,7 +143,7 @@ def test_the_activation_is_read(tmp_path, activation, name):
 @pytest.mark.parametrize("port", ["google", "keras"])
 def test_the_epsilon_is_read_fused_or_not(tmp_path, port, epsilon):
     facts = built_facts(tmp_path, GOOGLE if port == "google" else KERAS, port=port, eps=epsilon, layers=1, head=None)
-    assert facts.layer_norm_eps == epsilon
+    assert facts.values.get("layer_norm_eps") == epsilon
     fused = port == "keras" and epsilon == 1e-3
     assert ("FusedBatchNorm" in facts.evidence["layer_norm_eps"]) == fused
 
@@ -155,7 +152,7 @@ def test_the_epsilon_is_read_fused_or_not(tmp_path, port, epsilon):
 @pytest.mark.parametrize("heads", [1, 3, 9])
 def test_the_heads_are_read(tmp_path, static, heads):
     facts = built_facts(tmp_path, heads=heads, static=static, dropout=True, layers=1, head=None)
-    assert facts.num_attention_heads == heads
+    assert facts.values.get("num_attention_heads") == heads
 
 
 @pytest.mark.parametrize(("head", "expected"), [("classifier", "sequence"), ("token", "token"), ("squad", None)])
@@ -171,7 +168,7 @@ def test_a_training_graph_says_the_same_as_a_plain_one(tmp_path):
     options = {"head": "classifier", "layers": 1, "hidden_act": "linear", "eps": 1e-5}
     plain = built_facts(tmp_path / "plain", **options)
     trained = built_facts(tmp_path / "trained", **options, slots="adam", dropout=True, resource=True)
-    assert plain.hidden_act == "linear"
+    assert plain.values.get("hidden_act") == "linear"
     assert {**_facts(plain), "evidence": None} == {**_facts(trained), "evidence": None}
 
 
@@ -190,7 +187,7 @@ def test_scopes_that_were_numbered_or_lie_under_another_are_found(tmp_path):
     path = tmp_path / "graph.pb"
     path.write_bytes(graph.as_graph_def().SerializeToString())
     facts = facts_of(path)
-    assert facts.hidden_act == "gelu"
+    assert facts.values.get("hidden_act") == "gelu"
     assert facts.evidence["hidden_act"] == "tower_0/bert_1/encoder/layer_0/intermediate/dense/Erf"
 
 
@@ -212,7 +209,7 @@ def test_what_is_computed_in_no_known_way_stays_unknown(tmp_path):
 
 def test_the_example_holds_its_facts():
     facts = facts_of(GRAPH)
-    assert (facts.layer_norm_eps, facts.hidden_act, facts.num_attention_heads) == (1e-12, "gelu_pytorch_tanh", 3)
+    assert tuple(map(facts.values.get, KEYS)) == (1e-12, "gelu_pytorch_tanh", 3)
     assert facts.writer is not None
     assert facts.writer.startswith("TensorFlow 2.")
 
@@ -229,7 +226,7 @@ def test_graphs_of_others(sample, expected):
     if not (SAMPLES / sample).exists():
         pytest.skip("no samples here")
     facts = facts_of(SAMPLES / sample)
-    assert (facts.layer_norm_eps, facts.hidden_act, facts.num_attention_heads, facts.writer) == expected
+    assert (*map(facts.values.get, KEYS), facts.writer) == expected
 
 
 def test_a_file_that_is_no_graph_is_refused(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,12 +16,35 @@ from hypothesis import strategies as st
 from paths import EXAMPLE
 
 from bridgeckpt.errors import ConfigError
-from bridgeckpt.sidecar.tokenizer.wordpiece import find_vocabulary, infer_casing, read_vocabulary, tokenizer_files
+from bridgeckpt.mapping.tables import tokenizer as table
+from bridgeckpt.mapping.tables.dialect import load_table
+from bridgeckpt.sidecar.tokenizer import choice, wordpiece
+from bridgeckpt.sidecar.tokenizer.casing import Casing, infer_casing
+from bridgeckpt.sidecar.tokenizer.kinds import KINDS
+
+if TYPE_CHECKING:
+    from bridgeckpt.sidecar.tokenizer.vocabulary import Vocabulary
 
 VOCABULARY = EXAMPLE / "vocab.txt"
+BERT = load_table("bert/google").tokenizer
+assert BERT is not None
 SPECIAL = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 CHINESE = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F))
 CHINESE += ((0x2B740, 0x2B81F), (0x2B820, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F))
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    return wordpiece.read_vocabulary(path, BERT)
+
+
+def tokenizer_files(vocabulary: Vocabulary, lowercase: bool, length: int | None) -> dict[str, bytes]:
+    return wordpiece.tokenizer_files(BERT, vocabulary, Casing(lowercase, "as the test asks"), length)
+
+
+def find_vocabulary(directory: Path, explicit: Path | None = None) -> Path | None:
+    """The vocabulary that is taken."""
+    found = choice.read_beside(directory, BERT, explicit)
+    return found.path if found is not None else None
 
 
 def reference_words(text: str, lowercase: bool) -> list[str]:
@@ -209,9 +233,9 @@ def test_lines_are_numbered_as_google_numbers_them(tmp_path, content, tokens):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no BERT vocabulary: it holds nothing"),
-        (b"\n\n", "is no BERT vocabulary: it holds nothing"),
-        (b"<s>\n<unk>\n[CLS]\n", "is no BERT vocabulary: it holds 3 lines without [UNK], [SEP]"),
+        (b"", "is not the vocabulary of this model: it holds nothing"),
+        (b"\n\n", "is not the vocabulary of this model: it holds nothing"),
+        (b"<s>\n<unk>\n[CLS]\n", "is not the vocabulary of this model: it holds 3 lines without [UNK], [SEP]"),
         (b"[UNK]\n[CLS]\n\xff\n", "is not UTF-8 text: byte 0xff in line 3"),
         (b"\x89PNG\r\n\x1a\n\0", "is not UTF-8 text: byte 0x89 in line 1"),
     ],
@@ -238,7 +262,7 @@ class TestFinding:
         assert find_vocabulary(tmp_path) is None
         (tmp_path / "my_vocab.txt").write_text("[UNK]\n[CLS]\n[SEP]\n")
         assert find_vocabulary(tmp_path) == tmp_path / "my_vocab.txt"
-        (tmp_path / "vocab.txt").touch()
+        (tmp_path / "vocab.txt").write_text("[UNK]\n[CLS]\n[SEP]\n")
         assert find_vocabulary(tmp_path) == tmp_path / "vocab.txt"
 
     def test_several_are_named(self, tmp_path):
@@ -259,7 +283,7 @@ class TestFinding:
         (["hello", "##é"], True, "uncased: none of 9 tokens holds a capital letter"),
         (["Hello", "hello"], False, "cased: 1 of 9 tokens hold a capital letter"),
         (["Hello", *["word"] * 200], True, "uncased: only 1 of 208 tokens hold a capital letter"),
-        (["中", "文", "##1"], True, "uncased, as google-research/bert is by default: none of 10 tokens holds a letter"),
+        (["中", "文", "##1"], True, "uncased by default: none of 10 tokens holds a letter"),
         (["中", "a", "<S>", "<T>"], True, "uncased: none of 11 tokens holds a capital letter"),
         (["Привет", "мир"], False, "cased: 1 of 9 tokens hold a capital letter"),
     ],
@@ -283,3 +307,26 @@ def test_the_casing_that_stands_beside_the_vocabulary(tmp_path, stated, lowercas
     assert "tokenizer_config.json" in casing.reason
     (tmp_path / "tokenizer_config.json").write_text("[]")
     assert "capital letter" in infer_casing(read_vocabulary(tmp_path / "vocab.txt")).reason
+
+
+def test_each_kind_and_normalizer_that_a_table_may_name_is_there():
+    assert set(KINDS) == set(table.KINDS)
+    assert set(wordpiece._NORMALIZERS) == set(table.NORMALIZERS)
+
+
+def test_tokens_frame_and_longest_word_are_the_tables(tmp_path):
+    """A model of other special tokens needs another table, and no other code."""
+    pytest.importorskip("tokenizers")
+    special = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    other = BERT._replace(special=special, single="<s> $A </s>", pair="<s> $A </s> $B </s>", longest_word=3)
+    path = tmp_path / "vocab.txt"
+    path.write_text("<unk>\n<s>\n</s>\nabc\n##d\n")
+    vocabulary = wordpiece.read_vocabulary(path, other)
+    files = wordpiece.tokenizer_files(other, vocabulary, Casing(True, ""), None)
+    made = __import__("tokenizers").Tokenizer.from_str(files["tokenizer.json"].decode())
+    assert made.encode("abc abcd").tokens == ["<s>", "abc", "<unk>", "</s>"]
+    settings = json.loads(files["tokenizer_config.json"])
+    assert special.items() <= settings.items()
+    assert "cls_token" not in settings
+    with pytest.raises(ConfigError, match=r"without <unk>, <s>, </s>"):
+        wordpiece.read_vocabulary(VOCABULARY, other)

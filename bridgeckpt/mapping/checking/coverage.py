@@ -64,9 +64,8 @@ class _Target(NamedTuple):
 
 def _compare(table: Table, architecture: Architecture) -> Iterator[LintProblem]:
     values = _config_values(table.model)
-    labels = architecture.sizes.get("labels", _LABELS)
     try:
-        target = _target(table.model.model, architecture.name, (("num_labels", labels), *values.items()))
+        target = _target(table.model.model, architecture.name, (*_labels(table.model, architecture), *values.items()))
     except (TypeError, ValueError) as error:  # what configurations and modules raise for sizes that do not go together
         message = f"transformers does not build {architecture.name} with {values}: {error}"
         yield LintProblem("target-coverage", message, str(table.model.path))
@@ -96,6 +95,12 @@ def _compare(table: Table, architecture: Architecture) -> Iterator[LintProblem]:
         elif target.storage.get(name, -1) != target.storage.get(tied[name].removeprefix(architecture.drop_prefix)):
             message = f"{architecture.name} does not tie {name} to {tied[name]}"
             yield LintProblem("target-coverage", message, str(table.model.path))
+
+
+def _labels(model: ModelTable, architecture: Architecture) -> Iterator[tuple[str, int]]:
+    """The number of labels under its key in the config, where the model has such a key."""
+    if model.config.labels is not None:
+        yield model.config.labels, architecture.sizes.get(model.roles.labels or "", _LABELS)
 
 
 def _lacking(table: Table, architecture: Architecture) -> tuple[str, ...]:

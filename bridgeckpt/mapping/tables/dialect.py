@@ -30,7 +30,11 @@
                                there or at a path from there, ``[config.source.required]`` are values that alone can be
                                converted; ``transformers = true``: it is transformers' own, and handed on
 ``[config.doubts]`` key =      why a value that neither graph nor user tells may be another: it is said aloud
-``[graph]``                    name scopes in which a graph of the dialect holds what no tensor says
+``[graph]`` key =              what a graph of the dialect says of a key of config.json: what is computed (``epsilon``,
+{ computation = scope }        ``activation``, ``heads``), and the name scope in which
+``[graph.head]``               how a graph tells heads apart: ``kernel``, the variable that makes the logits, and by
+                               kind of head the scope whose output it is multiplied with
+``[tokenizer]``                what differs from the model's: see :mod:`bridgeckpt.mapping.tables.tokenizer`
 ``[heads]`` head = ends        what one row of the logits is about (``span``), told by how the path of an object in the
                                object graph ends; the first that fits
 =============================  =========================================================================================
@@ -45,9 +49,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridgeckpt.mapping.tables import library as tables
+from bridgeckpt.mapping.tables.graph import HEADS, load_graph
 from bridgeckpt.mapping.tables.groups import Naming, document, load_group
-from bridgeckpt.mapping.tables.model import HEADS, check_schema, load_model, parse_at, reason
+from bridgeckpt.mapping.tables.model import check_schema, load_model, parse_at, reason
 from bridgeckpt.mapping.tables.records import ConfigSource, DialectConfig, Ignored, ModelTable, Table
+from bridgeckpt.mapping.tables.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -56,13 +62,11 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.document import Section
     from bridgeckpt.mapping.tables.records import Row
 
-__all__ = ["GRAPH_FACTS", "ModelTable", "Table", "load_table"]
-
-GRAPH_FACTS = ("layer_norm_eps", "hidden_act", "num_attention_heads", "pooler", "encoder", "classifier")
+__all__ = ["ModelTable", "Table", "load_table"]
 
 _KEYS = (
     *("schema", "title", "model", "use", "detect", "names", "suffix"),
-    *("wildcards", "slots", "group", "ignored", "refused", "config", "graph", "heads"),
+    *("wildcards", "slots", "group", "ignored", "refused", "config", "graph", "tokenizer", "heads"),
 )
 
 
@@ -95,8 +99,7 @@ def _load(path: Path, borrowers: tuple[str, ...]) -> Table:
     suffix = base.suffix if base else root.text("suffix", "")
     inherited = base.wildcards if base else {}
     naming = Naming(model, {**inherited, **{key: wildcards.text(key) for key in wildcards}}, suffix)
-    slots, graph, heads = root.table("slots"), root.table("graph"), root.table("heads")
-    graph.only(*GRAPH_FACTS)
+    slots, heads = root.table("slots"), root.table("heads")
     heads.only(*HEADS)
     detect = root.texts("detect", () if base else None)
     files = {label: source.source}
@@ -114,8 +117,9 @@ def _load(path: Path, borrowers: tuple[str, ...]) -> Table:
         groups={key: load_group(source, key, naming, files) for key in root.table("group")},
         ignored=tuple(_ignored(section, naming) for section in root.tables("ignored")),
         refused=tuple(_ignored(section, naming) for section in root.tables("refused")),
-        config=_config(root.table("config"), base.config.source if base else ConfigSource()),
-        graph={key: naming.template(graph, key, graph.text(key)) for key in graph},
+        config=_config(root.table("config"), base.config.source if base else ConfigSource(model.config.files)),
+        graph=load_graph(root.table("graph"), naming),
+        tokenizer=load_tokenizer(root.table("tokenizer"), base.tokenizer if base else model.tokenizer),
         heads={key: heads.texts(key) for key in heads},
         files=files,
     )
@@ -152,7 +156,7 @@ def _merge_over_base(own: Table, base: Table) -> Table:
             words={**base.config.words, **own.config.words},
             doubts={**base.config.doubts, **own.config.doubts},
         ),
-        graph={**base.graph, **own.graph},
+        graph=own.graph.over(base.graph),
         heads={**base.heads, **own.heads},
         files={**own.files, **base.files},
     )
@@ -165,7 +169,7 @@ def _model(root: Section) -> ModelTable:
     else:
         path = beside / f"{tables.MODEL}.toml"
         if not path.is_file():
-            hint = 'add  model = "bert/model"  below the schema'
+            hint = f'add  model = "{tables.label(tables.models()[0])[0]}"  below the schema'
             raise root.error("reference", "there is no model.toml beside the table", hint=hint)
     return load_model(path)
 

@@ -118,6 +118,14 @@ class Section:
             raise self._unlike(key, "a string or a list of strings")
         return tuple(values)
 
+    def choice(self, key: str, choices: tuple[str, ...], default: str | None = None) -> str:
+        """A string that is one of ``choices``."""
+        value = self.text(key, default)
+        if value not in choices:
+            hint = f"one of {', '.join(choices)}"
+            raise self.error("schema", f'"{key}"{self._inside()} is "{value}"', key, hint=hint)
+        return value
+
     def flag(self, key: str) -> bool:
         """``true`` or ``false``; false when absent."""
         value = self.data.get(key, False)
@@ -130,6 +138,15 @@ class Section:
         value = self.data.get(key)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise self._unlike(key, "a number")
+        return value
+
+    def count(self, key: str, default: int | None = None) -> int:
+        """A whole number above 0."""
+        value = self.data.get(key, default)
+        if value is None:
+            raise self.error("schema", f'"{key}" is missing{self._inside()}')
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self._unlike(key, "a whole number above 0")
         return value
 
     def table(self, key: str) -> Section:

@@ -139,7 +139,7 @@ def _rows(source: Document, name: str, borrowers: Texts) -> list[_Row]:
 def _borrowed(source: Document, section: Section, borrowers: Texts) -> list[_Row]:
     table, _, group = section.text("use").rpartition(".")
     if not table:
-        hint = 'name a table and its group, as in "bert/google.layer"'
+        hint = f'name a table and its group, as in "{tables.names()[0]}.GROUP"'
         raise section.error("reference", f'"use" is "{section.text("use")}"', "use", hint=hint)
     path = parse_at(section, "use", tables.find, table, source.path.parent)
     other = document(path)

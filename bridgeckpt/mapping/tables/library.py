@@ -27,6 +27,11 @@ def names() -> list[str]:
     return sorted(name for name in found if name != RULES)
 
 
+def models() -> list[Path]:
+    """The files of the shipped models."""
+    return sorted(folder().glob(f"*/{MODEL}.toml"))
+
+
 def find(name: str | Path, beside: Path | None = None) -> Path:
     """The file of a table, given its name or a path (relative to the folder ``beside``, if given).
 

@@ -6,16 +6,24 @@
 ``[dims]`` axis = expression   the size of each axis: a config key, an integer, ``+ - * /`` over them, or ``"*"``: in no
                                config, solved from the checkpoint and the same everywhere (``labels``)
 ``[indices]`` name = ...       how many values ``{name}`` takes
+``[roles]`` role = axis        which axis is the ``vocabulary``, which the ``positions`` (the longest sequence) and the
+                               ``labels`` of a classifier, where the model has them
 ``[[tied]]`` pt, to            ``pt`` is the parameter ``to`` under a second name: not written
 ``[[derived]]`` pt, value,     a buffer that the model rebuilds: ``arange``, ``zeros``, ``ones`` or ``lower_triangle``
 layout, reason
 ``[architectures]`` Class =    the groups that make up a Hugging Face class, and those it takes when they are there;
 { groups, optional,            what its parameter names lack at the front; what one row of its logits is about
-drop_prefix, head, sizes }     (``sequence``, ``token``, ``choice``, ``span``); axes that it fixes (``labels``)
-``[config]``                   for config.json: ``keys`` renames keys of the source, ``defaults`` are for absent ones,
-                               ``kept`` lists keys of the source that are handed on,
+drop_prefix, head, sizes,      (``sequence``, ``token``, ``choice``, ``span``); axes that it fixes (``labels``); by
+load_without }                 optional group, how the class is loaded without it (``add_pooling_layer=False``)
+``[config]``                   for config.json: ``files`` are names or patterns of the source's config, unless a dialect
+                               gives others; ``labels`` is the key that takes the number of labels; ``keys`` renames
+                               keys of the source, ``defaults`` are for absent ones, ``kept`` lists keys of the source
+                               that are handed on,
                                ``padded`` lists sizes that a checkpoint may exceed, ``foreign`` maps a key found only in
                                another model's config to the name of that model
+``[config.options]``           the key of config.json that each option of a conversion sets, where the model has one:
+option = key                   ``heads``, ``hidden_act``, ``layer_norm_eps``
+``[tokenizer]``                see :mod:`bridgeckpt.mapping.tables.tokenizer`
 =============================  =========================================================================================
 """
 
@@ -30,7 +38,9 @@ from bridgeckpt.mapping.notation.layout import Layout
 from bridgeckpt.mapping.notation.names import Template
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.document import Document, Section
-from bridgeckpt.mapping.tables.records import Architecture, Derived, ModelConfig, ModelTable, Tied
+from bridgeckpt.mapping.tables.graph import HEADS
+from bridgeckpt.mapping.tables.records import Architecture, Derived, ModelConfig, ModelTable, Roles, Tied
+from bridgeckpt.mapping.tables.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -38,7 +48,9 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 DERIVED_VALUES = ("arange", "zeros", "ones", "lower_triangle")
-HEADS = ("sequence", "token", "choice", "span")
+OPTIONS = ("heads", "hidden_act", "layer_norm_eps")  # options of a conversion that set a key of config.json
+
+_KEYS = ("schema", "model", "dims", "indices", "roles", "tied", "derived", "architectures", "config", "tokenizer")
 
 Parsed = TypeVar("Parsed")
 
@@ -52,12 +64,17 @@ def load_model(path: Path) -> ModelTable:
     return _load(path, path.stat().st_mtime_ns)
 
 
+def shipped_models() -> dict[str, ModelTable]:
+    """The models that have tables, by their ``model_type``."""
+    return {model.model: model for model in map(load_model, tables.models())}
+
+
 @cache
 def _load(path: Path, _modified: int) -> ModelTable:
     name, label = tables.label(path)
     document = Document(path, label)
     root = document.root
-    root.only("schema", "model", "dims", "indices", "tied", "derived", "architectures", "config")
+    root.only(*_KEYS)
     check_schema(root)
     dims, indices = _expressions(root.table("dims")), _expressions(root.table("indices"))
     if both := sorted({*dims} & {*indices}):
@@ -69,10 +86,12 @@ def _load(path: Path, _modified: int) -> ModelTable:
         model=root.text("model"),
         dims=dims,
         indices=indices,
+        roles=_roles(root.table("roles"), dims),
         tied=tuple(_tied(section, indices) for section in root.tables("tied")),
         derived=tuple(_derived(section, dims, indices) for section in root.tables("derived")),
         architectures={name: _architecture(classes.table(name), dims) for name in classes},
         config=_config(root.table("config")),
+        tokenizer=load_tokenizer(root.table("tokenizer"), None),
         source=document.source,
     )
 
@@ -124,6 +143,15 @@ def _expressions(section: Section) -> dict[str, Expression]:
     return {name: parse_at(section, name, Expression.parse, section.data[name]) for name in section}
 
 
+def _roles(section: Section, dims: dict[str, Expression]) -> Roles:
+    section.only(*Roles._fields)
+    for role in section:
+        if section.text(role) not in dims:
+            message = f'"{role}" is "{section.text(role)}", which is not an axis'
+            raise section.error("unknown-axis", message, role, hint=f"the axes are {', '.join(dims)}")
+    return Roles(**{role: section.text(role) for role in section})
+
+
 def _tied(section: Section, indices: dict[str, Expression]) -> Tied:
     section.only("pt", "to")
     return Tied(_parameter(section, "pt", indices), _parameter(section, "to", indices))
@@ -147,7 +175,7 @@ def _parameter(section: Section, key: str, indices: dict[str, Expression]) -> Te
 
 
 def _architecture(section: Section, dims: dict[str, Expression]) -> Architecture:
-    section.only("groups", "optional", "drop_prefix", "head", "sizes")
+    section.only("groups", "optional", "drop_prefix", "head", "sizes", "load_without")
     head = section.text("head") if "head" in section else None
     if head is not None and head not in HEADS:
         raise section.error("schema", f'"head" is "{head}"', hint=f"one of {', '.join(HEADS)}")
@@ -157,20 +185,27 @@ def _architecture(section: Section, dims: dict[str, Expression]) -> Architecture
             raise section.error("unknown-axis", f'"sizes" has an unknown axis "{axis}"')
         if isinstance(size, bool) or not isinstance(size, int):
             raise section.error("schema", f'the size of "{axis}" is {size!r}, not an integer')
+    optional, load_without = section.texts("optional", ()), section.table("load_without")
+    load_without.only(*optional)
     return Architecture(
         name=str(section.key[-1]),
         groups=section.texts("groups"),
-        optional=section.texts("optional", ()),
+        optional=optional,
         drop_prefix=section.text("drop_prefix", ""),
         head=head,
         sizes=sizes,
+        load_without={group: load_without.text(group) for group in load_without},
     )
 
 
 def _config(section: Section) -> ModelConfig:
-    section.only("keys", "defaults", "kept", "padded", "foreign")
-    keys, foreign = section.table("keys"), section.table("foreign")
+    section.only("files", "options", "labels", "keys", "defaults", "kept", "padded", "foreign")
+    options, keys, foreign = section.table("options"), section.table("keys"), section.table("foreign")
+    options.only(*OPTIONS)
     return ModelConfig(
+        files=section.texts("files", ()),
+        options={option: options.text(option) for option in options},
+        labels=section.text("labels") if "labels" in section else None,
         keys={key: keys.text(key) for key in keys},
         defaults=section.table("defaults").data,
         kept=section.texts("kept", ()),

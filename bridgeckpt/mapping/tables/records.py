@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bridgeckpt.frozen import FrozenDict
+from bridgeckpt.mapping.tables.graph import GraphScopes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -15,10 +18,11 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.notation.expressions import Expression
     from bridgeckpt.mapping.notation.layout import Layout
     from bridgeckpt.mapping.notation.names import Template
+    from bridgeckpt.mapping.tables.tokenizer import Tokenizer
 
 Spelling = tuple["Template", ...]
 
-EMPTY: Mapping[str, Any] = {}  # shared and never changed; a mappingproxy would say so, but does not pickle
+EMPTY: Mapping[str, Any] = FrozenDict()
 
 
 class Where(NamedTuple):
@@ -75,14 +79,27 @@ class Architecture(NamedTuple):
 
     ``drop_prefix`` is what its parameter names lack at the front. ``head`` says what one row of its logits is about
     ("sequence", "token", "choice") where names and shapes leave it open. ``sizes`` are axes that it fixes.
+    ``load_without`` says, by optional group, how the class is loaded when a checkpoint lacks the group.
     """
 
     name: str
-    groups: tuple[str, ...]
-    optional: tuple[str, ...]
-    drop_prefix: str
-    head: str | None
-    sizes: Mapping[str, int]
+    groups: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    drop_prefix: str = ""
+    head: str | None = None
+    sizes: Mapping[str, int] = EMPTY
+    load_without: Mapping[str, str] = EMPTY
+
+
+class Roles(NamedTuple):
+    """The axes that a conversion has to know by their meaning; None where a model has no such axis.
+
+    ``vocabulary`` counts tokens, ``positions`` is the length of the longest sequence, ``labels`` are a classifier's.
+    """
+
+    vocabulary: str | None = None
+    positions: str | None = None
+    labels: str | None = None
 
 
 class Tied(NamedTuple):
@@ -125,16 +142,22 @@ class Ignored(NamedTuple):
 class ModelConfig(NamedTuple):
     """What config.json needs beyond the source's own keys.
 
-    ``keys`` renames keys of the source; ``defaults`` are values for keys that it lacks, ``kept`` the
-    further ones that are handed on (any other could change what is loaded); ``padded`` are sizes that the
-    checkpoint may exceed; ``foreign`` maps a key found only in another model's config to the name of that model.
+    ``files`` are names or patterns of the source's config, unless a dialect gives others; ``options`` is the config key
+    that each option of a conversion sets (``heads``, ``hidden_act``, ``layer_norm_eps``), where the model has one;
+    ``labels`` is the key that takes the number of labels. ``keys`` renames keys of the source; ``defaults`` are values
+    for keys that it lacks, ``kept`` the further ones that are handed on (any other could change what is loaded);
+    ``padded`` are sizes that the checkpoint may exceed; ``foreign`` maps a key found only in another
+    model's config to the name of that model.
     """
 
-    keys: Mapping[str, str]
-    defaults: Mapping[str, Any]
-    kept: tuple[str, ...]
-    padded: tuple[str, ...]
-    foreign: Mapping[str, str]
+    files: tuple[str, ...] = ()
+    options: Mapping[str, str] = EMPTY
+    labels: str | None = None
+    keys: Mapping[str, str] = EMPTY
+    defaults: Mapping[str, Any] = EMPTY
+    kept: tuple[str, ...] = ()
+    padded: tuple[str, ...] = ()
+    foreign: Mapping[str, str] = EMPTY
 
 
 class ConfigSource(NamedTuple):
@@ -146,7 +169,7 @@ class ConfigSource(NamedTuple):
     ``transformers``: it is transformers' own, all of which is handed on.
     """
 
-    files: tuple[str, ...] = ("bert_config.json", "config.json", "*bert_config*.json")
+    files: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
     keys: Mapping[str, str] = EMPTY
     required: Mapping[str, Any] = EMPTY
@@ -159,28 +182,41 @@ class DialectConfig(NamedTuple):
     ``source`` is where that config is. ``doubts`` says, by key, why a value that no graph tells may be another.
     """
 
-    values: Mapping[str, Any]
-    words: Mapping[str, Mapping[str, str]]
-    source: ConfigSource
+    values: Mapping[str, Any] = EMPTY
+    words: Mapping[str, Mapping[str, str]] = EMPTY
+    source: ConfigSource = ConfigSource()
     doubts: Mapping[str, str] = EMPTY
 
 
 class ModelTable(NamedTuple):
-    """The PyTorch side of a model: its axes, indices, ties, buffers and classes."""
+    """The PyTorch side of a model: its axes, indices, ties, buffers, classes, config and tokenizer."""
 
     name: str
     path: Path
     model: str
-    dims: Mapping[str, Expression]
-    indices: Mapping[str, Expression]
-    tied: tuple[Tied, ...]
-    derived: tuple[Derived, ...]
-    architectures: Mapping[str, Architecture]
-    config: ModelConfig
     source: bytes
+    architectures: Mapping[str, Architecture]
+    dims: Mapping[str, Expression] = EMPTY
+    indices: Mapping[str, Expression] = EMPTY
+    roles: Roles = Roles()
+    tied: tuple[Tied, ...] = ()
+    derived: tuple[Derived, ...] = ()
+    config: ModelConfig = ModelConfig()
+    tokenizer: Tokenizer | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+    @property
+    def size_keys(self) -> set[str]:
+        """The config keys that sizes are made of."""
+        return {key for expression in (*self.dims.values(), *self.indices.values()) for key in expression.keys}
+
+    @property
+    def config_keys(self) -> set[str]:
+        """Every key of config.json that the table knows."""
+        config = self.config
+        return {*self.size_keys, *config.options.values(), *config.defaults, *config.kept}
 
 
 class Table(NamedTuple):
@@ -189,28 +225,30 @@ class Table(NamedTuple):
     ``detect`` names are all in a checkpoint of the dialect and ``absent`` names are not. ``names`` says which name of a
     variable the table speaks of: "key" (in the checkpoint) or "variable" (its full name in the object graph). Every tf
     name ends in ``suffix`` already. A checkpoint with one of the ``refused`` tensors is of a variant that no class
-    computes. ``heads`` says which head a checkpoint has by how
-    the path of one of its objects ends. ``files`` are the bytes of the files that it is made of, by the name that
-    people are shown: its own, those it borrows from, the model's.
+    computes. ``graph`` says where a graph holds what no tensor does, ``tokenizer`` what a vocabulary beside the
+    checkpoint is made into. ``heads`` says which head a checkpoint has by how the path of one of its objects ends.
+    ``files`` are the bytes of the files that it is made of, by the name that people are shown: its own, those it
+    borrows from, the model's.
     """
 
     name: str
     path: Path
     title: str
     model: ModelTable
-    detect: tuple[Template, ...]
-    absent: tuple[Template, ...]
-    names: str
-    suffix: str
-    wildcards: Mapping[str, str]
-    slots: Mapping[str, tuple[Template, ...]]
-    groups: Mapping[str, Group]
-    ignored: tuple[Ignored, ...]
-    refused: tuple[Ignored, ...]
-    config: DialectConfig
-    graph: Mapping[str, Template]
-    heads: Mapping[str, tuple[str, ...]]
     files: Mapping[str, bytes]
+    detect: tuple[Template, ...] = ()
+    absent: tuple[Template, ...] = ()
+    names: str = "key"
+    suffix: str = ""
+    wildcards: Mapping[str, str] = EMPTY
+    slots: Mapping[str, tuple[Template, ...]] = EMPTY
+    groups: Mapping[str, Group] = EMPTY
+    ignored: tuple[Ignored, ...] = ()
+    refused: tuple[Ignored, ...] = ()
+    config: DialectConfig = DialectConfig()
+    graph: GraphScopes = GraphScopes()
+    tokenizer: Tokenizer | None = None
+    heads: Mapping[str, tuple[str, ...]] = EMPTY
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"

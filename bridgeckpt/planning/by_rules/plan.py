@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bridgeckpt.errors import PlanError, Problem
 from bridgeckpt.mapping.notation.names import Template
 from bridgeckpt.mapping.tables.library import RULES
+from bridgeckpt.mapping.tables.model import shipped_models
 from bridgeckpt.mapping.tables.records import (
     Architecture,
     ConfigSource,
     DialectConfig,
-    ModelConfig,
     ModelTable,
     Table,
     Tied,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from bridgeckpt.planning.account.ledger import Ledger
     from bridgeckpt.planning.sizes import Sizes
 
-_OF_TABLES = ("bert",)  # the models that have tables
+_CONFIG = "config.json"  # transformers' own
 _OF_THE_FILE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tf_legacy_loss")
 
 
@@ -68,19 +68,27 @@ def model_by_rules(checkpoint: Checkpoint, mapping: str | Path | None, explicit:
         folder = explicit if explicit is not None and explicit.is_dir() else checkpoint.directory
     except OSError:  # a path that cannot be: whoever looks for the config says why
         folder = checkpoint.directory
-    if mapping is None and explicit in (None, folder) and (folder / "bert_config.json").is_file():
-        return None  # google-research/bert's, and that of code that followed it
-    path = find_config(folder, explicit if explicit != folder else None, ["config.json"])
+    if mapping is None and explicit in (None, folder) and _has_config_of_a_table(folder):
+        return None
+    path = find_config(folder, explicit if explicit != folder else None, [_CONFIG])
     values = read_values(path) if path is not None else {}
     kind = values.get("model_type")
     if isinstance(kind, str) and kind:
-        return None if mapping is None and kind in _OF_TABLES else values
+        return None if mapping is None and kind in shipped_models() else values
     if mapping is None:
         return None
     raise PlanError(
         f"there is no config of transformers (config.json with a model_type) beside {checkpoint.path}",
         hint="give it with --config FILE: it says which class the names are those of",
     )
+
+
+def _has_config_of_a_table(folder: Path) -> bool:
+    """Whether the config of a model that has tables stands in ``folder``, by a name that only its own code writes."""
+    if not (folder / _CONFIG).is_file():
+        return False  # nothing says that another model is there
+    names = {name for model in shipped_models().values() for name in model.config.files if "*" not in name}
+    return any((folder / name).is_file() for name in names - {_CONFIG})
 
 
 def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str | None) -> Settled:
@@ -114,7 +122,7 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str 
     ]
     unnamed = () if asked or named else (f"the config names no class: {name} is the one without a head",)
     notes = (*unnamed, *changed, *of_model.notes)
-    architecture = Architecture(name, (), (), "", None, {})
+    architecture = Architecture(name)
     return Settled(
         checkpoint, _table(rules, kind, architecture, ledger), architecture, NO_SIZES, ledger, configuration, notes
     )
@@ -122,25 +130,20 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str 
 
 def _table(rules: Rules, kind: str, architecture: Architecture, ledger: Ledger) -> Table:
     """The rules as the table of a plan: what it was made by, for messages and the report."""
-    classes = {architecture.name: architecture}
-    config = ModelConfig({}, {}, (), (), {})
     tied = tuple(Tied(Template.parse(name), Template.parse(to)) for name, to in ledger.tied.items())
     return Table(
         name=rules.name,
         path=rules.path,
         title=rules.title,
-        model=ModelTable(kind, rules.path, kind, {}, {}, tied, (), classes, config, rules.source),
-        detect=(),
-        absent=(),
-        names="variable",
-        suffix="",
-        wildcards={},
-        slots={},
-        groups={},
-        ignored=(),
-        refused=(),
-        config=DialectConfig({}, {}, ConfigSource(files=("config.json",), transformers=True)),
-        graph={},
-        heads={},
+        model=ModelTable(
+            name=kind,
+            path=rules.path,
+            model=kind,
+            source=rules.source,
+            architectures={architecture.name: architecture},
+            tied=tied,
+        ),
         files={rules.label: rules.source},
+        names="variable",
+        config=DialectConfig(source=ConfigSource(files=(_CONFIG,), transformers=True)),
     )

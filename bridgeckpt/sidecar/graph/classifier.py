@@ -1,6 +1,6 @@
-"""What a classifier's kernel is multiplied with, the pooler's output or the encoder's: that tells its class.
+"""What a classifier's kernel is multiplied with: one vector a sequence or one a token. That tells its class.
 
-``output_weights`` of a sentence classifier and of a token classifier have the same name and may have the same shape.
+The kernels of a sequence classifier and of a token classifier may have the same name and the same shape.
 """
 
 from __future__ import annotations
@@ -9,32 +9,34 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from bridgeckpt.sidecar.graph.computations import GRADIENT, PRODUCTS, Found
+from bridgeckpt.sidecar.graph.computations import GRADIENT, PRODUCTS, GraphFact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
 
 _VARIABLES = {"Variable", "VariableV2", "VarHandleOp"}
 _READS = {"Identity", "ReadVariableOp", "Cast", "Transpose"}
 _NO_DATA = {"Shape", "Const", "Placeholder", "PlaceholderWithDefault", "RandomUniform", "StatelessRandomUniformV2"}
+_EACH_TOKEN = {"token", "span"}  # heads with logits for every token: no token is picked before their product
 _REDUCTIONS = {"StridedSlice", "Slice", "Gather", "GatherV2", "Squeeze", "Mean", "Max", "Sum"}
 
 
-def classified(graph: Graph, kernels: list[str], layers: list[str], pooler: str, encoder: str) -> Found[str] | None:
-    """What is first on the way back from the product with a kernel: the pooler ("sequence") or the encoder ("token").
+def classified(
+    graph: Graph, kernels: list[str], layers: list[str], outputs: Mapping[str, str]
+) -> GraphFact[str] | None:
+    """The kind of head whose output is first on the way back from the product with a kernel.
 
     ``kernels`` are names that the variable may have; in a function, which takes it as an argument, the product is in
-    the scope of its layer, one of ``layers``. ``pooler`` and ``encoder`` are regular expressions of scopes.
+    the scope of its layer, one of ``layers``. ``outputs`` are regular expressions of scopes by kind of head.
     """
-    in_pooler, in_encoder = re.compile(f"{pooler}/"), re.compile(f"{encoder}/")
+    inside = {kind: re.compile(f"{scope}/") for kind, scope in outputs.items()}
     for product, kernel in chain(_products(graph, kernels), _products_in(graph, layers)):
         for node, reduced in _upstream(graph, [name for name in product.operands if name != kernel]):
-            if in_pooler.match(node.name):
-                return Found("sequence", node.name)
-            if in_encoder.match(node.name):
-                return None if reduced else Found("token", node.name)
+            kind = next((kind for kind, scope in inside.items() if scope.match(node.name)), None)
+            if kind is not None:
+                return None if reduced and kind in _EACH_TOKEN else GraphFact(kind, node.name)
     return None
 
 

@@ -1,7 +1,7 @@
 """What the nodes of one name scope compute: a LayerNorm with which epsilon, which activation, how many heads.
 
-Each function takes a graph and a scope, and returns what it found with the node that says so, or None: what is not
-computed in one of the known ways is not guessed.
+Each function takes a graph and a scope, and returns a fact with the node that it was read from, or None: what is not
+computed in one of the known ways is not guessed. :data:`READERS` are these functions by their names in tables.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import re
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
     from bridgeckpt.formats.tensorflow.tensorproto import Number
 
@@ -24,26 +26,26 @@ _SIMPLE_ACTIVATIONS = {"Erf": "gelu", "Erfc": "gelu", "Relu": "relu", "Relu6": "
 _GELU_CUBE = 0.044715  # 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
 _QUICK_GELU = 1.702  # x sigmoid(1.702 x)
 
-Value = TypeVar("Value", int | float, str)
+Value = TypeVar("Value", bound=str | float, covariant=True)
 
 
-class Found(NamedTuple, Generic[Value]):
+class GraphFact(NamedTuple, Generic[Value]):
     """A fact and the node that it was read from."""
 
     value: Value
     node: str
 
 
-def epsilon(graph: Graph, scope: str) -> Found[Number] | None:
+def epsilon(graph: Graph, scope: str) -> GraphFact[Number] | None:
     """The constant under the square root of a LayerNorm, or the attribute of the fused op that computes it."""
     for node in graph.under(scope):
         if node.op in _FUSED_NORMS:
             value = graph.number(node, "epsilon")
-            return Found(_FUSED_EPSILON if value is None else value, node.name)
+            return GraphFact(_FUSED_EPSILON if value is None else value, node.name)
         if node.op in {"Rsqrt", "Sqrt"}:
             for name in _summands(graph, node):
                 if (constant := _scalar(graph, name)) is not None and 0 < constant < 1:
-                    return Found(constant, name)
+                    return GraphFact(constant, name)
     return None
 
 
@@ -65,7 +67,7 @@ def _scalar(graph: Graph, name: str) -> Number | None:
     return constant[0] if constant is not None and len(constant) == 1 else None
 
 
-def activation(graph: Graph, scope: str) -> Found[str] | None:
+def activation(graph: Graph, scope: str) -> GraphFact[str] | None:
     """The activation computed in the scope, or "linear" if what its dense layer makes goes right into the next one."""
     nodes = graph.under(scope)
     ops = {node.op: node.name for node in nodes}
@@ -78,11 +80,11 @@ def activation(graph: Graph, scope: str) -> Found[str] | None:
         gated = "quick_gelu" if _near(_QUICK_GELU, constants) else "silu" if multiplied else "sigmoid"
         found[gated] = ops["Sigmoid"]
     if len(found) == 1:
-        return Found(*found.popitem())
+        return GraphFact(*found.popitem())
     product = next((node for node in nodes if node.op in PRODUCTS), None)
     if found or product is None or "Softmax" in ops:  # of a layer with attention the first product is a projection
         return None
-    return Found("linear", product.name) if _feeds_product(graph, product) else None
+    return GraphFact("linear", product.name) if _feeds_product(graph, product) else None
 
 
 def _near(value: float, constants: list[Number]) -> bool:
@@ -102,7 +104,7 @@ def _feeds_product(graph: Graph, node: Node) -> bool:
     return False
 
 
-def heads(graph: Graph, scope: str) -> Found[Number] | None:
+def heads(graph: Graph, scope: str) -> GraphFact[int] | None:
     """The heads of the reshape to [batch, seq, heads, head_dim], checked by the scores' scale 1 / sqrt(head_dim)."""
     splits: dict[tuple[Number, Number], str] = {}
     named: dict[tuple[Number, Number], str] = {}  # the heads alone, where head_dim is computed
@@ -119,9 +121,9 @@ def heads(graph: Graph, scope: str) -> Found[Number] | None:
             scales += [constant if node.op == "Mul" else 1 / constant for constant in constants]
     scaled = [split for split in splits if any(abs(scale * split[1] ** 0.5 - 1) < 1e-3 for scale in scales)]
     candidates = scaled or list(splits) or list(named)
-    if len({heads for heads, _ in candidates}) != 1:
+    if len({number for number, _ in candidates}) != 1:
         return None
-    return Found(candidates[0][0], {**named, **splits}[candidates[0]])
+    return GraphFact(int(candidates[0][0]), {**named, **splits}[candidates[0]])
 
 
 def _shape(graph: Graph, name: str) -> tuple[Number | None, ...]:
@@ -131,3 +133,10 @@ def _shape(graph: Graph, name: str) -> tuple[Number | None, ...]:
     if name not in graph or (node := graph[name]).op != "Pack":
         return ()
     return tuple(_scalar(graph, operand) for operand in node.operands)
+
+
+READERS: Mapping[str, Callable[[Graph, str], GraphFact[str | float] | None]] = {
+    "epsilon": epsilon,
+    "activation": activation,
+    "heads": heads,
+}

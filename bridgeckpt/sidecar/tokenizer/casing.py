@@ -1,7 +1,8 @@
-"""Whether a model's text is lower-cased, where the source itself says so for those who tokenize for it.
+"""Whether a model's text is lower-cased: where the source says so itself, and what the vocabulary looks like.
 
-In TF1 hub modules a constant, an output of the signature ``tokenization_info``; in TF2 a bool variable,
-``do_lower_case``; in a KerasHub preset the description of its tokenizer, ``tokenizer.json``.
+The source says it for those who tokenize for it: in TF1 hub modules a constant, an output of the signature
+``tokenization_info``; in TF2 a bool variable, ``do_lower_case``; in a KerasHub preset the description of its tokenizer,
+``tokenizer.json``.
 
 Source: https://github.com/google-research/albert, export_to_tfhub.py; https://github.com/tensorflow/models,
 official/nlp/tools/export_tfhub_lib.py
@@ -10,19 +11,31 @@ official/nlp/tools/export_tfhub_lib.py
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
-
-from bridgeckpt.sidecar.tokenizer.wordpiece import Casing
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.sidecar.tokenizer.vocabulary import Vocabulary
 
 _SIGNATURE, _OUTPUT = "tokenization_info", "do_lower_case"
 _PRESET = "tokenizer.json"
 _VARIABLE = f"{_OUTPUT}/.ATTRIBUTES/VARIABLE_VALUE"
+# A vocabulary of a lower-cased corpus may still hold a capital or two; one of a cased corpus holds about every third.
+_STRAY = 0.01
+
+
+class Casing(NamedTuple):
+    """Whether text is lower-cased before it is looked up, and why that is so.
+
+    ``strip_accents``: whether accents are taken off; None when they are with lower-casing, and only with it.
+    """
+
+    lowercase: bool
+    reason: str
+    strip_accents: bool | None = None
 
 
 def casing_of(checkpoint: Checkpoint, graph: Graph | None) -> Casing | None:
@@ -44,7 +57,7 @@ def casing_of(checkpoint: Checkpoint, graph: Graph | None) -> Casing | None:
 
 
 def _keras_tokenizer(path: Path) -> Casing | None:
-    """What KerasHub's BertTokenizer is configured to do; a tokenizer.json of another library says nothing here."""
+    """What a tokenizer of KerasHub is configured to do; a tokenizer.json of another library says nothing here."""
     try:
         config = json.loads(path.read_bytes())["config"]
         lowercase, strip_accents = config["lowercase"], config.get("strip_accents", False)
@@ -57,3 +70,29 @@ def _keras_tokenizer(path: Path) -> Casing | None:
 
 def _casing(lowercase: bool, where: str) -> Casing:
     return Casing(lowercase, f"{'un' * lowercase}cased: the module says so ({where})")
+
+
+def infer_casing(vocabulary: Vocabulary) -> Casing:
+    """The casing that a tokenizer_config.json beside the vocabulary states, else what the tokens themselves tell."""
+    beside = vocabulary.path.with_name("tokenizer_config.json")
+    try:
+        stated = json.loads(beside.read_bytes()).get("do_lower_case")
+    except (OSError, ValueError, AttributeError):  # there is none, or it is of no use
+        stated = None
+    if isinstance(stated, bool):
+        return Casing(stated, f"{'un' * stated}cased: {beside.name} beside the vocabulary says so")
+    return _casing_of_tokens(vocabulary)
+
+
+def _casing_of_tokens(vocabulary: Vocabulary) -> Casing:
+    """Whether the model was trained on lower-cased text: no token of its vocabulary, bar a few, has a capital then."""
+    pieces = [token for token in vocabulary.tokens if token[:1] + token[-1:] not in {"[]", "<>"}]
+    capital = sum(token != token.lower() for token in pieces)
+    total = f"{len(vocabulary.tokens):,} tokens"
+    if capital > _STRAY * len(pieces):
+        return Casing(False, f"cased: {capital:,} of {total} hold a capital letter")
+    if capital:
+        return Casing(True, f"uncased: only {capital:,} of {total} hold a capital letter")
+    if all(token == token.upper() for token in pieces):
+        return Casing(True, f"uncased by default: none of {total} holds a letter that has a case")
+    return Casing(True, f"uncased: none of {total} holds a capital letter")

@@ -6,14 +6,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.errors import Problem
-from bridgeckpt.sidecar.tokenizer.casing import casing_of
+from bridgeckpt.errors import ConfigError, Problem
+from bridgeckpt.sidecar.tokenizer.casing import Casing, casing_of, infer_casing
 from bridgeckpt.sidecar.tokenizer.files import TOKENIZER_NAMES, companions, has_tokenizer
-from bridgeckpt.sidecar.tokenizer.wordpiece import Casing, Vocabulary, find_vocabulary, infer_casing, read_vocabulary
+from bridgeckpt.sidecar.tokenizer.kinds import KINDS
+from bridgeckpt.sidecar.tokenizer.vocabulary import Vocabulary, find_vocabulary
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.mapping.tables.tokenizer import Tokenizer
 
 
 class Tokenizing(NamedTuple):
@@ -32,6 +34,7 @@ class Tokenizing(NamedTuple):
 def tokenizing(
     checkpoint: Checkpoint,
     graph: Graph | None,
+    tokenizer: Tokenizer | None,
     *,
     by_transformers: bool,
     vocab: str | os.PathLike[str] | None,
@@ -43,6 +46,7 @@ def tokenizing(
     Args:
         checkpoint: Where to look.
         graph: It may say what the casing is.
+        tokenizer: What the table says of the tokenizer; without it only files of transformers are handed on.
         by_transformers: Whether the files beside it are transformers' own; they are handed on unless the user says
             otherwise.
         vocab: The user's vocabulary.
@@ -50,18 +54,40 @@ def tokenizing(
         rows: How many rows the table of words has, if it is known.
 
     Raises:
-        ConfigError: the vocabulary is malformed, or several could be it.
+        ConfigError: the vocabulary is malformed, several could be it, or one is given and the table knows of none.
     """
     handed_on = companions(checkpoint.directory) if by_transformers else ()
     if has_tokenizer(handed_on) and vocab is None and lowercase is None:
         return Tokenizing(None, None, handed_on, (), ())
     others = tuple(path for path in handed_on if path.name not in TOKENIZER_NAMES)
-    path = find_vocabulary(checkpoint.directory, Path(vocab) if vocab is not None else None)
-    if path is None:
+    if tokenizer is None and vocab is not None:
+        hint = "convert without a vocabulary; a table may describe one in [tokenizer]"
+        raise ConfigError(f"nothing can be made of {vocab}: the table says nothing of a tokenizer", hint=hint)
+    vocabulary = read_beside(checkpoint.directory, tokenizer, vocab) if tokenizer is not None else None
+    if vocabulary is None:
         return Tokenizing(None, None, others, (), ())
-    vocabulary = read_vocabulary(path)
     casing, notes = _casing(vocabulary, checkpoint, graph, lowercase)
     return Tokenizing(vocabulary, casing, others, notes, _too_long(vocabulary, rows))
+
+
+def read_beside(directory: Path, tokenizer: Tokenizer, vocab: str | os.PathLike[str] | None) -> Vocabulary | None:
+    """The vocabulary in ``directory``, or the one given; None without.
+
+    Raises:
+        ConfigError: it is malformed, or several could be it.
+    """
+    kind = KINDS[tokenizer.kind]
+
+    def fits(path: Path) -> bool:
+        """Whether a file is a vocabulary of the model: it may list labels, or the words of another model."""
+        try:
+            kind.read_vocabulary(path, tokenizer)
+        except ConfigError:
+            return False
+        return True
+
+    path = find_vocabulary(directory, tokenizer.files, fits, Path(vocab) if vocab is not None else None)
+    return kind.read_vocabulary(path, tokenizer) if path is not None else None
 
 
 def _casing(

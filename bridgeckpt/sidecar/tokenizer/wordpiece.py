@@ -1,9 +1,9 @@
-"""The vocabulary beside a checkpoint, and the tokenizer files that make transformers split text as its code did.
+"""WordPiece: its vocabulary, and the tokenizer files that make transformers split text as the source's code did.
 
 ``tokenizer.json`` is the serialisation of Hugging Face's tokenizers library. Two settings differ from what transformers
-would make of the same vocabulary, and are why it is told to load this file instead of rebuilding it:
-google-research/bert gives up on words above 200 characters, not 100, and lower-cases a Greek sigma at the end of a word
-to its final form, as Python does.
+would make of the same vocabulary, and are why it is told to load this file instead of rebuilding it: the source may
+take longer words than 100 characters (google-research/bert takes 200), and lower-cases a Greek sigma at the end of a
+word to its final form, as Python does.
 
 What stays different: special tokens are recognised in running text ("[MASK]" is one token, not three); private-use
 characters are dropped, which google-research/bert keeps as a part of the word; 256 rare Chinese characters (U+2B820 to
@@ -15,30 +15,23 @@ Source: https://github.com/huggingface/tokenizers, and tokenization.py of https:
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import ConfigError
+from bridgeckpt.mapping.tables.tokenizer import UNKNOWN
+from bridgeckpt.sidecar.tokenizer.vocabulary import UNREADABLE, Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-_NAME, _PATTERN = "vocab.txt", "*vocab*.txt"
-# In the folder, in the assets of a SavedModel or hub module, of a KerasHub preset.
-_PLACES = (_NAME, f"assets/{_NAME}", "assets/tokenizer/vocabulary.txt")
+    from tokenizers.normalizers import Normalizer
+
+    from bridgeckpt.mapping.tables.tokenizer import Tokenizer
+    from bridgeckpt.sidecar.tokenizer.casing import Casing
+
+_NAME = "vocab.txt"  # by which transformers knows it
 _LARGEST = 64 << 20
-_UNREADABLE = "check the path and its permissions; --vocab FILE gives another"
-_PAD, _UNKNOWN, _CLASS, _SEPARATOR, _MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
-_ROLES = {
-    "pad_token": _PAD,
-    "unk_token": _UNKNOWN,
-    "cls_token": _CLASS,
-    "sep_token": _SEPARATOR,
-    "mask_token": _MASK,
-}
-# A vocabulary of a lower-cased corpus may still hold a capital or two; one of a cased corpus holds about every third.
-_STRAY = 0.01
-_LONGEST_WORD = 200
 # A capital sigma after a cased letter and before none, as Unicode has it (SpecialCasing.txt, Final_Sigma): marks,
 # apostrophes and the like between them do not count. Before the sigma one of them is provided for, since the library's
 # regular expressions look back over fixed widths.
@@ -47,180 +40,101 @@ _UNCOUNTED = r"[\p{Mn}\p{Me}\p{Cf}\p{Lm}\p{Sk}\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9
 _FINAL_SIGMA = rf"(?<={_CASED}|{_CASED}{_UNCOUNTED})Σ(?!{_UNCOUNTED}*{_CASED})"
 
 
-class Vocabulary(NamedTuple):
-    """A wordpiece vocabulary.
-
-    Attributes:
-        path: The file.
-        content: Its bytes.
-        tokens: One for each line, stripped of white space; an empty line is the token "". A byte order mark is no part.
-        ids: Number of the line by token, from 0; the last one of a token that stands twice.
-    """
-
-    path: Path
-    content: bytes
-    tokens: list[str]
-    ids: Mapping[str, int]
-
-    def __repr__(self) -> str:
-        return f"Vocabulary({str(self.path)!r}, {len(self.tokens)} tokens)"
-
-
-class Casing(NamedTuple):
-    """Whether text is lower-cased before it is looked up, and why that is so.
-
-    ``strip_accents``: whether accents are taken off; None when they are with lower-casing, as in google-research/bert.
-    """
-
-    lowercase: bool
-    reason: str
-    strip_accents: bool | None = None
-
-
-def find_vocabulary(directory: Path, explicit: Path | None = None) -> Path | None:
-    """The vocabulary file: ``explicit``, else the one at its usual place, or the only ``*vocab*.txt``; None without.
-
-    The usual places are ``vocab.txt`` in ``directory`` and the assets of a SavedModel or of a KerasHub preset.
-
-    Raises:
-        ConfigError: ``explicit`` is no file or cannot be reached; several files could be it.
-    """
-    try:
-        return _find(directory, explicit)
-    except OSError as error:
-        raise ConfigError(f"cannot read {error.filename}: {error.strerror}", hint=_UNREADABLE) from error
-
-
-def _find(directory: Path, explicit: Path | None) -> Path | None:
-    if explicit is not None:
-        if not explicit.is_file():
-            raise ConfigError(f"there is no vocabulary {explicit}", hint="--vocab takes the path of a vocab.txt")
-        return explicit
-    usual = next((path for place in _PLACES if (path := directory / place).is_file()), None)
-    if usual is not None:
-        return usual
-    there = [*sorted(directory.glob(_PATTERN)), *sorted(directory.glob(f"assets/{_PATTERN}"))]
-    similar = [path for path in there if _is_vocabulary(path)]
-    if len(similar) > 1:
-        names = ", ".join(path.name for path in similar)
-        raise ConfigError(f"{directory} holds {len(similar)} vocabularies: {names}", hint="say which with --vocab FILE")
-    return similar[0] if similar else None
-
-
-def _is_vocabulary(path: Path) -> bool:
-    """Whether a file of another name is a BERT vocabulary: it may list labels, or the words of another model."""
-    try:
-        read_vocabulary(path)
-    except ConfigError:
-        return False
-    return True
-
-
-def read_vocabulary(path: Path) -> Vocabulary:
+def read_vocabulary(path: Path, tokenizer: Tokenizer) -> Vocabulary:
     """Read a vocabulary of one token a line (UTF-8), numbered as google-research/bert numbers it.
 
     Raises:
-        ConfigError: the file cannot be read, is no text, or lacks a token that every BERT needs.
+        ConfigError: the file cannot be read, is no text, or lacks a token that the model needs.
     """
+    text, content = _text(path)
+    tokens = [line.strip() for line in text.rstrip().split("\n")]
+    ids = {token: number for number, token in enumerate(tokens)}
+    missing = [token for token in tokenizer.needed if token not in ids]
+    if missing:
+        found = f"{len(tokens):,} lines without {', '.join(missing)}" if text.strip() else "nothing"
+        *others, last = tokenizer.needed
+        raise ConfigError(
+            f"{path} is not the vocabulary of this model: it holds {found}",
+            hint=f"a {_NAME} holds one wordpiece a line, {', '.join(others)} and {last} among them; give it with "
+            "--vocab FILE, or move this file away to convert without a tokenizer",
+        )
+    return Vocabulary(path, content, tokens, ids)
+
+
+def _text(path: Path) -> tuple[str, bytes]:
+    """The text of a file without a byte order mark, and its bytes."""
     try:
         size = path.stat().st_size
         if size > _LARGEST:
             raise ConfigError(f"{path} is no vocabulary: it has {size:,} bytes", hint="give it with --vocab FILE")
         content = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", hint=_UNREADABLE) from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}", hint=UNREADABLE) from error
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig"), content
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         hint = "write it as UTF-8, one token a line; or give another with --vocab FILE"
         raise ConfigError(
             f"{path} is not UTF-8 text: byte {content[error.start]:#04x} in line {line}", hint=hint
         ) from error
-    tokens = [line.strip() for line in text.rstrip().split("\n")]
-    ids = {token: number for number, token in enumerate(tokens)}
-    missing = [token for token in (_UNKNOWN, _CLASS, _SEPARATOR) if token not in ids]
-    if missing:
-        found = f"{len(tokens):,} lines without {', '.join(missing)}" if text.strip() else "nothing"
-        raise ConfigError(
-            f"{path} is no BERT vocabulary: it holds {found}",
-            hint="a vocab.txt holds one wordpiece a line, [UNK], [CLS] and [SEP] among them; give it with --vocab "
-            "FILE, or move this file away to convert without a tokenizer",
-        )
-    return Vocabulary(path, content, tokens, ids)
-
-
-def infer_casing(vocabulary: Vocabulary) -> Casing:
-    """The casing that a tokenizer_config.json beside the vocabulary states, else what the tokens themselves tell."""
-    beside = vocabulary.path.with_name("tokenizer_config.json")
-    try:
-        stated = json.loads(beside.read_bytes()).get("do_lower_case")
-    except (OSError, ValueError, AttributeError):  # there is none, or it is of no use
-        stated = None
-    if isinstance(stated, bool):
-        return Casing(stated, f"{'un' * stated}cased: {beside.name} beside the vocabulary says so")
-    return _casing_of_tokens(vocabulary)
-
-
-def _casing_of_tokens(vocabulary: Vocabulary) -> Casing:
-    """Whether the model was trained on lower-cased text: no token of its vocabulary, bar a few, has a capital then."""
-    pieces = [token for token in vocabulary.tokens if token[:1] + token[-1:] not in {"[]", "<>"}]
-    capital = sum(token != token.lower() for token in pieces)
-    total = f"{len(vocabulary.tokens):,} tokens"
-    if capital > _STRAY * len(pieces):
-        return Casing(False, f"cased: {capital:,} of {total} hold a capital letter")
-    if capital:
-        return Casing(True, f"uncased: only {capital:,} of {total} hold a capital letter")
-    if all(token == token.upper() for token in pieces):
-        return Casing(
-            True, f"uncased, as google-research/bert is by default: none of {total} holds a letter that has a case"
-        )
-    return Casing(True, f"uncased: none of {total} holds a capital letter")
 
 
 def tokenizer_files(
-    vocabulary: Vocabulary, lowercase: bool, model_max_length: int | None, strip_accents: bool | None = None
+    tokenizer: Tokenizer, vocabulary: Vocabulary, casing: Casing, model_max_length: int | None
 ) -> dict[str, bytes]:
-    """The files that ``AutoTokenizer`` reads, by name; ``vocab.txt`` is the source's byte for byte.
+    """The files that ``AutoTokenizer`` reads, by name; the vocabulary is the source's byte for byte.
 
-    ``model_max_length`` is the longest sequence in tokens, the two special ones included; None where there is no limit.
-    ``strip_accents`` as in :class:`Casing`.
+    ``model_max_length`` is the longest sequence in tokens, special ones included; None where there is no limit.
     """
-    special = {role: token for role, token in _ROLES.items() if token in vocabulary.ids}
+    special = {role: token for role, token in tokenizer.special.items() if token in vocabulary.ids}
     settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",  # BertTokenizer would rebuild tokenizer.json by its own defaults
-        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        "tokenizer_class": "PreTrainedTokenizerFast",  # a class of its own would rebuild tokenizer.json by its defaults
+        "model_input_names": list(tokenizer.inputs),
         **({"model_max_length": model_max_length} if model_max_length is not None else {}),
-        "do_lower_case": lowercase,
-        "strip_accents": strip_accents,
-        "tokenize_chinese_chars": True,
+        "do_lower_case": casing.lowercase,
+        "strip_accents": casing.strip_accents,
+        "tokenize_chinese_chars": True,  # as BasicTokenizer does
         "clean_up_tokenization_spaces": True,
         **special,
     }
     return {
-        "tokenizer.json": _tokenizer(vocabulary, lowercase, strip_accents, special.values()).encode(),
+        "tokenizer.json": _serialised(tokenizer, vocabulary, casing, list(special.values())).encode(),
         "tokenizer_config.json": (json.dumps(settings, indent=2) + "\n").encode(),
         _NAME: vocabulary.content,
     }
 
 
-def _tokenizer(vocabulary: Vocabulary, lowercase: bool, strip_accents: bool | None, special: Iterable[str]) -> str:
+def _serialised(tokenizer: Tokenizer, vocabulary: Vocabulary, casing: Casing, special: list[str]) -> str:
     """The content of tokenizer.json: google-research/bert's FullTokenizer, as the library serialises it."""
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    import tokenizers as library
 
-    ids = vocabulary.ids
-    wordpiece = models.WordPiece(dict(ids), unk_token=_UNKNOWN, max_input_chars_per_word=_LONGEST_WORD)
-    tokenizer = Tokenizer(wordpiece)
-    # By default accents are stripped with lower-casing, and only with it.
-    basic = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=strip_accents)
-    sigma = normalizers.Replace(Regex(_FINAL_SIGMA), "ς")
-    tokenizer.normalizer = normalizers.Sequence([sigma, basic]) if lowercase else basic
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{_CLASS} $A {_SEPARATOR}",
-        pair=f"{_CLASS} $A {_SEPARATOR} $B:1 {_SEPARATOR}:1",
-        special_tokens=[(token, ids[token]) for token in (_CLASS, _SEPARATOR)],
+    ids = dict(vocabulary.ids)
+    made = library.Tokenizer(
+        library.models.WordPiece(
+            ids, unk_token=tokenizer.special[UNKNOWN], max_input_chars_per_word=tokenizer.longest_word
+        )
     )
-    tokenizer.decoder = decoders.WordPiece()
-    tokenizer.add_special_tokens(list(special))
-    return str(tokenizer.to_str())
+    made.normalizer = _NORMALIZERS[tokenizer.normalizer](casing)
+    made.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
+    made.post_processor = library.processors.TemplateProcessing(
+        single=tokenizer.single,
+        pair=tokenizer.pair,
+        special_tokens=[(token, ids[token]) for token in tokenizer.frame],
+    )
+    made.decoder = library.decoders.WordPiece()
+    made.add_special_tokens(special)
+    return str(made.to_str())
+
+
+def _basic(casing: Casing) -> Normalizer:
+    """What BasicTokenizer does to a text before it splits it."""
+    from tokenizers import Regex, normalizers
+
+    # By default accents are stripped with lower-casing, and only with it.
+    basic = normalizers.BertNormalizer(lowercase=casing.lowercase, strip_accents=casing.strip_accents)
+    sigma = normalizers.Replace(Regex(_FINAL_SIGMA), "ς")
+    return normalizers.Sequence([sigma, basic]) if casing.lowercase else basic
+
+
+_NORMALIZERS: Mapping[str, Callable[[Casing], Normalizer]] = {"basic": _basic}
