@@ -141,5 +141,5 @@ def _malformed(text: str, what: str) -> LintError:
     return LintError(
         "schema",
         f'expression "{text}" {what}',
-        hint='write config keys, integers, + - * / and ( ), as in "hidden_size / num_attention_heads"',
+        hint='write config keys, integers, + - * / and ( ), as in "inner / (2 * heads)"',
     )

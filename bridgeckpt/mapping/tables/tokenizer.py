@@ -78,7 +78,7 @@ def load_tokenizer(section: Section, inherited: Tokenizer | None) -> Tokenizer |
 def _check(tokenizer: Tokenizer, section: Section) -> None:
     """Refuse a tokenizer without an unknown token, and a frame with a token that is not special."""
     if UNKNOWN not in tokenizer.special:
-        hint = f'as in  {UNKNOWN} = "[UNK]"'
+        hint = f'as in  {UNKNOWN} = "<unk>"'
         raise section.error("schema", f'"{UNKNOWN}" is missing in [tokenizer.special]', "special", hint=hint)
     for token in tokenizer.frame:
         if token not in tokenizer.special.values():
