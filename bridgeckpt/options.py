@@ -15,14 +15,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, NamedTuple, TypedDict, TypeVar, cast, get_args, get_type_hints, is_typeddict
 
+from bridgeckpt.dtypes import WEIGHT_DTYPES
 from bridgeckpt.errors import OptionError
 from bridgeckpt.hints import fits, record_in, spelled
 
 AnyPath = str | os.PathLike[str]
 Function = TypeVar("Function", bound=Callable[..., Any])
 Shown = TypeVar("Shown")
-
-DTYPES = ("float32", "float16", "bfloat16")  # what weights can be stored as
 
 
 class Rule(NamedTuple):
@@ -41,7 +40,7 @@ def one_of(*choices: str) -> Rule:
     return Rule(f"one of {', '.join(choices)}", choices.__contains__)
 
 
-Dtype = Annotated[str | None, one_of(*DTYPES)]
+Dtype = Annotated[str | None, one_of(*WEIGHT_DTYPES)]
 
 
 class SourceOptions(TypedDict, total=False):

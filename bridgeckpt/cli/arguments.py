@@ -7,7 +7,7 @@ import argparse
 from bridgeckpt._version import __version__
 from bridgeckpt.cli import proof_arguments
 from bridgeckpt.cli.options import SOURCE, Formatter, path, shared, size, source
-from bridgeckpt.options import DTYPES
+from bridgeckpt.dtypes import WEIGHT_DTYPES
 from bridgeckpt.store.sizes import parse_size
 
 _MAIN = """\
@@ -92,7 +92,7 @@ def _convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     output = tf2pt.add_argument_group("what to write")
     output.add_argument(
         "--dtype",
-        choices=DTYPES,
+        choices=WEIGHT_DTYPES,
         help="store the weights as this (default: as they are); a value that does not fit is an error",
     )
     output.add_argument(
