@@ -28,18 +28,14 @@ OF_A_MODEL = re.compile(
 )
 OPTION = re.compile(r"\{(?:hidden_act|layer_norm_eps|vocab)[:}]")  # a setting, in a sentence that names it
 
-_OPTION = "the name of an option of a conversion; which config key it sets is in [config.options] of the model"
+# By string: the modules or rooms that may hold it, and why.
+_OPTIONS = ("mapping/tables/model.py", "planning/", "sidecar/config_files.py", "tf/options.py")
 ALLOWED = {
-    "mapping/tables/model.py": {
-        "hidden_act": _OPTION,
-        "layer_norm_eps": _OPTION,
-        "labels": "the key of the mapping language that says where the number of labels belongs",
-    },
-    "planning/plan.py": {"hidden_act": _OPTION, "layer_norm_eps": _OPTION, "vocab": _OPTION},
-    "planning/steps.py": {"hidden_act": _OPTION, "layer_norm_eps": _OPTION, "vocab": _OPTION},
-    "sidecar/config.py": {"num_labels": "a key that transformers writes into the config of every model"},
-    "sidecar/config_files.py": {"hidden_act": _OPTION, "layer_norm_eps": _OPTION},
-    "tf/options.py": {"hidden_act": _OPTION, "layer_norm_eps": _OPTION},
+    "hidden_act": (_OPTIONS, "an option of a conversion; its config key is in [config.options] of the model"),
+    "layer_norm_eps": (_OPTIONS, "an option of a conversion; its config key is in [config.options] of the model"),
+    "vocab": (("planning/", "tf/options.py"), "an option of a conversion: the vocabulary file"),
+    "labels": (("mapping/tables/model.py",), "the key of the mapping language for the number of labels"),
+    "num_labels": (("sidecar/config.py",), "a key that transformers writes into the config of every model"),
 }
 
 
@@ -70,12 +66,11 @@ def found_in_engine() -> list[tuple[str, int, str]]:
 
 
 def test_no_module_of_the_engine_names_a_model_or_a_parameter_of_one():
-    assert [one for one in found_in_engine() if one[2] not in ALLOWED.get(one[0], {})] == []
+    assert [one for one in found_in_engine() if not one[0].startswith(ALLOWED.get(one[2], ((), ""))[0])] == []
 
 
 def test_what_is_allowed_is_there():
-    there = {(module, text) for module, _, text in found_in_engine()}
-    assert [(module, text) for module, texts in ALLOWED.items() for text in texts if (module, text) not in there] == []
+    assert set(ALLOWED) == {text for _, _, text in found_in_engine()}
 
 
 @pytest.mark.parametrize(
