@@ -57,7 +57,7 @@ def open_sides(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Side
     plans = _plans(a, b, options)
     if plans is None:
         return _stored(a, STORED), _stored(b, STORED), None
-    model = next((plan.table.model for plan in plans if plan is not None), None) or _model(_config(a), _config(b))
+    model = next((plan.model for plan in plans if plan is not None), None) or _model(_config(a), _config(b))
     first, second = (
         pytorch_side(checkpoint, model) if plan is None else tensorflow_side(plan)
         for checkpoint, plan in zip((a, b), plans, strict=True)
@@ -91,8 +91,8 @@ def plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions) -
     That is the class among those with the same heads, and what no shape tells, when there is no config.
     """
     planned = draft(checkpoint, **options)
-    config, classes = _config(other), planned.table.model.architectures
-    if config.get("model_type") != planned.table.model.model:
+    config, classes = _config(other), planned.model.architectures
+    if config.get("model_type") != planned.model.model:
         return planned
     settled = DiffOptions(**options)
     if options.get("config") is None and not all(axis in planned.sizes.axes for axis in _axes(planned)):
@@ -115,7 +115,7 @@ def _axes(plan: Plan) -> set[str]:
 
 def _heads(architecture: Architecture, plan: Plan) -> set[str]:
     """The groups that a class has beyond those of the bare model."""
-    bare = min(plan.table.model.architectures.values(), key=lambda a: len(a.groups))
+    bare = min(plan.model.architectures.values(), key=lambda a: len(a.groups))
     return {*architecture.groups} - {*bare.groups, *bare.optional}
 
 

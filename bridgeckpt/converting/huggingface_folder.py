@@ -46,9 +46,9 @@ def small_files(plan: Plan, jobs: Sequence[Job]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     values = dict(plan.configuration.values)
     values["dtype"] = Counter(job.dtype for job in jobs).most_common(1)[0][0]
-    tokenizer = plan.table.tokenizer
+    tokenizer = plan.tokenizer
     if tokenizer is not None and plan.vocabulary is not None and plan.casing is not None:
-        longest = plan.sizes.of_axis(plan.table.model.roles.positions)
+        longest = plan.sizes.of_axis(plan.model.roles.positions)
         files |= KINDS[tokenizer.kind].tokenizer_files(tokenizer, plan.vocabulary, plan.casing, longest)
     files |= {path.name: read_companion(path) for path in plan.companions}
     files[CONFIG] = (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()

@@ -31,7 +31,7 @@ def summary(plan: Plan) -> dict[str, Any]:
         "table": {
             "name": table.name,
             "title": table.title,
-            "model": table.model.name,
+            "model": plan.model.name,
             "sha256": table.digests,
             "wildcards": dict(plan.wildcards),
         },

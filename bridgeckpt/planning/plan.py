@@ -15,7 +15,6 @@ from bridgeckpt.planning.overrides import reject_unsupported
 from bridgeckpt.planning.problems import render
 from bridgeckpt.planning.record import Plan
 from bridgeckpt.planning.steps import account, choose, choose_tokenizer, configure, gather, recognise
-from bridgeckpt.sidecar.tokenizer.files import companions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +72,8 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions) -> Plan:
     )
     return Plan(
         checkpoint=dialect.checkpoint,
-        table=dialect.table,
+        table=dialect.table.summary,
+        model=dialect.table.model,
         architecture=chosen.architecture,
         wildcards=dialect.wildcards,
         ema=accounted.ema,
@@ -81,6 +81,7 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions) -> Plan:
         ledger=accounted.ledger,
         graph=facts,
         configuration=configuration,
+        tokenizer=dialect.table.tokenizer,
         vocabulary=tokens.vocabulary,
         casing=tokens.casing,
         companions=tokens.companions,
@@ -103,20 +104,4 @@ def _by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], options: PlanOp
             "--cased/--uncased": None if lowercase is None else str(lowercase),
         }
     )
-    found = plan_by_rules(checkpoint, config, options.get("architecture"))
-    return Plan(
-        checkpoint=found.checkpoint,
-        table=found.table,
-        architecture=found.architecture,
-        wildcards={},
-        ema=False,
-        sizes=found.sizes,
-        ledger=found.ledger,
-        graph=None,
-        configuration=found.configuration,
-        vocabulary=None,
-        casing=None,
-        companions=companions(checkpoint.directory),
-        notes=(*checkpoint.notes, *found.notes),
-        problems=found.ledger.problems,
-    )
+    return plan_by_rules(checkpoint, config, options.get("architecture"))

@@ -12,7 +12,8 @@ from bridgeckpt.store.tensors import DTYPES
 if TYPE_CHECKING:
     from bridgeckpt.errors import Problem
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.tables.records import Architecture, Table
+    from bridgeckpt.mapping.tables.records import Architecture, ModelTable, TableSummary
+    from bridgeckpt.mapping.tables.tokenizer import Tokenizer
     from bridgeckpt.moves import Move
     from bridgeckpt.planning.account.ledger import Ledger
     from bridgeckpt.planning.sizes import Sizes
@@ -25,14 +26,17 @@ if TYPE_CHECKING:
 class Plan(NamedTuple):
     """What becomes of a checkpoint.
 
-    ``ema`` says whether moving averages stand in for the weights; ``ledger`` accounts for every tensor on both sides;
-    ``configuration`` is the content of config.json with the provenance of what no tensor says, and ``graph`` what the
-    graph says of it; ``companions`` are files beside the checkpoint that are handed on as they are; ``notes`` are the
-    decisions to say aloud, ``problems`` the reasons to refuse.
+    ``table`` says by which mapping table the plan was made, and ``model`` is the PyTorch side. ``ema`` says whether
+    moving averages stand in for the weights; ``ledger`` accounts for every tensor on both sides. ``configuration`` is
+    the content of config.json with the provenance of what no tensor says, and ``graph`` what the graph says of it.
+    ``tokenizer`` is what ``vocabulary`` and ``casing`` are made into; ``companions`` are files beside the checkpoint
+    that are handed on as they are. ``notes`` are the decisions that a person should see, ``problems`` the reasons to
+    refuse. A plan is never changed after it was made, and pickles.
     """
 
     checkpoint: Checkpoint
-    table: Table
+    table: TableSummary
+    model: ModelTable
     architecture: Architecture
     wildcards: Mapping[str, str]
     ema: bool
@@ -40,6 +44,7 @@ class Plan(NamedTuple):
     ledger: Ledger
     graph: GraphFacts | None
     configuration: Configuration | None
+    tokenizer: Tokenizer | None
     vocabulary: Vocabulary | None
     casing: Casing | None
     companions: tuple[Path, ...]

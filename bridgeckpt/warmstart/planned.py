@@ -102,7 +102,7 @@ def plan_both(
     if checkpoint.has_pytorch_names:
         with _of_the_program():
             planned = _plan_like(program, checkpoint, architecture)
-        side = pytorch_side(checkpoint, planned.table.model)
+        side = pytorch_side(checkpoint, planned.model)
         return Sides(planned, tensorflow_side(planned, keep_unfit=True), side, class_of(checkpoint))
     settled = reading.copy()
     settled.setdefault("architecture", architecture)
@@ -112,10 +112,10 @@ def plan_both(
         planned = draft(program, architecture=architecture)
     if planned.table.name == theirs.table.name and not any_scope:
         return None
-    if planned.table.model.model != theirs.table.model.model:
+    if planned.model.model != theirs.model.model:
         raise PlanError(
-            f"the program's variables are of the model {planned.table.model.model}, and {checkpoint.path} is of "
-            f"{theirs.table.model.model}"
+            f"the program's variables are of the model {planned.model.model}, and {checkpoint.path} is of "
+            f"{theirs.model.model}"
         )
     planned = _with_heads(planned, theirs.sizes.axes.get("heads"))
     if "heads" not in theirs.sizes.axes:
@@ -133,7 +133,7 @@ def further_classes(sides: Sides, wanted: Mapping[str, Wanted]) -> list[str]:
     """
     plan = sides.plan
     excluded = any(plan.ledger.sources.get(name) == "excluded" for name in wanted)
-    names = [sides.architecture, *(plan.table.model.architectures if excluded else ())]
+    names = [sides.architecture, *(plan.model.architectures if excluded else ())]
     return [name for name in dict.fromkeys(names) if name not in (None, plan.architecture.name)]
 
 
@@ -179,6 +179,6 @@ def _with_heads(planned: Plan, heads: int | None) -> Plan:
     Where neither side tells it, both keep the heads of a matrix together and in one order, so that what becomes of the
     elements does not depend on their number.
     """
-    if "heads" in planned.sizes.axes or "heads" not in planned.table.model.dims:
+    if "heads" in planned.sizes.axes or "heads" not in planned.model.dims:
         return planned
     return draft(planned.checkpoint, architecture=planned.architecture.name, heads=heads or 1)

@@ -110,7 +110,7 @@ def _by_program(
 
 
 def _answer(sides: Sides, wanted: Mapping[str, Wanted]) -> Answer:
-    pairs = {pair.a.name: pair for pair in pair_tensors(sides.program, sides.checkpoint, sides.plan.table.model).pairs}
+    pairs = {pair.a.name: pair for pair in pair_tensors(sides.program, sides.checkpoint, sides.plan.model).pairs}
     found, misfits, reasons = dict[str, Found](), dict[str, Misfit](), dict[str, str]()
     taken = set[str]()
     for assignment in sides.plan.ledger.assignments:

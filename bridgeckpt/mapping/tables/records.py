@@ -219,6 +219,24 @@ class ModelTable(NamedTuple):
         return {*self.size_keys, *config.options.values(), *config.defaults, *config.kept}
 
 
+class TableSummary(NamedTuple):
+    """What a plan was made by, for messages and the report: a dialect, or a table of rules.
+
+    ``files`` are the bytes of the files that it is made of, by the name that people are shown.
+    """
+
+    name: str
+    title: str
+    files: Mapping[str, bytes]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each of ``files``, in hexadecimal."""
+        from hashlib import sha256  # loads OpenSSL: only when a report is written
+
+        return {name: sha256(data).hexdigest() for name, data in self.files.items()}
+
+
 class Table(NamedTuple):
     """A dialect: how one TensorFlow code base spells the tensors of ``model``.
 
@@ -254,11 +272,9 @@ class Table(NamedTuple):
         return f"{type(self).__name__}({self.name!r})"
 
     @property
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of each of ``files``, in hexadecimal."""
-        from hashlib import sha256  # loads OpenSSL: only when a report is written
-
-        return {name: sha256(data).hexdigest() for name, data in self.files.items()}
+    def summary(self) -> TableSummary:
+        """What a plan keeps of the table."""
+        return TableSummary(self.name, self.title, self.files)
 
     def rows_of(self, architecture: Architecture) -> list[Row]:
         """The rows of the groups that a class needs or takes."""

@@ -30,7 +30,7 @@ from bridgeckpt.mapping.notation.layout import Layout
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.document import Document
 from bridgeckpt.mapping.tables.model import check_schema, parse_at, reason
-from bridgeckpt.mapping.tables.records import EMPTY, Where
+from bridgeckpt.mapping.tables.records import EMPTY, TableSummary, Where
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -116,6 +116,11 @@ class Rules(NamedTuple):
     derived: tuple[Reason, ...]
     models: Mapping[str, ModelRules]
     source: bytes
+
+    @property
+    def summary(self) -> TableSummary:
+        """What a plan keeps of the table."""
+        return TableSummary(self.name, self.title, {self.label: self.source})
 
     def model(self, kind: str) -> ModelRules:
         """What holds of the ``model_type`` beside the rest."""

@@ -7,50 +7,32 @@ kind.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import PlanError, Problem
 from bridgeckpt.mapping.notation.names import Template
 from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.mapping.tables.model import shipped_models
-from bridgeckpt.mapping.tables.records import (
-    Architecture,
-    ConfigSource,
-    DialectConfig,
-    ModelTable,
-    Table,
-    Tied,
-)
+from bridgeckpt.mapping.tables.records import Architecture, ModelTable, Tied
 from bridgeckpt.mapping.tables.rules import load_rules
 from bridgeckpt.planning.by_rules.account import account_by_rules
 from bridgeckpt.planning.by_rules.target import bare_class, load_target
+from bridgeckpt.planning.record import Plan
 from bridgeckpt.planning.sizes import NO_SIZES
 from bridgeckpt.sidecar.config import Configuration
 from bridgeckpt.sidecar.config_files import find_config, named_class, read_values
+from bridgeckpt.sidecar.tokenizer.files import companions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.tables.rules import Rules
+    from bridgeckpt.mapping.tables.rules import ModelRules, Rules
     from bridgeckpt.planning.account.ledger import Ledger
-    from bridgeckpt.planning.sizes import Sizes
 
 _CONFIG = "config.json"  # transformers' own
 _OF_THE_FILE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tf_legacy_loss")
-
-
-class Settled(NamedTuple):
-    """What a plan is made of."""
-
-    checkpoint: Checkpoint
-    table: Table
-    architecture: Architecture
-    sizes: Sizes
-    ledger: Ledger
-    configuration: Configuration
-    notes: tuple[str, ...]
 
 
 def model_by_rules(checkpoint: Checkpoint, mapping: str | Path | None, explicit: Path | None) -> dict[str, Any] | None:
@@ -91,7 +73,7 @@ def _has_config_of_a_table(folder: Path) -> bool:
     return any((folder / name).is_file() for name in names - {_CONFIG})
 
 
-def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str | None) -> Settled:
+def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str | None) -> Plan:
     """Find the parameter of each tensor, by the class that ``config`` names or that was ``asked`` for.
 
     Raises:
@@ -110,40 +92,49 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str 
     others = dict.fromkeys(other for other in (named, bare_class(kind)) if other not in (None, name))
     known = [load_target(config, other, source) for other in others if other is not None]
     ledger, checkpoint = account_by_rules(checkpoint.by_variable(), rules, target, known)
-    of_model = rules.model(kind)
-    if why := of_model.refused.get(name):
+    if why := rules.model(kind).refused.get(name):
         ledger = ledger._replace(problems=(*ledger.problems, Problem("refused", name, (why,))))
-    values = {key: value for key, value in config.items() if key not in _OF_THE_FILE}
-    configuration = Configuration({**values, **of_model.config, "architectures": [name]}, {}, ())
-    changed = [
-        f"{key} = {value} is written, with which TF{name} computes although the config says {config[key]}"
-        for key, value in of_model.config.items()
-        if config.get(key, value) != value
-    ]
+    configuration, changed = _configuration(config, rules.model(kind), name)
     unnamed = () if asked or named else (f"the config names no class: {name} is the one without a head",)
-    notes = (*unnamed, *changed, *of_model.notes)
     architecture = Architecture(name)
-    return Settled(
-        checkpoint, _table(rules, kind, architecture, ledger), architecture, NO_SIZES, ledger, configuration, notes
+    return Plan(
+        checkpoint=checkpoint,
+        table=rules.summary,
+        model=_model(rules, kind, architecture, ledger),
+        architecture=architecture,
+        wildcards={},
+        ema=False,
+        sizes=NO_SIZES,
+        ledger=ledger,
+        graph=None,
+        configuration=configuration,
+        tokenizer=None,
+        vocabulary=None,
+        casing=None,
+        companions=companions(checkpoint.directory),
+        notes=(*checkpoint.notes, *unnamed, *changed, *rules.model(kind).notes),
+        problems=ledger.problems,
     )
 
 
-def _table(rules: Rules, kind: str, architecture: Architecture, ledger: Ledger) -> Table:
-    """The rules as the table of a plan: what it was made by, for messages and the report."""
-    tied = tuple(Tied(Template.parse(name), Template.parse(to)) for name, to in ledger.tied.items())
-    return Table(
-        name=rules.name,
+def _configuration(config: Mapping[str, Any], rules: ModelRules, name: str) -> tuple[Configuration, list[str]]:
+    """The config of the converted model, and a note on each value that TensorFlow's class does not compute with."""
+    values = {key: value for key, value in config.items() if key not in _OF_THE_FILE}
+    changed = [
+        f"{key} = {value} is written, with which TF{name} computes although the config says {config[key]}"
+        for key, value in rules.config.items()
+        if config.get(key, value) != value
+    ]
+    return Configuration({**values, **rules.config, "architectures": [name]}, {}, ()), changed
+
+
+def _model(rules: Rules, kind: str, architecture: Architecture, ledger: Ledger) -> ModelTable:
+    """What the class itself says of its model: its name, and which parameters are tied."""
+    return ModelTable(
+        name=kind,
         path=rules.path,
-        title=rules.title,
-        model=ModelTable(
-            name=kind,
-            path=rules.path,
-            model=kind,
-            source=rules.source,
-            architectures={architecture.name: architecture},
-            tied=tied,
-        ),
-        files={rules.label: rules.source},
-        names="variable",
-        config=DialectConfig(source=ConfigSource(files=(_CONFIG,), transformers=True)),
+        model=kind,
+        source=rules.source,
+        architectures={architecture.name: architecture},
+        tied=tuple(Tied(Template.parse(name), Template.parse(to)) for name, to in ledger.tied.items()),
     )
