@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from paths import EXAMPLE, SAMPLES
 from tfbert import Built, build
@@ -16,8 +17,26 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small only wait for one another's threads
 
 
+hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no error
+hypothesis.settings.load_profile("tests")
+
+# Fixtures that start TensorFlow, which takes seconds.
+_OF_TENSORFLOW = {"built", "example_values", "keras"}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file of slow tests alone is not even imported when none of them is to run: it may import TensorFlow."""
+    if config.getoption("markexpr") != "not slow" or collection_path.suffix != ".py":
+        return None
+    return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text(encoding="utf-8") or None
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need a GPU are skipped without one."""
+    """Tests that start TensorFlow by a fixture are slow; tests that need a GPU are skipped without one."""
+    for item in items:
+        if _OF_TENSORFLOW & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
     if not any(item.get_closest_marker("cuda") for item in items):
         return
     import torch

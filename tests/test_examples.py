@@ -22,6 +22,7 @@ def run(*arguments, cwd):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd, env=environment)
 
 
+@pytest.mark.slow
 def test_fine_tuning_in_tensorflow_1_style_from_a_hugging_face_folder(example, tmp_path):
     tf = pytest.importorskip("tensorflow")
     script = ROOT / "examples" / "fine_tune_tf1.py"
@@ -44,6 +45,7 @@ def test_fine_tuning_in_tensorflow_1_style_from_a_hugging_face_folder(example, t
     assert planned.architecture.name == "BertForSequenceClassification"
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_config_is_told(tmp_path, monkeypatch, capsys):
     pytest.importorskip("tensorflow")
     monkeypatch.setattr(sys, "argv", ["fine_tune_tf1.py", str(tmp_path), "fine-tuned"])

@@ -19,6 +19,7 @@ INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
+@pytest.mark.slow
 def test_it_converts_and_computes_what_its_code_computed(folder, tmp_path):
     case = json.loads((folder / "case.json").read_text())
     golden = dict(np.load(folder / "golden.npz"))
@@ -33,6 +34,7 @@ TOLD = {"hub_tf1_fine_tuned": {"heads": 3}}
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
+@pytest.mark.slow
 def test_it_is_proven(folder, tmp_path):
     pytest.importorskip("tensorflow")
     case = json.loads((folder / "case.json").read_text())

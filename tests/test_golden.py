@@ -25,6 +25,7 @@ NOT_OUTPUTS = {"input_ids", "attention_mask", "token_type_ids", "probabilities"}
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow
 def test_golden_case_of_google_and_transformers(case, samples, tmp_path):
     folder = samples / "golden" / case
     golden = dict(np.load(folder / "golden.npz"))
@@ -38,6 +39,7 @@ def test_golden_case_of_google_and_transformers(case, samples, tmp_path):
     assert_parity(tmp_path / "out", golden, expected)
 
 
+@pytest.mark.slow
 def test_the_shadows_of_the_ema_case(samples, tmp_path):
     folder = samples / "golden" / "t1_ema"
     golden = dict(np.load(folder / "golden.npz"))

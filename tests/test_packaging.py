@@ -39,11 +39,13 @@ def test_converting_imports_neither_tensorflow_nor_torch(example, tmp_path):
     assert not loaded & {"tensorflow", "torch", "transformers", "h5py", "rich"}
 
 
+@pytest.mark.slow
 def test_warm_starts_import_tensorflow_only_when_they_are_asked_for():
     assert imported_by("import bridgeckpt.tf; from bridgeckpt.tf import assign, scaffold_fn") <= {"numpy"}
     assert "tensorflow" in imported_by("from bridgeckpt.tf import WarmStartHook")
 
 
+@pytest.mark.slow
 def test_the_test_above_can_fail(example):
     """Asking for torch tensors does import torch: the probe sees it."""
     pytest.importorskip("torch")
@@ -95,6 +97,7 @@ def installed(tmp_path_factory):
     return folder / "site"
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_converts_without_its_source(installed, example, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     where = run(sys.executable, "-c", "import bridgeckpt; print(bridgeckpt.__file__)", env=environment, cwd=tmp_path)
@@ -107,6 +110,7 @@ def test_an_installed_wheel_converts_without_its_source(installed, example, tmp_
     assert "bert/google" in listed.stdout
 
 
+@pytest.mark.slow
 def test_a_wheel_without_its_tables_says_so(installed, example, tmp_path):
     import shutil
 
@@ -120,6 +124,7 @@ def test_a_wheel_without_its_tables_says_so(installed, example, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_wheel_has_types_and_no_tests(installed):
     assert (installed / "bridgeckpt" / "py.typed").exists()
     assert (installed / "bridgeckpt" / "mappings" / "bert" / "google.toml").exists()

@@ -121,6 +121,7 @@ def masked(line):
     return re.sub(r": [^:]*, N times the limit", ": PLACE, N times the limit", figures)
 
 
+@pytest.mark.slow
 def test_what_a_failing_verification_prints(tmp_path, monkeypatch, capsys):
     pytest.importorskip("torch")
     shown = next(block for block in blocks("") if "bridgeckpt verify examples" in block)

@@ -409,6 +409,7 @@ def test_a_tokenizer_without_texts_is_refused(recorded, tmp_path, capsys):
 # --- the real thing --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_split_over_two_machines(example, tmp_path, capsys):
     pytest.importorskip("tensorflow")
     pytest.importorskip("torch")
@@ -425,6 +426,7 @@ def test_the_split_over_two_machines(example, tmp_path, capsys):
     assert "layer.1.output" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_both_sides_at_once(example, tmp_path, capsys):
     pytest.importorskip("tensorflow")
     pytest.importorskip("torch")

@@ -17,6 +17,8 @@ import bridgeckpt
 from bridgeckpt.cli import main
 from bridgeckpt.comparing.difference import diff
 
+pytestmark = pytest.mark.slow
+
 QUERY = "bert.encoder.layer.1.attention.self.query.weight"
 QUERY_TF = "bert/encoder/layer_1/attention/self/query/kernel"
 WORDS = "bert.embeddings.word_embeddings.weight"

@@ -23,6 +23,7 @@ REFUSED = dict.fromkeys(("EfficientFormerForImageClassification", "TransfoXLLMHe
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in REFUSED])
+@pytest.mark.slow
 def test_it_converts_and_computes_what_tensorflow_computed(case, tmp_path):
     done = bridgeckpt.convert(write_source(case, tmp_path / "source"), tmp_path / "out")
     assert done.plan.table.name == "transformers/general"

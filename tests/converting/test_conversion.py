@@ -12,6 +12,8 @@ from tfwrite import save
 
 import bridgeckpt
 
+pytestmark = pytest.mark.slow
+
 HEADS = {
     "pretraining": "BertForPreTraining",
     "mlm": "BertForMaskedLM",

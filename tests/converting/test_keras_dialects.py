@@ -35,6 +35,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["model.h5", "tf_ckpt"])
+@pytest.mark.slow
 def test_the_sample_of_bert_for_tf2(name, samples, tmp_path):
     folder = samples / "golden" / "bft2_bert"
     done = bridgeckpt.convert(folder / name, tmp_path / "out")
@@ -45,6 +46,7 @@ def test_the_sample_of_bert_for_tf2(name, samples, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model_weights.h5", "model_full.h5"])
+@pytest.mark.slow
 def test_the_sample_of_keras_bert(name, samples, tmp_path):
     folder = samples / "golden" / "kerasbert_pretrain"
     done = bridgeckpt.convert(folder / name, tmp_path / "out")
@@ -57,6 +59,7 @@ def test_the_sample_of_keras_bert(name, samples, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["preset", "preset/model.weights.h5"])
+@pytest.mark.slow
 def test_the_sample_of_keras_hub(name, samples, tmp_path):
     folder = samples / "golden" / "kh_bert_backbone"
     done = bridgeckpt.convert(folder / name, tmp_path / "out")
@@ -142,6 +145,7 @@ rows = [
 """
 
 
+@pytest.mark.slow
 def test_a_head_of_the_users_own_is_converted_by_a_table_of_theirs(tmp_path):
     table = tmp_path / "mine.toml"
     table.write_text(TABLE)

@@ -39,6 +39,7 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize("case", SAMPLES)
+@pytest.mark.slow
 def test_golden_sample(case, samples, tmp_path):
     source = samples / "golden" / case
     folder = samples / "golden" / Path(case).parts[0]
@@ -102,6 +103,7 @@ def named(folder, **variables):
         ("sparse_mixer/word_embeddings/embeddings", "SparseMixer mixes"),
     ],
 )
+@pytest.mark.slow
 def test_what_no_class_computes_is_refused_by_name(tmp_path, more, reason):
     prefix = named(tmp_path, a="transformer/layer_0/self_attention_layer_norm/gamma", b=more)
     with pytest.raises(PlanError, match=reason) as caught:
@@ -130,6 +132,7 @@ def test_every_size_is_solved_without_a_config():
     assert {key: plan.sizes.values[key] for key in SIZES} == SIZES
 
 
+@pytest.mark.slow
 def test_state_of_a_keras_optimizer_is_no_second_model(tmp_path):
     tf = tensorflow()
     weight = "transformer/layer_0/self_attention_layer_norm/gamma"
@@ -141,6 +144,7 @@ def test_state_of_a_keras_optimizer_is_no_second_model(tmp_path):
     assert {name: tuple(slot) for name, slot in view.slots.items()} == {f"Adam/m/{weight}": (weight, "m")}
 
 
+@pytest.mark.slow
 def test_the_objects_of_a_checkpoint(tmp_path):
     tf = tensorflow()
     dense, model = tf.Module(), tf.Module()

@@ -112,6 +112,7 @@ def test_gelu_is_the_error_function(source):
     assert plan.configuration.provenance["hidden_act"] == "read from the config"
 
 
+@pytest.mark.slow
 def test_the_tokenizer_is_handed_on_byte_for_byte(source, tmp_path):
     folder = source("hf440_next_sentence")
     bridgeckpt.convert(folder, tmp_path / "out")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -490,7 +491,16 @@ def test_interrupt_stops_the_workers(store: Store, tmp_path: Path) -> None:
     assert threading.active_count() == before
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C is what it is in a terminal, also where SIGINT is ignored by who runs the tests, as under nohup."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="sends a signal to the main thread")
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_stops_the_workers(store: Store, tmp_path: Path) -> None:
     jobs, _ = mixed_jobs(store)
     done: list[int] = []
@@ -505,7 +515,7 @@ def test_ctrl_c_stops_the_workers(store: Store, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         converted(jobs, tmp_path, progress=interrupt)
     assert threading.active_count() == before
-    assert len(done) < 5
+    assert len(done) < len(jobs)
 
 
 def test_a_thread_that_cannot_start_stops_the_others(store: Store, tmp_path: Path, monkeypatch) -> None:

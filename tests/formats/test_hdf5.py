@@ -101,6 +101,7 @@ def test_shards_of_keras_3(model, tmp_path):
     assert "cannot read" in refusal(tmp_path / "m.weights.json")
 
 
+@pytest.mark.slow
 def test_an_archive_of_keras_3(model, keras, tmp_path):
     path = tmp_path / "m.keras"
     model.save(path)
@@ -124,6 +125,7 @@ def test_an_archive_that_was_packed_again(model, tmp_path):
     assert "is not a valid .keras archive: there is no model.weights.h5 at byte" in refusal(tmp_path / "cut.keras")
 
 
+@pytest.mark.slow
 def test_a_whole_model_of_keras_in_one_file(model, keras, tmp_path):
     path = tmp_path / "m.h5"
     model.save(path)
@@ -141,6 +143,7 @@ def test_a_whole_model_of_keras_in_one_file(model, keras, tmp_path):
     assert checkpoint.keys() == [key for key, _ in expected]
 
 
+@pytest.mark.slow
 def test_bfloat16_as_keras_stores_it(keras, tmp_path):
     layer = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, dtype="bfloat16")])
     layer.save_weights(tmp_path / "m.weights.h5")
@@ -249,6 +252,7 @@ def legacy(path: Path, layers: dict[str, dict[str, Any]], **attributes: str) -> 
                 group.create_dataset(name, data=value)
 
 
+@pytest.mark.slow
 def test_the_layers_order_and_the_variables_names(tmp_path):
     weights = {f"{scope}/{name}:0": values(2, 3) for scope in "zy" for name in ("kernel", "bias")}
     shared = weights["z/kernel:0"]
@@ -384,6 +388,7 @@ def test_a_preset_whose_task_holds_the_head_alone(tmp_path):
     assert checkpoint.notes == ("task.weights.h5 holds the head alone: the backbone is from model.weights.h5",)
 
 
+@pytest.mark.slow
 def test_which_file_of_a_folder(tmp_path):
     legacy(tmp_path / "tf_model.h5", {"a": {"a/b:0": values(2)}})
     legacy(tmp_path / "other.h5", {"a": {"a/b:0": values(2)}})
@@ -474,6 +479,7 @@ def test_too_many_objects(tmp_path, monkeypatch):
     assert "it holds more than 50 groups and datasets" in refusal(tmp_path / "m.h5")
 
 
+@pytest.mark.slow
 def test_a_file_that_is_open_elsewhere(tmp_path):
     """A notebook may have it open; whether with a lock or without must not matter."""
     legacy(tmp_path / "m.h5", {"a": {"a/b:0": values(2)}})
@@ -482,6 +488,7 @@ def test_a_file_that_is_open_elsewhere(tmp_path):
             assert len(open_checkpoint(tmp_path / "m.h5")) == 1
 
 
+@pytest.mark.slow
 def test_a_file_cut_short(tmp_path):
     legacy(tmp_path / "m.h5", {"a": {"a/b:0": values(900)}})
     data = (tmp_path / "m.h5").read_bytes()
@@ -567,6 +574,7 @@ def damaged_files(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())
+@pytest.mark.slow
 def test_damage_is_told_or_does_no_harm(damaged_files, tmp_path_factory, data):
     path, _ = data.draw(st.sampled_from(damaged_files))
     content = bytearray(path.read_bytes())

@@ -59,6 +59,7 @@ def refusal(path: Path | str) -> str:
 @pytest.mark.parametrize(
     "path", ["", "checkpoint", "model.ckpt-1000", *(f"model.ckpt-1000.{part}" for part in ("index", "meta"))]
 )
+@pytest.mark.slow
 def test_every_path_that_people_pass(run, path):
     given = open_checkpoint(run / path)
     assert given.path == run / "model.ckpt-1000"
@@ -67,6 +68,7 @@ def test_every_path_that_people_pass(run, path):
     assert given.notes == ()
 
 
+@pytest.mark.slow
 def test_data_files_text_and_trailing_slashes(run, monkeypatch):
     assert step_of(run / "model.ckpt-300.data-00000-of-00001") == 300
     assert step_of(str(run)) == 1000
@@ -80,6 +82,7 @@ def test_data_files_text_and_trailing_slashes(run, monkeypatch):
     assert step_of("run/../run/checkpoint") == 1000
 
 
+@pytest.mark.slow
 def test_the_state_file_decides(run):
     (run / "checkpoint").write_text(
         'model_checkpoint_path: "model.ckpt-300"\nall_model_checkpoint_paths: "model.ckpt-300"'
@@ -92,6 +95,7 @@ def test_the_state_file_decides(run):
     )
 
 
+@pytest.mark.slow
 def test_an_absolute_path_that_is_there_is_taken(run, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(run, other)
@@ -104,11 +108,13 @@ def test_an_absolute_path_that_is_there_is_taken(run, tmp_path):
 
 
 @pytest.mark.parametrize("named", [r"C:\\models\\bert\\model.ckpt-300", "/data/model.ckpt-300", "sub/model.ckpt-300"])
+@pytest.mark.slow
 def test_paths_of_other_machines(run, named):
     (run / "checkpoint").write_text(f'model_checkpoint_path: "{named}"\n')
     assert open_checkpoint(run).path == run / "model.ckpt-300"
 
 
+@pytest.mark.slow
 def test_names_that_are_not_ascii(tmp_path):
     """Protobuf's text format has two ways of writing them."""
     tf = tfwrite.tensorflow()
@@ -121,6 +127,7 @@ def test_names_that_are_not_ascii(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["model_checkpoint_path: 'model.ckpt-300'", 'model_checkpoint_path:"model.ckpt-300"'])
+@pytest.mark.slow
 def test_other_spellings_of_the_state_file(run, line):
     """The text format takes either quote; TensorFlow reads it so."""
     (run / "checkpoint").write_text(line + "\n")
@@ -128,6 +135,7 @@ def test_other_spellings_of_the_state_file(run, line):
     assert open_checkpoint(run).path.name == Path(tf.train.latest_checkpoint(str(run))).name == "model.ckpt-300"
 
 
+@pytest.mark.slow
 def test_without_a_state_file_the_newest(run):
     (run / "checkpoint").unlink()
     checkpoint = open_checkpoint(run)
@@ -142,6 +150,7 @@ def test_without_a_state_file_the_newest(run):
     )
 
 
+@pytest.mark.slow
 def test_without_steps_the_newest_by_time(tmp_path):
     for name, time in (("b", 2_000_000_000), ("a", 1_000_000_000)):
         tfwrite.save(tmp_path / name, {"step": np.int64(0)})
@@ -149,6 +158,7 @@ def test_without_steps_the_newest_by_time(tmp_path):
     assert open_checkpoint(tmp_path).path.name == "b"
 
 
+@pytest.mark.slow
 def test_a_mistyped_path(run):
     assert refusal(run / "model.ckpt") == (
         f"{run}/model.ckpt does not exist\n"
@@ -167,6 +177,7 @@ def test_a_mistyped_path(run):
     assert refusal("gs://bucket/model.ckpt").startswith("gs:/bucket/model.ckpt is an address, not a path")
 
 
+@pytest.mark.slow
 def test_a_missing_index(run):
     (run / "model.ckpt-300.index").unlink()
     said = (
@@ -179,6 +190,7 @@ def test_a_missing_index(run):
     assert "model.ckpt-100.index is missing" in refusal(run)
 
 
+@pytest.mark.slow
 def test_a_saved_model(tmp_path):
     tf = tfwrite.tensorflow()
     module = tf.Module()
@@ -197,6 +209,7 @@ def test_a_saved_model(tmp_path):
     assert "is a TF1 hub module (saved_model.pb with tfhub_module.pb)" in refusal(tmp_path / "m")
 
 
+@pytest.mark.slow
 def test_a_v1_checkpoint(tmp_path):
     tf = tfwrite.tensorflow()
     with tf.Graph().as_default():
@@ -278,6 +291,7 @@ def test_a_folder_names_the_model_in_it(tmp_path):
     assert f"{tmp_path} holds old.bin, which is a PyTorch checkpoint (a pickle)" in refusal(tmp_path)
 
 
+@pytest.mark.slow
 def test_folders_without_a_model(tmp_path):
     assert refusal(tmp_path) == f"there is no checkpoint in {tmp_path}\n  hint: the folder is empty"
     for number in range(10):
@@ -288,6 +302,7 @@ def test_folders_without_a_model(tmp_path):
     assert refusal(tmp_path).endswith(f"hint: did you mean {tmp_path}/uncased_L-2/bert_model.ckpt?")
 
 
+@pytest.mark.slow
 def test_an_index_under_another_name(run):
     (run / "model.ckpt-300.index").rename(run / "model.idx")
     assert "its name does not end in .index" in refusal(run / "model.idx")
@@ -320,6 +335,7 @@ def test_published_folders(samples):
         assert open_checkpoint(samples / "golden" / folder).notes == ()
 
 
+@pytest.mark.slow
 def test_a_copied_folder_is_read_and_not_the_original_that_its_state_file_names(run, tmp_path):
     (run / "checkpoint").write_text(f'model_checkpoint_path: "{run}/model.ckpt-100"\n')
     copied = tmp_path / "copied"

@@ -31,6 +31,7 @@ def written(tmp_path):
     return open_checkpoint(root.save(str(tmp_path / "ckpt")))
 
 
+@pytest.mark.slow
 def test_variables_have_their_own_names(written):
     assert written.variable_names == {
         f"encoder/kernel{SUFFIX}": "layer_0/query/kernel",
@@ -45,6 +46,7 @@ def test_variables_have_their_own_names(written):
     assert f"encoder/kernel{SUFFIX}" in written.tensors  # the checkpoint itself stays as it was
 
 
+@pytest.mark.slow
 def test_keys_with_a_slash_in_an_attribute_are_found_by_name(tmp_path):
     tf = tensorflow()
     root = tf.train.Checkpoint(**{"masked_lm/output_bias": tf.Variable([1.0, 2.0], name="cls/output_bias")})
@@ -53,6 +55,7 @@ def test_keys_with_a_slash_in_an_attribute_are_found_by_name(tmp_path):
     np.testing.assert_array_equal(checkpoint.by_variable().get_tensor("cls/output_bias"), [1.0, 2.0])
 
 
+@pytest.mark.slow
 def test_a_name_that_two_variables_have_is_the_first_ones(tmp_path):
     tf = tensorflow()
     root = tf.train.Checkpoint(
@@ -64,6 +67,7 @@ def test_a_name_that_two_variables_have_is_the_first_ones(tmp_path):
     assert set(view.tensors) >= {"w", f"b{SUFFIX}", f"c{SUFFIX}"}
 
 
+@pytest.mark.slow
 def test_a_name_that_is_another_tensors_key_is_not_taken(tmp_path):
     tf = tensorflow()
     tf.train.Checkpoint(a=tf.Variable([1.0], name=OBJECT_GRAPH)).write(str(tmp_path / "ckpt"))
@@ -71,12 +75,14 @@ def test_a_name_that_is_another_tensors_key_is_not_taken(tmp_path):
     assert set(view.tensors) == {f"a{SUFFIX}", OBJECT_GRAPH}
 
 
+@pytest.mark.slow
 def test_a_tf1_checkpoint_is_its_own_view(tmp_path):
     checkpoint = open_checkpoint(save(tmp_path / "ckpt", {"bert/w": np.float32([1])}))
     assert checkpoint.by_variable() is checkpoint
     assert checkpoint.slots == {}
 
 
+@pytest.mark.slow
 def test_a_damaged_object_graph_is_told(tmp_path):
     prefix = save(tmp_path / "ckpt", {OBJECT_GRAPH: b"\x0a\xff\xff", "w": np.float32([1])})
     with pytest.raises(bridgeckpt.CheckpointError, match="its object graph"):
@@ -94,6 +100,7 @@ def test_references_to_nodes_that_are_not_there_are_passed_over():
     assert parse_object_graph(reference).slots == {}
 
 
+@pytest.mark.slow
 def test_slots_are_under_the_names_of_the_view(tmp_path):
     tf = tensorflow()
     from tensorflow.core.protobuf import trackable_object_graph_pb2

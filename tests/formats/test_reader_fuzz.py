@@ -24,6 +24,8 @@ from bridgeckpt.formats.tensorflow.bundle import TensorBundle
 from bridgeckpt.formats.tensorflow.sstable import entries
 from bridgeckpt.formats.tensorflow.wire import BYTES, FIXED32, VARINT, tag
 
+pytestmark = pytest.mark.slow
+
 FUZZ = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 HUGE = [0, 1, 127, 128, 2**31 - 1, 2**31, 2**32, 2**56, 2**63 - 16, 2**63 - 1, 2**63, 2**64 - 1]
 MEMORY = 40  # times the size of the files: records of Python objects are larger than their bytes

@@ -79,6 +79,7 @@ def test_a_file_and_a_prefix_need_no_list_of_their_folder(example, looks):
     assert sum(looks.listed.values()) == SOURCES["hf440_masked_lm"].is_dir()
 
 
+@pytest.mark.slow
 def test_the_flags_of_each_row_are_what_its_checkpoints_show(example_folder):
     tf = tfwrite.tensorflow()
     found: dict[str, dict[str, bool]] = {}

@@ -62,6 +62,7 @@ def test_reads_what_the_library_writes(tmp_path):
             assert (found.dtype, found.shape, found.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())
 
 
+@pytest.mark.slow
 def test_reads_the_small_floats(tmp_path):
     torch = pytest.importorskip("torch")
     torch_files = pytest.importorskip("safetensors.torch")

@@ -108,6 +108,7 @@ def test_beside_transformers_files_its_config_is_theirs(tmp_path):
 
 
 @pytest.mark.parametrize(("pooled", "head"), [(True, "sequence"), (False, "token")])
+@pytest.mark.slow
 def test_what_a_layer_in_a_function_classifies(tmp_path, pooled, head):
     """Its kernel comes in as an argument: no node of the function is the variable."""
     tf = tfwrite.tensorflow()
@@ -137,6 +138,7 @@ def test_what_a_layer_in_a_function_classifies(tmp_path, pooled, head):
     assert read_facts(graph, parsed, {"scope": "model/"}).head == head
 
 
+@pytest.mark.slow
 def test_sharded_variables(module):
     with open_checkpoint(MODULE) as whole:
         tensors = {name: whole.get_tensor(name) for name in whole}
@@ -153,6 +155,7 @@ def test_sharded_variables(module):
         }
 
 
+@pytest.mark.slow
 def test_a_graph_as_text_is_not_read(module, tmp_path):
     tfwrite.tensorflow()
     from google.protobuf import text_format
@@ -187,6 +190,7 @@ def test_of_another_model_it_is_named_and_not_converted(samples):
     assert "no mapping table recognises" in str(seen.refusal)
 
 
+@pytest.mark.slow
 def test_of_several_graphs_the_one_for_inference_is_read(module):
     train, plain = sorted(protos(module), key=lambda meta: not meta.meta_info_def.tags)
     assert (list(train.meta_info_def.tags), list(plain.meta_info_def.tags)) == (["train"], [])
@@ -200,6 +204,7 @@ def test_of_several_graphs_the_one_for_inference_is_read(module):
     [[["train"], []], [[], ["train"]], [["eval"], ["serve"]], [["serve", "tpu"], ["serve"]], [["mine"]]],
     ids=str,
 )
+@pytest.mark.slow
 def test_which_graph_is_for_inference(tmp_path, tags):
     tfwrite.tensorflow()
     from tensorflow.core.protobuf import saved_model_pb2
@@ -216,6 +221,7 @@ def test_which_graph_is_for_inference(tmp_path, tags):
 
 
 @pytest.mark.parametrize("folder", [MODULE_2, CLASSIFIER_2], ids=lambda folder: folder.parent.name)
+@pytest.mark.slow
 def test_nodes_of_functions_stand_under_the_functions_name(folder):
     (meta,) = protos(folder)
     expected = {node.name: (node.op, list(node.input)) for node in meta.graph_def.node}
@@ -243,6 +249,7 @@ def test_readers_of_a_node_in_a_function_are_of_the_same_function():
     assert [reader.name for reader in readers] == expected
 
 
+@pytest.mark.slow
 def test_signatures_name_the_nodes_of_their_outputs():
     graph = read_graph(MODULE / "saved_model.pb")
     (plain,) = (meta for meta in protos(MODULE) if not meta.meta_info_def.tags)
@@ -279,6 +286,7 @@ def test_a_classifier_on_top_of_a_module():
     assert asked.ledger.sources["output_weights"] == "excluded"
 
 
+@pytest.mark.slow
 def test_places_that_compute_differently_tell_nothing(tmp_path):
     def build(tf):
         for tower, activation in (("one", tf.nn.relu), ("two", tf.nn.elu)):
@@ -307,6 +315,7 @@ def test_places_that_compute_differently_tell_nothing(tmp_path):
     ],
     ids=["gelu_tanh", "gelu_erf", "relu", "sigmoid", "silu", "leaky_relu", "linear"],
 )
+@pytest.mark.slow
 def test_the_activation_is_found_in_a_whole_layer(tmp_path, activation, name):
     """With attention in it: its projections and products are not the feed-forward layer's."""
 
@@ -319,6 +328,7 @@ def test_the_activation_is_found_in_a_whole_layer(tmp_path, activation, name):
     assert facts_of_nodes(tmp_path / "graph.pb", build, hidden_act="layer_0").values.get("hidden_act") == name
 
 
+@pytest.mark.slow
 def test_an_epsilon_under_a_root_that_clips(tmp_path):
     """As in Keras' own sqrt: there the root is of max(min(variance + epsilon, inf), 0)."""
 
@@ -334,6 +344,7 @@ def test_an_epsilon_under_a_root_that_clips(tmp_path):
 
 
 @pytest.mark.parametrize("shape", ["computed", "batch_first", "known"])
+@pytest.mark.slow
 def test_heads_of_which_the_size_is_computed(tmp_path, shape):
     """As in keras-multi-head: [batch, seq, 3, hidden // 3], the last one a number only when the graph runs."""
 
@@ -371,6 +382,7 @@ def test_the_modules_own_word_on_casing_is_taken(folder, tmp_path):
 
 
 @pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.slow
 def test_casing_is_read_of_a_variable_and_of_a_constant(tmp_path, lowercase):
     tf = tfwrite.tensorflow()
     module = tf.Module()
@@ -424,6 +436,7 @@ def test_a_saved_model_without_a_graph_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("sample", "folder"), [("t1_hub_module", "module"), ("mg_hub_savedmodel", "saved_model")], ids=["tf1", "tf2"]
 )
+@pytest.mark.slow
 def test_published_kinds_of_modules(samples, tmp_path, sample, folder):
     golden = dict(np.load(samples / "golden" / sample / "golden.npz"))
     done = bridgeckpt.convert(samples / "golden" / sample / folder, tmp_path / "out")

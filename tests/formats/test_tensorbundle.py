@@ -18,6 +18,8 @@ from bridgeckpt.formats.tensorflow.slices import Block, tile
 from bridgeckpt.store.dtypes import numpy_dtype
 from bridgeckpt.store.tensors import TensorInfo
 
+pytestmark = pytest.mark.slow
+
 
 def numbers() -> list[str]:
     """The dtypes of numbers on TensorFlow's own list; the quantized ones have a test of their own."""

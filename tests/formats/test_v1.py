@@ -17,6 +17,8 @@ from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.locating.registry import FORMATS
 from bridgeckpt.formats.locating.tensorflow_files import V1_CHECKPOINT
 
+pytestmark = pytest.mark.slow
+
 RANDOM = np.random.default_rng(0)
 TENSORS = {
     "float32": RANDOM.standard_normal((7, 5)).astype(np.float32),

@@ -79,6 +79,7 @@ def test_the_shipped_tables_have_no_problem(name):
 
 
 @pytest.mark.parametrize("name", tables.names())
+@pytest.mark.slow
 def test_the_shipped_tables_make_exactly_what_transformers_holds(name):
     pytest.importorskip("transformers")
     assert check(name, coverage=True) == []
@@ -241,18 +242,21 @@ def bert(tmp_path, monkeypatch):
     return changed
 
 
+@pytest.mark.slow
 def test_coverage_of_an_unknown_class(bert):
     assert bert("model.toml", "BertForQuestionAnswering ", "BertForRiddles ") == [
         "transformers has no class BertForRiddles for bert"
     ]
 
 
+@pytest.mark.slow
 def test_coverage_of_a_forgotten_tie(bert):
     messages = bert("model.toml", '[[tied]]\npt = "cls.predictions.decoder.bias"\nto = "cls.predictions.bias"\n', "")
     classes = ("BertForPreTraining", "BertForMaskedLM", "BertLMHeadModel")
     assert messages == [f"no row makes cls.predictions.decoder.bias of {name}" for name in classes]
 
 
+@pytest.mark.slow
 def test_coverage_of_a_wrong_tie(bert):
     messages = bert("model.toml", 'to = "cls.predictions.bias"', 'to = "cls.predictions.transform.dense.bias"')
     assert messages[0] == (
@@ -260,6 +264,7 @@ def test_coverage_of_a_wrong_tie(bert):
     )
 
 
+@pytest.mark.slow
 def test_coverage_of_a_class_without_its_pooler(bert):
     messages = bert(
         "model.toml",
@@ -269,12 +274,14 @@ def test_coverage_of_a_class_without_its_pooler(bert):
     assert "BertForMaskedLM has no parameter bert.pooler.dense.weight" in messages
 
 
+@pytest.mark.slow
 def test_coverage_of_a_class_with_another_number_of_labels(bert):
     (weight, bias) = bert("model.toml", "sizes = { labels = 1 }", "sizes = { labels = 3 }")
     assert weight.startswith("classifier.weight is [1, ")
     assert '"labels" makes it [3]' in bias
 
 
+@pytest.mark.slow
 def test_coverage_of_a_shape(bert):
     (message,) = bert(
         "google.toml",

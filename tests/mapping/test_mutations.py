@@ -100,6 +100,7 @@ def test_the_mutants_are_of_every_row_and_kind(table, count):
 
 
 @pytest.mark.parametrize("table", TEXTS)
+@pytest.mark.slow
 def test_every_wrong_row_is_caught(table, tmp_path, monkeypatch):
     pytest.importorskip("transformers")
     folder = tmp_path / "mappings"

@@ -20,6 +20,8 @@ from bridgeckpt.parity.reference.reference import Reference, read_reference, wri
 from bridgeckpt.parity.verifying import verify
 
 torch = pytest.importorskip("torch")
+
+pytestmark = pytest.mark.slow
 pytest.importorskip("transformers")
 
 

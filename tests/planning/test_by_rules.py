@@ -18,6 +18,8 @@ from bridgeckpt.errors import BridgeckptError, CheckpointError, ConfigError, Pla
 from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.planning.plan import draft
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def electra(tmp_path):

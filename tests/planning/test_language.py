@@ -13,6 +13,8 @@ import pytest
 import bridgeckpt
 from bridgeckpt.errors import PlanError
 
+pytestmark = pytest.mark.slow
+
 MODEL = """
 schema = 1
 model  = "toy"

@@ -253,6 +253,7 @@ class TestConfigJson:
         assert "id2label" not in converted(architecture="BertForMultipleChoice", labels=1).values
 
     @pytest.mark.parametrize("architecture", GOOGLE.model.architectures)
+    @pytest.mark.slow
     def test_transformers_reads_it_for_every_class(self, tmp_path, architecture):
         transformers = pytest.importorskip("transformers")
         torch = pytest.importorskip("torch")

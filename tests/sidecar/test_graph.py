@@ -71,6 +71,7 @@ def written(tmp_path_factory):
     return path, values
 
 
+@pytest.mark.slow
 def test_constants_are_those_that_tensorflow_wrote(written):
     path, values = written
     graph = read_graph(path)
@@ -81,6 +82,7 @@ def test_constants_are_those_that_tensorflow_wrote(written):
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 @example(0.00010272254439769313)  # nine digits
 @example(2.0**-96)  # a power of two: the next smaller number is nearer than the next larger
+@pytest.mark.slow
 def test_a_float_is_the_decimal_of_the_fewest_digits(value):
     tf = pytest.importorskip("tensorflow")
     definition = tf.compat.v1.GraphDef()
@@ -97,16 +99,19 @@ def test_a_float_is_the_decimal_of_the_fewest_digits(value):
         assert all(np.float32(f"{value:.{fewer}g}") != value for fewer in range(1, digits))
 
 
+@pytest.mark.slow
 def test_what_is_no_small_number_is_no_constant(written):
     graph = read_graph(written[0])
     assert [graph.constant(name) for name in ("many", "string", "input", "absent")] == [None] * 4
 
 
+@pytest.mark.slow
 def test_operands_have_neither_output_numbers_nor_control_edges(written):
     node = read_graph(written[0])["second"]
     assert (node.op, node.inputs, node.operands) == ("Identity", ("split:1", "^equal"), ("split",))
 
 
+@pytest.mark.slow
 def test_every_node_is_indexed(written):
     tf = pytest.importorskip("tensorflow")
     definition = tf.compat.v1.GraphDef.FromString(written[0].read_bytes())
@@ -132,6 +137,7 @@ def test_every_node_is_indexed(written):
         ("linear", "linear"),
     ],
 )
+@pytest.mark.slow
 def test_the_activation_is_read(tmp_path, activation, name):
     facts = built_facts(tmp_path, hidden_act=activation, layers=1, head=None)
     assert facts.values.get("hidden_act") == name
@@ -141,6 +147,7 @@ def test_the_activation_is_read(tmp_path, activation, name):
 
 @pytest.mark.parametrize("epsilon", [1e-12, 1e-6, 1e-3])
 @pytest.mark.parametrize("port", ["google", "keras"])
+@pytest.mark.slow
 def test_the_epsilon_is_read_fused_or_not(tmp_path, port, epsilon):
     facts = built_facts(tmp_path, GOOGLE if port == "google" else KERAS, port=port, eps=epsilon, layers=1, head=None)
     assert facts.values.get("layer_norm_eps") == epsilon
@@ -150,6 +157,7 @@ def test_the_epsilon_is_read_fused_or_not(tmp_path, port, epsilon):
 
 @pytest.mark.parametrize("static", [True, False])
 @pytest.mark.parametrize("heads", [1, 3, 9])
+@pytest.mark.slow
 def test_the_heads_are_read(tmp_path, static, heads):
     facts = built_facts(tmp_path, heads=heads, static=static, dropout=True, layers=1, head=None)
     assert facts.values.get("num_attention_heads") == heads
@@ -157,6 +165,7 @@ def test_the_heads_are_read(tmp_path, static, heads):
 
 @pytest.mark.parametrize(("head", "expected"), [("classifier", "sequence"), ("token", "token"), ("squad", None)])
 @pytest.mark.parametrize("resource", [True, False])
+@pytest.mark.slow
 def test_the_head_is_told_apart(tmp_path, head, expected, resource):
     facts = built_facts(tmp_path, head=head, resource=resource, dropout=True, static=not resource, scope="my_model/")
     assert facts.head == expected
@@ -164,6 +173,7 @@ def test_the_head_is_told_apart(tmp_path, head, expected, resource):
         assert facts.evidence["head"].startswith("my_model/bert/")
 
 
+@pytest.mark.slow
 def test_a_training_graph_says_the_same_as_a_plain_one(tmp_path):
     options = {"head": "classifier", "layers": 1, "hidden_act": "linear", "eps": 1e-5}
     plain = built_facts(tmp_path / "plain", **options)
@@ -176,6 +186,7 @@ def _facts(facts: GraphFacts) -> dict[str, object]:
     return {name: getattr(facts, name) for name in GraphFacts._fields}
 
 
+@pytest.mark.slow
 def test_scopes_that_were_numbered_or_lie_under_another_are_found(tmp_path):
     tf = pytest.importorskip("tensorflow")
     tf1 = tf.compat.v1
@@ -191,6 +202,7 @@ def test_scopes_that_were_numbered_or_lie_under_another_are_found(tmp_path):
     assert facts.evidence["hidden_act"] == "tower_0/bert_1/encoder/layer_0/intermediate/dense/Erf"
 
 
+@pytest.mark.slow
 def test_what_is_computed_in_no_known_way_stays_unknown(tmp_path):
     """A leaky ReLU has a slope that no config expresses; a classifier over a mean is of neither class."""
     tf = pytest.importorskip("tensorflow")
@@ -264,6 +276,7 @@ def test_damage_is_an_error_or_harmless(tmp_path, at, to, cut):
     content=st.binary(max_size=16),
     bits=st.integers(0, 2**32 - 1),
 )
+@pytest.mark.slow
 def test_a_hostile_constant_is_none_small_or_an_error(size, content, bits):
     tf = pytest.importorskip("tensorflow")
     definition = tf.compat.v1.GraphDef()

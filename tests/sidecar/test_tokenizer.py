@@ -148,6 +148,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+@pytest.mark.slow
 def test_ids_are_those_of_google_research_bert(tokenizer, vocabulary, text):
     assert ids_of(tokenizer, text) == reference_ids(text, vocabulary.ids, tokenizer.lowercase)
 
@@ -157,10 +158,12 @@ CHARS = st.one_of(st.characters(max_codepoint=0x2FFF), st.characters(), st.sampl
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(CHARS))
+@pytest.mark.slow
 def test_ids_of_any_text_are_those_of_google_research_bert(tokenizer, vocabulary, text):
     assert ids_of(tokenizer, text) == reference_ids(text, vocabulary.ids, tokenizer.lowercase)
 
 
+@pytest.mark.slow
 def test_a_pair_is_framed_as_bert_was_trained(tokenizer, vocabulary):
     ids = vocabulary.ids
     encoded = tokenizer("hello", "world")
@@ -170,6 +173,7 @@ def test_a_pair_is_framed_as_bert_was_trained(tokenizer, vocabulary):
     assert encoded["attention_mask"] == [1] * 5
 
 
+@pytest.mark.slow
 def test_special_tokens_and_length_are_known(tokenizer, vocabulary):
     assert tokenizer.model_max_length == 512
     assert len(tokenizer) == len(vocabulary.tokens)
@@ -179,6 +183,7 @@ def test_special_tokens_and_length_are_known(tokenizer, vocabulary):
     assert tokenizer.decode(ids_of(tokenizer, "hello, world")) == "hello, world"
 
 
+@pytest.mark.slow
 def test_saving_again_keeps_the_longest_word(tokenizer, vocabulary, tmp_path):
     transformers = pytest.importorskip("transformers")
     tokenizer.save_pretrained(tmp_path)
@@ -186,6 +191,7 @@ def test_saving_again_keeps_the_longest_word(tokenizer, vocabulary, tmp_path):
     assert ids_of(again, "a" * 200) == reference_ids("a" * 200, vocabulary.ids, lowercase=False)
 
 
+@pytest.mark.slow
 def test_a_token_that_is_not_there_is_not_added(tmp_path):
     """A mask token with a new id would lie beyond the embedding table."""
     transformers = pytest.importorskip("transformers")

@@ -162,7 +162,8 @@ def test_a_killed_conversion_leaves_the_old_output_and_no_new_one(sent, example,
     for name in ("config.json", REPORT):
         (out / name).write_text("old")
     slow.write_text(
-        "import sys, time\n"
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored by who runs the tests, as under nohup
         "import bridgeckpt.copying.workers as workers\n"
         "from bridgeckpt.cli import main\n"
         "write = workers.write\n"

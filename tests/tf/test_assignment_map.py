@@ -16,6 +16,8 @@ from bridgeckpt.tf import WarmStartError, get_assignment_map_from_checkpoint, in
 tf = pytest.importorskip("tensorflow")
 tf1 = tf.compat.v1
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def googles():

@@ -19,6 +19,8 @@ from bridgeckpt.tf import WarmStartError, WarmStartHook, assign, init_from_check
 tf = pytest.importorskip("tensorflow")
 tf1 = tf.compat.v1
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"vocab": 225, "positions": 64, "intermediate": 112}  # of examples/tiny-bert
 KERNEL = "bert/encoder/layer_1/output/dense/kernel"
 

@@ -20,6 +20,8 @@ from bridgeckpt.tf import WarmStartError, assign, init_from_checkpoint
 tf = pytest.importorskip("tensorflow")
 tf1 = tf.compat.v1
 
+pytestmark = pytest.mark.slow
+
 
 class Dense(tf.Module):
     """A layer whose variables TensorFlow calls kernel and bias, whatever they are in."""

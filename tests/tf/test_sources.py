@@ -19,6 +19,8 @@ from bridgeckpt.tf import WarmStartHook, assign, get_assignment_map_from_checkpo
 tf = pytest.importorskip("tensorflow")
 tf1 = tf.compat.v1
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 3e-5  # as everywhere: float32 in another order of operations
 # One of each kind of file and each code base. (`tests/warmstart/test_tables.py` has the tensors of all of them.)
 CASES = [

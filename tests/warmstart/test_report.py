@@ -20,6 +20,8 @@ from bridgeckpt.warmstart.renaming import Renaming, advice
 tf = pytest.importorskip("tensorflow")
 tf1 = tf.compat.v1
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"vocab": 225, "positions": 64, "intermediate": 112}  # of examples/tiny-bert
 
 

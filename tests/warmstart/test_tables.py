@@ -45,6 +45,7 @@ def test_every_code_base_gets_back_what_it_wrote(folder, tmp_path):
 
 
 @pytest.mark.parametrize("folder", [case for case in CASES if case.name != "mg_averages"], ids=lambda case: case.name)
+@pytest.mark.slow
 def test_some_variables_of_a_program_start_as_they_would_with_the_others(folder, tmp_path):
     """A layer alone, all but the first layer: every one its own, whatever numbers are left.
 
@@ -71,6 +72,7 @@ BY_RULES = ["ElectraModel", "AlbertForPreTraining", "GPT2LMHeadModel", "T5Model"
 
 
 @pytest.mark.parametrize("case", BY_RULES)
+@pytest.mark.slow
 def test_classes_by_rules_get_back_what_they_wrote(case, tmp_path):
     pytest.importorskip("transformers")
     done = bridgeckpt.convert(write_source(case, tmp_path / "source"), tmp_path / "hf")

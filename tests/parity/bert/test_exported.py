@@ -23,6 +23,8 @@ from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
 
 tf = pytest.importorskip("tensorflow")
 
+pytestmark = pytest.mark.slow
+
 VOCAB, LENGTH, TOKENS, HIDDEN = 31, 20, 3, 6
 GENERATOR = np.random.default_rng(7)
 

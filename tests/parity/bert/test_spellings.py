@@ -21,6 +21,8 @@ from bridgeckpt.parity.reference.probes import IDS, MASK, Probe
 
 tf = pytest.importorskip("tensorflow")
 
+pytestmark = pytest.mark.slow
+
 
 def forward(source, inputs, *, ema=False, **asked):
     """What the forward pass computes on ``inputs``: stage to values."""

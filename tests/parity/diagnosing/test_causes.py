@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bridgeckpt.parity.judging.verdict import Diagnosis, Verdict
 
 torch = pytest.importorskip("torch")
+
+pytestmark = pytest.mark.slow
 pytest.importorskip("transformers")
 
 Tensors = dict[str, Any]

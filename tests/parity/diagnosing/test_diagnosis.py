@@ -12,6 +12,8 @@ from bridgeckpt.parity.reference.recording import record_checkpoint
 from bridgeckpt.parity.verifying import verify
 
 torch = pytest.importorskip("torch")
+
+pytestmark = pytest.mark.slow
 pytest.importorskip("transformers")
 
 LAYER = "bert.encoder.layer.{}."

@@ -51,6 +51,7 @@ def test_inputs_by_name_of_a_call(tmp_path):
     np.testing.assert_array_equal(made.probes["long"].inputs["x"][2:], X)
 
 
+@pytest.mark.slow
 def test_lists_and_tensorflow_tensors_are_taken_and_none_is_left_out(tmp_path):
     tf = pytest.importorskip("tensorflow")
     made = record(
@@ -207,6 +208,7 @@ def test_without_tensorflow_the_way_out_is_said(built, monkeypatch):
         record_checkpoint(source)
 
 
+@pytest.mark.slow
 def test_what_is_no_tensorflow_checkpoint_is_refused(tmp_path):
     pytest.importorskip("tensorflow")
     safetensors = pytest.importorskip("safetensors.numpy")
