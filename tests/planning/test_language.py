@@ -30,6 +30,10 @@ qkv      = 3
 layer = "num_hidden_layers"
 [architectures]
 ToyModel = { groups = ["embeddings", "layer", "stack"], drop_prefix = "toy." }
+[config.options]
+heads          = "num_attention_heads"
+hidden_act     = "hidden_act"
+layer_norm_eps = "layer_norm_eps"
 [config.defaults]
 hidden_act = "relu"
 layer_norm_eps = 1e-5

@@ -16,11 +16,11 @@ layout, reason
 drop_prefix, head, sizes,      (``sequence``, ``token``, ``choice``, ``span``); axes that it fixes (``labels``); by
 load_without }                 optional group, how the class is loaded without it (``add_pooling_layer=False``)
 ``[config]``                   for config.json: ``files`` are names or patterns of the source's config, unless a dialect
-                               gives others; ``labels`` is the key that takes the number of labels; ``keys`` renames
-                               keys of the source, ``defaults`` are for absent ones, ``kept`` lists keys of the source
-                               that are handed on,
-                               ``padded`` lists sizes that a checkpoint may exceed, ``foreign`` maps a key found only in
-                               another model's config to the name of that model
+                               gives others (by default ``config.json``); ``labels`` is the key that takes the number of
+                               labels; ``keys`` renames keys of the source, ``defaults`` are for absent ones, ``kept``
+                               lists keys of the source that are handed on, ``padded`` lists sizes that a checkpoint
+                               may exceed, ``foreign`` maps a key found only in another model's config to the name of
+                               that model
 ``[config.options]``           the key of config.json that each option of a conversion sets, where the model has one:
 option = key                   ``heads``, ``hidden_act``, ``layer_norm_eps``
 ``[tokenizer]``                see :mod:`bridgeckpt.mapping.tables.tokenizer`
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA = 1
+CONFIG = "config.json"  # what a source's config is called where neither model nor dialect says
 DERIVED_VALUES = ("arange", "zeros", "ones", "lower_triangle")
 OPTIONS = ("heads", "hidden_act", "layer_norm_eps")  # options of a conversion that set a key of config.json
 
@@ -203,7 +204,7 @@ def _config(section: Section) -> ModelConfig:
     options, keys, foreign = section.table("options"), section.table("keys"), section.table("foreign")
     options.only(*OPTIONS)
     return ModelConfig(
-        files=section.texts("files", ()),
+        files=section.texts("files", (CONFIG,)),
         options={option: options.text(option) for option in options},
         labels=section.text("labels") if "labels" in section else None,
         keys={key: keys.text(key) for key in keys},
