@@ -7,7 +7,6 @@ state included. What a side holds is described by jobs of the copying engine; no
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.copying.job import Job, whole
@@ -18,6 +17,7 @@ from bridgeckpt.options import DiffOptions
 from bridgeckpt.planning.plan import draft
 from bridgeckpt.sidecar.config_files import named_class
 from bridgeckpt.store.tensors import DTYPES
+from bridgeckpt.store.texts import TextError, read_json
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
@@ -127,13 +127,12 @@ def class_of(checkpoint: Checkpoint) -> str | None:
 def _config(checkpoint: Checkpoint) -> dict[str, Any]:
     """The config of a Hugging Face checkpoint: {} without a readable one, since tensors have names all the same."""
     path = checkpoint.directory / "config.json"
-    if not checkpoint.has_pytorch_names or not path.is_file():
+    if not checkpoint.has_pytorch_names:
         return {}
     try:
-        values = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return read_json(path)
+    except TextError:
         return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _model(*configs: dict[str, Any]) -> ModelTable | None:

@@ -18,11 +18,13 @@ from bridgeckpt.options import Dtype, PlanOptions, Rule, checked
 from bridgeckpt.planning.plan import plan
 from bridgeckpt.store.folder import check_destination, staged
 from bridgeckpt.store.sizes import is_size, parse_size
+from bridgeckpt.store.writing import write_small
 
 if TYPE_CHECKING:
     from bridgeckpt.copying.job import Job
     from bridgeckpt.formats.huggingface.safetensors_files import SafetensorsFile
     from bridgeckpt.planning.record import Plan
+    from bridgeckpt.store.checksums import Checksums
 
 
 _SIZE = Rule("a size above zero, as in 500MB or 5GB", is_size)
@@ -126,13 +128,14 @@ def carry_out(
     files = plan_files([(job.name, job.dtype, job.shape) for job in jobs], max_shard_size, {"format": "pt"})
     with staged(destination, OWN_FILES, force=force) as folder:
         placed, homes = _place(jobs, files)
-        digests = _write_tensors(folder, files, placed, verify=verify, checksums=checksums, progress=advance)
+        found = planned.checkpoint.checksums
+        digests = _write_tensors(folder, files, placed, found, verify=verify, checksums=checksums, progress=advance)
         texts = small_files(planned, jobs)
         if len(files) > 1:
             texts[INDEX_NAME] = index_json(files)
         texts[REPORT] = report(planned, jobs, homes, digests, verified=verify)
         for name, content in texts.items():
-            (folder / name).write_bytes(content)
+            write_small(folder / name, content)
     names = (*(file.name for file in files), *texts)
     return Conversion(planned, destination, names, sum(file.size - len(file.header) for file in files))
 
@@ -148,6 +151,7 @@ def _write_tensors(
     folder: Path,
     files: list[SafetensorsFile],
     placed: list[Placed],
+    found: Checksums,
     *,
     verify: bool,
     checksums: bool,
@@ -158,7 +162,7 @@ def _write_tensors(
         for file in files:
             outputs.append(open_output(folder / file.name, file.size))
             os.write(outputs[-1], file.header)
-        digests = run(placed, outputs, verify=verify, checksums=checksums, progress=progress)
+        digests = run(placed, outputs, verify=verify, checksums=checksums, found=found, progress=progress)
         for output in outputs:
             finish(output)
     finally:

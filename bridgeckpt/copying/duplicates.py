@@ -37,4 +37,4 @@ def check_copies(checkpoint: Checkpoint, copies: Mapping[str, str]) -> None:
 
 def _pieces(checkpoint: Checkpoint, info: TensorInfo) -> Iterator[bytes]:
     for extent in sorted(info.extents, key=lambda extent: extent.start):
-        yield from checkpoint.pieces(extent, info.name)
+        yield from checkpoint.checksums.passing(extent, checkpoint.pieces(extent, info.name))

@@ -15,14 +15,13 @@ import numpy as np
 
 from bridgeckpt.copying.dtypes import bits_dtype, convert, stored_dtype
 from bridgeckpt.copying.geometry import Block, blocks, clip, lengths, ranges, whole, within
-from bridgeckpt.copying.job import Job, Kind, Kinds, in_order
+from bridgeckpt.copying.job import Job, Kind, Kinds
 from bridgeckpt.copying.panels import FileTensor, HeldTensor, Scratch
 from bridgeckpt.store.dtypes import numpy_dtype
-from bridgeckpt.store.reading import PIECE, Sources
+from bridgeckpt.store.reading import PIECE, Sources, read_array
+from bridgeckpt.store.tensors import in_order
 
 if TYPE_CHECKING:
-    from bridgeckpt.store.tensors import TensorInfo
-
     Array = np.ndarray[Any, np.dtype[Any]]
     Tensors = dict[int, FileTensor | HeldTensor]  # by their place in Job.sources
 
@@ -108,7 +107,8 @@ class Copier:
         tensors: Tensors = {}
         for at, info in job.used.items():
             if in_order(info) is None:
-                tensors[at] = HeldTensor(info, self._join(info))
+                joined = read_array(info, self._sources.reader(info, whole=True), stored_dtype(info))
+                tensors[at] = HeldTensor(info, joined.reshape(-1))
                 continue
             moves = [move for move in job.moves if move.source == at]
             through = (
@@ -118,18 +118,6 @@ class Copier:
             )
             tensors[at] = FileTensor(info, self._sources.reader(info, whole=through), self._scratch)
         return tensors
-
-    def _join(self, info: TensorInfo) -> Array:
-        """The elements of a tensor whose extents interleave, put together in memory."""
-        dtype, position = stored_dtype(info), 0
-        joined = np.empty(info.shape, dtype)
-        reader = self._sources.reader(info, whole=True)
-        for extent in info.extents:
-            part = np.empty(extent.shape, dtype)
-            reader.read_into(part.reshape(-1).view(np.uint8), position)
-            joined[tuple(slice(at, at + size) for at, size in zip(extent.start, extent.shape, strict=True))] = part
-            position += extent.nbytes
-        return joined.reshape(-1)
 
 
 def _fill(job: Job, strip: Block, target: Array, tensors: Tensors) -> None:

@@ -5,14 +5,13 @@ Nothing here reads a byte or imports numpy: a plan can be turned into jobs with 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import Enum
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.copying.geometry import lengths, ranges
 from bridgeckpt.moves import Move
-from bridgeckpt.store.tensors import DTYPES
+from bridgeckpt.store.tensors import DTYPES, in_order
 
 if TYPE_CHECKING:
     from bridgeckpt.store.tensors import TensorInfo
@@ -95,16 +94,3 @@ def _kind_of_moves(job: Job) -> Kind:
     if len(job.moves) != 1 or not job.is_covered:
         return Kind.COMPOSED
     return Kind.PLAIN if job.moves[0].is_identity else Kind.TURNED
-
-
-def in_order(info: TensorInfo) -> Sequence[int] | None:
-    """The order in which the extents follow one another in the tensor's row-major order, None if they interleave.
-
-    They do not when the tensor is partitioned along the first of its axes that is longer than 1.
-    """
-    if len(info.extents) == 1:
-        return (0,)
-    first = next((axis for axis, size in enumerate(info.shape) if size > 1), 0)
-    if any(extent.shape[first + 1 :] != info.shape[first + 1 :] for extent in info.extents):
-        return None
-    return sorted(range(len(info.extents)), key=lambda at: info.extents[at].start)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bridgeckpt.copying.job import Kind
-from bridgeckpt.store.dtypes import check_crc
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,8 +71,7 @@ def _read(infos: Iterable[TensorInfo], sources: Sources) -> dict[int, bytes]:
             for offset, key, info in items:
                 extent = info.extents[0]
                 data = stored[key] = window[offset - begin : offset - begin + extent.nbytes]
-                if sources.extend is not None and extent.crc32c is not None and sources.claim(info):
-                    check_crc(sources.extend(0, data), extent, info.name)
+                sources.check(info, data)
     return stored
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import hashlib
 
     from bridgeckpt.copying.engine import Copier
+    from bridgeckpt.store.checksums import Checksums
 
 __all__ = ["Placed", "finish", "open_output", "run"]
 
@@ -53,6 +54,7 @@ def run(
     *,
     verify: bool = True,
     checksums: bool = False,
+    found: Checksums | None = None,
     workers: int = 2,
     progress: Callable[[int], None] | None = None,
 ) -> list[str] | None:
@@ -63,6 +65,7 @@ def run(
         outputs: Descriptors of the output files, open for writing and of their final size (see :func:`open_output`).
         verify: Compare each source tensor that is read with its CRC-32C, once.
         checksums: Return the SHA-256 of each target's bytes.
+        found: Takes the CRC-32C of the source tensors for which their files hold none.
         workers: Number of threads.
         progress: Called from the workers with the bytes that were written since its last call.
 
@@ -74,7 +77,7 @@ def run(
         PrecisionError: A value does not fit the target's dtype.
         OutputError: The disk is full or fails.
     """
-    with Sources(verify=verify) as sources:
+    with Sources(verify=verify, checksums=found) as sources:
         return _Run(placed, outputs, sources, progress, checksums=checksums).carry_out(workers)
 
 

@@ -1,23 +1,24 @@
 """Checkpoint: what every reader hands out, in the manner of ``safetensors.safe_open``.
 
-A subclass per format reads the names, shapes and places of the tensors when it is made. This module turns a place into
-an array: it opens data files when they are first needed, never reads past what they hold, and checks the checksums.
+A subclass per format reads the names, shapes and places of the tensors when it is made; their bytes are read by
+:mod:`bridgeckpt.store.reading`. An open checkpoint may be read by any number of threads, and by the children of a fork.
 """
 
 from __future__ import annotations
 
-import os
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.tensorflow.objectgraph import Slot
 from bridgeckpt.store import lfs
-from bridgeckpt.store.dtypes import check_crc, check_numeric, numpy_dtype, swap_bytes
+from bridgeckpt.store.checksums import Checksums
+from bridgeckpt.store.dtypes import check_numeric, numpy_dtype, swap_bytes
+from bridgeckpt.store.reading import Files, Reader, read_array
+from bridgeckpt.store.source import look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from io import BufferedReader
     from pathlib import Path
     from types import TracebackType
 
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-_PIECE = 1 << 20
 _NAMELESS = "Variable"  # what TensorFlow calls a tf.Variable that was given no name
-_CUT_SHORT = "the file was cut short: copy or download it again"
 
 
 class Checkpoint:
@@ -45,6 +44,7 @@ class Checkpoint:
         notes: What a person should be told about how it was found.
         copies: In a view by variable, each further tensor of a variable, and the name of the first.
         read_by_tensorflow: Whether ``tf.train.load_checkpoint`` opens ``path``.
+        checksums: Those that the file does not hold, of tensors that were read from the first byte to the last.
     """
 
     format: str = "checkpoint"
@@ -67,10 +67,11 @@ class Checkpoint:
         self.graph_path = graph_path
         self.metadata = metadata or {}
         self.notes = notes
+        self.checksums = Checksums()
         self._spool = spool  # where some tensors lie once they are decoded
         self.copies: Mapping[str, str] = {}
         self._named: Mapping[str, str] = {}  # in a view by variable: name by key
-        self._files: dict[Path, BufferedReader] = {}
+        self._files = Files(spool)
 
     @property
     def variable_names(self) -> Mapping[str, str]:
@@ -163,26 +164,20 @@ class Checkpoint:
             CheckpointError: there is no such tensor, a data file is missing, too short or damaged, or no array can hold
                 the dtype.
         """
-        import numpy as np
-
         info = self.tensors.get(name)
         if info is None:
             raise self._unknown(name)
-        self._check_fits(info)
-        is_text = info.dtype == "string"
-        if not is_text:
-            check_numeric(info)
-        array = np.empty(info.shape, np.dtype(object) if is_text else numpy_dtype(info.dtype))
-        for extent in info.extents:
-            whole = extent.shape == info.shape
-            block = array if whole else np.empty(extent.shape, array.dtype)
-            if is_text:
-                block.reshape(-1)[:] = self._read_strings(info, extent, verify)
-            else:
-                self._read_into(block.reshape(-1).view(np.uint8), extent, name, verify)
-            if not whole:
-                array[tuple(slice(at, at + size) for at, size in zip(extent.start, extent.shape, strict=True))] = block
-        if info.big_endian and not is_text:
+        self._files.check_fits(info)
+        if info.dtype == "string":
+            return self._strings(info, verify)
+        check_numeric(info)
+        extend = None
+        if verify and any(extent.crc32c is not None for extent in info.extents):
+            import google_crc32c
+
+            extend = google_crc32c.extend
+        array = read_array(info, Reader(info, self._files, extend), numpy_dtype(info.dtype))
+        if info.big_endian:
             swap_bytes(array)
         return array
 
@@ -209,9 +204,7 @@ class Checkpoint:
 
     def close(self) -> None:
         """Close the data files. A later :meth:`get_tensor` opens them again."""
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
+        self._files.close()
 
     def __enter__(self) -> Self:
         return self
@@ -237,17 +230,20 @@ class Checkpoint:
         Raises:
             CheckpointError: the file is missing or too short.
         """
-        file = self._open(extent.path)
-        for at in range(0, extent.nbytes, _PIECE):
-            wanted = min(_PIECE, extent.nbytes - at)
-            try:
-                file.seek(extent.offset + at)
-                found = file.read(wanted)
-            except OSError as error:
-                raise _unreadable(name, extent.path, error) from None
-            if len(found) < wanted:
-                raise _ends_early(name, extent, at + len(found))
-            yield found
+        return self._files.pieces(extent, name)
+
+    def _strings(self, info: TensorInfo, verify: bool) -> Array:
+        """The strings of a tensor as an array of Python's bytes."""
+        import numpy as np
+
+        array = np.empty(info.shape, np.dtype(object))
+        for extent in info.extents:
+            whole = extent.shape == info.shape
+            block = array if whole else np.empty(extent.shape, array.dtype)
+            block.reshape(-1)[:] = self._read_strings(info, extent, verify)
+            if not whole:
+                array[tuple(slice(at, at + size) for at, size in zip(extent.start, extent.shape, strict=True))] = block
+        return array
 
     def _stored_slots(self) -> Mapping[str, Slot]:
         """:attr:`slots` by key."""
@@ -256,50 +252,6 @@ class Checkpoint:
     def _read_strings(self, info: TensorInfo, extent: Extent, verify: bool) -> list[bytes]:  # noqa: ARG002
         """The strings of ``extent``, row-major. How they are stored is for the format to say; most have none."""
         raise CheckpointError(f"{info.name} holds strings, which {self.format} has none of", path=extent.path)
-
-    def _read_into(self, buffer: Array, extent: Extent, name: str, verify: bool) -> None:
-        """Fill the bytes of ``buffer`` with those of ``extent``."""
-        file = self._open(extent.path)
-        try:
-            file.seek(extent.offset)
-            found = file.readinto(buffer.data)
-        except OSError as error:
-            raise _unreadable(name, extent.path, error) from None
-        if found < extent.nbytes:
-            raise _ends_early(name, extent, found)
-        if verify and extent.crc32c is not None:
-            import google_crc32c
-
-            check_crc(google_crc32c.value(buffer), extent, name)
-
-    def _check_fits(self, info: TensorInfo) -> None:
-        """Nothing is allocated for a tensor that its files cannot hold, whatever the index says."""
-        paths = {extent.path for extent in info.extents}
-        sizes = {path: os.fstat(self._open(path).fileno()).st_size for path in paths}
-        for extent in info.extents:
-            if extent.offset + extent.nbytes > sizes[extent.path]:
-                raise CheckpointError(
-                    f"{info.name} ends at byte {extent.offset + extent.nbytes:,} of {extent.path}, "
-                    f"which has {sizes[extent.path]:,}",
-                    path=extent.path,
-                    hint=_CUT_SHORT,
-                )
-        if info.nbytes > sum(sizes.values()):
-            raise CheckpointError(f"{info.name}: its parts overlap in {self.path}", path=self.path)
-
-    def _open(self, path: Path) -> BufferedReader:
-        if path not in self._files:
-            if self._spool is not None and path == self._spool.path:
-                self._spool.fill()
-            try:
-                self._files[path] = path.open("rb")
-            except OSError as error:
-                raise CheckpointError(
-                    f"cannot read {path}: {error.strerror}",
-                    path=path,
-                    hint="the tensors themselves are in this file: copy or download it into the same folder",
-                ) from None
-        return self._files[path]
 
     def _unknown(self, name: str) -> CheckpointError:
         from difflib import get_close_matches
@@ -312,20 +264,12 @@ class Checkpoint:
         )
 
 
-def _unreadable(name: str, path: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(f"cannot read {name} from {path}: {error.strerror}", path=path)
-
-
-def _ends_early(name: str, extent: Extent, found: int) -> CheckpointError:
-    message = f"{name} ends after {found:,} of {extent.nbytes:,} bytes in {extent.path}"
-    return CheckpointError(message, path=extent.path, hint=_CUT_SHORT)
-
-
 def _lack(path: Path, size: int) -> str | None:
     """What is wrong with a data file that should hold at least ``size`` bytes, or None."""
-    if not path.is_file():
+    entry = look(path)
+    if entry is None or not entry.is_file:
         return f"{path.name} is missing"
-    found = path.stat().st_size
+    found = entry.size
     if found >= size:
         return None
     if lfs.is_pointer(path):

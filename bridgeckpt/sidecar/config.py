@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError
 from bridgeckpt.mapping.tables.tokenizer import PADDING
-from bridgeckpt.sidecar.config_files import ACTIVATION, EPSILON, JSON
+from bridgeckpt.sidecar.config_files import ACTIVATION, EPSILON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.records import ModelTable, Table
     from bridgeckpt.sidecar.graph.facts import GraphFacts
     from bridgeckpt.sidecar.tokenizer.vocabulary import Vocabulary
+    from bridgeckpt.store.texts import JSON
 
 # transformers.activations.ACT2FN: the names that mean one function, with no parameter of their own.
 ACTIVATIONS = (

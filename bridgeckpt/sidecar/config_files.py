@@ -6,26 +6,24 @@ model. ``[config.source]`` of a dialect says which, where in it the values are, 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ConfigError
-from bridgeckpt.store.texts import parse_json, parse_yaml, shown
+from bridgeckpt.store import texts
+from bridgeckpt.store.source import is_file, is_folder, matching
+from bridgeckpt.store.texts import JSON, TextError, parse_json, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.records import ConfigSource, ModelTable, Table
 
-JSON = dict[str, Any]
-
 ACTIVATION, EPSILON = "hidden_act", "layer_norm_eps"  # options of a conversion, whose config keys the model table has
-_LARGEST = 16 << 20
-_LARGEST_YAML = 256 << 10  # it takes seconds to parse that much
 _UNREADABLE = "check the path and its permissions; --config FILE gives another"
 _ANOTHER = "give the config of this checkpoint with --config FILE"
-_YAML = (".yaml", ".yml")
 
 
 class SourceConfig(NamedTuple):
@@ -47,7 +45,8 @@ def load_config(checkpoint: Checkpoint, table: Table, explicit: Path | None = No
     for names in [source.files] if explicit is not None else [(name,) for name in source.files]:
         if explicit is None and names[0] in checkpoint.metadata:
             where = f"{names[0]} of {checkpoint.path}"
-            values = parse_json(checkpoint.metadata[names[0]], where)
+            with _readable():
+                values = parse_json(checkpoint.metadata[names[0]], where)
             return SourceConfig(_checked(values, where, table.model, source), names[0])
         path = find_config(checkpoint.directory, explicit, names)
         if path is not None:
@@ -78,13 +77,13 @@ def find_config(directory: Path, explicit: Path | None, names: Iterable[str]) ->
 
 
 def _find(directory: Path, explicit: Path | None, names: list[str]) -> Path | None:
-    if explicit is not None and not explicit.is_dir():
-        if not explicit.is_file():
+    if explicit is not None and not is_folder(explicit):
+        if not is_file(explicit):
             raise ConfigError(f"there is no config {explicit}", hint="--config takes the path of a file")
         return explicit
     folder = explicit or directory
     for name in names:
-        found = sorted(path for path in folder.glob(name) if path.is_file())
+        found = [entry.path for entry in matching(folder, name) if entry.is_file]
         if len(found) > 1:
             listed = ", ".join(path.name for path in found)
             raise ConfigError(f"{folder} holds {len(found)} configs: {listed}", hint="say which with --config FILE")
@@ -111,16 +110,20 @@ def read_values(path: Path) -> JSON:
     Raises:
         ConfigError: it cannot be read, is neither JSON nor YAML, or holds no object.
     """
+    with _readable():
+        return texts.read_config(path)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """The errors of reading a text as errors of a config."""
     try:
-        size = path.stat().st_size
-        if size > (_LARGEST_YAML if path.suffix in _YAML else _LARGEST):
-            raise ConfigError(
-                f"{path} is no model config: it has {size:,} bytes", hint="give the config with --config FILE"
-            )
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", hint=_UNREADABLE) from error
-    return parse_yaml(content, str(path)) if path.suffix in _YAML else parse_json(content, str(path))
+        yield
+    except TextError as error:
+        if error.fault == "too large":
+            message = f"{error.where} is no model config: it {error.what}"
+            raise ConfigError(message, hint="give the config with --config FILE") from error
+        raise ConfigError(error.message, hint=_UNREADABLE if error.fault == "unreadable" else error.hint) from error
 
 
 def _checked(values: JSON, where: str, model: ModelTable, source: ConfigSource) -> JSON:

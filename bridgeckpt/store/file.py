@@ -6,17 +6,21 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import CheckpointError, OutputError
 
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
-def check_output(path: Path, what: str, ours: Callable[[Path], bool]) -> None:
-    """See that ``path`` can be written, and holds nothing but ``what`` we wrote there before, by the word of ``ours``.
+
+def check_output(path: Path, what: str, is_own: Callable[[Path], bool]) -> None:
+    """See that ``path`` can be written: absent, or a file that ``is_own`` recognises as ``what`` we write.
 
     Raises:
         OutputError: it cannot, or it holds something else.
     """
-    if os.path.lexists(path) and not _is(path, ours):
+    if os.path.lexists(path) and not _is(path, is_own):
         raise OutputError(
             f"{path} exists and is not {what}", hint="give a new path; only what we wrote ourselves is replaced"
         )
@@ -32,19 +36,20 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write what will be at ``path`` once the block has ended, and nothing of it if the block fails.
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which is at ``path`` once the block has ended; nothing of it is if the block fails.
 
     Raises:
         OutputError: it cannot be written.
     """
     with _beside(path) as temporary:
-        yield temporary
+        with temporary.open("wb") as file:
+            yield file
         temporary.replace(path)
 
 
@@ -62,8 +67,8 @@ def _beside(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _is(path: Path, ours: Callable[[Path], bool]) -> bool:
+def _is(path: Path, is_own: Callable[[Path], bool]) -> bool:
     try:
-        return path.is_file() and ours(path)
+        return path.is_file() and is_own(path)
     except (CheckpointError, OSError):  # damaged, or not to be read: nobody knows what it is
         return False

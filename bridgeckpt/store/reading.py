@@ -1,19 +1,20 @@
-"""Reading stored bytes: source files are opened once, and each tensor's checksum is checked once, by whoever is first.
+"""Reading stored bytes, the only way there is: single tensors, copies, warm starts and fingerprints all stand on it.
 
-Everything goes through bounded ``pread`` calls rather than a mapping: a file that shrinks or a disk that fails is then
-an error and not a SIGBUS, and two threads read one descriptor side by side. No numpy here: the bytes of a tensor that
-only has to be copied move while numpy is still being imported.
+Files are opened when they are first needed. Every read names its position, is complete or an error, and is bounded by
+what the file holds: threads and forked processes share an open file, and a file that shrinks or a disk that fails is
+an error and not a SIGBUS, as it would be with a mapping. No numpy here outside the functions that make arrays: the
+bytes of a tensor that only has to be copied move while numpy is still being imported.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bridgeckpt.copying.job import in_order
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.store.dtypes import check_crc
+from bridgeckpt.store.source import EndsEarlyError, open_file
+from bridgeckpt.store.tensors import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,67 +24,50 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from bridgeckpt.store.checksums import Checksums, Known
+    from bridgeckpt.store.source import StoredFile
+    from bridgeckpt.store.spool import Spool
     from bridgeckpt.store.tensors import Extent, TensorInfo
 
+    Array = np.ndarray[Any, np.dtype[Any]]
     ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
+    Extend = Callable[[int, Any], int]
+    Keep = Callable[[Extent, int], None]
 
 PIECE = 1 << 20  # bytes moved at a time: 512 KiB to 1 MiB stay in the cache between reading, checksum and writing
-_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_CUT_SHORT = "the file was cut short: copy or download it again"
 
 
-class Sources:
-    """The source files of a conversion, opened when first needed. Shared by the workers; a context manager.
+class Files:
+    """Data files, each opened once; any number of threads may read them, and children after a fork.
 
-    ``verify`` has every tensor that is read compared with its CRC-32C, however many jobs read it.
+    ``spool`` is filled before it is opened.
     """
 
-    def __init__(self, *, verify: bool = True) -> None:
-        self.extend: Callable[[int, Any], int] | None = None
-        if verify:
-            import google_crc32c
+    def __init__(self, spool: Spool | None = None) -> None:
+        self._spool = spool
+        self._opened: dict[Path, StoredFile] = {}
 
-            self.extend = google_crc32c.extend
-        self._descriptors: dict[Path, int] = {}
-        self._claimed: dict[int, TensorInfo] = {}  # by id: hashing a record costs more than checking a small tensor
+    def __reduce__(self) -> tuple[type[Files], tuple[Spool | None]]:
+        return Files, (self._spool,)  # what another process is given is opened there
 
-    def reader(self, info: TensorInfo, *, whole: bool) -> Reader:
-        """A reader of ``info``. ``whole``: it will be read from the first byte to the last, once and in order.
-
-        Then its checksum is taken in passing; otherwise a first reader checks it before it is used.
-
-        Raises:
-            CheckpointError: the tensor is damaged, or a file is missing or too short.
-        """
-        first = self.claim(info)
-        if first and not whole:
-            for _ in Reader(info, self, self.extend).pieces():
-                pass
-        return Reader(info, self, self.extend if first and whole else None)
-
-    def claim(self, info: TensorInfo) -> bool:
-        """Whether the caller is to check the tensor: true for the first who asks (two at once may both be told so)."""
-        if self.extend is None or id(info) in self._claimed:
-            return False
-        self._claimed[id(info)] = info
-        return True
-
-    def descriptor(self, path: Path) -> int:
+    def open(self, path: Path) -> StoredFile:
         """The open file at ``path``.
 
         Raises:
-            CheckpointError: it cannot be opened.
+            CheckpointError: it cannot be opened, or its content not be decoded.
         """
-        known = self._descriptors.get(path)
+        known = self._opened.get(path)
         if known is not None:
             return known
+        if self._spool is not None and self._spool.is_at(path):
+            self._spool.fill()
         try:
-            opened = os.open(path, os.O_RDONLY | _BINARY)
+            opened = open_file(path)
         except OSError as error:
-            hint = "copy or download it into the same folder"
+            hint = "the tensors themselves are in this file: copy or download it into the same folder"
             raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path, hint=hint) from None
-        if self._descriptors.setdefault(path, opened) != opened:  # another worker was quicker
-            os.close(opened)
-        return self._descriptors[path]
+        return self._opened.setdefault(path, opened)  # another thread may have been quicker
 
     def read(self, path: Path, offset: int, nbytes: int, name: str) -> bytes:
         """``nbytes`` at ``offset``; ``name`` is the tensor that an error speaks of.
@@ -91,18 +75,11 @@ class Sources:
         Raises:
             CheckpointError: the file cannot be read or ends early.
         """
-        descriptor = self.descriptor(path)
-        parts = []
-        while nbytes:
-            try:
-                part = _pread(descriptor, nbytes, offset)
-            except OSError as error:
-                raise _unreadable(path, offset, name, error) from None
-            if not part:
-                raise _truncated(path, offset, nbytes, name)
-            parts.append(part)
-            offset, nbytes = offset + len(part), nbytes - len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        file = self.open(path)
+        try:
+            return file.read(offset, nbytes)
+        except OSError as error:
+            raise _unreadable(path, offset, name, error) from None
 
     def read_into(self, array: ByteArray, path: Path, offset: int, name: str) -> None:
         """Fill a contiguous array of bytes from ``offset``.
@@ -110,20 +87,43 @@ class Sources:
         Raises:
             CheckpointError: as :meth:`read`.
         """
-        descriptor, done = self.descriptor(path), 0
-        while done < len(array):
-            try:
-                found = _pread_into(descriptor, array[done:], offset + done)
-            except OSError as error:
-                raise _unreadable(path, offset + done, name, error) from None
-            if not found:
-                raise _truncated(path, offset + done, len(array) - done, name)
-            done += found
+        file = self.open(path)
+        try:
+            file.read_into(array, offset)
+        except OSError as error:
+            raise _unreadable(path, offset, name, error) from None
+
+    def pieces(self, extent: Extent, name: str) -> Iterator[bytes]:
+        """The bytes of an extent of tensor ``name``, in order, in pieces of at most ``PIECE``.
+
+        Raises:
+            CheckpointError: the file is missing or too short.
+        """
+        for at in range(0, extent.nbytes, PIECE):
+            yield self.read(extent.path, extent.offset + at, min(PIECE, extent.nbytes - at), name)
+
+    def check_fits(self, info: TensorInfo) -> None:
+        """See that the files can hold a tensor before anything is allocated for it, whatever the index says.
+
+        Raises:
+            CheckpointError: a file is missing or too short, or the tensor's parts overlap.
+        """
+        sizes = {path: self.open(path).size for path in {extent.path for extent in info.extents}}
+        for extent in info.extents:
+            if extent.offset + extent.nbytes > sizes[extent.path]:
+                raise CheckpointError(
+                    f"{info.name} ends at byte {extent.offset + extent.nbytes:,} of {extent.path}, "
+                    f"which has {sizes[extent.path]:,}",
+                    path=extent.path,
+                    hint=_CUT_SHORT,
+                )
+        if info.nbytes > sum(sizes.values()):
+            path = info.extents[0].path
+            raise CheckpointError(f"{info.name}: its parts overlap in {path}", path=path)
 
     def close(self) -> None:
-        """Close the files."""
-        while self._descriptors:
-            os.close(self._descriptors.popitem()[1])
+        """Let go of the files, which close when the last read has ended; a later read opens them again."""
+        self._opened.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -132,19 +132,93 @@ class Sources:
         self.close()
 
 
+class Sources(Files):
+    """The source files of a conversion, shared by its workers. Each tensor is checked once, by whoever is first.
+
+    ``verify`` has every tensor that is read compared with its CRC-32C, however many jobs read it. ``checksums`` takes
+    those of the tensors for which the file holds none.
+    """
+
+    def __init__(self, *, verify: bool = True, checksums: Checksums | None = None) -> None:
+        super().__init__()
+        self._extend: Extend | None = None
+        if verify or checksums is not None:
+            import google_crc32c
+
+            self._extend = google_crc32c.extend
+        self._verify = verify
+        self._checksums = checksums
+        self._known: dict[Path, Known] = {}
+        self._claimed: dict[int, TensorInfo] = {}  # by id: hashing a record costs more than checking a small tensor
+
+    def reader(self, info: TensorInfo, *, whole: bool) -> Reader:
+        """A reader of ``info``. ``whole``: it will be read from the first byte to the last, once and in order.
+
+        Then its checksum is taken in passing; otherwise a first reader takes it before the tensor is used.
+
+        Raises:
+            CheckpointError: the tensor is damaged, or a file is missing or too short.
+        """
+        if not self._claim(info):
+            return Reader(info, self)
+        checking = Reader(info, self, self._extend, self._keep)
+        if whole:
+            return checking
+        for _ in checking.pieces():
+            pass
+        return Reader(info, self)
+
+    def check(self, info: TensorInfo, data: bytes) -> None:
+        """Take the checksum of a tensor that is stored in one extent, whose bytes are ``data``, if nobody has yet.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        if self._extend is not None and self._claim(info):
+            extent = info.extents[0]
+            if extent.crc32c is None:
+                self._keep(extent, self._extend(0, data))
+            else:
+                check_crc(self._extend(0, data), extent, info.name)
+
+    def _claim(self, info: TensorInfo) -> bool:
+        """Whether the caller is to take the tensor's checksum: true for the first (two at once may both be told so)."""
+        if self._extend is None or id(info) in self._claimed:
+            return False
+        self._claimed[id(info)] = info
+        if info.extents and info.extents[0].crc32c is None:
+            return self._checksums is not None and any(
+                (extent.offset, extent.nbytes) not in self._known_of(extent.path) for extent in info.extents
+            )
+        return self._verify
+
+    def _keep(self, extent: Extent, crc: int) -> None:
+        """Keep the checksum of an extent for which the file holds none."""
+        if self._checksums is not None:
+            self._known_of(extent.path)[extent.offset, extent.nbytes] = crc
+
+    def _known_of(self, path: Path) -> Known:
+        known = self._known.get(path)
+        if known is None:  # asked once: it looks at the file
+            known = self._known[path] = {} if self._checksums is None else self._checksums.of_file(path)
+        return known
+
+
 class Reader:
     """One tensor's stored bytes, addressed by their position in its row-major order over all its extents.
 
-    With ``extend``, the CRC-32C function, they must be read in order: each extent is checked when its end is reached.
+    With ``extend``, the CRC-32C function, they must be read in order: when the end of an extent is reached, its
+    checksum is compared with the stored one, or handed to ``keep`` where there is none.
     """
 
-    def __init__(self, info: TensorInfo, sources: Sources, extend: Callable[[int, Any], int] | None) -> None:
+    def __init__(self, info: TensorInfo, files: Files, extend: Extend | None = None, keep: Keep | None = None) -> None:
         # Extents that interleave have no positions; they are still read whole, one after another.
         order = in_order(info) or range(len(info.extents))
         self._name = info.name
         self._extents: list[tuple[int, Extent]] = []
-        self._sources = sources
+        self._files = files
         self._extend = extend
+        self._keep = keep
         self._crc = 0
         position = 0
         for at in order:
@@ -160,7 +234,7 @@ class Reader:
         """
         for position in range(0, self.nbytes, PIECE):
             for extent, skip, nbytes in self._runs(position, min(PIECE, self.nbytes - position)):
-                data = self._sources.read(extent.path, extent.offset + skip, nbytes, self._name)
+                data = self._files.read(extent.path, extent.offset + skip, nbytes, self._name)
                 self._check(extent, skip + nbytes, data)
                 yield data
 
@@ -173,7 +247,7 @@ class Reader:
         done = 0
         for extent, skip, nbytes in self._runs(position, len(array)):
             part = array[done : done + nbytes]
-            self._sources.read_into(part, extent.path, extent.offset + skip, self._name)
+            self._files.read_into(part, extent.path, extent.offset + skip, self._name)
             self._check(extent, skip + nbytes, part)
             done += nbytes
 
@@ -185,42 +259,43 @@ class Reader:
                 yield extent, first - begin, last - first
 
     def _check(self, extent: Extent, end: int, data: bytes | ByteArray) -> None:
-        if self._extend is None or extent.crc32c is None:
+        if self._extend is None or (extent.crc32c is None and self._keep is None):
             return
         self._crc = self._extend(self._crc, data)
-        if end == extent.nbytes:
+        if end < extent.nbytes:
+            return
+        if extent.crc32c is not None:
             check_crc(self._crc, extent, self._name)
-            self._crc = 0
+        elif self._keep is not None:
+            self._keep(extent, self._crc)
+        self._crc = 0
+
+
+def read_array(info: TensorInfo, reader: Reader, dtype: np.dtype[Any]) -> Array:
+    """The elements of a tensor as they are stored, read as ``dtype`` and put together from all extents.
+
+    Raises:
+        CheckpointError: the tensor is damaged, or a file is missing or too short.
+    """
+    import numpy as np
+
+    array, position = np.empty(info.shape, dtype), 0
+    if in_order(info) is not None:
+        reader.read_into(array.reshape(-1).view(np.uint8), 0)
+        return array
+    for extent in info.extents:
+        part = np.empty(extent.shape, dtype)
+        reader.read_into(part.reshape(-1).view(np.uint8), position)
+        array[tuple(slice(at, at + size) for at, size in zip(extent.start, extent.shape, strict=True))] = part
+        position += extent.nbytes
+    return array
 
 
 def _unreadable(path: Path, offset: int, name: str, error: OSError) -> CheckpointError:
+    if isinstance(error, EndsEarlyError):
+        return CheckpointError(
+            f"{name} is truncated: {path} ends at byte {error.end:,}, {error.missing:,} bytes too early",
+            path=path,
+            hint=_CUT_SHORT,
+        )
     return CheckpointError(f"cannot read {name} at byte {offset:,} of {path}: {error.strerror}", path=path)
-
-
-def _truncated(path: Path, offset: int, missing: int, name: str) -> CheckpointError:
-    return CheckpointError(
-        f"{name} is truncated: {path} ends at byte {offset:,}, {missing:,} bytes too early",
-        path=path,
-        hint="the file was cut short: copy or download it again",
-    )
-
-
-if hasattr(os, "pread"):
-    _pread = os.pread
-else:  # Windows
-    from threading import Lock
-
-    _seeking = Lock()
-
-    def _pread(descriptor: int, nbytes: int, offset: int) -> bytes:
-        with _seeking:
-            os.lseek(descriptor, offset, os.SEEK_SET)
-            return os.read(descriptor, nbytes)
-
-
-def _pread_into(descriptor: int, array: ByteArray, offset: int) -> int:
-    if hasattr(os, "preadv"):
-        return os.preadv(descriptor, [array.data], offset)
-    data = _pread(descriptor, len(array), offset)
-    array.data[: len(data)] = data
-    return len(data)

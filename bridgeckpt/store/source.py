@@ -145,7 +145,7 @@ class LocalFile:
     def read(self, offset: int, nbytes: int) -> bytes:
         """Exactly ``nbytes`` from ``offset``."""
         parts: list[bytes] = []
-        while nbytes:
+        while nbytes > 0:
             part = _pread(self._descriptor, min(nbytes, _AT_ONCE), offset)
             if not part:
                 raise EndsEarlyError(self.path, offset, nbytes)
@@ -230,13 +230,31 @@ def is_folder(path: Path) -> bool:
     return entry is not None and entry.is_folder
 
 
-def members(folder: Path, pattern: str = "*") -> list[Entry]:
-    """What lies in ``folder`` itself, sorted by name; ``pattern`` is compared with the names (``*.index``).
+def members(folder: Path) -> list[Entry]:
+    """What lies in ``folder`` itself, sorted by name.
 
     Raises:
         OSError: it is no folder, or cannot be listed.
     """
-    return [entry for entry in store_at(folder).members(folder) if fnmatchcase(entry.name, pattern)]
+    return store_at(folder).members(folder)
+
+
+def matching(folder: Path, pattern: str) -> list[Entry]:
+    """What lies in ``folder`` under names like ``*config*.json`` or ``assets/*.txt``, sorted; it need not exist.
+
+    Only the last part of a pattern may have stars. One without is looked up and not searched for.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    if not {"*", "?", "["}.intersection(pattern):
+        entry = look(folder / pattern)
+        return [] if entry is None else [entry]
+    *within, last = pattern.split("/")
+    folder = folder.joinpath(*within)
+    if not is_folder(folder):
+        return []
+    return [entry for entry in members(folder) if fnmatchcase(entry.name, last)]
 
 
 def open_file(path: Path) -> StoredFile:

@@ -5,7 +5,7 @@ Nothing here reads tensor data or imports numpy: a plan is made from these recor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,3 +85,16 @@ class TensorInfo(NamedTuple):
     def nbytes(self) -> int:
         """Bytes of storage."""
         return sum(extent.nbytes for extent in self.extents)
+
+
+def in_order(info: TensorInfo) -> Sequence[int] | None:
+    """The order in which the extents follow one another in the tensor's row-major order, None if they interleave.
+
+    They do not when the tensor is partitioned along the first of its axes that is longer than 1.
+    """
+    if len(info.extents) == 1:
+        return (0,)
+    first = next((axis for axis, size in enumerate(info.shape) if size > 1), 0)
+    if any(extent.shape[first + 1 :] != info.shape[first + 1 :] for extent in info.extents):
+        return None
+    return sorted(range(len(info.extents)), key=lambda at: info.extents[at].start)

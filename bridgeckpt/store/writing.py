@@ -54,6 +54,15 @@ def write(descriptor: int, data: bytes | memoryview, offset: int, name: str) -> 
         raise OutputError(f"cannot write {name}: {error.strerror}", hint=hint) from None
 
 
+def write_small(path: Path, content: bytes) -> None:
+    """Write a small file at once, in a folder that is not yet in its place.
+
+    Raises:
+        OSError: the disk is full or fails.
+    """
+    path.write_bytes(content)
+
+
 def flush(descriptor: int, offset: int, nbytes: int) -> None:
     """Send a range that was just written to the disk in the background, so that :func:`finish` has little to wait for.
 

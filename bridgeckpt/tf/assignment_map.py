@@ -10,6 +10,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bridgeckpt.options import PlanOptions, checked
+from bridgeckpt.store.source import is_folder
 from bridgeckpt.tf.default_graph import check_graph, earlier_initialisers, warn_of
 from bridgeckpt.tf.options import Report, WarmStartOptions, resolve_options
 from bridgeckpt.tf.runtime import tensorflow
@@ -133,7 +134,7 @@ def _is_tensorflows_own(start: Start) -> bool:
     checkpoint = start.matching.checkpoint
     if not (start.matching.as_stored and checkpoint.read_by_tensorflow):
         return False
-    if checkpoint.path.is_dir() or not _PATTERN.isdisjoint(str(checkpoint.path)):
+    if is_folder(checkpoint.path) or not _PATTERN.isdisjoint(str(checkpoint.path)):
         return False  # TensorFlow would look into the folder of the prefix's name, or into others that the path fits
     return all(checkpoint.tensors[start.keys[one.name]].dtype == one.wanted.dtype for one in start.set)
 

@@ -15,6 +15,7 @@ from bridgeckpt.errors import PlanError
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.planning.plan import draft
 from bridgeckpt.planning.problems import render
+from bridgeckpt.store.source import is_file
 from bridgeckpt.store.tensors import TensorInfo
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _plan_like(program: Checkpoint, checkpoint: Checkpoint, architecture: str | 
     try:
         planned = plan_like(program, checkpoint, {"architecture": architecture})
     except PlanError:
-        if not config.is_file():
+        if not is_file(config):
             raise
         return draft(program, architecture=architecture, config=config)
     return _with_heads(planned, None)

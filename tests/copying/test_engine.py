@@ -27,7 +27,7 @@ from bridgeckpt.copying.job import Job
 from bridgeckpt.copying.workers import Placed, finish, open_output, run
 from bridgeckpt.errors import BridgeckptError, CheckpointError, OutputError, PrecisionError
 from bridgeckpt.mapping.notation.layout import Layout
-from bridgeckpt.store import reading
+from bridgeckpt.store import reading, source
 from bridgeckpt.store.reading import Sources
 from bridgeckpt.store.tensors import Extent, TensorInfo
 
@@ -455,7 +455,7 @@ def test_many_small_tensors_take_few_calls(store: Store, tmp_path: Path, monkeyp
     arrays = [bits((4, 8)) for _ in range(3000)]
     jobs = [job("a b -> b a", {"a": 4, "b": 8}, store.add(array, str(at))) for at, array in enumerate(arrays)]
     calls: list[str] = []
-    for module, name in ((reading, "_pread"), (reading, "_pread_into"), (workers, "write")):
+    for module, name in ((source, "_pread"), (source, "_pread_into"), (workers, "write")):
         real = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *a, real=real, name=name: calls.append(name) or real(*a))
     order = list(range(len(jobs)))

@@ -15,6 +15,7 @@ from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import CheckpointError
+from bridgeckpt.store.source import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,19 +65,18 @@ def decoded(path: Path, dataset: Chunked) -> Iterator[memoryview]:
 
     element = np.dtype(f"V{dataset.itemsize}")
     try:
-        with path.open("rb") as file:
-            for first, starts in groupby(dataset.starts(), key=lambda start: start[0]):
-                height = min(dataset.size[0], dataset.shape[0] - first)
-                rows = np.empty((height, *dataset.shape[1:]), element)
-                for start in starts:
-                    chunk = dataset.chunks[start]
-                    file.seek(chunk.offset)
-                    data = _undone(file.read(chunk.nbytes), chunk, dataset, path)
-                    place = zip((0, *start[1:]), dataset.size, strict=True)
-                    inside = rows[tuple(slice(at, at + step) for at, step in place)]  # less than a chunk at an edge
-                    values = np.frombuffer(data, element).reshape(dataset.size)
-                    inside[...] = values[tuple(map(slice, inside.shape))]
-                yield rows.reshape(-1).view("u1").data
+        file = open_file(path)
+        for first, starts in groupby(dataset.starts(), key=lambda start: start[0]):
+            height = min(dataset.size[0], dataset.shape[0] - first)
+            rows = np.empty((height, *dataset.shape[1:]), element)
+            for start in starts:
+                chunk = dataset.chunks[start]
+                data = _undone(file.read(chunk.offset, chunk.nbytes), chunk, dataset, path)
+                place = zip((0, *start[1:]), dataset.size, strict=True)
+                inside = rows[tuple(slice(at, at + step) for at, step in place)]  # less than a chunk at an edge
+                values = np.frombuffer(data, element).reshape(dataset.size)
+                inside[...] = values[tuple(map(slice, inside.shape))]
+            yield rows.reshape(-1).view("u1").data
     except OSError as error:
         raise CheckpointError(f"cannot read {dataset.name} from {path}: {error.strerror}", path=path) from None
 

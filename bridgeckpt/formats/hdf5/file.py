@@ -11,6 +11,7 @@ Source: https://docs.hdfgroup.org/archive/support/HDF5/doc/H5.format.html; it is
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from math import prod
 from typing import TYPE_CHECKING
@@ -21,10 +22,11 @@ from bridgeckpt.formats.hdf5.chunks import DEFLATE, SHUFFLE, Chunk, Chunked, dec
 from bridgeckpt.formats.hdf5.dtypes import dtype_of
 from bridgeckpt.formats.hdf5.window import Part, Window
 from bridgeckpt.store.dtypes import is_possible_shape
+from bridgeckpt.store.source import open_file
 from bridgeckpt.store.tensors import DTYPES, Extent, TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -55,8 +57,9 @@ class HDF5File:
 
         self.path = path
         with self._guarded("it"):
-            self._part = part or Part(0, path.stat().st_size)
-            self._window = Window(path, self._part)
+            file = open_file(path)
+            self._part = part or Part(0, file.size)
+            self._window = Window(file, *self._part)
             self._file = h5py.File(self._window, "r")
 
     def datasets(self, spool: Spool) -> list[TensorInfo]:
@@ -164,13 +167,13 @@ class HDF5File:
         stored = dataset.get_storage_size()
         if layout == h5py.h5d.CHUNKED:
             chunked = self._chunked(name, dataset, creation)
-            offset = spool.reserve(name, nbytes, lambda: decoded(self.path, chunked))
+            (offset,) = spool.reserve([(name, nbytes)], partial(_one, partial(decoded, self.path, chunked)))
             return TensorInfo(name, dtype, shape, (_whole(spool.path, offset, nbytes, shape),), big_endian)
         if stored != nbytes:
             raise self._refused(f"{name} takes {nbytes:,} bytes, and {stored:,} were written")
         if layout == h5py.h5d.COMPACT:
             value = _compact(dataset)
-            offset = spool.reserve(name, nbytes, lambda: iter([value]))
+            (offset,) = spool.reserve([(name, nbytes)], partial(iter, [[value]]))
             return TensorInfo(name, dtype, shape, (_whole(spool.path, offset, nbytes, shape),), big_endian)
         return TensorInfo(name, dtype, shape, self._extent(dataset.get_offset(), nbytes, shape), big_endian)
 
@@ -229,7 +232,12 @@ class HDF5File:
         self._window.close()
 
 
-def _compact(dataset: DatasetID) -> memoryview:
+def _one(decode: Callable[[], Iterator[memoryview]]) -> Iterator[Iterator[memoryview]]:
+    """One dataset as all that is decoded in a go."""
+    yield decode()
+
+
+def _compact(dataset: DatasetID) -> bytes:
     """The bytes of a dataset that lie in its header, 64 KiB at most."""
     import h5py
     import numpy as np
@@ -237,7 +245,7 @@ def _compact(dataset: DatasetID) -> memoryview:
     kind = dataset.get_type()
     values = np.empty(dataset.shape, f"V{kind.get_size()}")
     dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values, kind)
-    return memoryview(values.tobytes())
+    return values.tobytes()
 
 
 def _whole(path: Path, offset: int, nbytes: int, shape: tuple[int, ...]) -> Extent:

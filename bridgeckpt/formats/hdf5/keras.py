@@ -15,10 +15,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.hdf5.file import HDF5File
-from bridgeckpt.formats.huggingface.shards import json_object, malformed, read_weight_map, stored_name
+from bridgeckpt.formats.huggingface.shards import json_object, malformed, read_description, read_weight_map, stored_name
+from bridgeckpt.store.source import is_file
 from bridgeckpt.store.spool import Spool
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _TOP_LEVEL = "top_level_model_weights"  # of a model that owns variables itself;
 _TEXTS = ("keras_version", "backend", "model_config")
 _TRANSFORMERS = re.compile(r"tf\w*/")  # its classes, and so the names of their variables, begin with TF
 _INDEX = "index of HDF5 shards"
+_PRESET = "config of a KerasHub preset"
 
 
 class KerasFile(Checkpoint):
@@ -172,10 +173,8 @@ def _read_shards(path: Path, spool: Spool) -> _Content:
 
 def _archive(texts: dict[str, str], path: Path) -> str:
     """What a .keras archive is; its ``metadata.json`` has the version."""
-    text = texts.get("metadata.json", "{}").encode()
-    return (
-        f"Keras archive (Keras {json_object(text, path, '.keras archive').get('keras_version', 'of unknown version')})"
-    )
+    about = json_object(texts.get("metadata.json", "{}"), path, ".keras archive")
+    return f"Keras archive (Keras {about.get('keras_version', 'of unknown version')})"
 
 
 def _completed(task: _Content, path: Path, spool: Spool) -> tuple[_Content, tuple[str, ...]]:
@@ -183,7 +182,7 @@ def _completed(task: _Content, path: Path, spool: Spool) -> tuple[_Content, tupl
 
     Some versions of Keras and KerasHub write all of a task's weights into its file, others what the backbone lacks.
     """
-    beside = next((file for name in BACKBONE if (file := path.with_name(name)).is_file()), None)
+    beside = next((file for name in BACKBONE if is_file(file := path.with_name(name))), None)
     if beside is None:
         return task, ()
     backbone = _read(beside, spool) if beside.suffix == ".h5" else _read_shards(beside, spool)
@@ -200,10 +199,7 @@ def _completed(task: _Content, path: Path, spool: Spool) -> tuple[_Content, tupl
 def _backbone_group(path: Path) -> str:
     """The group of the backbone in a task's file: its class' name, in config.json of the preset, in snake case."""
     config = path.with_name("config.json")
-    try:
-        name = json_object(config.read_bytes(), config, "config of a KerasHub preset").get("class_name")
-    except OSError as error:
-        raise CheckpointError(f"cannot read {config}: {error.strerror}", path=config) from None
+    name = json_object(read_description(config, _PRESET), config, _PRESET).get("class_name")
     if not isinstance(name, str):
-        raise malformed(config, "config of a KerasHub preset", "it has no class_name")
+        raise malformed(config, _PRESET, "it has no class_name")
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

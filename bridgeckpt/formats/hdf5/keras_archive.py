@@ -13,10 +13,14 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.hdf5.window import Part
+from bridgeckpt.store.fileobject import FileObject
+from bridgeckpt.store.source import open_file
 
 if TYPE_CHECKING:
     from pathlib import Path
     from zipfile import ZipInfo
+
+    from bridgeckpt.store.source import StoredFile
 
 WEIGHTS = "model.weights.h5"
 _TEXTS = ("config.json", "metadata.json")
@@ -33,7 +37,8 @@ def read_archive(path: Path) -> tuple[Part, dict[str, str]]:
         CheckpointError: it is no such archive, damaged, or its weights are compressed.
     """
     try:
-        with ZipFile(path) as archive:
+        file = open_file(path)
+        with ZipFile(FileObject(file)) as archive:
             members = {member.filename: member for member in archive.infolist()}
             texts = {name: _text(archive, members[name], path) for name in _TEXTS if name in members}
     except (BadZipFile, NotImplementedError, RuntimeError, EOFError, UnicodeDecodeError) as error:
@@ -43,7 +48,7 @@ def read_archive(path: Path) -> tuple[Part, dict[str, str]]:
     if WEIGHTS not in members:
         hint = "save it again with a newer Keras, or with tf.train.Checkpoint"
         raise CheckpointError(f"{path} holds no {WEIGHTS}: {', '.join(list(members)[:8])}", path=path, hint=hint)
-    return _place(path, members[WEIGHTS]), texts
+    return _place(file, members[WEIGHTS]), texts
 
 
 def _text(archive: ZipFile, member: ZipInfo, path: Path) -> str:
@@ -54,8 +59,9 @@ def _text(archive: ZipFile, member: ZipInfo, path: Path) -> str:
     return text.decode()
 
 
-def _place(path: Path, member: ZipInfo) -> Part:
+def _place(file: StoredFile, member: ZipInfo) -> Part:
     """The bytes of a member that is stored without compression or encryption."""
+    path = file.path
     encrypted = member.flag_bits & 1
     if member.compress_type != ZIP_STORED or encrypted or member.compress_size != member.file_size:
         raise CheckpointError(
@@ -64,18 +70,15 @@ def _place(path: Path, member: ZipInfo) -> Part:
             hint="unpack it first, then pass the folder",
         )
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(member.header_offset)
-            header = file.read(_LOCAL_HEADER_SIZE)
+        header = file.read(member.header_offset, max(0, min(_LOCAL_HEADER_SIZE, file.size - member.header_offset)))
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from None
     if len(header) < _LOCAL_HEADER_SIZE or not header.startswith(_LOCAL_HEADER):
         raise _damaged(path, f"there is no {WEIGHTS} at byte {member.header_offset:,}")
     name_size, extra_size = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
     part = Part(member.header_offset + _LOCAL_HEADER_SIZE + name_size + extra_size, member.file_size)
-    if part.offset + part.nbytes > size:
-        raise _damaged(path, f"its {WEIGHTS} ends at byte {part.offset + part.nbytes:,} of {size:,}")
+    if part.offset + part.nbytes > file.size:
+        raise _damaged(path, f"its {WEIGHTS} ends at byte {part.offset + part.nbytes:,} of {file.size:,}")
     return part
 
 

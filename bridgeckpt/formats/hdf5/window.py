@@ -1,4 +1,4 @@
-"""A part of a file as the file that libhdf5 reads: bounded, without locks, and with a look at what is read.
+"""Read-only file object over a byte range of a stored file, for h5py: bounded, without locks, and checked.
 
 h5py takes any Python file. One of its own opening would be locked, and could not be opened at all where another user
 of h5py in the same process has it open with another choice of locks.
@@ -9,11 +9,10 @@ Level 1E - Global Heap".
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from bridgeckpt.store.fileobject import FileObject
+from bridgeckpt.store.source import EndsEarlyError
 
 _HEAP, _HEAP_HEADER, _HEAP_OBJECT = b"GCOL", 16, 16  # the signature, and sizes of headers where lengths take 8 bytes
 
@@ -25,30 +24,8 @@ class Part(NamedTuple):
     nbytes: int
 
 
-class Window(io.RawIOBase):
-    """A part of a file as the file that h5py reads, which then needs no lock, and what it reads can be looked at."""
-
-    def __init__(self, path: Path, part: Part) -> None:
-        self._file = path.open("rb")
-        self._part = part
-        self._at = 0
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def tell(self) -> int:
-        """The position in the part."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position in the part, which is returned."""
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._part.nbytes}[whence]
-        return self._at
+class Window(FileObject):
+    """Read-only file object over a part of a file. h5py locks no file then, and what it reads can be looked at."""
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
         """Fill the whole buffer.
@@ -58,15 +35,14 @@ class Window(io.RawIOBase):
             OSError: the file cannot be read.
         """
         wanted = memoryview(buffer)
-        if self._at + len(wanted) > self._part.nbytes:  # h5py would take what was in the memory for what was not read
-            raise ValueError(f"it ends at byte {self._part.nbytes:,}")
-        self._file.seek(self._part.offset + self._at)
-        found = self._file.readinto(wanted)
-        if found < len(wanted):
-            raise ValueError(f"it ends at byte {self._at + found:,}")
+        if self.tell() + len(wanted) > self.nbytes:  # h5py would take what was in the memory for what was not read
+            raise ValueError(f"it ends at byte {self.nbytes:,}")
+        try:
+            found = super().readinto(wanted)
+        except EndsEarlyError as error:
+            raise ValueError(error.strerror) from None
         if wanted[: len(_HEAP)] == _HEAP:
             _check_heap(wanted)
-        self._at += found
         return found
 
     def read_at(self, offset: int, nbytes: int) -> bytes:
@@ -76,17 +52,12 @@ class Window(io.RawIOBase):
             ValueError: as :meth:`readinto`.
             OSError: as :meth:`readinto`.
         """
-        if offset + nbytes > self._part.nbytes:
-            raise ValueError(f"it ends at byte {self._part.nbytes:,}")
+        if offset + nbytes > self.nbytes:
+            raise ValueError(f"it ends at byte {self.nbytes:,}")
         buffer = bytearray(nbytes)
         self.seek(offset)
         self.readinto(buffer)
         return bytes(buffer)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-        super().close()
 
 
 def _check_heap(collection: memoryview) -> None:

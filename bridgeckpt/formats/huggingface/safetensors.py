@@ -17,6 +17,7 @@ from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.huggingface.shards import json_object, malformed, read_weight_map, stored_name
 from bridgeckpt.store.dtypes import is_possible_shape
+from bridgeckpt.store.source import open_file
 from bridgeckpt.store.tensors import DTYPES, Extent, TensorInfo
 
 if TYPE_CHECKING:
@@ -60,13 +61,12 @@ class Safetensors(Checkpoint):
 def _read_file(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
     """The tensors and metadata of one file, in the order of the data."""
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, MAX_HEADER_SIZE):
-                raise _malformed(path, f"it claims a header of {length:,} bytes and has {size:,} in all")
-            text = file.read(length)
+        file = open_file(path)
+        size = file.size
+        length = int.from_bytes(file.read(0, min(8, size)), "little")
+        if size < 8 or length > min(size - 8, MAX_HEADER_SIZE):
+            raise _malformed(path, f"it claims a header of {length:,} bytes and has {size:,} in all")
+        text = file.read(8, length)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from None
     header = json_object(text, path, "safetensors file")

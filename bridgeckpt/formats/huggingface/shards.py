@@ -8,11 +8,11 @@ https://github.com/keras-team/keras, keras/src/saving/saving_lib.py (``ShardedH5
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import CheckpointError
+from bridgeckpt.store.texts import JSON, TextError, parse_json, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -27,14 +27,7 @@ def read_weight_map(path: Path, kind: str) -> dict[str, tuple[str, ...]]:
     Raises:
         CheckpointError: it cannot be read, or names files that are not beside it.
     """
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_SIZE + 1)
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from None
-    if len(text) > _MAX_SIZE:
-        raise malformed(path, kind, f"it has more than {_MAX_SIZE:,} bytes")
-    weight_map = json_object(text, path, kind).get("weight_map")
+    weight_map = json_object(read_description(path, kind), path, kind).get("weight_map")
     if not isinstance(weight_map, dict):
         raise malformed(path, kind, "it has no weight_map of file names by tensor")
     files: dict[str, tuple[str, ...]] = {}
@@ -49,6 +42,20 @@ def read_weight_map(path: Path, kind: str) -> dict[str, tuple[str, ...]]:
     return files
 
 
+def read_description(path: Path, kind: str) -> bytes:
+    """The content of a text that describes a checkpoint; ``kind`` is what errors call it.
+
+    Raises:
+        CheckpointError: it cannot be read, or is too large to be one.
+    """
+    try:
+        return read_bytes(path, _MAX_SIZE)
+    except TextError as error:
+        if error.fault == "too large":
+            raise malformed(path, kind, f"it {error.what}") from None
+        raise CheckpointError(error.message, path=path) from None
+
+
 def stored_name(name: str, held: Container[str]) -> str | None:
     """The name in ``held``, the tensors of a shard, that the index calls ``name``.
 
@@ -58,19 +65,18 @@ def stored_name(name: str, held: Container[str]) -> str | None:
     return next((one for one in (name, name.partition("/")[2]) if one in held), None)
 
 
-def json_object(text: bytes, path: Path, kind: str) -> dict[str, Any]:
+def json_object(text: str | bytes, path: Path, kind: str) -> JSON:
     """The JSON object that ``text`` is; its names can be written as UTF-8.
 
     Raises:
         CheckpointError: it is none.
     """
     try:
-        value = json.loads(text)
-        if not isinstance(value, dict):
-            raise ValueError("not an object")
+        value = parse_json(text, kind)
         "".join(value).encode()  # an escape such as \ud800 is no character: a name with it could not be written
-    except (ValueError, RecursionError) as error:
-        raise malformed(path, kind, f"its JSON is not readable ({error})") from None
+    except (TextError, UnicodeEncodeError) as error:
+        what = error.what if isinstance(error, TextError) else str(error)
+        raise malformed(path, kind, f"its JSON is not readable ({what})") from None
     return value
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.formats.tensorflow.sstable import FOOTER_SIZE, MAGIC, entries
 from bridgeckpt.store import lfs
+from bridgeckpt.store.fileobject import FileObject
 from bridgeckpt.store.source import open_file
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class FileStart:
         from zipfile import BadZipFile, ZipFile
 
         try:
-            with ZipFile(self.path) as archive:
+            with ZipFile(FileObject(open_file(self.path))) as archive:
                 return archive.namelist()
         except BadZipFile:
             return None

@@ -9,7 +9,6 @@ tensorflow/core/util/tensor_bundle/tensor_bundle.cc (shards, strings), tensorflo
 
 from __future__ import annotations
 
-from functools import cached_property
 from itertools import accumulate, pairwise
 from math import prod
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +21,7 @@ from bridgeckpt.formats.tensorflow.slices import Block, slice_at, tile
 from bridgeckpt.formats.tensorflow.sstable import DAMAGED, entries, unmask
 from bridgeckpt.formats.tensorflow.wire import BYTES, FIXED32, VARINT, WireError, fields, signed, tag, varint
 from bridgeckpt.store.dtypes import check_crc, is_possible_shape
+from bridgeckpt.store.source import is_file
 from bridgeckpt.store.tensors import DTYPES, Extent, TensorInfo
 
 if TYPE_CHECKING:
@@ -65,9 +65,10 @@ class TensorBundle(Checkpoint):
             prefix,
             _Index(prefix).tensors(),
             directory=saved.directory if saved else prefix.parent,
-            graph_path=saved.graph if saved else graph if graph.is_file() else None,
+            graph_path=saved.graph if saved else graph if is_file(graph) else None,
             notes=(*notes, *saved.notes) if saved else notes,
         )
+        self._objects: ObjectGraph | None = None
         if saved:
             self.format = f"{saved.format(self.tensors)} ({self.format})"
 
@@ -84,12 +85,17 @@ class TensorBundle(Checkpoint):
     def _stored_slots(self) -> Mapping[str, Slot]:
         return self._object_graph.slots
 
-    @cached_property
+    @property
     def _object_graph(self) -> ObjectGraph:
+        if self._objects is None:  # no cached_property: until Python 3.12 it holds a lock, which a fork would copy
+            self._objects = self._read_object_graph()
+        return self._objects
+
+    def _read_object_graph(self) -> ObjectGraph:
         info = self.tensors.get(OBJECT_GRAPH)
         if info is None or info.dtype != "string" or info.shape or len(info.extents) != 1:
             return ObjectGraph({}, {})
-        self._check_fits(info)
+        self._files.check_fits(info)
         (proto,) = self._read_strings(info, info.extents[0], verify=True)
         try:
             return parse_object_graph(proto)

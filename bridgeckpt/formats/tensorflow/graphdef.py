@@ -19,6 +19,7 @@ from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.tensorflow.metagraph import find_graph
 from bridgeckpt.formats.tensorflow.tensorproto import Number, decimal, small_constant
 from bridgeckpt.formats.tensorflow.wire import BYTES, FIXED32, WireError, fields, map_entry, tag, text, varint
+from bridgeckpt.store.source import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -161,7 +162,8 @@ def read_graph(path: Path) -> Graph:
         CheckpointError: the file cannot be read or is not a graph.
     """
     try:
-        data = path.read_bytes()
+        file = open_file(path)
+        data = file.read(0, file.size)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from error
     try:

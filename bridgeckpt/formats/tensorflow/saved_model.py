@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH
+from bridgeckpt.store.source import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -36,13 +37,13 @@ class SavedModel(NamedTuple):
     def graph(self) -> Path | None:
         """The file of its graphs; None where they are in protobuf's text format, which is not read."""
         path = self.folder / GRAPH
-        return path if path.is_file() else None
+        return path if is_file(path) else None
 
     @property
     def directory(self) -> Path:
         """Where a config and a vocabulary lie: the folder, or that of transformers in which it is saved_model/1."""
         above = self.folder.parent.parent
-        return above if self.folder.parent.name == "saved_model" and (above / "config.json").is_file() else self.folder
+        return above if self.folder.parent.name == "saved_model" and is_file(above / "config.json") else self.folder
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -53,14 +54,14 @@ class SavedModel(NamedTuple):
 
     def format(self, tensors: Container[str]) -> str:
         """What it is, for people. ``tensors`` holds the names of its variables."""
-        if (self.folder / HUB_MARK).is_file():
+        if is_file(self.folder / HUB_MARK):
             return "TF1 hub module"
         return f"TF{2 if OBJECT_GRAPH in tensors else 1} SavedModel"
 
 
 def saved_model_at(folder: Path) -> SavedModel | None:
     """The SavedModel in ``folder``, if there is one."""
-    return SavedModel(folder) if any((folder / name).is_file() for name in (GRAPH, GRAPH_AS_TEXT)) else None
+    return SavedModel(folder) if any(is_file(folder / name) for name in (GRAPH, GRAPH_AS_TEXT)) else None
 
 
 def saved_model_of(prefix: Path) -> SavedModel | None:

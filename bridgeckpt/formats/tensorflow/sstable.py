@@ -10,14 +10,17 @@ description). No size in a file is believed before it is compared with the bytes
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.tensorflow.wire import WireError, varint
+from bridgeckpt.store.source import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from bridgeckpt.store.source import StoredFile
 
 MAGIC = bytes.fromhex("57fb808b247547db")  # the last 8 bytes of every table
 FOOTER_SIZE = 48
@@ -44,20 +47,18 @@ def entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
         CheckpointError: the file cannot be read, is no table, or is damaged.
     """
     try:
-        with path.open("rb") as file:
-            yield from _entries(file, path)
+        yield from _entries(open_file(path), path)
     except WireError as error:
         raise _damaged(path, str(error)) from None
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from None
 
 
-def _entries(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, bytes]]:
-    size = file.seek(0, 2)
-    if size < FOOTER_SIZE:
-        raise _damaged(path, f"it has {size} bytes, fewer than a footer's {FOOTER_SIZE}")
-    end = file.seek(size - FOOTER_SIZE)
-    footer = file.read(FOOTER_SIZE)
+def _entries(file: StoredFile, path: Path) -> Iterator[tuple[bytes, bytes]]:
+    if file.size < FOOTER_SIZE:
+        raise _damaged(path, f"it has {file.size} bytes, fewer than a footer's {FOOTER_SIZE}")
+    end = file.size - FOOTER_SIZE
+    footer = file.read(end, FOOTER_SIZE)
     if not footer.endswith(MAGIC):
         raise _damaged(path, "it does not end in the magic number of a table")
     _, at = _handle(footer, 0)  # the metaindex block: TensorFlow writes nothing into it
@@ -85,17 +86,14 @@ def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
     return (offset, size), at
 
 
-def _block(file: BinaryIO, path: Path, handle: tuple[int, int], end: int) -> bytes:
+def _block(file: StoredFile, path: Path, handle: tuple[int, int], end: int) -> bytes:
     """The block at ``handle``, which ends before ``end``, checked and decompressed."""
     import google_crc32c
 
     offset, size = handle
     if offset + size + _TRAILER_SIZE > end:
         raise _damaged(path, f"a block of {size:,} bytes at byte {offset:,} reaches past byte {end:,}")
-    file.seek(offset)
-    block = file.read(size + _TRAILER_SIZE)
-    if len(block) < size + _TRAILER_SIZE:
-        raise _damaged(path, f"a block of {size:,} bytes at byte {offset:,} ends after {len(block):,}")
+    block = file.read(offset, size + _TRAILER_SIZE)
     expected = unmask(int.from_bytes(block[-4:], "little"))
     found = google_crc32c.value(block[:-4])
     if found != expected:

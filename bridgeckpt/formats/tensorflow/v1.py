@@ -23,11 +23,12 @@ from bridgeckpt.formats.tensorflow.bundle import dtype_of, shape_of
 from bridgeckpt.formats.tensorflow.slices import Block, slice_at, tile
 from bridgeckpt.formats.tensorflow.sstable import DAMAGED, entries
 from bridgeckpt.formats.tensorflow.wire import BYTES, VARINT, WireError, fields, numbers, tag
+from bridgeckpt.store.source import is_file, members
 from bridgeckpt.store.spool import Spool
 from bridgeckpt.store.tensors import DTYPES, Extent, TensorInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _META, _DATA = tag(1, BYTES), tag(2, BYTES)  # of SavedTensorSlices
@@ -75,7 +76,7 @@ class V1Checkpoint(Checkpoint):
         for shard in shards:
             tensors |= _placed(shard, tensors, parts, spool)
         graph = prefix.with_name(f"{prefix.name}.meta")
-        graph_path = graph if graph.is_file() else None
+        graph_path = graph if is_file(graph) else None
         super().__init__(prefix, tensors, graph_path=graph_path, notes=notes, spool=spool)
         self._parts = parts
 
@@ -121,19 +122,29 @@ def files_of(path: Path) -> tuple[Path, list[Path]]:
     Raises:
         CheckpointError: there is none, or shards are missing.
     """
-    one = path if path.is_file() else next(iter(sorted(path.parent.glob(f"{path.name}-?????-of-?????"))), path)
+    one = path if is_file(path) else _first_shard(path) or path
     match = _SHARD.fullmatch(one.name)
     if match is None:
         return one, [one]
     prefix, count = one.with_name(match["prefix"]), int(match["count"])
     shards = [one.with_name(f"{match['prefix']}-{number:05d}-of-{match['count']}") for number in range(count)]
-    if missing := [shard.name for shard in shards if not shard.is_file()]:
+    if missing := [shard.name for shard in shards if not is_file(shard)]:
         raise CheckpointError(
             f"{prefix} is incomplete: {', '.join(missing[:3])} of its {count} shards are missing",
             path=prefix.with_name(missing[0]),
             hint="copy or download all of them into the same folder",
         )
     return prefix, shards
+
+
+def _first_shard(prefix: Path) -> Path | None:
+    """The first of the shards with this prefix that are there."""
+    try:
+        beside = members(prefix.parent)
+    except OSError:  # what is wrong with the folder is said when the file is opened
+        return None
+    matches = (match for entry in beside if (match := _SHARD.fullmatch(entry.name)))
+    return next((prefix.with_name(match[0]) for match in matches if match["prefix"] == prefix.name), None)
 
 
 def _described(path: Path) -> Iterator[_Tensor]:
@@ -170,42 +181,58 @@ def _placed(
     path: Path, tensors: dict[str, TensorInfo], parts: dict[str, _Tensor], spool: Spool
 ) -> dict[str, TensorInfo]:
     """The tensors of one table with a place in the spool for each slice, reserved in the order of the table."""
-    found: dict[str, TensorInfo] = {}
-    here = sorted(
+    stored = sorted(
         (one.key, name, at) for name, of in parts.items() for at, one in enumerate(of.slices) if one.path == path
     )
-    table = _Table(path)
-    for key, name, at in here:
-        info = found.get(name, tensors[name])
-        if info.dtype in _FIELDS:
-            extent = info.extents[at]
-            nbytes = prod(extent.shape) * DTYPES[info.dtype].itemsize
-            offset = spool.reserve(name, nbytes, partial(table.decoded, key, info, extent))
-            placed = extent._replace(path=spool.path, offset=offset, nbytes=nbytes)
-            found[name] = info._replace(extents=(*info.extents[:at], placed, *info.extents[at + 1 :]))
+    wanted = [
+        _Wanted(key, name, tensors[name].dtype, prod(tensors[name].extents[at].shape), at)
+        for key, name, at in stored
+        if tensors[name].dtype in _FIELDS
+    ]
+    offsets = spool.reserve([(one.name, one.nbytes) for one in wanted], partial(_decoded, path, wanted))
+    found: dict[str, TensorInfo] = {}
+    for one, offset in zip(wanted, offsets, strict=True):
+        info = found.get(one.name, tensors[one.name])
+        extents = list(info.extents)
+        extents[one.at] = extents[one.at]._replace(path=spool.path, offset=offset, nbytes=one.nbytes)
+        found[one.name] = info._replace(extents=tuple(extents))
     return found
 
 
-class _Table:
-    """One table, read through once: the spool asks for slices in the order in which they lie there."""
+class _Wanted(NamedTuple):
+    """The values of a slice, ``size`` numbers under ``key``: those of extent ``at`` of tensor ``name``."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._entries: Iterator[tuple[bytes, bytes]] | None = None
+    key: bytes
+    name: str
+    dtype: str
+    size: int
+    at: int
 
-    def decoded(self, key: bytes, info: TensorInfo, extent: Extent) -> Iterator[bytes]:
-        """The values of a slice, row-major and little-endian."""
-        self._entries = self._entries or entries(self._path)
-        for found, value in self._entries:
-            if found == key:
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the decoded values."""
+        return self.size * DTYPES[self.dtype].itemsize
+
+
+def _decoded(path: Path, wanted: Sequence[_Wanted]) -> Iterator[list[bytes]]:
+    """The values of slices, row-major and little-endian, each in one piece. The table is read through once."""
+    table = entries(path)
+    for one in wanted:
+        for key, value in table:
+            if key == one.key:
                 try:
-                    yield _numbers(_values(value), info.dtype, prod(extent.shape))
+                    yield [_numbers(_values(value), one.dtype, one.size)]
                 except (WireError, struct.error) as error:
-                    raise _damaged(self._path, f"{info.name}: {error}") from None
-                return
-            if found > key:
+                    raise _damaged(path, f"{one.name}: {error}") from None
                 break
-        raise _damaged(self._path, f"the values of {info.name} are missing")
+            if key > one.key:
+                raise _missing(path, one.name)
+        else:
+            raise _missing(path, one.name)
+
+
+def _missing(path: Path, name: str) -> CheckpointError:
+    return _damaged(path, f"the values of {name} are missing")
 
 
 def _values(entry: bytes) -> bytes:

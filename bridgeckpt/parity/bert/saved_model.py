@@ -18,6 +18,7 @@ from bridgeckpt.parity.reference.reference import Reference
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
 from bridgeckpt.parity.tensorflow.runtime import computing, device_name
 from bridgeckpt.parity.tensorflow.stored import finite
+from bridgeckpt.store.source import is_file
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
@@ -58,7 +59,7 @@ def find_saved_model(source: Path) -> SavedModel | None:
     source = source.expanduser().absolute()
     for folder in (source, source.parent, source.parent.parent):
         saved = SavedModel(folder)
-        if saved.graph.is_file() and source in (folder, saved.graph, saved.variables.parent, saved.variables):
+        if is_file(saved.graph) and source in (folder, saved.graph, saved.variables.parent, saved.variables):
             return saved
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +10,8 @@ from bridgeckpt.errors import ConfigError, ParityError
 from bridgeckpt.parity.bert.activations import FUNCTIONS, SAME
 from bridgeckpt.parity.bert.request import Asked
 from bridgeckpt.parity.hints import OWN_FUNCTION
+from bridgeckpt.store.source import is_file, is_folder, matching
+from bridgeckpt.store.texts import TextError, parse_json, read_config
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.bert.variables import Bert
@@ -127,15 +128,15 @@ def require_heads(settings: Settings, bert: Bert) -> Settings:
 
 
 def _find(directory: Path, explicit: Path | None) -> Path | None:
-    if explicit is not None and not explicit.is_dir():
-        if not explicit.is_file():
+    if explicit is not None and not is_folder(explicit):
+        if not is_file(explicit):
             raise ConfigError(f"there is no config {explicit}", hint="--config takes the path of a JSON file")
         return explicit
     folder = explicit or directory
     for name in _NAMES:
-        if (folder / name).is_file():
+        if is_file(folder / name):
             return folder / name
-    similar = sorted(folder.glob(_PATTERN))
+    similar = [entry.path for entry in matching(folder, _PATTERN) if entry.is_file]
     if len(similar) > 1:
         names = ", ".join(path.name for path in similar)
         raise ConfigError(f"{folder} holds {len(similar)} configs: {names}", hint="say which with --config FILE")
@@ -146,14 +147,10 @@ def _find(directory: Path, explicit: Path | None) -> Path | None:
 
 def _read(path: Path, bert: Bert) -> dict[str, Any]:
     try:
-        text = path.read_bytes()
-        values = json.loads(text) if path.suffix != ".yaml" else _yaml(text)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", hint="--config FILE gives another") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not JSON: {error}", hint="correct the file") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds no JSON object", hint='a config is { "key": value }')
+        values = read_config(path)
+    except TextError as error:
+        hint = "--config FILE gives another" if error.fault in ("unreadable", "too large") else error.hint
+        raise ConfigError(error.message, hint=hint) from error
     for inside in _INSIDE:
         values = _under(values, inside) or values
     values = {_RENAMED.get(key, key): value for key, value in values.items()}
@@ -174,9 +171,9 @@ def _read(path: Path, bert: Bert) -> dict[str, Any]:
 def _described(texts: Mapping[str, str]) -> dict[str, Any]:
     """What Keras' description of a whole model says of its first layer, where keras-bert's layers are in it."""
     try:
-        layers = json.loads(texts.get(_DESCRIPTION, "{}"))["config"]["layers"]
+        layers = parse_json(texts.get(_DESCRIPTION, "{}"), _DESCRIPTION)["config"]["layers"]
         configs = {layer["config"]["name"]: layer["config"] for layer in layers}
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (TextError, LookupError, TypeError):
         return {}
     heads = configs.get("Encoder-1-MultiHeadSelfAttention", {}).get("head_num")
     activation = configs.get("Encoder-1-FeedForward", {}).get("activation")
@@ -192,17 +189,3 @@ def _under(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any] | No
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
     return found if isinstance(found, dict) else None
-
-
-def _yaml(text: bytes) -> object:
-    """A YAML file, as Model Garden writes; only plain values.
-
-    Raises:
-        ValueError: it is none.
-    """
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from bridgeckpt.errors import ParityError
+from bridgeckpt.store.source import is_file, look
+from bridgeckpt.store.texts import TextError, read_json
 
 REPORT = "conversion_report.json"
+_LARGEST = 1 << 30  # bytes; it has a line for each tensor, of which there may be a million
 
 
 def check_folder(folder: Path) -> None:
@@ -16,8 +18,9 @@ def check_folder(folder: Path) -> None:
     Raises:
         ParityError: there is none.
     """
-    if not (folder / "config.json").is_file():
-        what = "has no config.json" if folder.is_dir() else "is not a folder" if folder.exists() else "does not exist"
+    if not is_file(folder / "config.json"):
+        entry = look(folder)
+        what = "does not exist" if entry is None else "has no config.json" if entry.is_folder else "is not a folder"
         raise ParityError(f"{folder} is not a model: it {what}", hint="give the folder that `bridgeckpt convert` made")
 
 
@@ -27,8 +30,8 @@ def told(folder: Path, *keys: str) -> object:
     A folder that was not converted here has no report, and somebody may have edited one: neither is an error.
     """
     try:
-        found: object = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found: object = read_json(folder / REPORT, _LARGEST)
+    except TextError:
         return None
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from inspect import signature
@@ -13,6 +12,7 @@ import numpy as np
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.bert.sites import Site, sites
+from bridgeckpt.store.texts import TextError, read_json
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.reference.probes import Probe
@@ -52,10 +52,10 @@ def load(folder: Path) -> Subject:
     """
     torch, transformers = frameworks()
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json")
         name = (config.get("architectures") or ["AutoModel"])[0]
         kind = getattr(transformers, name, None)
-    except (ValueError, AttributeError, TypeError, OSError) as error:
+    except (TextError, LookupError, TypeError) as error:
         raise ParityError(f"{folder / 'config.json'} is not a readable config ({error})") from None
     if kind is None:
         raise ParityError(f"transformers {transformers.__version__} has no {name}, which {folder} asks for")

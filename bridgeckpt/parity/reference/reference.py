@@ -22,6 +22,8 @@ from bridgeckpt.formats.huggingface.safetensors import Safetensors
 from bridgeckpt.formats.huggingface.safetensors_files import plan_files
 from bridgeckpt.parity.reference.probes import Probe
 from bridgeckpt.store.file import replacing
+from bridgeckpt.store.source import is_file
+from bridgeckpt.store.texts import TextError, parse_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +81,7 @@ def write_reference(reference: Reference, path: Path) -> None:
     (file,) = plan_files(
         [(name, array.dtype.name, array.shape) for name, array in arrays.items()], None, {_KEY: json.dumps(record)}
     )
-    with replacing(path) as temporary, temporary.open("wb") as out:
+    with replacing(path) as out:
         out.write(file.header)
         for name in sorted(file.offsets, key=file.offsets.__getitem__):
             out.write(np.ascontiguousarray(arrays[name]).data)
@@ -87,7 +89,7 @@ def write_reference(reference: Reference, path: Path) -> None:
 
 def is_reference(path: Path) -> bool:
     """Whether ``path`` is a file that :func:`write_reference` wrote."""
-    return path.is_file() and path.suffix == ".safetensors" and _KEY in Safetensors(path).metadata
+    return is_file(path) and path.suffix == ".safetensors" and _KEY in Safetensors(path).metadata
 
 
 def read_reference(path: Path) -> Reference:
@@ -97,14 +99,14 @@ def read_reference(path: Path) -> Reference:
         CheckpointError: it cannot be read or is no reference.
     """
     hint = "make one with `bridgeckpt record SRC reference.safetensors`"
-    if not path.is_file():
+    if not is_file(path):
         raise CheckpointError(f"there is no reference {path}", path=path, hint=hint)
     with Safetensors(path) as file:
         text = file.metadata.get(_KEY)
         if text is None:
             raise CheckpointError(f"{path} is not a reference but other tensors", path=path, hint=hint)
         try:
-            record = json.loads(text)
+            record = parse_json(text, _KEY)
             if record["version"] != _VERSION:
                 raise CheckpointError(f"{path} was recorded by another version of bridgeckpt", path=path, hint=hint)
             probes: dict[str, dict[str, Array]] = {name: {} for name in record["probes"]}
@@ -118,7 +120,7 @@ def read_reference(path: Path) -> Reference:
                 for name, of in record["probes"].items()
             }
             return Reference(kept, runs, record["provenance"], record["variables"], tuple(record["notes"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (TextError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is a damaged reference ({error!r})", path=path, hint=hint) from None
 
 

@@ -9,8 +9,11 @@ import numpy as np
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.reference.probes import IDS, MASK, TYPES, Probe
+from bridgeckpt.store.source import is_file, is_folder
+from bridgeckpt.store.texts import TextError, read_text
 
 _NAME = "tokenizer.json"
+_LARGEST = 256 << 20  # bytes
 
 
 def text_probe(texts: Sequence[str], tokenizer: Path, max_length: int) -> Probe:
@@ -31,16 +34,16 @@ def text_probe(texts: Sequence[str], tokenizer: Path, max_length: int) -> Probe:
 
     if not texts:
         raise ParityError("there are no texts to run", hint="leave them out to run random tokens")
-    file = tokenizer / _NAME if tokenizer.is_dir() else tokenizer
-    if not file.is_file():
+    file = tokenizer / _NAME if is_folder(tokenizer) else tokenizer
+    if not is_file(file):
         raise ParityError(
             f"there is no {file} to tokenise the texts with",
             hint="--tokenizer FOLDER: the converted folder has one; without --texts, random tokens are run",
         )
     try:
-        loaded = Tokenizer.from_str(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ParityError(f"cannot read {file}: {error}", hint="give another with --tokenizer FOLDER") from error
+        loaded = Tokenizer.from_str(read_text(file, _LARGEST))
+    except TextError as error:
+        raise ParityError(error.message, hint="give another with --tokenizer FOLDER") from error
     except Exception as error:  # tokenizers raises Exception itself
         raise ParityError(f"{file} is no tokenizer: {error}", hint="give another with --tokenizer FOLDER") from error
     loaded.no_padding()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bridgeckpt.parity.showing import summary
 from bridgeckpt.parity.showing.chart import chart, xml_text
 from bridgeckpt.parity.showing.figures import counted, number, share, small
+from bridgeckpt.store.source import read_head
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.judging.verdict import DeviceResult, Verdict
@@ -52,8 +53,7 @@ summary { cursor: pointer; color: var(--blue); margin-top: 1em; }
 
 def is_page(path: Path) -> bool:
     """Whether ``path`` is a file that :func:`render` made."""
-    with path.open("rb") as file:
-        return _MARK.encode() in file.read(512)
+    return _MARK.encode() in read_head(path, 512)
 
 
 def render(verdict: Verdict, title: str) -> str:

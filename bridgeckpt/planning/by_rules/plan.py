@@ -22,6 +22,7 @@ from bridgeckpt.planning.sizes import NO_SIZES
 from bridgeckpt.sidecar.config import Configuration
 from bridgeckpt.sidecar.config_files import find_config, named_class, read_values
 from bridgeckpt.sidecar.tokenizer.files import companions
+from bridgeckpt.store.source import is_file, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ def model_by_rules(checkpoint: Checkpoint, mapping: str | Path | None, explicit:
     if mapping not in (None, RULES) or checkpoint.metadata.get("format") == "pt":  # PyTorch's own safetensors
         return None
     try:
-        folder = explicit if explicit is not None and explicit.is_dir() else checkpoint.directory
+        folder = explicit if explicit is not None and is_folder(explicit) else checkpoint.directory
     except OSError:  # a path that cannot be: whoever looks for the config says why
         folder = checkpoint.directory
     if mapping is None and explicit in (None, folder) and _has_config_of_a_table(folder):
@@ -67,10 +68,10 @@ def model_by_rules(checkpoint: Checkpoint, mapping: str | Path | None, explicit:
 
 def _has_config_of_a_table(folder: Path) -> bool:
     """Whether the config of a model that has tables stands in ``folder``, by a name that only its own code writes."""
-    if not (folder / _CONFIG).is_file():
+    if not is_file(folder / _CONFIG):
         return False  # nothing says that another model is there
     names = {name for model in shipped_models().values() for name in model.config.files if "*" not in name}
-    return any((folder / name).is_file() for name in names - {_CONFIG})
+    return any(is_file(folder / name) for name in names - {_CONFIG})
 
 
 def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str | None) -> Plan:

@@ -10,8 +10,9 @@ official/nlp/tools/export_tfhub_lib.py
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.store.texts import TextError, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,9 +60,9 @@ def casing_of(checkpoint: Checkpoint, graph: Graph | None) -> Casing | None:
 def _keras_tokenizer(path: Path) -> Casing | None:
     """What a tokenizer of KerasHub is configured to do; a tokenizer.json of another library says nothing here."""
     try:
-        config = json.loads(path.read_bytes())["config"]
+        config = read_json(path)["config"]
         lowercase, strip_accents = config["lowercase"], config.get("strip_accents", False)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (TextError, LookupError, TypeError, AttributeError):
         return None
     if not isinstance(lowercase, bool) or not isinstance(strip_accents, bool):
         return None
@@ -76,8 +77,8 @@ def infer_casing(vocabulary: Vocabulary) -> Casing:
     """The casing that a tokenizer_config.json beside the vocabulary states, else what the tokens themselves tell."""
     beside = vocabulary.path.with_name("tokenizer_config.json")
     try:
-        stated = json.loads(beside.read_bytes()).get("do_lower_case")
-    except (OSError, ValueError, AttributeError):  # there is none, or it is of no use
+        stated = read_json(beside).get("do_lower_case")
+    except TextError:  # there is none, or it is of no use
         stated = None
     if isinstance(stated, bool):
         return Casing(stated, f"{'un' * stated}cased: {beside.name} beside the vocabulary says so")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import ConfigError
+from bridgeckpt.store.source import is_file
+from bridgeckpt.store.texts import TextError, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +26,7 @@ _LARGEST = 256 << 20
 
 def companions(directory: Path) -> tuple[Path, ...]:
     """The files in ``directory`` that are handed on."""
-    return tuple(path for name in (*TOKENIZER_NAMES, *OTHER_NAMES) if (path := directory / name).is_file())
+    return tuple(path for name in (*TOKENIZER_NAMES, *OTHER_NAMES) if is_file(path := directory / name))
 
 
 def has_tokenizer(files: Iterable[Path]) -> bool:
@@ -39,10 +41,7 @@ def read_companion(path: Path) -> bytes:
         ConfigError: it cannot be read, or is no file of a tokenizer by its size.
     """
     try:
-        size = path.stat().st_size
-        if size <= _LARGEST:
-            return path.read_bytes()
-    except OSError as error:
-        hint = "check its permissions, or move it away"
-        raise ConfigError(f"cannot read {path}: {error.strerror}", hint=hint) from error
-    raise ConfigError(f"{path} has {size:,} bytes, more than any tokenizer", hint="move it away")
+        return read_bytes(path, _LARGEST)
+    except TextError as error:
+        hint = "move it away" if error.fault == "too large" else "check its permissions, or move it away"
+        raise ConfigError(error.message, hint=hint) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError
+from bridgeckpt.store.source import is_file, matching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,14 +52,14 @@ def find_vocabulary(
 
 def _find(directory: Path, names: tuple[str, ...], fits: Callable[[Path], bool], explicit: Path | None) -> Path | None:
     if explicit is not None:
-        if not explicit.is_file():
+        if not is_file(explicit):
             raise ConfigError(f"there is no vocabulary {explicit}", hint=f"--vocab takes the path of a {names[0]}")
         return explicit
-    plain = next((path for name in names if "*" not in name and (path := directory / name).is_file()), None)
+    plain = next((path for name in names if "*" not in name and is_file(path := directory / name)), None)
     if plain is not None:
         return plain
-    there = [path for name in names if "*" in name for path in sorted(directory.glob(name))]
-    similar = [path for path in there if fits(path)]
+    there = [entry for name in names if "*" in name for entry in matching(directory, name)]
+    similar = [entry.path for entry in there if entry.is_file and fits(entry.path)]
     if len(similar) > 1:
         listed = ", ".join(path.name for path in similar)
         raise ConfigError(

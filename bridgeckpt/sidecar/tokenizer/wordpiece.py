@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from bridgeckpt.errors import ConfigError
 from bridgeckpt.mapping.tables.tokenizer import UNKNOWN
 from bridgeckpt.sidecar.tokenizer.vocabulary import UNREADABLE, Vocabulary
+from bridgeckpt.store.texts import TextError, decode, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,20 +65,14 @@ def read_vocabulary(path: Path, tokenizer: Tokenizer) -> Vocabulary:
 def _text(path: Path) -> tuple[str, bytes]:
     """The text of a file without a byte order mark, and its bytes."""
     try:
-        size = path.stat().st_size
-        if size > _LARGEST:
-            raise ConfigError(f"{path} is no vocabulary: it has {size:,} bytes", hint="give it with --vocab FILE")
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", hint=UNREADABLE) from error
-    try:
-        return content.decode("utf-8-sig"), content
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        content = read_bytes(path, _LARGEST)
+        return decode(content, str(path)), content
+    except TextError as error:
+        if error.fault == "too large":
+            hint = "give it with --vocab FILE"
+            raise ConfigError(f"{path} is no vocabulary: it {error.what}", hint=hint) from error
         hint = "write it as UTF-8, one token a line; or give another with --vocab FILE"
-        raise ConfigError(
-            f"{path} is not UTF-8 text: byte {content[error.start]:#04x} in line {line}", hint=hint
-        ) from error
+        raise ConfigError(error.message, hint=UNREADABLE if error.fault == "unreadable" else hint) from error
 
 
 def tokenizer_files(

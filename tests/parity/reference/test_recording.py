@@ -224,8 +224,8 @@ def test_what_is_no_tensorflow_checkpoint_is_refused(tmp_path):
 def test_what_is_interrupted_while_it_is_written_leaves_the_old_file(tmp_path):
     path = tmp_path / "reference.safetensors"
     path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as temporary:
-        temporary.write_bytes(b"half of the new")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as file:
+        file.write(b"half of the new")
         raise KeyboardInterrupt
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [(path.name, b"old")]
 
