@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from bridgeckpt.aligning.sides import Side
+    from bridgeckpt.aligning.sides import AlignedSide
     from bridgeckpt.copying.job import Job
     from bridgeckpt.mapping.tables.records import ModelTable
 
@@ -19,7 +19,7 @@ class Pair(NamedTuple):
     tied: str | None
 
 
-class Matched(NamedTuple):
+class Pairs(NamedTuple):
     """The pairs that two sides make, and the names of which the other side has none."""
 
     pairs: list[Pair]
@@ -27,7 +27,7 @@ class Matched(NamedTuple):
     extra: list[str]
 
 
-def pair_tensors(a: Side, b: Side, model: ModelTable | None) -> Matched:
+def pair_tensors(a: AlignedSide, b: AlignedSide, model: ModelTable | None) -> Pairs:
     """Pair the jobs of both sides by name, with and without the prefix of the base model, and by what is tied."""
     keys_a, keys_b = _keys(a, b, model)
     ties = _ties([*keys_a, *keys_b], model)
@@ -50,7 +50,7 @@ def pair_tensors(a: Side, b: Side, model: ModelTable | None) -> Matched:
             pairs.append(Pair(name, a.jobs[other], b.jobs[name], f"A keeps it as {other}"))
         else:
             extra.append(name)
-    return Matched(pairs, missing, extra)
+    return Pairs(pairs, missing, extra)
 
 
 def _prefix(model: ModelTable | None) -> str:
@@ -58,7 +58,7 @@ def _prefix(model: ModelTable | None) -> str:
     return next((a.drop_prefix for a in model.architectures.values() if a.drop_prefix), "") if model else ""
 
 
-def _keys(a: Side, b: Side, model: ModelTable | None) -> tuple[dict[str, str], dict[str, str]]:
+def _keys(a: AlignedSide, b: AlignedSide, model: ModelTable | None) -> tuple[dict[str, str], dict[str, str]]:
     """The names of both sides by their spelling in the bare model, unless two of one side would then be the same."""
     prefix = _prefix(model)
     keys = [{name.removeprefix(prefix): name for name in side.jobs} for side in (a, b)]

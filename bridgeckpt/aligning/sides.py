@@ -31,7 +31,7 @@ _LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.b
 STORED, PYTORCH = "TensorFlow's names", "Hugging Face's names"  # of sides whose names are those that are stored
 
 
-class Side(NamedTuple):
+class AlignedSide(NamedTuple):
     """One checkpoint: ``jobs`` make its tensors, by the name they are matched by; ``naming`` says whose name that is.
 
     ``left_out`` and ``unmapped`` are tensors without a job, by their stored names, with the reason; of the former it is
@@ -46,7 +46,9 @@ class Side(NamedTuple):
     notes: tuple[str, ...]
 
 
-def open_sides(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Side, Side, ModelTable | None]:
+def open_sides(
+    a: Checkpoint, b: Checkpoint, options: DiffOptions
+) -> tuple[AlignedSide, AlignedSide, ModelTable | None]:
     """Both sides, under names that can be matched, and the table of the model whose names these are, if it is known.
 
     Raises:
@@ -86,7 +88,7 @@ def _plans(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Plan | N
 
 
 def plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions) -> Plan:
-    """The plan of a TensorFlow checkpoint; what it leaves open, the config of the Hugging Face side settles.
+    """The plan of a TensorFlow checkpoint; what it leaves open is taken from the config of the other side.
 
     That is the class among those with the same heads, and what no shape tells, when there is no config.
     """
@@ -94,17 +96,17 @@ def plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions) -
     config, classes = _config(other), planned.model.architectures
     if config.get("model_type") != planned.model.model:
         return planned
-    settled = DiffOptions(**options)
+    completed = DiffOptions(**options)
     if options.get("config") is None and not all(axis in planned.sizes.axes for axis in _axes(planned)):
-        settled["config"] = other.directory / "config.json"
+        completed["config"] = other.directory / "config.json"
     match config.get("architectures"):
         case [str(named)] if named in classes and not options.get("architecture"):
             same_heads = _heads(classes[named], planned) == _heads(planned.architecture, planned)
             if same_heads and named != planned.architecture.name:
-                settled["architecture"] = named
-    if settled == options:
+                completed["architecture"] = named
+    if completed == options:
         return planned
-    again = draft(checkpoint, **settled)
+    again = draft(checkpoint, **completed)
     return again if len(again.problems) <= len(planned.problems) else planned
 
 
@@ -142,7 +144,7 @@ def _model(*configs: dict[str, Any]) -> ModelTable | None:
     return next((model for model in models if model.model == kinds[0]), None)
 
 
-def _stored(checkpoint: Checkpoint, naming: str) -> Side:
+def _stored(checkpoint: Checkpoint, naming: str) -> AlignedSide:
     """Every tensor as it is stored."""
     jobs, left_out = {}, {}
     for name, info in checkpoint.tensors.items():
@@ -150,10 +152,12 @@ def _stored(checkpoint: Checkpoint, naming: str) -> Side:
             jobs[name] = whole(info)
         else:
             left_out[name] = f"of dtype {info.dtype}, which is no array of numbers"
-    return Side(checkpoint, naming, jobs, left_out, {}, checkpoint.notes)
+    return AlignedSide(
+        checkpoint=checkpoint, naming=naming, jobs=jobs, left_out=left_out, unmapped={}, notes=checkpoint.notes
+    )
 
 
-def pytorch_side(checkpoint: Checkpoint, model: ModelTable | None) -> Side:
+def pytorch_side(checkpoint: Checkpoint, model: ModelTable | None) -> AlignedSide:
     """A Hugging Face checkpoint: its names, without the buffers that the model rebuilds."""
     side = _stored(checkpoint, PYTORCH)
     buffers = [
@@ -185,7 +189,7 @@ def _renamed(name: str) -> str:
     return name.removesuffix(ending) + _LEGACY[ending] if ending else name
 
 
-def tensorflow_side(plan: Plan, *, keep_unfit: bool = False) -> Side:
+def tensorflow_side(plan: Plan, *, keep_unfit: bool = False) -> AlignedSide:
     """A TensorFlow checkpoint under the names that its plan gives it, as far as there is one.
 
     ``keep_unfit``: tensors whose shapes contradict the others' have jobs too, which say of what shape they should be.
@@ -221,4 +225,11 @@ def tensorflow_side(plan: Plan, *, keep_unfit: bool = False) -> Side:
     jobs = {
         _renamed(job.name): job for job in fitting.jobs()
     }  # the files of some classes have the old names to this day
-    return Side(plan.checkpoint, naming, jobs, left_out, unmapped, (*plan.notes, *problems))
+    return AlignedSide(
+        checkpoint=plan.checkpoint,
+        naming=naming,
+        jobs=jobs,
+        left_out=left_out,
+        unmapped=unmapped,
+        notes=(*plan.notes, *problems),
+    )

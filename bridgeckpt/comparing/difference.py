@@ -7,14 +7,15 @@ from math import isnan
 from typing import TYPE_CHECKING, Literal, NamedTuple, Unpack
 
 from bridgeckpt.aligning.pairs import pair_tensors
-from bridgeckpt.aligning.sides import PYTORCH, Side, open_sides
+from bridgeckpt.aligning.sides import PYTORCH, AlignedSide, open_sides
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.options import DiffOptions, checked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from bridgeckpt.aligning.pairs import Pair
     from bridgeckpt.comparing.elements import Gap
@@ -79,8 +80,8 @@ class Difference(NamedTuple):
     identical: tuple[Compared, ...]
     differing: tuple[Compared, ...]
     shapes: tuple[Compared, ...]
-    missing: dict[str, Stored]
-    extra: dict[str, Stored]
+    missing: Mapping[str, Stored]
+    extra: Mapping[str, Stored]
     unmapped: tuple[Uncompared, ...]
     uncompared: tuple[Uncompared, ...]
     notes: tuple[str, ...]
@@ -132,21 +133,21 @@ def diff(
     results = [_pair(pair, gap) for pair, gap in zip(alike, compare(alike, verify=verify), strict=True)]
     worst = sorted((one for one in results if one.differing), key=_rank)
     return Difference(
-        first,
-        second,
-        (side_a.naming, side_b.naming),
-        tuple(one for one in results if not one.differing),
-        tuple(worst),
-        tuple(_pair(pair) for pair in matched.pairs if pair.a.shape != pair.b.shape),
-        {name: _stored(side_a.jobs[name]) for name in matched.missing},
-        {name: _stored(side_b.jobs[name]) for name in matched.extra},
-        (*_reasons("a", side_a.unmapped), *_reasons("b", side_b.unmapped)),
-        (*_reasons("a", side_a.left_out), *_reasons("b", side_b.left_out)),
-        tuple(_notes(side_a, side_b, [key for key, value in options.items() if value])),
+        a=first,
+        b=second,
+        naming=(side_a.naming, side_b.naming),
+        identical=tuple(one for one in results if not one.differing),
+        differing=tuple(worst),
+        shapes=tuple(_pair(pair) for pair in matched.pairs if pair.a.shape != pair.b.shape),
+        missing=FrozenDict({name: _stored(side_a.jobs[name]) for name in matched.missing}),
+        extra=FrozenDict({name: _stored(side_b.jobs[name]) for name in matched.extra}),
+        unmapped=(*_reasons("a", side_a.unmapped), *_reasons("b", side_b.unmapped)),
+        uncompared=(*_reasons("a", side_a.left_out), *_reasons("b", side_b.left_out)),
+        notes=tuple(_notes(side_a, side_b, [key for key, value in options.items() if value])),
     )
 
 
-def _notes(a: Side, b: Side, given: list[str]) -> Iterator[str]:
+def _notes(a: AlignedSide, b: AlignedSide, given: list[str]) -> Iterator[str]:
     for label, side in (("A", a), ("B", b)):
         yield from (f"{label}: {note}" for note in side.notes)
     if given and all(side.naming == PYTORCH for side in (a, b)):
@@ -162,8 +163,8 @@ def _rank(one: Compared) -> tuple[bool, float, float]:
     return not one.nans, -(0.0 if isnan(one.relative) else one.relative), -float(one.differing)
 
 
-def _nothing(a: Side, b: Side) -> ParityError:
-    def some(side: Side) -> str:
+def _nothing(a: AlignedSide, b: AlignedSide) -> ParityError:
+    def some(side: AlignedSide) -> str:
         names = [*side.jobs, *side.unmapped, *side.left_out]
         return f"  {side.checkpoint.path} ({side.naming}) has {', '.join(names[:2]) or 'no tensor'}" + (
             f" and {len(names) - 2} more" if len(names) > 2 else ""

@@ -111,7 +111,15 @@ class _Tally:
             return None
         index = tuple(int(at) for at in np.unravel_index(self._at, pair.a.shape))
         rounded = pair.a.dtype != pair.b.dtype and not self._unrounded
-        return Gap(self._count, self._largest, index, self._values, self._scale, self._nans, rounded)
+        return Gap(
+            differing=self._count,
+            largest=self._largest,
+            where=index,
+            values=self._values,
+            scale=self._scale,
+            nans=self._nans,
+            rounded=rounded,
+        )
 
 
 def _differs(a: Array, b: Array) -> Array:

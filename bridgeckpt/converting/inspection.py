@@ -37,7 +37,7 @@ class Inspection(NamedTuple):
     checkpoint: Checkpoint
     plan: Plan | None
     refusal: BridgeckptError | None
-    families: list[Family]
+    families: tuple[Family, ...]
 
     @property
     def slots(self) -> dict[str, int]:
@@ -96,7 +96,7 @@ def inspect(source: str | os.PathLike[str], **options: Unpack[PlanOptions]) -> I
     return Inspection(checkpoint, plan, refusal, _families(checkpoint.tensors, states))
 
 
-def _families(tensors: Mapping[str, TensorInfo], states: Mapping[str, str]) -> list[Family]:
+def _families(tensors: Mapping[str, TensorInfo], states: Mapping[str, str]) -> tuple[Family, ...]:
     alike: dict[tuple[str, tuple[int, ...], str], list[str]] = {}
     for name, info in tensors.items():
         alike.setdefault((info.dtype, info.shape, states.get(name, "")), []).append(name)
@@ -106,4 +106,4 @@ def _families(tensors: Mapping[str, TensorInfo], states: Mapping[str, str]) -> l
         for (dtype, shape, state), names in alike.items()
         for folded, members in fold(names)
     ]
-    return [family for _, family in sorted(families)]
+    return tuple(family for _, family in sorted(families))

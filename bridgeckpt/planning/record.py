@@ -75,5 +75,7 @@ class Plan(NamedTuple):
             stored = infos[0].dtype
             kept = dtype if dtype is not None and DTYPES[stored].floating else stored
             for target, its_moves in zip(targets, known[0], strict=True):
-                jobs.append(Job(target, infos, its_moves, known[1], kept, row.fill or 0))
+                jobs.append(
+                    Job(name=target, sources=infos, moves=its_moves, shape=known[1], dtype=kept, fill=row.fill or 0)
+                )
         return jobs

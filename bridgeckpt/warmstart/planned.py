@@ -21,7 +21,7 @@ from bridgeckpt.store.tensors import TensorInfo
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from bridgeckpt.aligning.sides import Side
+    from bridgeckpt.aligning.sides import AlignedSide
     from bridgeckpt.options import PlanOptions
     from bridgeckpt.planning.record import Plan
     from bridgeckpt.warmstart.answer import Wanted
@@ -37,8 +37,8 @@ class Sides(NamedTuple):
     """
 
     plan: Plan
-    program: Side
-    checkpoint: Side
+    program: AlignedSide
+    checkpoint: AlignedSide
     architecture: str | None
 
 
@@ -105,9 +105,9 @@ def plan_both(
             planned = _plan_like(program, checkpoint, architecture)
         side = pytorch_side(checkpoint, planned.model)
         return Sides(planned, tensorflow_side(planned, keep_unfit=True), side, class_of(checkpoint))
-    settled = reading.copy()
-    settled.setdefault("architecture", architecture)
-    theirs = draft(checkpoint, **settled)
+    options = reading.copy()
+    options.setdefault("architecture", architecture)
+    theirs = draft(checkpoint, **options)
     _check_reading(theirs, reading)
     with _of_the_program():
         planned = draft(program, architecture=architecture)
@@ -120,8 +120,8 @@ def plan_both(
         )
     planned = _with_heads(planned, theirs.sizes.axes.get("heads"))
     if "heads" not in theirs.sizes.axes:
-        settled["heads"] = planned.sizes.axes["heads"]
-        theirs = draft(checkpoint, **settled)
+        options["heads"] = planned.sizes.axes["heads"]
+        theirs = draft(checkpoint, **options)
     program_side = tensorflow_side(planned, keep_unfit=True)
     return Sides(planned, program_side, tensorflow_side(theirs), theirs.architecture.name)
 
