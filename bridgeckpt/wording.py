@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 
 _NUMBER = re.compile(r"(?<![0-9A-Za-z])\d+(?![0-9A-Za-z])|(?<=_)\d+")
+_SHOWN = 8  # names in a message
 
 
 def fold(names: Iterable[str]) -> list[tuple[str, list[str]]]:
@@ -52,3 +53,9 @@ def ranges(values: Sequence[int]) -> str:
 def shape_text(shape: Sequence[int]) -> str:
     """A shape as people write it: ``[768, 3072]``."""
     return f"[{', '.join(map(str, shape))}]"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message, the first few of many."""
+    names = list(names)
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -10,7 +10,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
 from bridgeckpt.errors import CheckpointError
-from bridgeckpt.formats.tensorflow.objectgraph import Slot
+from bridgeckpt.formats.slots import Slot
 from bridgeckpt.store import lfs
 from bridgeckpt.store.checksums import Checksums
 from bridgeckpt.store.dtypes import check_numeric, numpy_dtype, swap_bytes

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.records import ModelTable, Table
-    from bridgeckpt.planning.sizes import Question, Sizes
+    from bridgeckpt.planning.account.sizes import Question, Sizes
     from bridgeckpt.sidecar.graph.facts import GraphFacts
 
 _HEADS = "heads"  # the option; which config key it sets is the model table's to say

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.planning.account.expansion import Expansion
+from bridgeckpt.planning.account.sizes import Question, solve
 from bridgeckpt.planning.account.states import AccountInput, assign_states
 from bridgeckpt.planning.architecture import (
     choose_architecture,
@@ -21,7 +22,6 @@ from bridgeckpt.planning.architecture import (
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.overrides import averages, conflicting_heads, missing_heads, resolve_heads
 from bridgeckpt.planning.refusals import refuse_variants, refused_heads
-from bridgeckpt.planning.sizes import Question, solve
 from bridgeckpt.sidecar.config import translate
 from bridgeckpt.sidecar.config_files import load_config, named_class
 from bridgeckpt.sidecar.graph.facts import read_facts
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.records import Architecture, Row, Table
     from bridgeckpt.options import PlanOptions
     from bridgeckpt.planning.account.ledger import Ledger
+    from bridgeckpt.planning.account.sizes import Sizes
     from bridgeckpt.planning.dialect import Dialect
-    from bridgeckpt.planning.sizes import Sizes
     from bridgeckpt.sidecar.config import Configuration
     from bridgeckpt.sidecar.graph.facts import GraphFacts
     from bridgeckpt.sidecar.tokenizer.choice import Tokenizing

@@ -8,7 +8,8 @@ from tfwrite import save, tensorflow
 
 import bridgeckpt
 from bridgeckpt.formats import open_checkpoint
-from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH, Slot, parse_object_graph
+from bridgeckpt.formats.slots import Slot
+from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH, parse_object_graph
 from bridgeckpt.formats.tensorflow.wire import WireError
 
 SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"

@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import CheckpointError
-from bridgeckpt.formats.locating.refusals import listed
 from bridgeckpt.store.source import members
+from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

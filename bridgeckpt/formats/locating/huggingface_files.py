@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.locating.folder import Location
 from bridgeckpt.formats.locating.kinds import FileKind, FileStart, text_matches
-from bridgeckpt.formats.locating.refusals import listed
+from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.locating.folder import Folder

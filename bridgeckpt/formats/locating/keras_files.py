@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.formats.locating.folder import Location, only_file
 from bridgeckpt.formats.locating.kinds import FileKind, FileStart, text_matches, zip_holds
-from bridgeckpt.formats.locating.refusals import listed
+from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.locating.folder import Folder

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.tensorflow.saved_model import GRAPH, GRAPH_AS_TEXT
 from bridgeckpt.store.source import is_folder, look
+from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.locating.kinds import FileKind
 
 _PART = re.compile(r"(.+)\.(index|meta|data-\d{5}-of-\d{5})")
-_SHOWN = 8  # names in a message
 _COMPARED = 10_000  # names in a folder that are compared with a missing one
 
 
@@ -32,12 +32,6 @@ def prefix_of(part: Path) -> Path | None:
     """The prefix of a TensorBundle that a file of this name belongs to, or None."""
     match = _PART.fullmatch(part.name)
     return part.with_name(match[1]) if match else None
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names for a message, the first few of many."""
-    names = list(names)
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def refused(path: Path, kind: FileKind) -> CheckpointError:

@@ -12,6 +12,7 @@ from bridgeckpt.formats.locating.kinds import EMPTY, LFS_POINTER, WEB_PAGE, File
 from bridgeckpt.formats.tensorflow.saved_model import GRAPH, GRAPH_AS_TEXT, HUB_MARK, SavedModel
 from bridgeckpt.formats.tensorflow.wire import BYTES, VARINT, tag
 from bridgeckpt.store.source import is_file
+from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +91,7 @@ def find_bundle(folder: Folder) -> Location | None:
     newest = max(prefixes, key=lambda prefix: (step_of(prefix), written[prefix]))
     reasons = [folder.lost] if folder.lost else []
     if len(prefixes) > 1:
-        reasons.append(f"{folder.path} holds {refusals.listed(prefix.name for prefix in prefixes)}")
+        reasons.append(f"{folder.path} holds {listed(prefix.name for prefix in prefixes)}")
     notes = (f"{'; '.join(reasons)}: took {newest.name}, the newest",) if reasons else ()
     return bundle_at(newest, folder)._replace(notes=notes)
 
@@ -128,7 +129,7 @@ def find_v1(folder: Folder) -> Location | None:
     prefixes = sorted(set(map(_without_shard, files)), key=lambda prefix: (step_of(prefix), prefix))
     if not prefixes:
         return None
-    held = refusals.listed(prefix.name for prefix in prefixes)
+    held = listed(prefix.name for prefix in prefixes)
     notes = (f"{folder.path} holds {held}: took {prefixes[-1].name}, the newest",) if len(prefixes) > 1 else ()
     location = v1_at(prefixes[-1], folder)
     return location and location._replace(notes=notes)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bridgeckpt.formats.tensorflow.objectgraph import Slot
+    from bridgeckpt.formats.slots import Slot
 
 # By number; the quantized types (11, 12, 13, 15, 16) are stored as the plain integers that they are.
 # fmt: off

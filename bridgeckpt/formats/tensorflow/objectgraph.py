@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from bridgeckpt.formats.slots import Slot
 from bridgeckpt.formats.tensorflow.wire import BYTES, VARINT, fields, tag
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -27,13 +28,6 @@ _WEIGHT, _SLOT_NAME, _SLOT_VARIABLE = tag(1, VARINT), tag(2, BYTES), tag(3, VARI
 _OPTIMIZER_STATE = re.compile(r"(?:.*/)?_variables/[0-9]+/\.ATTRIBUTES/VARIABLE_VALUE")
 _DEEPEST = 16  # steps from the root: a BERT in a pretrainer in a training task has 9
 _FEW = 8  # children of an object that is named again under each of its paths: a layer, no model
-
-
-class Slot(NamedTuple):
-    """Optimizer state: the key of the weight that it belongs to, and its name there (``m``, ``momentum``)."""
-
-    weight: str
-    name: str
 
 
 class ObjectGraph(NamedTuple):

@@ -49,7 +49,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridgeckpt.mapping.tables import library as tables
-from bridgeckpt.mapping.tables.graph import HEADS, load_graph
+from bridgeckpt.mapping.tables.graph import HEADS
+from bridgeckpt.mapping.tables.graph_section import load_graph
 from bridgeckpt.mapping.tables.groups import Naming, document, load_group
 from bridgeckpt.mapping.tables.model import check_schema, load_model, parse_at, reason
 from bridgeckpt.mapping.tables.records import ConfigSource, DialectConfig, Ignored, ModelTable, Table

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridgeckpt.errors import Problem
 from bridgeckpt.planning.account.ledger import Assignment, LedgerBuilder
 from bridgeckpt.planning.account.leftovers import classify_remaining
-from bridgeckpt.planning.sizes import shape_problem
+from bridgeckpt.planning.account.sizes import shape_problem
 from bridgeckpt.store.tensors import DTYPES
 from bridgeckpt.wording import fold
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.records import Architecture, Group, Row, Table
     from bridgeckpt.planning.account.expansion import Expanded, Expansion
     from bridgeckpt.planning.account.ledger import Ledger, TargetState
-    from bridgeckpt.planning.sizes import Sizes
+    from bridgeckpt.planning.account.sizes import Sizes
     from bridgeckpt.store.tensors import TensorInfo
 
 _STORABLE = frozenset(name for name, dtype in DTYPES.items() if dtype.safetensors is not None)

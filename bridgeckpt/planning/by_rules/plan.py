@@ -15,10 +15,10 @@ from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.mapping.tables.model import shipped_models
 from bridgeckpt.mapping.tables.records import Architecture, ModelTable, Tied
 from bridgeckpt.mapping.tables.rules import load_rules
+from bridgeckpt.planning.account.sizes import NO_SIZES
 from bridgeckpt.planning.by_rules.account import account_by_rules
 from bridgeckpt.planning.by_rules.target import bare_class, load_target
 from bridgeckpt.planning.record import Plan
-from bridgeckpt.planning.sizes import NO_SIZES
 from bridgeckpt.sidecar.config import Configuration
 from bridgeckpt.sidecar.config_files import find_config, named_class, read_values
 from bridgeckpt.sidecar.tokenizer.files import companions
