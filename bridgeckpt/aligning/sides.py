@@ -216,11 +216,7 @@ def tensorflow_side(plan: Plan, *, keep_unfit: bool = False) -> AlignedSide:
         else:
             fit.append(assignment)
     fitting = plan._replace(ledger=ledger._replace(assignments=tuple(fit)))
-    problems = tuple(
-        f"{problem.kind} {problem.subject}" + (f" ({problem.hint})" if problem.hint else "")
-        for problem in plan.problems
-        if ledger.sources.keys().isdisjoint(problem.tensors)
-    )
+    problems = tuple(problem.line for problem in plan.problems if ledger.sources.keys().isdisjoint(problem.tensors))
     naming = f"{plan.table.name} as {plan.architecture.name}"
     jobs = {
         _renamed(job.name): job for job in fitting.jobs()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import cache
 
 from bridgeckpt._version import __version__
 from bridgeckpt.cli import proof_arguments
@@ -63,6 +64,7 @@ files; a table of your own is given as a path."""
 _TABLE = "a shipped table, as in bert/google, or the path of a .toml file"
 
 
+@cache
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     main = argparse.ArgumentParser("bridgeckpt", description=_MAIN, epilog=_MAIN_END, formatter_class=Formatter)

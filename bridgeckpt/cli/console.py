@@ -15,6 +15,7 @@ from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from bridgeckpt.cli.words import option, say
 from bridgeckpt.errors import BridgeckptError, PlanError
 from bridgeckpt.store.sizes import format_size
 
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     except BridgeckptError as error:
         if as_json:
             print_json(error_record(error))
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error.said(option)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         if as_json:
@@ -70,23 +71,34 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
 
 def error_record(error: BridgeckptError) -> dict[str, Any]:
     """An error as JSON."""
-    record: dict[str, Any] = {"ok": False, "error": type(error).__name__, "message": error.message, "hint": error.hint}
+    record: dict[str, Any] = {
+        "ok": False,
+        "error": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "settings": error.settings,
+    }
     if isinstance(error, PlanError) and error.problems:
-        record["problems"] = [problem._asdict() for problem in error.problems]
+        record["problems"] = [problem.record() for problem in error.problems]
     return record
 
 
 def print_json(record: object) -> None:
-    """One JSON document on stdout. What JSON has no number for is text: "NaN", "Infinity", "-Infinity"."""
-    json.dump(_finite(record), sys.stdout, indent=2, default=str, allow_nan=False)
+    """One JSON document on stdout, its sentences in the words of the command line.
+
+    What JSON has no number for is text: "NaN", "Infinity", "-Infinity".
+    """
+    json.dump(_plain(record), sys.stdout, indent=2, default=str, allow_nan=False)
     print()
 
 
-def _finite(value: object) -> object:
+def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return say(value)
     if isinstance(value, Mapping):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [_plain(one) for one in value]
     return json.dumps(value) if isinstance(value, float) and not isfinite(value) else value
 
 
@@ -99,7 +111,7 @@ class Lines:
 
     def add(self, key: str, text: str) -> None:
         """Print one line; further lines of ``text`` are indented below it."""
-        for line in text.splitlines():
+        for line in say(text).splitlines():
             print(f"{'' if key == self._last else key:<11}{line}", file=self.stream)
             self._last = key
 

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.cli.console import Lines, print_json, progress
+from bridgeckpt.cli.words import say
 from bridgeckpt.converting.conversion import Conversion, carry_out, prepare
 from bridgeckpt.converting.huggingface_folder import REPORT
 from bridgeckpt.converting.report import summary
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.destination,
             dtype=arguments.dtype,
             max_shard_size=arguments.max_shard_size,
-            verify=not arguments.skip_crc,
+            verify=arguments.verify,
             checksums=arguments.checksums,
             force=arguments.force,
             progress=advance,
@@ -90,11 +91,11 @@ def describe(planned: Plan, lines: Lines) -> None:
         for reason, names in reasons.items():
             folded = [text for text, _ in fold(names)]
             more = f" and {len(folded) - 3} more" if len(folded) > 3 else ""
-            lines.add(state, f"{', '.join(folded[:3])}{more}: {reason}")
+            lines.add(state, f"{', '.join(folded[:3])}{more}: {say(reason)}")
     lines.add("target", _states(ledger.target_counts()))
     if planned.configuration is not None:
         for key, provenance in planned.configuration.provenance.items():
-            lines.add("config", f"{key} = {planned.configuration.values[key]}, {provenance}")
+            lines.add("config", f"{key} = {planned.configuration.values[key]}, {say(provenance)}")
     if planned.casing is not None:
         lines.add("tokenizer", planned.casing.reason)
     elif has_tokenizer(planned.companions):

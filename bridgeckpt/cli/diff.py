@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.aligning.sides import STORED
 from bridgeckpt.cli.console import Lines, print_json, table
+from bridgeckpt.cli.words import say
 from bridgeckpt.comparing.difference import diff
 from bridgeckpt.options import DiffOptions
 from bridgeckpt.store.sizes import format_size
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         scope=arguments.scope,
         ema=arguments.ema,
     )
-    found = diff(arguments.a, arguments.b, verify=not arguments.skip_crc, **options)
+    found = diff(arguments.a, arguments.b, verify=arguments.verify, **options)
     if arguments.json:
         print_json(_record(found))
     else:
@@ -102,7 +103,7 @@ def _reasons(some: Iterable[Uncompared]) -> list[str]:
         folded = [text for text, _ in fold(names)]
         more = f" and {len(folded) - 3} more" if len(folded) > 3 else ""
         count = f"{len(names)} tensors, " if len(names) > 1 else ""
-        texts.append(f"{side}: {count}{', '.join(folded[:3])}{more}: {reason}")
+        texts.append(f"{side}: {count}{', '.join(folded[:3])}{more}: {say(reason)}")
     return texts
 
 

@@ -7,8 +7,9 @@ import sys
 
 from bridgeckpt.cli.console import Lines, print_json, table
 from bridgeckpt.cli.convert import plan_options
+from bridgeckpt.cli.words import say
 from bridgeckpt.converting.inspection import Inspection, inspect
-from bridgeckpt.planning.dialect import UNRECOGNISED
+from bridgeckpt.errors import PlanError
 from bridgeckpt.store.sizes import format_size
 from bridgeckpt.wording import shape_text
 
@@ -33,22 +34,22 @@ def _describe(found: Inspection, lines: Lines) -> None:
     for note in plan.notes if plan else checkpoint.notes:
         lines.add("note", note)
     if plan is None:
-        message = found.refusal.message if found.refusal else ""
-        if message.startswith(UNRECOGNISED):
-            lines.add("dialect", f"unknown: {message}")
-        else:  # it is known, and there is more to it
-            lines.add("refused", message)
+        refusal = found.refusal
+        if isinstance(refusal, PlanError) and refusal.kind == "unrecognised":
+            lines.add("dialect", f"unknown: {say(refusal.message)}")
+        elif refusal is not None:  # the dialect is known, and there is another reason
+            lines.add("refused", refusal.message)
         return
     lines.add("dialect", f"{plan.table.name}: {plan.table.title}")
     lines.add("class", plan.architecture.name)
     for key, value in plan.sizes.values.items():
-        lines.add("sizes", f"{key} = {value} ({plan.sizes.origin[key]})")
+        lines.add("sizes", f"{key} = {value} ({say(plan.sizes.origin[key])})")
     if plan.configuration is not None:
         for key, provenance in plan.configuration.provenance.items():
-            lines.add("config", f"{key} = {plan.configuration.values[key]}, {provenance}")
+            lines.add("config", f"{key} = {plan.configuration.values[key]}, {say(provenance)}")
     if plan.casing is not None:
         lines.add("tokenizer", plan.casing.reason)
     for slot, count in found.slots.items():
         lines.add("slots", f"{slot}: {count} tensors")
     for problem in plan.problems:
-        lines.add("problem", f"{problem.kind} {problem.subject}" + (f" ({problem.hint})" if problem.hint else ""))
+        lines.add("problem", problem.line)

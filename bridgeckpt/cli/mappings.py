@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from bridgeckpt.cli.console import Lines, print_json, table
+from bridgeckpt.cli.words import say
 from bridgeckpt.errors import TableError
 from bridgeckpt.mapping.checking import lints
 from bridgeckpt.mapping.checking.explain import explain as explain_name
@@ -56,7 +57,7 @@ def check(arguments: argparse.Namespace) -> int:
         for name in names:
             print(f"{name}: {len(found[name]) or 'no'} problem{'s' * (len(found[name]) != 1)}")
             for problem in found[name]:
-                print(f"  {problem.code:<18} {problem.where or ''} {problem.message}")
+                print(f"  {problem.code:<18} {problem.where or ''} {say(problem.message)}")
     return 1 if any(found.values()) else 0
 
 

@@ -96,6 +96,10 @@ _SHARED: dict[str, dict[str, Any]] = {
     "--layer-norm-eps": {"metavar": "X", "type": epsilon, "help": "epsilon of the layer normalisations"},
     "--scope": {"metavar": "PREFIX", "help": "which model, when the checkpoint holds several (student/bert/...)"},
     "--ema": {"action": "store_true", "help": "take the exponential moving averages of the weights"},
-    "--skip-crc": {"action": "store_true", "help": "do not check the CRC-32C of the tensors that are read"},
+    "--skip-crc": {
+        "dest": "verify",
+        "action": "store_false",
+        "help": "do not check the CRC-32C of the tensors that are read",
+    },
     "--json": {"action": "store_true", "help": "print JSON on stdout and nothing else"},
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.cli.console import Lines, print_json, steps
 from bridgeckpt.cli.record import read_texts
+from bridgeckpt.cli.words import option
 from bridgeckpt.errors import ParityError
 from bridgeckpt.parity import verifying
 from bridgeckpt.parity.reference.reference import is_reference
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.json:
         _show(verdict, every=arguments.all)
     if arguments.html is not None:
-        write_text(arguments.html, render(verdict, f"{arguments.source} and {arguments.folder}"))
+        write_text(arguments.html, render(verdict, f"{arguments.source} and {arguments.folder}", option))
     if arguments.json:
         print_json({"ok": verdict.passed, **verdict.record()})
     elif arguments.html is not None:
@@ -87,5 +88,11 @@ def _show(verdict: Verdict, *, every: bool) -> None:
     from rich.text import Text
 
     console = Console(highlight=False, markup=False)
-    for line in lines(verdict, width=console.width if console.is_terminal else None, every=every):
+    for line in lines(
+        verdict,
+        width=console.width if console.is_terminal else None,
+        every=every,
+        words=option,
+        unfolding="--all shows each",
+    ):
         console.print(Text(line.text, style=_STYLES[line.tone]), soft_wrap=True)

@@ -13,6 +13,7 @@ from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.options import DiffOptions, checked
+from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -149,7 +150,7 @@ def diff(
 
 def _notes(a: AlignedSide, b: AlignedSide, given: list[str]) -> Iterator[str]:
     for label, side in (("A", a), ("B", b)):
-        yield from (f"{label}: {note}" for note in side.notes)
+        yield from (Sentence("{label}: {note}", label=label, note=note) for note in side.notes)
     if given and all(side.naming == PYTORCH for side in (a, b)):
         yield f"neither side is a TensorFlow checkpoint, which is what {' and '.join(given)} would say how to read"
 
@@ -172,8 +173,10 @@ def _nothing(a: AlignedSide, b: AlignedSide) -> ParityError:
 
     return ParityError(
         "\n".join(["the two checkpoints have no tensor in common:", some(a), some(b)]),
-        hint="are they of one model? `bridgeckpt inspect` says what each is; a mapping table reads names that no "
-        "shipped one knows (--mapping FILE)",
+        hint=Sentence(
+            "are they of one model? `bridgeckpt inspect` says what each is; a mapping table reads names that no "
+            "shipped one knows ({mapping:FILE})"
+        ),
     )
 
 

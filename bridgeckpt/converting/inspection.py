@@ -68,7 +68,7 @@ class Inspection(NamedTuple):
             "config": decided(plan) if plan else None,
             "slots": self.slots,
             "notes": list(plan.notes if plan else checkpoint.notes),
-            "problems": [problem._asdict() for problem in plan.problems] if plan else None,
+            "problems": [problem.record() for problem in plan.problems] if plan else None,
             "refusal": self.refusal.message if self.refusal else None,
             "tensors": [family._asdict() for family in self.families],
         }

@@ -18,6 +18,7 @@ from bridgeckpt.parity.judging.judge import judge
 from bridgeckpt.parity.judging.pytorch import frameworks, load
 from bridgeckpt.parity.reference.recording import check_source, record_checkpoint
 from bridgeckpt.parity.reference.reference import Reference, read_reference
+from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.judging.verdict import Verdict
@@ -130,7 +131,7 @@ def check_fingerprint(reference: Reference, folder: Path) -> list[str]:
         raise ParityError(
             f"the reference was recorded from another checkpoint ({source}, {recorded[:12]}) than the one that "
             f"{folder} was converted from ({name}, {converted[:12]})",
-            hint="record that one; or compare all the same with --any-checkpoint (any_checkpoint=True)",
+            hint=Sentence("record that one; or compare all the same with {any_checkpoint:True}"),
         )
     return []
 

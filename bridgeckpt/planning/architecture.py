@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import PlanError, Problem
+from bridgeckpt.sentences import Sentence, Setting
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
@@ -121,11 +122,16 @@ def _class_with_heads(classes: list[Architecture], present: Collection[str], hea
     used = max(len({*present} & {*a.groups, *a.optional}) for a in classes)
     chosen = next(a for a in classes if len({*present} & {*a.groups, *a.optional}) == used)
     others = [a.name for a in classes if a.name != chosen.name and a.head is not None]
-    notes = []
+    notes: list[str] = []
     if others and chosen.head is not None:
         notes.append(
-            f"took {chosen.name}: the names and shapes would also fit {' or '.join(others)}, and no graph tells; "
-            f"--architecture {others[0]} makes it that"
+            Sentence(
+                "took {chosen}: the names and shapes would also fit {others}, and no graph tells; "
+                "{architecture} makes it that",
+                chosen=chosen.name,
+                others=" or ".join(others),
+                architecture=Setting("architecture", others[0]),
+            )
         )
     return Choice(chosen, notes, [])
 
@@ -136,15 +142,15 @@ def _ambiguous(heads: set[str], classes: list[Architecture]) -> Problem:
         "heads",
         f"no class has all the heads of this checkpoint: {', '.join(sorted(heads))}",
         tuple(fitting),
-        "choose the class with --architecture; the other heads are then reported as excluded",
+        Sentence("choose the class with {architecture:CLASS}; the other heads are then reported as excluded"),
     )
 
 
 def lacking(table: Table, architecture: Architecture, present: set[str]) -> list[Problem]:
     """Groups that are not there: the class needs them, or by the table every checkpoint of the dialect has them."""
     always = [name for name, group in table.groups.items() if not group.optional]
-    hint = (
-        "a class whose groups are all there is chosen without --architecture; "
+    hint = Sentence(
+        "a class whose groups are all there is chosen without {architecture}; "
         "transformers adds a new head when a model is loaded as another class"
     )
     return [

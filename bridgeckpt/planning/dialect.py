@@ -10,16 +10,16 @@ from bridgeckpt.mapping.notation.names import Names, bind
 from bridgeckpt.mapping.tables.dialect import load_table
 from bridgeckpt.mapping.tables.families import family_of
 from bridgeckpt.mapping.tables.shortlist import plausible
+from bridgeckpt.sentences import Sentence, Setting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.records import Table
 
 Wildcards = dict[str, str]
-
-UNRECOGNISED = "no mapping table recognises"  # how the refusal of an unknown checkpoint begins
 
 _OUTPUT = ":0"  # the output of the operation that reads a variable: part of its name in TensorFlow 1 and Keras 2
 _PLAIN = "variable, plain"
@@ -61,7 +61,7 @@ def choose_table(checkpoint: Checkpoint, mapping: str | Path | None, scope: str 
         listed = " and ".join(f"{table.name} ({table.title})" for table, _ in matches)
         raise PlanError(
             f"{checkpoint.path} could be of {len(matches)} dialects: {listed}",
-            hint=f"name the right one, for instance --mapping {matches[0][0].name}",
+            hint=Sentence("name the right one, for instance {mapping}", mapping=Setting("mapping", matches[0][0].name)),
         )
     table, bindings = matches[0]
     view = views[_spoken(table)], names[_spoken(table)]
@@ -93,28 +93,40 @@ def _names(checkpoint: Checkpoint) -> Names:
 
 def _unrecognised(checkpoint: Checkpoint, asked: list[Table]) -> PlanError:
     """No table fits; ``asked`` is the one that the user named, if one was."""
-    looked_for = [f"  {asked[0].name} looks for {asked[0].detect[0].text}"] if asked else []
-    tensors = list(checkpoint.tensors)
-    some = [f"  {name}" for name in tensors[:5]] + ([f"  and {len(tensors) - 5} more"] if len(tensors) > 5 else [])
-    subject = f"{asked[0].name} does not match" if asked else UNRECOGNISED
-    if family := family_of(tensors):
-        looked_for.append(f"  it is {family}, which no table converts yet")
+    names = list(checkpoint.tensors)
+    holds = f"the checkpoint holds {len(names)} tensors"
+    if asked:
+        looked_for = (f"{asked[0].name} looks for {asked[0].detect[0].text}",)
+        message = unread(f"{asked[0].name} does not match {checkpoint.path}", holds, names, looked_for)
+    else:
+        message = unread(f"no mapping table recognises {checkpoint.path}", holds, names)
     return PlanError(
-        "\n".join(
-            [f"{subject} {checkpoint.path}", *looked_for, f"the checkpoint holds {len(tensors)} tensors:", *some]
+        message,
+        hint=Sentence(
+            "run `bridgeckpt inspect` to see its tensors and `bridgeckpt mappings list` for what is known; a table of "
+            "your own is a file: {mapping}",
+            mapping=Setting("mapping", "my_table.toml"),
         ),
-        hint="run `bridgeckpt inspect` to see its tensors and `bridgeckpt mappings list` for what is known; a table of "
-        "your own is a file: --mapping my_table.toml",
+        kind="unrecognised" if not asked else None,
+        names=names,
     )
+
+
+def unread(heading: str, holds: str, names: Sequence[str], details: Sequence[str] = ()) -> str:
+    """The message that no table reads ``names``; ``holds`` says whose they are, and how many."""
+    some = [*names[:5], *([f"and {len(names) - 5} more"] if len(names) > 5 else [])]
+    family = family_of(names)
+    lines = [*details, *([f"it is {family}, which no table converts yet"] if family else [])]
+    return "\n".join([heading, *(f"  {line}" for line in lines), f"{holds}:", *(f"  {name}" for name in some)])
 
 
 def _towers(checkpoint: Checkpoint, table: Table, bindings: list[Wildcards]) -> PlanError:
     towers = [", ".join(f"{key} = {value!r}" for key, value in sorted(binding.items())) for binding in bindings]
+    example = next((value for binding in bindings for value in binding.values() if value), "")
     return PlanError(
         "\n".join(
             [f"{checkpoint.path} holds {len(towers)} models of dialect {table.name}:", *(f"  {t}" for t in towers)]
         )
         + "\nConverting both into one model would overwrite one with the other.",
-        hint="choose one with --scope, for instance "
-        f"--scope {next((value for binding in bindings for value in binding.values() if value), '')!r}",
+        hint=Sentence("choose one with {scope}, for instance {example}", example=Setting("scope", example)),
     )

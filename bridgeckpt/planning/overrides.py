@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import PlanError, Problem
+from bridgeckpt.sentences import Sentence, Setting, joined
 from bridgeckpt.sidecar.config import key_of
 
 if TYPE_CHECKING:
@@ -24,12 +25,15 @@ def reject_unsupported(options: Mapping[str, object]) -> None:
     Raises:
         PlanError: naming those that are.
     """
-    given = [name for name, value in options.items() if value not in (None, False)]
+    given = [Setting(name) for name, value in options.items() if value not in (None, False)]
     if given:
         raise PlanError(
-            f"{' and '.join(given)} cannot be given here: the config beside the checkpoint is transformers' own and "
-            "says all of it",
-            hint="change config.json, or give another with --config FILE",
+            Sentence(
+                "{given} cannot be given here: the config beside the checkpoint is transformers' own and "
+                "says all of it",
+                given=joined(" and ", given),
+            ),
+            hint=Sentence("change config.json, or give another with {config:FILE}"),
         )
 
 
@@ -38,12 +42,15 @@ def averages(table: Table, checkpoint: Checkpoint, asked: bool) -> tuple[list[Pr
     endings = tuple(template.text.partition("{tf}")[2] for template in table.slots.get("ema", ()))
     there = bool(endings) and any(name.endswith(endings) for name in checkpoint.tensors)
     if there:
-        return [], [] if asked else ["the weights have moving averages too: --ema converts those instead"]
+        return [], [] if asked else [
+            Sentence("the weights have moving averages too: {ema:True} converts those instead")
+        ]
     if not asked:
         return [], []
     looked_for = ", ".join(f"...{ending}" for ending in endings) or f"{table.name} has no slot ema"
     details = (f"there is none in the checkpoint ({looked_for})",)
-    return [Problem("missing", "moving averages", details, "convert the weights themselves, without --ema")], []
+    hint = Sentence("convert the weights themselves, without {ema:True}")
+    return [Problem("missing", "moving averages", details, hint)], []
 
 
 def resolve_heads(
@@ -59,13 +66,13 @@ def resolve_heads(
         return {}, []
     stated, drawn = config.get(key), _drawn(facts, key)
     if asked is not None:
-        return {key: (asked, "--heads")}, []
+        return {key: (asked, Sentence("{heads}", heads=Setting("heads", asked)))}, []
     if drawn is None or stated == drawn:
         return {}, []
     problems = []
     if stated is not None:
         subject = f"{key} = {stated} ({config_name}), but the graph computes with {drawn}"
-        hint = f"is {config_name} the config of another checkpoint? --heads settles it"
+        hint = Sentence("is {name} the config of another checkpoint? {heads:N} decides it", name=config_name)
         problems.append(Problem("config", subject, (), hint))
     return {key: (drawn, "the graph")}, problems
 
@@ -82,7 +89,7 @@ def missing_heads(question: Question, sizes: Sizes) -> list[Problem]:
     if key not in question.keys or key in sizes.values:
         return []
     details = ("no shape tells it, and there is neither a config nor a graph (.meta, saved_model.pb) beside it",)
-    hint = "give --heads N, or the config with --config FILE"
+    hint = Sentence("give {heads:N}, or the config with {config:FILE}")
     return [Problem("heads", "the number of attention heads is unknown", details, hint)]
 
 
@@ -92,4 +99,7 @@ def conflicting_heads(
     """What to say where the user's number of heads is not the one that was found."""
     key = model.config.options.get(_HEADS, "")
     found = {config.get(key), _drawn(facts, key)} - {None, asked}
-    return [f"--heads {asked} is taken although {' and '.join(map(str, found))} was found"] if asked and found else []
+    if not asked or not found:
+        return []
+    others = " and ".join(map(str, found))
+    return [Sentence("{heads} is taken although {found} was found", heads=Setting("heads", asked), found=others)]

@@ -95,13 +95,13 @@ def _by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], options: PlanOp
     lowercase = options.get("lowercase")
     reject_unsupported(
         {
-            "--scope": options.get("scope"),
-            "--ema": options.get("ema"),
-            "--heads": options.get("heads"),
-            "--hidden-act": options.get("hidden_act"),
-            "--layer-norm-eps": options.get("layer_norm_eps"),
-            "--vocab": options.get("vocab"),
-            "--cased/--uncased": None if lowercase is None else str(lowercase),
+            "scope": options.get("scope"),
+            "ema": options.get("ema"),
+            "heads": options.get("heads"),
+            "hidden_act": options.get("hidden_act"),
+            "layer_norm_eps": options.get("layer_norm_eps"),
+            "vocab": options.get("vocab"),
+            "lowercase": None if lowercase is None else str(lowercase),
         }
     )
     return plan_by_rules(checkpoint, config, options.get("architecture"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import PlanError, Problem
 from bridgeckpt.planning.problems import render
+from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.wording import fold
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def refused_heads(table: Table, architecture: Architecture, present: Collection[
             "refused",
             f"group {group.name} of {architecture.name}",
             (group.refused,),
-            f"--architecture {bare.name} converts the rest, and reports this group as excluded",
+            Sentence(
+                "{bare} converts the rest, and reports this group as excluded", bare=Setting("architecture", bare.name)
+            ),
         )
         for group in groups
         if group.refused is not None

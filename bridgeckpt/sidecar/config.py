@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError
 from bridgeckpt.mapping.tables.tokenizer import PADDING
+from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.sidecar.config_files import ACTIVATION, EPSILON
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _check_activation(value: Value, origin: str) -> None:
     if value not in ACTIVATIONS:
         raise ConfigError(
             f'transformers has no activation "{value}" ({origin})',
-            hint=f"choose one with --hidden-act: {', '.join(ACTIVATIONS)}",
+            hint=Sentence("choose one with {hidden_act}: {known}", known=", ".join(ACTIVATIONS)),
         )
 
 
@@ -192,9 +193,14 @@ def _activation_claim(key: str, written: JSON, table: Table, *, by_transformers:
     meaning = _meaning(table, key, word)
     if meaning == word:
         return _Claim(word, "read from the config", f'"{word}"')
-    note = (
-        f'{key}: the config has a "model_type", as transformers writes it, whose "{word}" is another function; '
-        f"it is taken as {table.name} computes it ({meaning}), and --hidden-act {word} gives transformers'"
+    note = Sentence(
+        '{key}: the config has a "model_type", as transformers writes it, whose "{word}" is another function; '
+        "it is taken as {table} computes it ({meaning}), and {other} gives transformers'",
+        key=key,
+        word=word,
+        table=table.name,
+        meaning=meaning,
+        other=Setting("hidden_act", word),
     )
     words = f'"{word}", which in {table.name} is {meaning}'
     provenance = f'the config\'s "{word}", as {table.name} computes it'

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ConfigError
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.store import texts
 from bridgeckpt.store.source import is_file, is_folder, matching
 from bridgeckpt.store.texts import JSON, TextError, parse_json, shown
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.records import ConfigSource, ModelTable, Table
 
 ACTIVATION, EPSILON = "hidden_act", "layer_norm_eps"  # options of a conversion, whose config keys the model table has
-_UNREADABLE = "check the path and its permissions; --config FILE gives another"
-_ANOTHER = "give the config of this checkpoint with --config FILE"
+_UNREADABLE = Sentence("check the path and its permissions; {config:FILE} gives another")
+_ANOTHER = Sentence("give the config of this checkpoint with {config:FILE}")
 
 
 class SourceConfig(NamedTuple):
@@ -79,14 +80,17 @@ def find_config(directory: Path, explicit: Path | None, names: Iterable[str]) ->
 def _find(directory: Path, explicit: Path | None, names: list[str]) -> Path | None:
     if explicit is not None and not is_folder(explicit):
         if not is_file(explicit):
-            raise ConfigError(f"there is no config {explicit}", hint="--config takes the path of a file")
+            takes = Sentence("{config} takes the path of a file")
+            raise ConfigError(f"there is no config {explicit}", hint=takes)
         return explicit
     folder = explicit or directory
     for name in names:
         found = [entry.path for entry in matching(folder, name) if entry.is_file]
         if len(found) > 1:
             listed = ", ".join(path.name for path in found)
-            raise ConfigError(f"{folder} holds {len(found)} configs: {listed}", hint="say which with --config FILE")
+            raise ConfigError(
+                f"{folder} holds {len(found)} configs: {listed}", hint=Sentence("say which with {config:FILE}")
+            )
         if found:
             return found[0]
     if explicit is not None:
@@ -122,7 +126,7 @@ def _readable() -> Iterator[None]:
     except TextError as error:
         if error.fault == "too large":
             message = f"{error.where} is no model config: it {error.what}"
-            raise ConfigError(message, hint="give the config with --config FILE") from error
+            raise ConfigError(message, hint=Sentence("give the config with {config:FILE}")) from error
         raise ConfigError(error.message, hint=_UNREADABLE if error.fault == "unreadable" else error.hint) from error
 
 

@@ -7,6 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import CheckpointError
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.store.tensors import DTYPES, Extent, TensorInfo
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def check_crc(found: int, extent: Extent, name: str) -> None:
             f"{name} is damaged: its {extent.nbytes:,} bytes at byte {extent.offset:,} of {extent.path} "
             f"have CRC-32C {found:08x}, not {extent.crc32c:08x}",
             path=extent.path,
-            hint="copy or download the file again; to read it as it is, pass --skip-crc, or verify=False in Python",
+            hint=Sentence("copy or download the file again; to read it as it is, pass {verify:False}"),
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bridgeckpt.errors import OutputError
+from bridgeckpt.sentences import Sentence
 
 
 class OwnFiles(NamedTuple):
@@ -43,13 +44,17 @@ def check_destination(destination: Path, own: OwnFiles, *, force: bool) -> None:
     if not contents:
         return
     if not force:
-        raise OutputError(f"{destination} exists already", hint="give another path, or replace it with --force")
+        raise OutputError(
+            f"{destination} exists already", hint=Sentence("give another path, or replace it with {force:True}")
+        )
     unknown = [name for name in contents if not any(fnmatchcase(name, pattern) for pattern in own.patterns)]
     if unknown or own.last[-1] not in contents:
         some = ", ".join((unknown or contents)[:4] + ["..."] * (len(unknown or contents) > 4))
         raise OutputError(
             f"{destination} is not a converted model: it holds {some}{'' if unknown else f' and no {own.last[-1]}'}",
-            hint="--force only replaces what was converted here; remove it yourself, or give another path",
+            hint=Sentence(
+                "{force:True} only replaces what was converted here; remove it yourself, or give another path"
+            ),
         )
 
 

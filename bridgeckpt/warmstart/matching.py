@@ -11,11 +11,11 @@ from bridgeckpt.errors import BridgeckptError, ConfigError, PlanError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.locating.locate import is_address
+from bridgeckpt.sentences import within
 from bridgeckpt.warmstart.answer import joined
 from bridgeckpt.warmstart.report import Match, Mismatch, Unmatched, WarmStartReport
 from bridgeckpt.warmstart.stored import by_stored_names
 from bridgeckpt.warmstart.translation import by_tables
-from bridgeckpt.warmstart.wording import as_keywords, said_in_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Source = str | os.PathLike[str] | Checkpoint
 
+_READING = "reading"  # the argument of a warm start that takes what a plan takes as keywords
 _LONGEST = 300  # characters of an error that becomes a note
 
 
@@ -100,15 +101,17 @@ def _answer(checkpoint: Checkpoint, names: Mapping[str, str], request: Request) 
     """What the checkpoint has by some of the names, and what to say aloud."""
     wanted = {key: request.wanted[name] for name, key in names.items()}
     if request.reading:
-        with said_in_keywords():
+        try:
             return _as_told(checkpoint, wanted, request), []
+        except BridgeckptError as error:
+            raise error.within(_READING) from error.__cause__
     answer, notes = by_stored_names(checkpoint, wanted), list[str]()
     stored_only = request.stored_only and (answer.known or _is_tensorflow_1s(checkpoint))
     if answer.known < len(wanted) and not stored_only:
         try:
             translated = by_tables(checkpoint, wanted, request.others, request.reading, any_scope=request.any_scope)
         except (PlanError, ConfigError) as error:
-            notes.append(_untranslated(error))
+            notes.append(_untranslated(error.within(_READING)))
         else:
             if translated is not None and (translated.known > answer.known or not answer.known):
                 answer = joined(translated, answer)
@@ -176,5 +179,5 @@ def _report(
         unused=tuple(name for name in answers[0].unused if name not in used),
         slots=answers[0].slots,
         available=tuple(dict.fromkeys(name for answer in answers for name in answer.available)),
-        notes=tuple(dict.fromkeys(map(as_keywords, notes))),
+        notes=tuple(dict.fromkeys(within(note, _READING) for note in notes)),
     )

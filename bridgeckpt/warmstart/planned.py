@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridgeckpt.aligning.sides import class_of, plan_like, pytorch_side, tensorflow_side
 from bridgeckpt.errors import PlanError
 from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.planning.dialect import unread
 from bridgeckpt.planning.plan import draft
 from bridgeckpt.planning.problems import render
 from bridgeckpt.store.source import is_file
@@ -140,13 +141,16 @@ def further_classes(sides: Sides, wanted: Mapping[str, Wanted]) -> list[str]:
 
 @contextmanager
 def _of_the_program() -> Iterator[None]:
-    """Have errors of planning speak of the program, which has variables, and no options of the command line."""
+    """Have errors of planning speak of the program, which has variables, and advise what a warm start takes."""
     try:
         yield
     except PlanError as error:
-        said = error.message.replace("the checkpoint holds", "it has").replace(" tensors:", " variables:")
+        message = error.message
+        if error.kind == "unrecognised":
+            heading = f"no mapping table recognises {_PROGRAM}"
+            message = unread(heading, f"it has {len(error.names)} variables", error.names)
         hint = "scope= chooses one of several models in the program, renames= says what it calls the checkpoint's names"
-        raise PlanError(said, error.problems, hint=hint) from error
+        raise PlanError(message, error.problems, kind=error.kind, names=error.names, hint=hint) from error
 
 
 def _plan_like(program: Checkpoint, checkpoint: Checkpoint, architecture: str | None) -> Plan:

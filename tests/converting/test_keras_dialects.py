@@ -92,7 +92,7 @@ def test_the_masked_lm_head_of_keras_hub_is_refused_with_the_reason():
     ) as caught:
         bridgeckpt.plan(FIXTURES / "kerashub_masked_lm" / "source" / "masked_lm.weights.h5")
     assert [problem.kind for problem in caught.value.problems] == ["refused"]
-    assert "--architecture BertModel" in str(caught.value)
+    assert 'architecture="BertModel"' in str(caught.value)
 
 
 def test_the_tensors_of_a_refused_head_are_accounted_for_in_a_class_without_it():

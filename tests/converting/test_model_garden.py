@@ -69,7 +69,7 @@ def test_state_of_every_optimizer_is_a_slot_of_its_weight(case, slots):
 def test_a_classifier_of_2020_may_be_one_of_tokens():
     plan = bridgeckpt.plan(FIXTURES / "mg23_token_classifier" / "source")
     assert plan.architecture.name == "BertForSequenceClassification"
-    assert any("--architecture BertForTokenClassification" in note for note in plan.notes)
+    assert any('architecture="BertForTokenClassification"' in note for note in plan.notes)
 
 
 @pytest.mark.parametrize("case", ["mg_span_labeler", "mg_token_classifier", "mg_classifier", "mg23_span_labeler"])

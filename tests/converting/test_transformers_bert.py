@@ -166,5 +166,5 @@ def test_values_are_those_that_h5py_reads(source):
 
 
 def test_what_the_config_says_cannot_be_asked_for_otherwise(samples):
-    with pytest.raises(bridgeckpt.PlanError, match="--heads and --hidden-act cannot be given here"):
+    with pytest.raises(bridgeckpt.PlanError, match="heads= and hidden_act= cannot be given here"):
         bridgeckpt.plan(samples / "golden" / "hf_electra_disc", heads=4, hidden_act="relu")

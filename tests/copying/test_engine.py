@@ -328,7 +328,7 @@ def test_damaged_tensor_is_named(layout: str, rows: int, store: Store, tmp_path:
     with pytest.raises(CheckpointError, match=r"bert/kernel is damaged: .*at byte 3 of .*data have CRC-32C") as caught:
         converted([one], tmp_path)
     assert caught.value.path == store.path
-    assert "--skip-crc" in str(caught.value.hint)
+    assert "verify=False" in str(caught.value.hint)
     (tmp_path / "out").unlink()
     assert len(converted([one], tmp_path, verify=False)) == rows * 400
 

@@ -180,7 +180,7 @@ def test_a_checkpoint_and_what_it_became_are_identical(electra, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [({"heads": 3}, "--heads"), ({"scope": "electra"}, "--scope"), ({"hidden_act": "gelu"}, "--hidden-act")],
+    [({"heads": 3}, "heads="), ({"scope": "electra"}, "scope="), ({"hidden_act": "gelu"}, "hidden_act=")],
 )
 def test_what_its_config_says_cannot_be_given(electra, options, named):
     with pytest.raises(PlanError, match=named):

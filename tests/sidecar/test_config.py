@@ -77,7 +77,7 @@ class TestFinding:
             (tmp_path / f"bert_config_{size}.json").write_text("{}")
         with pytest.raises(ConfigError, match=r"2 configs: bert_config_base\.json, bert_config_large\.json") as caught:
             find_config(tmp_path, None, FILES)
-        assert caught.value.hint == "say which with --config FILE"
+        assert caught.value.hint == "say which with config=FILE"
 
     def test_an_explicit_file_or_folder(self, tmp_path):
         path = tmp_path / "settings.json"
@@ -198,7 +198,7 @@ class TestWhatNoTensorSays:
         assert (result.values["hidden_act"], result.values["layer_norm_eps"]) == ("gelu_pytorch_tanh", 1e-7)
         assert result.provenance["layer_norm_eps"] == "read from the config"
         assert len(result.notes) == 1
-        assert "--hidden-act gelu" in result.notes[0]
+        assert 'hidden_act="gelu"' in result.notes[0]
 
     @pytest.mark.parametrize("word", [None, "", "linear", "LINEAR"])
     def test_no_activation_is_linear(self, word):

@@ -253,7 +253,7 @@ def test_what_is_no_vocabulary_is_refused(tmp_path, content, message):
         read_vocabulary(path)
     assert caught.value.message == f"{path} {message}"
     assert caught.value.hint is not None
-    assert "--vocab FILE" in caught.value.hint
+    assert "vocab=FILE" in caught.value.hint
 
 
 def test_a_file_that_cannot_be_read(tmp_path):

@@ -143,7 +143,7 @@ def test_destinations_that_are_refused(tmp_path):
         (model / name).write_text("{}")
     with pytest.raises(OutputError, match="exists already") as caught:
         check_destination(model, OWN_FILES, force=False)
-    assert "--force" in caught.value.hint
+    assert "force=True" in caught.value.hint
     check_destination(model, OWN_FILES, force=True)
     (model / "thesis.tex").write_text("x")
     with pytest.raises(OutputError, match=r"not a converted model: it holds thesis\.tex"):

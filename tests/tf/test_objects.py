@@ -360,7 +360,7 @@ def test_reading_says_which_values_are_taken(built):
 @pytest.mark.parametrize(
     ("reading", "message"),
     [
-        ({"ema": True}, 'convert the weights themselves, without reading["ema"]'),
+        ({"ema": True}, 'convert the weights themselves, without reading={"ema": True}'),
         ({"heads": 7}, "36 / 7, which is not a whole number"),
         ({"hidden_act": "gelo"}, 'choose one with reading["hidden_act"]'),
     ],

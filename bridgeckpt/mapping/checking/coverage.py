@@ -14,6 +14,7 @@ from bridgeckpt.errors import BridgeckptError, ConfigError
 from bridgeckpt.mapping.notation.errors import LintProblem
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.dialect import load_table
+from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,7 +47,7 @@ def coverage(table: Table) -> list[LintProblem]:
     if not available():
         raise BridgeckptError(
             "target-coverage needs transformers and torch, which are not installed",
-            hint="pip install 'bridgeckpt[coverage]', or check without --coverage",
+            hint=Sentence("pip install 'bridgeckpt[coverage]', or check without {coverage:True}"),
         )
     reachable = [a for a in table.model.architectures.values() if set(a.groups) <= set(table.groups)]
     problems = [problem for architecture in reachable for problem in _compare(table, architecture)]

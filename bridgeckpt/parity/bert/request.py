@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.reference.probes import IDS, Probe, probe_inputs
+from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,7 @@ def probes_of(request: Request, directory: Path, rows: tuple[int, int, int]) -> 
     if largest >= vocab:
         raise ParityError(
             f"the tokenizer makes token {largest}, and the model has {vocab} rows",
-            hint="give the tokenizer of this checkpoint with --tokenizer",
+            hint=Sentence("give the tokenizer of this checkpoint with {tokenizer:FOLDER}"),
         )
     return {"texts": probe, "sweep": probes["sweep"]}
 

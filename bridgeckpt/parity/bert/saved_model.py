@@ -18,6 +18,7 @@ from bridgeckpt.parity.reference.reference import Reference
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
 from bridgeckpt.parity.tensorflow.runtime import computing, device_name
 from bridgeckpt.parity.tensorflow.stored import finite
+from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.store.source import is_file
 
 if TYPE_CHECKING:
@@ -92,13 +93,21 @@ def functions_reference(
     Raises:
         ParityError: what was asked needs names; and as :func:`run_functions` does.
     """
-    for given, option in ((request.scope, "--scope"), (request.ema, "--ema"), (not request.graph, "--no-graph")):
-        if given:
-            raise ParityError(
-                f"nothing but the functions of the SavedModel {saved.folder.name} can be run, and {option} needs "
+    asked = (
+        Setting("scope", request.scope) if request.scope else None,
+        Setting("ema", value=True) if request.ema else None,
+        Setting("graph", value=False) if not request.graph else None,
+    )
+    for setting in filter(None, asked):
+        raise ParityError(
+            Sentence(
+                "nothing but the functions of the SavedModel {folder} can be run, and {setting} needs "
                 "variables whose names are those of a BERT",
-                hint=f"leave {option} out",
-            )
+                folder=saved.folder.name,
+                setting=setting,
+            ),
+            hint=Sentence("leave {setting} out", setting=setting),
+        )
     recorded = run_functions(tf, saved, checkpoint, lambda model: probes_of(request, saved.folder, _rows(model)))
     provenance = {
         **origin(tf, checkpoint, saved),

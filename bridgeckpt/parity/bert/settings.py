@@ -10,6 +10,7 @@ from bridgeckpt.errors import ConfigError, ParityError
 from bridgeckpt.parity.bert.activations import FUNCTIONS, SAME
 from bridgeckpt.parity.bert.request import Asked
 from bridgeckpt.parity.hints import OWN_FUNCTION
+from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.store.source import is_file, is_folder, matching
 from bridgeckpt.store.texts import TextError, parse_json, read_config
 
@@ -80,7 +81,7 @@ def read_settings(
         if not isinstance(chosen_heads, int) or chosen_heads < 1 or bert.hidden % chosen_heads:
             raise ConfigError(
                 f"{bert.hidden} features cannot be divided among {chosen_heads} heads ({origins['heads']})",
-                hint="correct it with --heads N",
+                hint=Sentence("correct it with {heads:N}"),
             )
 
     if hidden_act is not None:
@@ -92,19 +93,34 @@ def read_settings(
         if word == "gelu" and (activation != word or "hidden_act" not in stated):
             what = f'"gelu" of {source}' if "hidden_act" in stated else "the activation"
             kind = "the tanh approximation" if activation != word else "gelu by the error function"
-            other = "--hidden-act gelu is erf" if activation != word else "--hidden-act gelu_pytorch_tanh is tanh"
-            assumed.append(f"assumed: {what} is {kind}, as in {bert.code}; {other}")
+            other, name = ("gelu", "erf") if activation != word else ("gelu_pytorch_tanh", "tanh")
+            assumed.append(
+                Sentence(
+                    "assumed: {what} is {kind}, as in {code}; {other} is {name}",
+                    what=what,
+                    kind=kind,
+                    code=bert.code,
+                    other=Setting("hidden_act", other),
+                    name=name,
+                )
+            )
     if SAME.get(activation, activation) not in FUNCTIONS:
         raise ConfigError(
             f'no activation is called "{activation}" ({origins["hidden_act"]})',
-            hint=f"choose one with --hidden-act: {', '.join(sorted({*FUNCTIONS, *SAME}))}",
+            hint=Sentence("choose one with {hidden_act}: {known}", known=", ".join(sorted({*FUNCTIONS, *SAME}))),
         )
 
     epsilon = layer_norm_eps if layer_norm_eps is not None else stated.get("layer_norm_eps")
     origins["layer_norm_eps"] = "as asked" if layer_norm_eps is not None else source
     if epsilon is None:
         epsilon, origins["layer_norm_eps"] = bert.epsilon, "assumed"
-        assumed.append(f"assumed: layer_norm_eps is {epsilon}, as in {bert.norms}; --layer-norm-eps says otherwise")
+        assumed.append(
+            Sentence(
+                "assumed: layer_norm_eps is {epsilon}, as in {norms}; {layer_norm_eps:X} says otherwise",
+                epsilon=epsilon,
+                norms=bert.norms,
+            )
+        )
     if not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
         raise ConfigError(
             f"layer_norm_eps = {epsilon} ({origins['layer_norm_eps']}) is not between 0 and 1", hint="as in 1e-12"
@@ -122,7 +138,7 @@ def require_heads(settings: Settings, bert: Bert) -> Settings:
         raise ParityError(
             f"nothing says how many attention heads share the {bert.hidden} features: there is no graph that could "
             "be run, and no config beside the checkpoint",
-            hint="say it with --heads N, or give the config with --config FILE",
+            hint=Sentence("say it with {heads:N}, or give the config with {config:FILE}"),
         )
     return settings
 
@@ -130,7 +146,8 @@ def require_heads(settings: Settings, bert: Bert) -> Settings:
 def _find(directory: Path, explicit: Path | None) -> Path | None:
     if explicit is not None and not is_folder(explicit):
         if not is_file(explicit):
-            raise ConfigError(f"there is no config {explicit}", hint="--config takes the path of a JSON file")
+            takes = Sentence("{config} takes the path of a JSON file")
+            raise ConfigError(f"there is no config {explicit}", hint=takes)
         return explicit
     folder = explicit or directory
     for name in _NAMES:
@@ -139,7 +156,9 @@ def _find(directory: Path, explicit: Path | None) -> Path | None:
     similar = [entry.path for entry in matching(folder, _PATTERN) if entry.is_file]
     if len(similar) > 1:
         names = ", ".join(path.name for path in similar)
-        raise ConfigError(f"{folder} holds {len(similar)} configs: {names}", hint="say which with --config FILE")
+        raise ConfigError(
+            f"{folder} holds {len(similar)} configs: {names}", hint=Sentence("say which with {config:FILE}")
+        )
     if explicit is not None and not similar:
         raise ConfigError(f"there is no config in {explicit}", hint=f"it would be called {' or '.join(_NAMES)}")
     return similar[0] if similar else None
@@ -149,7 +168,8 @@ def _read(path: Path, bert: Bert) -> dict[str, Any]:
     try:
         values = read_config(path)
     except TextError as error:
-        hint = "--config FILE gives another" if error.fault in ("unreadable", "too large") else error.hint
+        another = Sentence("{config:FILE} gives another")
+        hint = another if error.fault in ("unreadable", "too large") else error.hint
         raise ConfigError(error.message, hint=hint) from error
     for inside in _INSIDE:
         values = _under(values, inside) or values
@@ -163,7 +183,7 @@ def _read(path: Path, bert: Bert) -> dict[str, Any]:
         if values.get(key, size) != size:
             raise ConfigError(
                 f"{path} is of another model: its {key} is {values[key]}, and the checkpoint's {size}",
-                hint="give the config of this checkpoint with --config FILE",
+                hint=Sentence("give the config of this checkpoint with {config:FILE}"),
             )
     return values
 

@@ -17,6 +17,7 @@ from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.bert.google_names import Search
 from bridgeckpt.parity.bert.other_names import find_spelling, search
 from bridgeckpt.parity.hints import OWN_FUNCTION
+from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +66,7 @@ class Bert(NamedTuple):
 
     Attributes:
         root: What its variables' names begin with, as in ``my_model/bert/``.
-        scope: The same without ``bert/``, where its heads may be: what people pass as ``--scope``.
+        scope: The same without ``bert/``, where its heads may be: what people pass as ``scope``.
         variables: Role to variable, as in ``layer.3.attention.kernel`` (see :mod:`bridgeckpt.parity.bert.stages`);
             under ``ema`` the shadow variables.
         layers: How many there are.
@@ -181,7 +182,7 @@ def _shadows(
         if shadow not in shapes:
             raise ParityError(
                 f"{where} holds no moving average of {found[role]}: there is no {shadow}",
-                hint="record the weights themselves, without --ema",
+                hint=Sentence("record the weights themselves, without {ema:True}"),
             )
     return shadows
 
@@ -240,7 +241,9 @@ def _choose(roots: list[str], where: str, scope: str | None) -> str:
         )
     scopes = ", ".join(f'"{_scope_of(root)}"' for root in roots)
     if scope is None:
-        raise ParityError(f"{where} holds {len(roots)} BERTs, under {scopes}", hint="choose one with --scope PREFIX")
+        raise ParityError(
+            f"{where} holds {len(roots)} BERTs, under {scopes}", hint=Sentence("choose one with {scope:PREFIX}")
+        )
     raise ParityError(f'{where} holds no BERT under "{scope}", but under {scopes}', hint="choose one of them")
 
 

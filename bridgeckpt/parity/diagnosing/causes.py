@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bridgeckpt.parity.diagnosing.anatomy import Patch
 from bridgeckpt.parity.diagnosing.definition import ACTIVATED, NORMALISED, part_of
 from bridgeckpt.parity.diagnosing.evidence import Cause
+from bridgeckpt.sentences import Sentence, Setting
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.diagnosing.evidence import Evidence
@@ -74,17 +75,27 @@ def settings_causes(evidence: Evidence, at: int, stage: str) -> Iterator[Cause]:
         yield Cause(text, parameter, alone, different)
 
 
+def _again(keyword: str, value: str | float, key: str) -> Sentence:
+    """What to do about a setting that another value of ``key`` in config.json corrects."""
+    return Sentence(
+        'convert again with {setting}, or set "{key}": {value} in config.json',
+        setting=Setting(keyword, value),
+        key=key,
+        value=f'"{value}"' if isinstance(value, str) else f"{value:g}",
+    )
+
+
 def _activations() -> Iterator[Variation]:
     for name in _ACTIVATIONS:
         text = f"uses another activation, {name}{_DESCRIBED.get(name, '')}"
-        remedy = f'convert again with --hidden-act {name}, or set "hidden_act": "{name}" in config.json'
+        remedy = _again("hidden_act", name, "hidden_act")
         yield Variation("activation", name, text, "hidden_act", remedy)
 
 
 def _epsilons() -> Iterator[Variation]:
     for eps in _EPSILONS:
         text = f"normalises with another epsilon, {eps:g}"
-        remedy = f'convert again with --layer-norm-eps {eps:g}, or set "layer_norm_eps": {eps:g} in config.json'
+        remedy = _again("layer_norm_eps", eps, "layer_norm_eps")
         yield Variation("eps", eps, text, "layer_norm_eps", remedy)
 
 
@@ -92,8 +103,8 @@ def _attention(view: View) -> Iterator[Variation]:
     hidden = next(iter(view.anatomy.parameters[view.anatomy.roles["layer.0.query"]["kernel"]].shape))
     key = "num_attention_heads"
     for heads in (n for n in range(1, hidden + 1) if hidden % n == 0):
-        remedy = f'convert again with --heads {heads}, or set "{key}": {heads} in config.json'
-        yield Variation("heads", heads, f"divides the features among {heads} heads ({_HEADS})", key, remedy)
+        again = _again("heads", heads, key)
+        yield Variation("heads", heads, f"divides the features among {heads} heads ({_HEADS})", key, again)
     text = "orders features as (place in the head, head), and PyTorch as (head, place in the head)"
     remedy = "the mapping rows of query, key, value and attention output need (head_dim heads) in their layout"
     yield Variation("interleaved", True, text, None, remedy)

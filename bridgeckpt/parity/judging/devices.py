@@ -13,11 +13,13 @@ from bridgeckpt.parity.judging.comparison import agreement, rank
 from bridgeckpt.parity.judging.pytorch import Subject, float32_precision, run
 from bridgeckpt.parity.judging.rounding import UNITS, measure
 from bridgeckpt.parity.judging.verdict import DTYPES, DeviceResult
+from bridgeckpt.sentences import Sentence, Setting
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.judging.comparison import Runs, Values
     from bridgeckpt.parity.reference.reference import Reference
 
+_DEVICES = {"cpu": Setting("device", "cpu"), "cuda": Setting("device", "cuda:1")}
 _BYTES = 4 + 8 + 4  # of a parameter: the model in float32 and float64, and its file in the page cache
 # How PyTorch words what CUDA and its libraries return.
 _MEMORY_ERRORS = ("CUDA error: out of memory", "STATUS_ALLOC_FAILED")
@@ -42,7 +44,7 @@ def check_device(device: str) -> str:
         why = "" if torch.backends.cuda.is_built() else " (this PyTorch was built without CUDA)"
         raise ParityError(
             f"PyTorch sees no CUDA device{why}",
-            hint="--device cpu verifies here; or take the reference to a machine with a GPU",
+            hint=Sentence("{cpu} verifies here; or take the reference to a machine with a GPU", **_DEVICES),
         )
     if kind == "cuda" and number and int(number) >= count:
         raise ParityError(
@@ -170,12 +172,14 @@ def _refusal(error: RuntimeError, subject: Subject, device: str, dtype: str) -> 
     if isinstance(error, torch.cuda.OutOfMemoryError) or any(words in told for words in _MEMORY_ERRORS):
         return ParityError(
             f"{device_name(device)} has not enough memory for {subject.folder} in {dtype}",
-            hint="free the GPU, choose another with --device cuda:1, or verify with --device cpu",
+            hint=Sentence("free the GPU, choose another with {cuda}, or verify with {cpu}", **_DEVICES),
         )
     if any(words in told for words in _DEVICE_ERRORS):
         return ParityError(
             f"{device_name(device)} failed in {dtype}: {told}",
-            hint="see what nvidia-smi says of it, choose another with --device cuda:1, or verify with --device cpu",
+            hint=Sentence(
+                "see what nvidia-smi says of it, choose another with {cuda}, or verify with {cpu}", **_DEVICES
+            ),
         )
     raise error
 

@@ -9,10 +9,12 @@ import numpy as np
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.reference.probes import IDS, MASK, TYPES, Probe
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.store.source import is_file, is_folder
 from bridgeckpt.store.texts import TextError, read_text
 
 _NAME = "tokenizer.json"
+_ANOTHER = Sentence("give another with {tokenizer:FOLDER}")
 _LARGEST = 256 << 20  # bytes
 
 
@@ -38,14 +40,14 @@ def text_probe(texts: Sequence[str], tokenizer: Path, max_length: int) -> Probe:
     if not is_file(file):
         raise ParityError(
             f"there is no {file} to tokenise the texts with",
-            hint="--tokenizer FOLDER: the converted folder has one; without --texts, random tokens are run",
+            hint=Sentence("{tokenizer:FOLDER}: the converted folder has one; without {texts}, random tokens are run"),
         )
     try:
         loaded = Tokenizer.from_str(read_text(file, _LARGEST))
     except TextError as error:
-        raise ParityError(error.message, hint="give another with --tokenizer FOLDER") from error
+        raise ParityError(error.message, hint=_ANOTHER) from error
     except Exception as error:  # tokenizers raises Exception itself
-        raise ParityError(f"{file} is no tokenizer: {error}", hint="give another with --tokenizer FOLDER") from error
+        raise ParityError(f"{file} is no tokenizer: {error}", hint=_ANOTHER) from error
     loaded.no_padding()
     loaded.enable_truncation(max_length)
     pairs = [text.partition("\t") for text in texts]

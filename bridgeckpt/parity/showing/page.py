@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from bridgeckpt.parity.showing import summary
 from bridgeckpt.parity.showing.chart import chart, xml_text
 from bridgeckpt.parity.showing.figures import counted, number, share, small
+from bridgeckpt.sentences import python_words, say
 from bridgeckpt.store.source import read_head
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.judging.verdict import DeviceResult, Verdict
     from bridgeckpt.parity.showing.summary import Fact, Row
+    from bridgeckpt.sentences import Words
 
 PAGE = "a page of `bridgeckpt verify`"  # as errors call it
 _MARK = '<meta name="generator" content="bridgeckpt verify"/>'
@@ -56,10 +58,13 @@ def is_page(path: Path) -> bool:
     return _MARK.encode() in read_head(path, 512)
 
 
-def render(verdict: Verdict, title: str) -> str:
-    """The page, as text. ``title`` says what was verified."""
+def render(verdict: Verdict, title: str, words: Words = python_words) -> str:
+    """The page, as text.
+
+    ``title`` says what was verified; ``words`` spells the settings that notes and remedies name.
+    """
     folded, every = summary.rows(verdict), summary.rows(verdict, every=True)
-    found = summary.findings(verdict)
+    found = [(key, say(text, words)) for key, text in summary.findings(verdict)]
     body = [
         f"<h1>{xml_text(title)}</h1>",
         _banner(verdict, found),

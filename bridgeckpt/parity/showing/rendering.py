@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bridgeckpt.parity.showing import summary
 from bridgeckpt.parity.showing.figures import number, share, small
+from bridgeckpt.sentences import python_words, say
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.judging.verdict import DeviceResult, Verdict
     from bridgeckpt.parity.showing.summary import Fact
+    from bridgeckpt.sentences import Words
 
 Tone = Literal["plain", "heading", "good", "bad", "faint"]
 
@@ -41,32 +43,41 @@ def text(verdict: Verdict) -> str:
     return "\n".join(line.text for line in lines(verdict))
 
 
-def lines(verdict: Verdict, *, width: int | None = None, every: bool = False) -> Iterator[Line]:
+def lines(
+    verdict: Verdict,
+    *,
+    width: int | None = None,
+    every: bool = False,
+    words: Words = python_words,
+    unfolding: str = "",
+) -> Iterator[Line]:
     """The verdict line by line: what was compared, the stages, the devices, what was found.
 
-    ``width`` is that of the terminal, if there is one; with ``every`` each stage has a line of its own.
+    ``width`` is that of the terminal, if there is one; with ``every`` each stage has a line of its own, and
+    ``unfolding`` says how to ask for that. ``words`` spells the settings that notes and remedies name.
     """
-    yield from _keyed(summary.facts(verdict), width)
+    yield from _keyed(summary.facts(verdict), width, words)
     if verdict.stages:
         yield Line("")
-        yield from _stages(verdict, width, every)
+        yield from _stages(verdict, width, every, unfolding)
     if verdict.devices:
         yield Line("")
         yield from _devices(verdict.devices, width)
     yield Line("")
-    yield from _keyed(summary.findings(verdict), width)
+    yield from _keyed(summary.findings(verdict), width, words)
 
 
-def _keyed(facts: Iterable[Fact], width: int | None) -> Iterator[Line]:
+def _keyed(facts: Iterable[Fact], width: int | None, words: Words = python_words) -> Iterator[Line]:
     last = ""
-    for key, said in facts:
+    for key, text in facts:
+        said = say(text, words)
         room = max(_KEY, width - _KEY) if width else len(said)
         for part in wrap(said, room, break_long_words=False, break_on_hyphens=False) if said.strip() else [""]:
             yield Line(f"{'' if key == last else key:<{_KEY}}{part}".rstrip(), _TONES.get(key, "plain"))
             last = key
 
 
-def _stages(verdict: Verdict, width: int | None, every: bool) -> Iterator[Line]:
+def _stages(verdict: Verdict, width: int | None, every: bool, unfolding: str) -> Iterator[Line]:
     rows = summary.rows(verdict, every=every)
     stages = [row.stage for row in rows]
     columns = [
@@ -84,7 +95,8 @@ def _stages(verdict: Verdict, width: int | None, every: bool) -> Iterator[Line]:
     yield from _table(columns, [_TONES.get(row.outcome, "plain") for row in rows], width)
     units = summary.units(verdict)
     if any(row.name != row.stage.name for row in rows):
-        units.append("a row of several layers shows the worst of their stages (--all shows each)")
+        how = f" ({unfolding})" if unfolding else ""
+        units.append(f"a row of several layers shows the worst of their stages{how}")
     yield from _keyed([("units", said) for said in units], width)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import Problem
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.wording import fold, shape_text
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def _wrong_slots(wrong: Mapping[str, str], tensors: Mapping[str, TensorInfo]) ->
 
 
 def _unmapped(names: list[str], tensors: Mapping[str, TensorInfo]) -> list[Problem]:
-    hint = "in a table of your own (--mapping FILE) map it with a row, or add an [[ignored]] entry with a reason"
+    hint = Sentence(
+        "in a table of your own ({mapping:FILE}) map it with a row, or add an [[ignored]] entry with a reason"
+    )
     return [
         Problem(
             "unmapped",

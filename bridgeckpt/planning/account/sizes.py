@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError, Problem
 from bridgeckpt.frozen import FrozenDict
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.wording import fold, shape_text
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def _compare(question: Question, sizes: SizesBuilder, key: str, found: int, vote
     samples = [sample for sample in votes if sample.size == found]
     details = [f'{s.tensor} is {shape_text(s.shape)}, by its row "{s.row.layout.text}"' for s in samples[:1]]
     subject = f"{key} = {stated} ({name}), but the checkpoint {'makes it' if samples else 'has'} {found}"
-    hint = f"is {name} the config of another checkpoint? Give the right one with --config"
+    hint = Sentence("is {name} the config of another checkpoint? Give the right one with {config:FILE}", name=name)
     sizes.problems.append(Problem("config", subject, tuple(details), hint))
 
 

@@ -11,6 +11,7 @@ from bridgeckpt.errors import Problem
 from bridgeckpt.planning.account.ledger import Assignment, LedgerBuilder
 from bridgeckpt.planning.account.leftovers import classify_remaining
 from bridgeckpt.planning.account.sizes import shape_problem
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.store.tensors import DTYPES
 from bridgeckpt.wording import fold
 
@@ -163,7 +164,7 @@ def unstorable(tensors: Mapping[str, TensorInfo], names: Iterable[str]) -> list[
 def _averages(
     inputs: AccountInput, ledger: LedgerBuilder, row: Row, sources: tuple[str, ...], missing: dict[str, Row]
 ) -> tuple[str, ...]:
-    """The moving averages that stand in for the weights with ``--ema``; those that are absent go into ``missing``."""
+    """The moving averages that stand in for the weights with ``ema``; those that are absent go into ``missing``."""
     averages = []
     for name in sources:
         spelled = [template.render({"tf": name}) for template in inputs.table.slots["ema"]]
@@ -172,7 +173,7 @@ def _averages(
             missing[spelled[0]] = row
         else:
             ledger.sources[name] = "excluded"
-            ledger.reasons[name] = "--ema: its moving average is converted instead"
+            ledger.reasons[name] = Sentence("{ema:True}: its moving average is converted instead")
         averages.append(average or name)
     return tuple(averages)
 

@@ -13,6 +13,7 @@ from bridgeckpt.mapping.notation.names import Template
 from bridgeckpt.mapping.tables.records import Row
 from bridgeckpt.planning.account.ledger import Assignment, LedgerBuilder
 from bridgeckpt.planning.account.states import unstorable
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.wording import fold, shape_text
 
 if TYPE_CHECKING:
@@ -158,11 +159,11 @@ def _unmapped(unsettled: Mapping[str, list[Misfit]], checkpoint: Checkpoint) -> 
                 for column in zip(*misfits, strict=True)
             ]
             if not details:
-                hint = "is it of another class? Name that one with --architecture"
+                hint = Sentence("is it of another class? Name that one with {architecture:CLASS}")
                 why = ("the class has no parameter of a name that it may have",)
                 yield Problem("unmapped", f"{folded} {shape_text(shape)}", why, hint, tuple(members))
             else:
-                hint = "is it the config of this checkpoint? --config FILE gives another"
+                hint = Sentence("is it the config of this checkpoint? {config:FILE} gives another")
                 yield Problem("shape", f"{folded} is {shape_text(shape)}", tuple(details), hint, tuple(members))
 
 

@@ -19,6 +19,7 @@ from bridgeckpt.planning.account.sizes import NO_SIZES
 from bridgeckpt.planning.by_rules.account import account_by_rules
 from bridgeckpt.planning.by_rules.target import bare_class, load_target
 from bridgeckpt.planning.record import Plan
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config import Configuration
 from bridgeckpt.sidecar.config_files import find_config, named_class, read_values
 from bridgeckpt.sidecar.tokenizer.files import companions
@@ -62,7 +63,7 @@ def model_by_rules(checkpoint: Checkpoint, mapping: str | Path | None, explicit:
         return None
     raise PlanError(
         f"there is no config of transformers (config.json with a model_type) beside {checkpoint.path}",
-        hint="give it with --config FILE: it says which class the names are those of",
+        hint=Sentence("give it with {config:FILE}: it says which class the names are those of"),
     )
 
 
@@ -87,7 +88,8 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str 
     name = asked or named or bare_class(kind)
     if name is None:
         raise PlanError(
-            f"{source} names no class, and transformers knows no model {kind}", hint="name one with --architecture"
+            f"{source} names no class, and transformers knows no model {kind}",
+            hint=Sentence("name one with {architecture:CLASS}"),
         )
     target = load_target(config, name, source)
     others = dict.fromkeys(other for other in (named, bare_class(kind)) if other not in (None, name))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ConfigError, PlanError
+from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,13 +75,15 @@ def load_target(config: Mapping[str, Any], architecture: str, source: str) -> Ta
     if not is_model:
         raise PlanError(
             f"transformers {transformers.__version__} has no PyTorch class {architecture}",
-            hint="it may have been dropped from transformers; --architecture names another class of the model",
+            hint=Sentence(
+                "it may have been dropped from transformers; {architecture:CLASS} names another class of the model"
+            ),
         )
     if kind.config_class.model_type != config["model_type"]:
         raise ConfigError(
             f'{architecture} is a class of the model "{kind.config_class.model_type}", and {source} says "model_type": '
             f'"{config["model_type"]}"',
-            hint="correct config.json, or name a class of that model with --architecture",
+            hint=Sentence("correct config.json, or name a class of that model with {architecture:CLASS}"),
         )
     try:
         made = kind.config_class.from_dict(dict(config))
@@ -90,7 +93,7 @@ def load_target(config: Mapping[str, Any], architecture: str, source: str) -> Ta
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ConfigError(
             f"transformers {transformers.__version__} makes no {architecture} from {source}: {reason}",
-            hint="is it the config of this checkpoint? --config FILE gives another",
+            hint=Sentence("is it the config of this checkpoint? {config:FILE} gives another"),
         ) from error
     return _described(model, architecture, str(config["model_type"]))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError, Problem
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.tokenizer.casing import Casing, casing_of, infer_casing
 from bridgeckpt.sidecar.tokenizer.files import TOKENIZER_NAMES, companions, has_tokenizer
 from bridgeckpt.sidecar.tokenizer.kinds import KINDS
@@ -106,5 +107,5 @@ def _too_long(vocabulary: Vocabulary, rows: int | None) -> tuple[Problem, ...]:
     if rows is None or len(vocabulary.tokens) <= rows:
         return ()
     subject = f"{vocabulary.path.name} has {len(vocabulary.tokens)} tokens, the embedding table only {rows} rows"
-    hint = "is it the vocabulary of another checkpoint? Give the right one with --vocab"
+    hint = Sentence("is it the vocabulary of another checkpoint? Give the right one with {vocab:FILE}")
     return (Problem("vocabulary", subject, (), hint),)

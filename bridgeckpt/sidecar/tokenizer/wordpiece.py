@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import ConfigError
 from bridgeckpt.mapping.tables.tokenizer import UNKNOWN
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.tokenizer.vocabulary import UNREADABLE, Vocabulary
 from bridgeckpt.store.texts import TextError, decode, read_bytes
 
@@ -56,8 +57,12 @@ def read_vocabulary(path: Path, tokenizer: Tokenizer) -> Vocabulary:
         *others, last = tokenizer.needed
         raise ConfigError(
             f"{path} is not the vocabulary of this model: it holds {found}",
-            hint=f"a {_NAME} holds one wordpiece a line, {', '.join(others)} and {last} among them; give it with "
-            "--vocab FILE, or move this file away to convert without a tokenizer",
+            hint=Sentence(
+                "a {name} holds one wordpiece a line, {needed} among them; give it with {vocab:FILE}, "
+                "or move this file away to convert without a tokenizer",
+                name=_NAME,
+                needed=f"{', '.join(others)} and {last}",
+            ),
         )
     return Vocabulary(path, content, tokens, ids)
 
@@ -69,9 +74,9 @@ def _text(path: Path) -> tuple[str, bytes]:
         return decode(content, str(path)), content
     except TextError as error:
         if error.fault == "too large":
-            hint = "give it with --vocab FILE"
+            hint = Sentence("give it with {vocab:FILE}")
             raise ConfigError(f"{path} is no vocabulary: it {error.what}", hint=hint) from error
-        hint = "write it as UTF-8, one token a line; or give another with --vocab FILE"
+        hint = Sentence("write it as UTF-8, one token a line; or give another with {vocab:FILE}")
         raise ConfigError(error.message, hint=UNREADABLE if error.fault == "unreadable" else hint) from error
 
 

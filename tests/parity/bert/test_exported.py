@@ -334,7 +334,7 @@ def test_what_takes_no_tokens_or_returns_nothing_known_is_refused(tmp_path, call
 
 
 @pytest.mark.parametrize(
-    ("asked", "option"), [({"scope": "a"}, "--scope"), ({"ema": True}, "--ema"), ({"graph": False}, "--no-graph")]
+    ("asked", "option"), [({"scope": "a"}, 'scope="a"'), ({"ema": True}, "ema=True"), ({"graph": False}, "graph=False")]
 )
 def test_what_needs_names_is_refused_where_there_are_none(tmp_path, asked, option):
     call = module(lambda w, x, m: {"sequence_output": tf.gather(w, x)}, spec("input_ids"), spec("input_mask"))

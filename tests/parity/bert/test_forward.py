@@ -202,7 +202,7 @@ def test_a_config_that_cannot_be_is_refused(built, tmp_path, config, message):
 
 def test_a_number_of_heads_that_nothing_says_is_asked_for(built):
     source = built(meta=False, config=False)
-    with pytest.raises(ParityError, match=r"(?s)how many attention heads share the 36 features.*--heads"):
+    with pytest.raises(ParityError, match=r"(?s)how many attention heads share the 36 features.*heads=N"):
         record_checkpoint(source.directory)
     assert record_checkpoint(source.directory, heads=3, float64=False).runs
 

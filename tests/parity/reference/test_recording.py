@@ -147,7 +147,7 @@ def test_texts_are_padded_and_a_tab_separates_a_pair(tokenizer):
 def test_what_is_wrong_with_texts_or_tokenizer_is_said(tokenizer, tmp_path):
     with pytest.raises(ParityError, match="there are no texts"):
         text_probe([], tokenizer, 8)
-    with pytest.raises(ParityError, match=r"(?s)there is no .*tokenizer\.json.*--tokenizer"):
+    with pytest.raises(ParityError, match=r"(?s)there is no .*tokenizer\.json.*tokenizer=FOLDER"):
         text_probe(["a"], tmp_path, 8)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ParityError, match="is no tokenizer"):

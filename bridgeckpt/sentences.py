@@ -1,0 +1,126 @@
+"""Sentences that name settings: written once, and said by each surface in its own words.
+
+An error or a note may advise to give the number of attention heads. That is ``heads=N`` in Python, an option on the
+command line, and ``reading={"heads": N}`` for a warm start. A :class:`Sentence` keeps the settings that it names apart
+from its text, so that a surface can write each of them as its users do. As a string it is in Python's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from string import Formatter
+from typing import NamedTuple, final
+
+_FLAGS = {"True": True, "False": False}
+
+
+class Setting(NamedTuple):
+    """What a caller may give to a function of this package, or to a command.
+
+    ``name`` is the keyword in Python. ``value`` is the one to give; where that is the caller's to choose, ``blank``
+    stands for it, as N does in ``heads=N``. With neither, the setting is only named. ``argument`` is the argument that
+    takes the setting as an entry of a dict.
+    """
+
+    name: str
+    value: str | int | float | bool | None = None
+    blank: str = ""
+    argument: str = ""
+
+
+Words = Callable[[Setting], str]
+
+
+def python_words(setting: Setting) -> str:
+    """A setting as a Python program spells it."""
+    name, value = setting.name, setting.blank
+    if setting.value is not None:
+        value = f'"{setting.value}"' if isinstance(setting.value, str) else str(setting.value)
+    if setting.argument:
+        return f'{setting.argument}={{"{name}": {value}}}' if value else f'{setting.argument}["{name}"]'
+    return f"{name}={value}"
+
+
+@final
+class Sentence(str):
+    """A text that names settings; ``parts`` are its pieces of text and its settings, in their order.
+
+    It is made of a template and what to put into its fields: text, another sentence or a :class:`Setting`. A field that
+    nothing is given for names the setting of that name: ``{heads}`` only names it, ``{heads:N}`` has a blank, and
+    ``{ema:True}`` a value. The template is constant: what varies, as a path does, may have braces and is put in.
+    """
+
+    __slots__ = ("parts",)
+
+    parts: tuple[str | Setting, ...]
+
+    def __new__(cls, template: str, /, **fields: object) -> Sentence:
+        """Put ``fields`` into ``template``."""
+        parts: list[object] = []
+        for text, field, spec, _ in Formatter().parse(template):
+            parts.append(text)
+            if field is not None:
+                parts.append(fields[field] if field in fields else _setting(field, spec or ""))
+        return _sentence(_flat(parts))
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """The settings that it names."""
+        return tuple(part for part in self.parts if isinstance(part, Setting))
+
+    def said(self, words: Words) -> str:
+        """The sentence with each setting as ``words`` spells it."""
+        return "".join(words(part) if isinstance(part, Setting) else part for part in self.parts)
+
+    def __reduce__(self) -> tuple[Callable[..., Sentence], tuple[tuple[str | Setting, ...]]]:
+        """Pickled with its parts, where a plain string would only keep the text."""
+        return _sentence, (self.parts,)
+
+
+def joined(separator: str, pieces: Iterable[str | Setting]) -> Sentence:
+    """One sentence of several pieces with ``separator`` between them."""
+    parts: list[object] = []
+    for piece in pieces:
+        parts += [separator, piece] if parts else [piece]
+    return _sentence(_flat(parts))
+
+
+def say(text: str, words: Words) -> str:
+    """A text as a surface says it."""
+    return text.said(words) if isinstance(text, Sentence) else text
+
+
+def within(text: str, argument: str) -> str:
+    """A text whose settings are entries of the dict that ``argument`` takes."""
+    if not isinstance(text, Sentence):
+        return text
+    parts = (part._replace(argument=argument) if isinstance(part, Setting) else part for part in text.parts)
+    return _sentence(tuple(parts))
+
+
+def named(texts: Iterable[str | None]) -> tuple[str, ...]:
+    """The names of the settings in texts, each once."""
+    settings = (setting for text in texts if isinstance(text, Sentence) for setting in text.settings)
+    return tuple(dict.fromkeys(setting.name for setting in settings))
+
+
+def _sentence(parts: tuple[str | Setting, ...]) -> Sentence:
+    made = str.__new__(Sentence, "".join(python_words(part) if isinstance(part, Setting) else part for part in parts))
+    made.parts = parts
+    return made
+
+
+def _setting(name: str, spec: str) -> Setting:
+    return Setting(name, value=_FLAGS[spec]) if spec in _FLAGS else Setting(name, blank=spec)
+
+
+def _flat(parts: Iterable[object]) -> tuple[str | Setting, ...]:
+    return tuple(_pieces(parts))
+
+
+def _pieces(parts: Iterable[object]) -> Iterator[str | Setting]:
+    for part in parts:
+        if isinstance(part, Sentence):
+            yield from part.parts
+        else:
+            yield part if isinstance(part, Setting) else str(part)
