@@ -2,7 +2,8 @@
 
 ::
 
-    BridgeckptError             a failure that a caller can expect; alone, an argument that is not a valid value
+    BridgeckptError             a failure that a caller can expect
+      OptionError               a function does not have an argument, or does not take its value (also a TypeError)
       CheckpointError           a checkpoint cannot be found, recognised or read
       TableError                a mapping table is not well formed
         LintError               the same, with the code of the rule (bridgeckpt.mapping.notation.errors)

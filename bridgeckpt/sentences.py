@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from string import Formatter
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 _FLAGS = {"True": True, "False": False}
 
@@ -96,6 +96,35 @@ def within(text: str, argument: str) -> str:
         return text
     parts = (part._replace(argument=argument) if isinstance(part, Setting) else part for part in text.parts)
     return _sentence(tuple(parts))
+
+
+def record_of(text: str) -> str | list[object]:
+    """A text as JSON-ready values that keep its settings, for a file that any surface may show."""
+    if not isinstance(text, Sentence):
+        return text
+    return [
+        {"setting": part.name, **({"blank": part.blank} if part.value is None else {"value": part.value})}
+        if isinstance(part, Setting)
+        else part
+        for part in text.parts
+    ]
+
+
+def text_of(record: str | list[Any]) -> str:
+    """The text of what :func:`record_of` made.
+
+    Raises:
+        KeyError, TypeError: it is something else.
+    """
+    if isinstance(record, str):
+        return record
+    return joined(
+        "",
+        (
+            part if isinstance(part, str) else Setting(part["setting"], part.get("value"), part.get("blank", ""))
+            for part in record
+        ),
+    )
 
 
 def named(texts: Iterable[str | None]) -> tuple[str, ...]:

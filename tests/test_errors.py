@@ -16,9 +16,9 @@ import pytest
 import bridgeckpt
 from bridgeckpt.cli import main
 from bridgeckpt.cli.words import option, options
-from bridgeckpt.errors import BridgeckptError, CheckpointError, PlanError, Problem, TableError
+from bridgeckpt.errors import BridgeckptError, CheckpointError, OptionError, PlanError, Problem, TableError
 from bridgeckpt.mapping.notation.errors import LintError
-from bridgeckpt.sentences import Sentence, Setting, joined, say, within
+from bridgeckpt.sentences import Sentence, Setting, joined, record_of, say, text_of, within
 from bridgeckpt.warmstart.report import WarmStartError
 
 PACKAGE = Path(bridgeckpt.__file__).parent
@@ -103,6 +103,19 @@ def test_a_sentence():
     assert say(nested, option).endswith("--config FILE; --ema")
 
 
+def test_a_sentence_as_json():
+    """In a reference, which one surface writes and another one reads."""
+    packed = json.loads(json.dumps([record_of(ADVICE), record_of("plain")]))
+    assert packed == [
+        ["give ", {"setting": "heads", "blank": "N"}, ", or the config with ", {"setting": "config", "blank": "FILE"}],
+        "plain",
+    ]
+    assert [text_of(one) for one in packed] == [ADVICE, "plain"]
+    assert say(text_of(packed[0]), option) == say(ADVICE, option)
+    flag = Sentence("without {ema:True}")
+    assert text_of(record_of(flag)).parts == flag.parts
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_sentences_pickle(protocol):
     again = pickle.loads(pickle.dumps(ADVICE, protocol))
@@ -124,6 +137,7 @@ def every_error():
 MADE = {
     LintError: lambda: LintError("schema", "unknown key", where="t.toml:3", hint=ADVICE),
     CheckpointError: lambda: CheckpointError("it is damaged", path=Path("a.index"), hint=ADVICE),
+    OptionError: lambda: OptionError("heads must be at least 1, not 0", option="heads", hint=ADVICE),
     TableError: lambda: TableError("no such table", where="t.toml:3", hint=ADVICE),
     PlanError: lambda: PlanError(
         Sentence("refused: {ema:True}"),

@@ -21,6 +21,7 @@ from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.huggingface.safetensors import Safetensors
 from bridgeckpt.formats.huggingface.safetensors_files import plan_files
 from bridgeckpt.parity.reference.probes import Probe
+from bridgeckpt.sentences import record_of, text_of
 from bridgeckpt.store.file import replacing
 from bridgeckpt.store.source import is_file
 from bridgeckpt.store.texts import TextError, parse_json
@@ -76,7 +77,7 @@ def write_reference(reference: Reference, path: Path) -> None:
         "probes": {name: {**probe._asdict(), "inputs": None} for name, probe in reference.probes.items()},
         "provenance": reference.provenance,
         "variables": reference.variables,
-        "notes": reference.notes,
+        "notes": [record_of(note) for note in reference.notes],
     }
     (file,) = plan_files(
         [(name, array.dtype.name, array.shape) for name, array in arrays.items()], None, {_KEY: json.dumps(record)}
@@ -119,7 +120,8 @@ def read_reference(path: Path) -> Reference:
                 name: Probe(probes[name], of["depth"], _positions(of["positions"]), of["directions"])
                 for name, of in record["probes"].items()
             }
-            return Reference(kept, runs, record["provenance"], record["variables"], tuple(record["notes"]))
+            notes = tuple(map(text_of, record["notes"]))
+            return Reference(kept, runs, record["provenance"], record["variables"], notes)
         except (TextError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is a damaged reference ({error!r})", path=path, hint=hint) from None
 
