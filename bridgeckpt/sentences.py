@@ -151,5 +151,5 @@ def _pieces(parts: Iterable[object]) -> Iterator[str | Setting]:
     for part in parts:
         if isinstance(part, Sentence):
             yield from part.parts
-        else:
+        elif part != "":
             yield part if isinstance(part, Setting) else str(part)

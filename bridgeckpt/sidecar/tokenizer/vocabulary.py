@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.store.source import is_file, matching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-UNREADABLE = "check the path and its permissions; --vocab FILE gives another"
+UNREADABLE = Sentence("check the path and its permissions; {vocab:FILE} gives another")
 
 
 class Vocabulary(NamedTuple):
@@ -53,7 +54,8 @@ def find_vocabulary(
 def _find(directory: Path, names: tuple[str, ...], fits: Callable[[Path], bool], explicit: Path | None) -> Path | None:
     if explicit is not None:
         if not is_file(explicit):
-            raise ConfigError(f"there is no vocabulary {explicit}", hint=f"--vocab takes the path of a {names[0]}")
+            takes = Sentence("{vocab} takes the path of a {name}", name=names[0])
+            raise ConfigError(f"there is no vocabulary {explicit}", hint=takes)
         return explicit
     plain = next((path for name in names if "*" not in name and is_file(path := directory / name)), None)
     if plain is not None:
@@ -63,6 +65,6 @@ def _find(directory: Path, names: tuple[str, ...], fits: Callable[[Path], bool],
     if len(similar) > 1:
         listed = ", ".join(path.name for path in similar)
         raise ConfigError(
-            f"{directory} holds {len(similar)} vocabularies: {listed}", hint="say which with --vocab FILE"
+            f"{directory} holds {len(similar)} vocabularies: {listed}", hint=Sentence("say which with {vocab:FILE}")
         )
     return similar[0] if similar else None
