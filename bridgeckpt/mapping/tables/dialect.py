@@ -49,6 +49,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridgeckpt.mapping.tables import library as tables
+from bridgeckpt.mapping.tables.dialect_checks import check_detect, refuse_duplicates
 from bridgeckpt.mapping.tables.graph import HEADS
 from bridgeckpt.mapping.tables.graph_section import load_graph
 from bridgeckpt.mapping.tables.groups import Naming, document, load_group
@@ -57,11 +58,9 @@ from bridgeckpt.mapping.tables.records import ConfigSource, DialectConfig, Ignor
 from bridgeckpt.mapping.tables.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from bridgeckpt.mapping.tables.document import Section
-    from bridgeckpt.mapping.tables.records import Row
 
 __all__ = ["ModelTable", "Table", "load_table"]
 
@@ -127,8 +126,8 @@ def _load(path: Path, borrowers: tuple[str, ...]) -> Table:
     files[tables.label(model.path)[1]] = model.source
     if base:
         table = _merge_over_base(table, base)
-    _check_detect(table, root)
-    _refuse_duplicates(table, root)
+    check_detect(table, root)
+    refuse_duplicates(table, root)
     return table
 
 
@@ -216,38 +215,3 @@ def _ignored(section: Section, naming: Naming) -> Ignored:
         hint = 'it stands as "**/name", "prefix/**" or both'
         raise section.error("schema", f'"{text}" has ** in the middle', "tf", hint=hint)
     return Ignored(text, reason(section))
-
-
-def _check_detect(table: Table, root: Section) -> None:
-    """Refuse a dialect that cannot be recognised, or whose wildcards would stay open when it is.
-
-    A wildcard that only names it does not hold have may stay open, where nothing else has it.
-    """
-    bound = {name for template in table.detect for name in template.wildcards}
-    others = [row for group in table.groups.values() for rows in group.alternative_prefixes for row in rows]
-    spellings = [spelling for row in (*table.rows, *others) for spelling in (row.tf, *row.also)]
-    needed = {name for spelling in spellings for template in spelling for name in template.wildcards}
-    needed |= set(table.wildcards) - {name for template in table.absent for name in template.wildcards}
-    if not table.detect or needed - bound:
-        opened = ", ".join(f"{{{name}}}" for name in sorted(needed - bound))
-        message = f'"detect" does not bind {opened}' if table.detect else '"detect" names nothing that is there'
-        hint = "write each wildcard into a name that every checkpoint of the dialect holds"
-        raise root.error("detect", message, "detect", hint=hint)
-
-
-def _refuse_duplicates(table: Table, root: Section) -> None:
-    """Refuse two rows of one class that speak of one tensor."""
-    for architecture in table.model.architectures.values():
-        for first, second, name in _shared(table.rows_of(architecture)):
-            message = f'"{name}" is in two rows: {first.where} and {second.where}'
-            raise root.error("duplicate-name", message, "group", second.group, hint="every tensor has one row")
-
-
-def _shared(rows: Iterable[Row]) -> Iterator[tuple[Row, Row, str]]:
-    seen: dict[tuple[str, str], Row] = {}
-    for row in rows:
-        for side, templates in (("tf", row.tf), ("pt", row.pt)):
-            for template in templates:
-                other = seen.setdefault((side, template.text), row)
-                if other is not row:
-                    yield other, row, template.text
