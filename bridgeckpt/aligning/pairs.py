@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from bridgeckpt.aligning.sides import AlignedSide
     from bridgeckpt.copying.job import Job
-    from bridgeckpt.mapping.tables.records import ModelTable
+    from bridgeckpt.mapping.tables.model_records import ModelTable
 
 
 class Pair(NamedTuple):

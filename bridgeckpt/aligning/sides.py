@@ -21,7 +21,7 @@ from bridgeckpt.store.texts import TextError, read_json
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.tables.records import Architecture, ModelTable
+    from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable
     from bridgeckpt.planning.record import Plan
 
 # What transformers renames in files from before its LayerNorm was torch's ("legacy" in its conversion_mapping.py).

@@ -11,7 +11,8 @@ from bridgeckpt.sentences import Sentence, Setting
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.tables.records import Architecture, Table
+    from bridgeckpt.mapping.tables.model_records import Architecture
+    from bridgeckpt.mapping.tables.records import Table
 
 
 class Choice(NamedTuple):

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.tables.records import ModelTable, Table
+    from bridgeckpt.mapping.tables.model_records import ModelTable
+    from bridgeckpt.mapping.tables.records import Table
     from bridgeckpt.planning.account.sizes import Question, Sizes
     from bridgeckpt.sidecar.graph.facts import GraphFacts
 

@@ -12,7 +12,8 @@ from bridgeckpt.store.tensors import DTYPES
 if TYPE_CHECKING:
     from bridgeckpt.errors import Problem
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.tables.records import Architecture, ModelTable, TableSummary
+    from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable
+    from bridgeckpt.mapping.tables.records import TableSummary
     from bridgeckpt.mapping.tables.tokenizer import Tokenizer
     from bridgeckpt.moves import Move
     from bridgeckpt.planning.account.ledger import Ledger

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.tables.records import Architecture, Table
+    from bridgeckpt.mapping.tables.model_records import Architecture
+    from bridgeckpt.mapping.tables.records import Table
 
 
 def refuse_variants(table: Table, checkpoint: Checkpoint) -> None:

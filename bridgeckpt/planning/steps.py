@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from bridgeckpt.errors import Problem
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.formats.tensorflow.graphdef import Graph
-    from bridgeckpt.mapping.tables.records import Architecture, Row, Table
+    from bridgeckpt.mapping.tables.model_records import Architecture
+    from bridgeckpt.mapping.tables.records import Row, Table
     from bridgeckpt.options import PlanOptions
     from bridgeckpt.planning.account.ledger import Ledger
     from bridgeckpt.planning.account.sizes import Sizes

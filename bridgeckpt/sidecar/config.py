@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from bridgeckpt.mapping.tables.records import ModelTable, Table
+    from bridgeckpt.mapping.tables.model_records import ModelTable
+    from bridgeckpt.mapping.tables.records import Table
     from bridgeckpt.sidecar.graph.facts import GraphFacts
     from bridgeckpt.sidecar.tokenizer.vocabulary import Vocabulary
     from bridgeckpt.store.texts import JSON

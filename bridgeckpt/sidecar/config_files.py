@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.tables.records import ConfigSource, ModelTable, Table
+    from bridgeckpt.mapping.tables.model_records import ModelTable
+    from bridgeckpt.mapping.tables.records import ConfigSource, Table
 
 ACTIVATION, EPSILON = "hidden_act", "layer_norm_eps"  # options of a conversion, whose config keys the model table has
 _UNREADABLE = Sentence("check the path and its permissions; {config:FILE} gives another")

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bridgeckpt.mapping.notation.names import Template
-    from bridgeckpt.mapping.tables.records import Architecture, ModelTable, Row, Table
+    from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable
+    from bridgeckpt.mapping.tables.records import Row, Table
 
     Shape = tuple[int, ...]
 

@@ -54,7 +54,8 @@ from bridgeckpt.mapping.tables.graph import HEADS
 from bridgeckpt.mapping.tables.graph_section import load_graph
 from bridgeckpt.mapping.tables.groups import Naming, document, load_group
 from bridgeckpt.mapping.tables.model import check_schema, load_model, parse_at, reason
-from bridgeckpt.mapping.tables.records import ConfigSource, DialectConfig, Ignored, ModelTable, Table
+from bridgeckpt.mapping.tables.model_records import ModelTable
+from bridgeckpt.mapping.tables.records import ConfigSource, DialectConfig, Ignored, Table
 from bridgeckpt.mapping.tables.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:

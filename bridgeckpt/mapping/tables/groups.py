@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from bridgeckpt.mapping.notation.layout import Side
     from bridgeckpt.mapping.tables.document import Section
-    from bridgeckpt.mapping.tables.records import ModelTable, Spelling
+    from bridgeckpt.mapping.tables.model_records import ModelTable
+    from bridgeckpt.mapping.tables.records import Spelling
 
     Texts = tuple[str, ...]
 

@@ -39,7 +39,7 @@ from bridgeckpt.mapping.notation.names import Template
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.document import Document, Section
 from bridgeckpt.mapping.tables.graph import HEADS
-from bridgeckpt.mapping.tables.records import Architecture, Derived, ModelConfig, ModelTable, Roles, Tied
+from bridgeckpt.mapping.tables.model_records import Architecture, Derived, ModelConfig, ModelTable, Roles, Tied
 from bridgeckpt.mapping.tables.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:

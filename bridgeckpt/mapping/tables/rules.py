@@ -26,11 +26,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.mapping.notation.layout import Layout
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.document import Document
 from bridgeckpt.mapping.tables.model import check_schema, parse_at, reason
-from bridgeckpt.mapping.tables.records import EMPTY, TableSummary, Where
+from bridgeckpt.mapping.tables.records import TableSummary, Where
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,8 +92,8 @@ class ModelRules(NamedTuple):
     optional: tuple[Reason, ...] = ()
     renames: tuple[tuple[Pattern, Pattern], ...] = ()
     notes: tuple[str, ...] = ()
-    config: Mapping[str, Any] = EMPTY
-    refused: Mapping[str, str] = EMPTY
+    config: Mapping[str, Any] = FrozenDict()
+    refused: Mapping[str, str] = FrozenDict()
 
     def renamed(self, name: str) -> str:
         """A PyTorch name of transformers 4 as version 5 has it: every rename that fits, in their order."""

@@ -16,7 +16,8 @@ from bridgeckpt.wording import fold, shape_text
 
 if TYPE_CHECKING:
     from bridgeckpt.mapping.notation.layout import Term
-    from bridgeckpt.mapping.tables.records import ModelTable, Row, Table
+    from bridgeckpt.mapping.tables.model_records import ModelTable
+    from bridgeckpt.mapping.tables.records import Row, Table
     from bridgeckpt.planning.account.expansion import Expansion
 
 _SHAPES = "the checkpoint's shapes"

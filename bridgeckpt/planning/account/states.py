@@ -17,7 +17,8 @@ from bridgeckpt.wording import fold
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.tables.records import Architecture, Group, Row, Table
+    from bridgeckpt.mapping.tables.model_records import Architecture
+    from bridgeckpt.mapping.tables.records import Group, Row, Table
     from bridgeckpt.planning.account.expansion import Expanded, Expansion
     from bridgeckpt.planning.account.ledger import Ledger, TargetState
     from bridgeckpt.planning.account.sizes import Sizes

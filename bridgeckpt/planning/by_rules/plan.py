@@ -13,7 +13,7 @@ from bridgeckpt.errors import PlanError, Problem
 from bridgeckpt.mapping.notation.names import Template
 from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.mapping.tables.model import shipped_models
-from bridgeckpt.mapping.tables.records import Architecture, ModelTable, Tied
+from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable, Tied
 from bridgeckpt.mapping.tables.rules import load_rules
 from bridgeckpt.planning.account.sizes import NO_SIZES
 from bridgeckpt.planning.by_rules.account import account_by_rules

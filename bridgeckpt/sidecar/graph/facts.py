@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.mapping.tables.records import EMPTY
+from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.sidecar.graph.classifier import classified
 from bridgeckpt.sidecar.graph.computations import GRADIENT, READERS, GraphFact
 
@@ -35,10 +35,10 @@ class GraphFacts(NamedTuple):
         notes: What is not in ``values`` because two places tell it differently.
     """
 
-    values: Mapping[str, Value] = EMPTY
+    values: Mapping[str, Value] = FrozenDict()
     head: str | None = None
     writer: str | None = None
-    evidence: Mapping[str, str] = EMPTY
+    evidence: Mapping[str, str] = FrozenDict()
     notes: tuple[str, ...] = ()
 
 

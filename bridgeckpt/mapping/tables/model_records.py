@@ -1,0 +1,112 @@
+"""The PyTorch side of a model once its table is loaded: axes, classes, ties, buffers, config and tokenizer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridgeckpt.frozen import FrozenDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from bridgeckpt.mapping.notation.expressions import Expression
+    from bridgeckpt.mapping.notation.layout import Layout
+    from bridgeckpt.mapping.notation.names import Template
+    from bridgeckpt.mapping.tables.tokenizer import Tokenizer
+
+
+class Architecture(NamedTuple):
+    """A Hugging Face class: the ``groups`` it needs and those it takes when they are there.
+
+    ``drop_prefix`` is what its parameter names lack at the front. ``head`` says what one row of its logits is about
+    ("sequence", "token", "choice") where names and shapes leave it open. ``sizes`` are axes that it fixes.
+    ``load_without`` says, by optional group, how the class is loaded when a checkpoint lacks the group.
+    """
+
+    name: str
+    groups: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    drop_prefix: str = ""
+    head: str | None = None
+    sizes: Mapping[str, int] = FrozenDict()
+    load_without: Mapping[str, str] = FrozenDict()
+
+
+class Roles(NamedTuple):
+    """The axes that a conversion has to know by their meaning; None where a model has no such axis.
+
+    ``vocabulary`` counts tokens, ``positions`` is the length of the longest sequence, ``labels`` are a classifier's.
+    """
+
+    vocabulary: str | None = None
+    positions: str | None = None
+    labels: str | None = None
+
+
+class Tied(NamedTuple):
+    """A parameter ``pt`` that is the parameter ``to`` under a second name, and is not stored."""
+
+    pt: Template
+    to: Template
+
+
+class Derived(NamedTuple):
+    """A buffer that the model rebuilds: ``value`` is one of arange, zeros, ones, lower_triangle."""
+
+    pt: Template
+    value: str
+    layout: Layout
+    reason: str
+
+
+class ModelConfig(NamedTuple):
+    """What config.json needs beyond the source's own keys.
+
+    ``files`` are names or patterns of the source's config, unless a dialect gives others; ``options`` is the config key
+    that each option of a conversion sets (``heads``, ``hidden_act``, ``layer_norm_eps``), where the model has one;
+    ``labels`` is the key that takes the number of labels. ``keys`` renames keys of the source; ``defaults`` are values
+    for keys that it lacks, ``kept`` the further ones that are handed on (any other could change what is loaded);
+    ``padded`` are sizes that the checkpoint may exceed; ``foreign`` maps a key found only in another
+    model's config to the name of that model.
+    """
+
+    files: tuple[str, ...] = ()
+    options: Mapping[str, str] = FrozenDict()
+    labels: str | None = None
+    keys: Mapping[str, str] = FrozenDict()
+    defaults: Mapping[str, Any] = FrozenDict()
+    kept: tuple[str, ...] = ()
+    padded: tuple[str, ...] = ()
+    foreign: Mapping[str, str] = FrozenDict()
+
+
+class ModelTable(NamedTuple):
+    """The PyTorch side of a model: its axes, indices, ties, buffers, classes, config and tokenizer."""
+
+    name: str
+    path: Path
+    model: str
+    source: bytes
+    architectures: Mapping[str, Architecture]
+    dims: Mapping[str, Expression] = FrozenDict()
+    indices: Mapping[str, Expression] = FrozenDict()
+    roles: Roles = Roles()
+    tied: tuple[Tied, ...] = ()
+    derived: tuple[Derived, ...] = ()
+    config: ModelConfig = ModelConfig()
+    tokenizer: Tokenizer | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    @property
+    def size_keys(self) -> set[str]:
+        """The config keys that sizes are made of."""
+        return {key for expression in (*self.dims.values(), *self.indices.values()) for key in expression.keys}
+
+    @property
+    def config_keys(self) -> set[str]:
+        """Every key of config.json that the table knows."""
+        config = self.config
+        return {*self.size_keys, *config.options.values(), *config.defaults, *config.kept}
