@@ -35,6 +35,8 @@ _NAMELESS = "Variable"  # what TensorFlow calls a tf.Variable that was given no 
 class Checkpoint:
     """A checkpoint opened for reading: its index is in memory, its tensors are read one at a time.
 
+    It pickles with its index. Whoever gets the copy opens the files when a tensor is read, and has to see them.
+
     Attributes:
         path: The file that was opened; for a TensorBundle its prefix (``.../bert_model.ckpt``).
         tensors: What is known of each tensor, by name, in the file's order.
@@ -211,6 +213,19 @@ class Checkpoint:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both were opened from the same place and have the same tensors under the same names."""
+        return isinstance(other, Checkpoint) and self._described() == other._described()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.path))
+
+    def _described(self) -> tuple[object, ...]:
+        """What two openings of one checkpoint have in common; where decoded tensors lie is not part of it."""
+        tensors = {name: (info.dtype, info.shape) for name, info in self.tensors.items()}
+        about = (self.path, self.directory, self.graph_path, self.metadata, self.notes)
+        return type(self), *about, tensors, self.copies, self._named
 
     def __len__(self) -> int:
         return len(self.tensors)
