@@ -70,7 +70,7 @@ class BridgeckptError(Exception):
 class OptionError(BridgeckptError, TypeError):
     """An argument that a function does not have, or whose value it does not take; ``option`` is its name."""
 
-    def __init__(self, message: str, *, option: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, option: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.option = option
 
