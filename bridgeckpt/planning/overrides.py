@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import PlanError, Problem
 from bridgeckpt.sentences import Sentence, Setting, joined
-from bridgeckpt.sidecar.config import key_of
+from bridgeckpt.sidecar.decisions import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

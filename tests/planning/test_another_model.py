@@ -140,7 +140,7 @@ def test_options_set_its_keys(toy):
 
 
 def test_an_option_that_it_has_not_is_refused(toy):
-    with pytest.raises(ConfigError, match="layer_norm_eps = 1e-05 cannot be given"):
+    with pytest.raises(ConfigError, match="layer_norm_eps=1e-05 cannot be given"):
         convert(toy, layer_norm_eps=1e-5)
 
 

@@ -11,8 +11,9 @@ import pytest
 from bridgeckpt.errors import ConfigError
 from bridgeckpt.mapping.tables.dialect import load_table
 from bridgeckpt.mapping.tables.records import ConfigSource
-from bridgeckpt.sidecar.config import ACTIVATIONS, translate
+from bridgeckpt.sidecar.config import translate
 from bridgeckpt.sidecar.config_files import find_config, load_config, read_config
+from bridgeckpt.sidecar.decisions import ACTIVATIONS
 from bridgeckpt.sidecar.graph.facts import GraphFacts
 from bridgeckpt.sidecar.tokenizer.vocabulary import Vocabulary
 
