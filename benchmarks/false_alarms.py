@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from fault_cases import LOGITS, STATES, Case, read, reduced
 
+from bridgeckpt.parity.families import diagnose
 from bridgeckpt.parity.judging.judge import judge
 from bridgeckpt.parity.judging.passes import combined, in_float32, in_float64, what_to_run
 from bridgeckpt.parity.judging.rounding import ALPHA, MARGIN, REFERENCE_UNITS, UNITS, measure
@@ -44,10 +45,10 @@ class Ratios(NamedTuple):
 def verify_correct(folder: Path, device: str, dtypes: Sequence[str]) -> tuple[list[Reading], list[Ratios]]:
     """Verify the case in ``folder``, which is correct, by all it recorded and by less."""
     case = read(folder)
-    verdict = judge(case.reference, case.subject, device, dtypes, None, Clock())
+    verdict = judge(case.reference, case.subject, device, dtypes, None, Clock(), diagnose)
     found = [("all that `record` writes, float32 and float64", verdict.stages)]
     found += [
-        (f"{kind}, float32", judge(less, case.subject, "cpu", (), None, Clock()).stages)
+        (f"{kind}, float32", judge(less, case.subject, "cpu", (), None, Clock(), diagnose).stages)
         for run in ("float32", "graph")
         for probe in ("mixed", "long")
         for kind in (STATES, LOGITS)

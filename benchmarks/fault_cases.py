@@ -18,6 +18,7 @@ import numpy as np
 
 import bridgeckpt
 from bridgeckpt.parity.bert.stages import HEADS
+from bridgeckpt.parity.families import family_of
 from bridgeckpt.parity.judging.pytorch import Subject, load
 from bridgeckpt.parity.reference.reference import Reference, read_reference
 
@@ -115,7 +116,7 @@ def _initialised(made: Any, folder: Path) -> Path:
 def read(folder: Path) -> Case:
     """A case that :func:`make` made."""
     facts = json.loads((folder / "facts.json").read_text())
-    return Case(facts, load(folder / "model"), read_reference(folder / "reference.safetensors"))
+    return Case(facts, load(folder / "model", family_of), read_reference(folder / "reference.safetensors"))
 
 
 def reduced(reference: Reference, kind: str, run: str = "float32", probe: str = "mixed") -> Reference | None:

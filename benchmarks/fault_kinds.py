@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bridgeckpt.parity.families import family_of
 from bridgeckpt.parity.judging.pytorch import Subject, load
 
 Faulty = AbstractContextManager[Subject]
@@ -167,7 +168,7 @@ def _configured(subject: Subject, key: str, value: object) -> Callable[[], Fault
             config = json.loads((subject.folder / "config.json").read_text())
             (Path(scratch) / "config.json").unlink()
             (Path(scratch) / "config.json").write_text(json.dumps({**config, key: value}))
-            yield load(Path(scratch))
+            yield load(Path(scratch), family_of)
 
     return faulty
 

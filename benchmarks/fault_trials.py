@@ -12,7 +12,9 @@ import numpy as np
 from fault_cases import LOGITS, STATES, Case, read, reduced
 from fault_kinds import Fault, all_faults
 
-from bridgeckpt.parity.bert.stages import HEADS, layer_of
+from bridgeckpt.parity.bert.stages import HEADS
+from bridgeckpt.parity.families import diagnose
+from bridgeckpt.parity.family import layer_of
 from bridgeckpt.parity.judging.comparison import compare
 from bridgeckpt.parity.judging.judge import judge
 from bridgeckpt.parity.judging.passes import combined, in_float32, in_float64, what_to_run
@@ -117,7 +119,7 @@ def _outcome(kind: str, fault: Fault, case: Case, device: str, moved: Mapping[tu
     strength = max(by for (probe, stage), by in moved.items() if probe in reference.probes and stage in held)
     if kind == LOGITS:  # a cause is not looked for: of logits alone, any of many can be it
         return Outcome(strength, not _agrees(reference, case))
-    verdict = judge(reference, subject, device, (), None, Clock())
+    verdict = judge(reference, subject, device, (), None, Clock(), diagnose)
     found = verdict.diagnosis
     if verdict.passed or found is None:
         return Outcome(strength, not verdict.passed, None if verdict.passed else False, found=_told(verdict))
@@ -146,7 +148,9 @@ def _agrees(reference: Reference, case: Case) -> bool:
     wanted, _ = what_to_run(reference, case.subject)
     rounded = in_float32(reference, case.subject, wanted)
     truth, _ = in_float64(reference, case.subject, wanted, False)
-    results = compare(reference, combined(truth, rounded, None, rounded.free), {stage: stage for stage in HEADS})
+    results = compare(
+        reference, combined(truth, rounded, None, rounded.free), {stage: stage for stage in HEADS}, case.subject.family
+    )
     return all(result.passed for result in results)
 
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.dialect import Table, load_table
     from bridgeckpt.options import DiffOptions, PlanOptions
     from bridgeckpt.parity.judging.verdict import DeviceResult, Diagnosis, StageResult, Verdict
-    from bridgeckpt.parity.reference.recording import record, record_checkpoint
+    from bridgeckpt.parity.recording import record_checkpoint
+    from bridgeckpt.parity.reference.recording import record
     from bridgeckpt.parity.reference.reference import Reference, read_reference
     from bridgeckpt.parity.verifying import verify
     from bridgeckpt.planning.plan import plan
@@ -73,7 +74,7 @@ _HOME = {
     "plan": "planning.plan",
     "read_reference": "parity.reference.reference",
     "record": "parity.reference.recording",
-    "record_checkpoint": "parity.reference.recording",
+    "record_checkpoint": "parity.recording",
     "verify": "parity.verifying",
 }
 

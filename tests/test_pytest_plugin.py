@@ -202,7 +202,7 @@ def test_the_real_thing(example, tmp_path):
     pytest.importorskip("tensorflow")
     pytest.importorskip("torch")
     from bridgeckpt import convert
-    from bridgeckpt.parity.reference.recording import record_checkpoint
+    from bridgeckpt.parity.recording import record_checkpoint
 
     convert(example, tmp_path / "converted")
     record_checkpoint(example, tmp_path / "reference.safetensors")

@@ -9,7 +9,7 @@ from time import perf_counter
 
 from bridgeckpt.cli.console import Lines, print_json, steps
 from bridgeckpt.errors import ParityError
-from bridgeckpt.parity.reference import recording
+from bridgeckpt.parity import recording
 from bridgeckpt.parity.reference.reference import Reference, is_reference
 from bridgeckpt.parity.showing.figures import counted
 from bridgeckpt.parity.showing.summary import provenance

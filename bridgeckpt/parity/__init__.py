@@ -1,8 +1,24 @@
 """Parity: whether a PyTorch model computes what a TensorFlow model computes, and where it first does not.
 
-An oracle: nothing here knows the mapping tables or the plan, whose mistakes it would repeat. TensorFlow's side
-(``tensorflow/``, ``reference/``) makes a :class:`~bridgeckpt.parity.reference.reference.Reference`, a file between two
-machines; PyTorch's side (``judging/``) runs the converted folder on the same inputs and judges it; ``diagnosing/`` says
-what is to blame, ``showing/`` shows the verdict. What is known of a model family stands in a room of its own,
-``bert/``.
+Parity is an independent check. It knows neither the mapping tables nor the plan, for it would repeat their mistakes.
+TensorFlow's side makes a :class:`~bridgeckpt.parity.reference.reference.Reference`, a file that can be moved to another
+machine. PyTorch's side runs the converted folder on the same inputs and judges it.
+
+A room imports only from the rooms above it in this list:
+
+=============== ======================================================================================
+``hints``       advice that several rooms give
+``family``      what the rooms are handed of a model family: its stages, and where a PyTorch model has them
+``reference/``  inputs, recorded values and their file; a user's own function recorded
+``tensorflow/`` TensorFlow itself: its runtime, graphs, variables; no model
+``judging/``    the PyTorch model run on the reference's inputs, and the verdict by measured rounding
+``diagnosing/`` what is to blame if a stage fails
+``bert/``       what is known of BERT: names, forward pass, sites, probes, settings, its part of the diagnosis
+``families``    the list of families, and the choice among them
+``recording``   a checkpoint recorded
+``verifying``   a converted folder verified
+=============== ======================================================================================
+
+``showing/`` shows a verdict as text and as a page; it imports ``family`` and ``judging``. Outside parity, the rooms
+import ``formats``, ``store`` and the modules at the bottom of the package.
 """

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridgeckpt.errors import ParityError
-from bridgeckpt.parity.judging.converted_folder import REPORT, check_folder, told, which_model
+from bridgeckpt.frozen import FrozenDict
+from bridgeckpt.parity import families
+from bridgeckpt.parity.judging.converted_folder import REPORT, check_folder, from_report, which_model
 from bridgeckpt.parity.judging.devices import check_device, check_dtypes, check_memory
 from bridgeckpt.parity.judging.judge import judge
 from bridgeckpt.parity.judging.pytorch import frameworks, load
-from bridgeckpt.parity.reference.recording import check_source, record_checkpoint
+from bridgeckpt.parity.recording import check_source, record_checkpoint
 from bridgeckpt.parity.reference.reference import Reference, read_reference
 from bridgeckpt.sentences import Sentence
 
@@ -48,32 +50,32 @@ def verify(
     Args:
         source: a reference file, or one that is read; or a TensorFlow checkpoint, which is recorded first.
         folder: a model folder that transformers loads.
-        device: "cpu", "cuda", "cuda:1", or "auto", which is CUDA where there is one.
+        device: "cpu", "cuda", "cuda:1", or "auto", which is CUDA if there is such a device.
         dtypes: further dtypes to run in on that device: "tf32", "float16", "bfloat16".
         atol: with ``rtol`` the largest difference |PyTorch - TensorFlow| <= atol + rtol |TensorFlow| that passes, in
-            place of the rounding measured. One of them without the other leaves that at 0.
+            place of the measured rounding. One that is not given is 0.
         rtol: see ``atol``.
         texts: run on these instead of random tokens, through the folder's tokenizer; only for a checkpoint.
         seed: of the random inputs; only for a checkpoint.
-        scope: which model of several; only for a checkpoint. None takes the one that ``folder`` was converted from, as
-            its ``conversion_report.json`` says.
-        ema: record the moving averages of the weights; only for a checkpoint. None as ``folder`` was converted.
+        scope: which model of several; only for a checkpoint. None is the model that ``folder`` was converted from,
+            according to its ``conversion_report.json``.
+        ema: record the moving averages of the weights; only for a checkpoint. None does what the conversion did.
         config: see :func:`bridgeckpt.record_checkpoint`, as for ``heads``, ``hidden_act`` and ``layer_norm_eps``; only
-            for a checkpoint. What ``folder`` was converted with is not taken over: it is to be proven.
+            for a checkpoint. The settings of the conversion are not used: they are part of what is verified.
         heads: see ``config``.
         hidden_act: see ``config``.
         layer_norm_eps: see ``config``.
         any_checkpoint: also accept a reference of another checkpoint than the one that was converted.
-        progress: told what is being done.
+        progress: called with the name of each step when it starts.
 
     Raises:
         CheckpointError: the reference or the checkpoint cannot be read.
-        ParityError: the comparison cannot be made: a framework, a device or memory is lacking, the folder does not
+        ParityError: the comparison cannot be made: a framework, a device or memory is missing, the folder does not
             load, the two sides differ in shape, or the reference is of another checkpoint.
     """
     clock = Clock(progress)
     folder = Path(folder)
-    # The frameworks take seconds to import: wrong paths are told before.
+    # The frameworks take seconds to import: wrong paths are reported before that.
     check_folder(folder)
     if not isinstance(source, Reference) and Path(source).suffix == ".safetensors":
         with clock("reading the reference"):
@@ -105,21 +107,24 @@ def verify(
     if not any_checkpoint:
         notes += check_fingerprint(reference, folder)
     with clock("loading the model"):
-        subject = load(folder)
+        subject = load(folder, families.family_of)
         check_memory(subject)
     tolerance = None if atol is None and rtol is None else (atol or 0.0, rtol or 0.0)
-    verdict = judge(reference, subject, place, dtypes, tolerance, clock)
-    return verdict._replace(notes=(*notes, *verdict.notes), seconds=clock.seconds)
+    verdict = judge(reference, subject, place, dtypes, tolerance, clock, families.diagnose)
+    return verdict._replace(notes=(*notes, *verdict.notes), seconds=FrozenDict(clock.seconds))
 
 
 def check_fingerprint(reference: Reference, folder: Path) -> list[str]:
-    """See that the reference is of the checkpoint that ``folder`` was converted from; returns a note if none can tell.
+    """Check that the reference is of the checkpoint that ``folder`` was converted from.
+
+    Returns:
+        A note if nothing says which checkpoint one of them is of.
 
     Raises:
-        ParityError: it is of another.
+        ParityError: the reference is of another checkpoint.
     """
     recorded = reference.provenance.get("fingerprint")
-    converted = told(folder, "source", "fingerprint")
+    converted = from_report(folder, "source", "fingerprint")
     if not isinstance(converted, str):
         return [
             f"{folder} has no {REPORT} that names its checkpoint: nothing says that the reference is of the same one"
@@ -127,7 +132,7 @@ def check_fingerprint(reference: Reference, folder: Path) -> list[str]:
     if recorded is None:
         return ["the reference does not say which checkpoint it is of"]
     if recorded != converted:
-        source, name = reference.provenance.get("checkpoint"), told(folder, "source", "checkpoint")
+        source, name = reference.provenance.get("checkpoint"), from_report(folder, "source", "checkpoint")
         raise ParityError(
             f"the reference was recorded from another checkpoint ({source}, {recorded[:12]}) than the one that "
             f"{folder} was converted from ({name}, {converted[:12]})",
@@ -148,7 +153,7 @@ def _check_finite(reference: Reference) -> None:
 
 
 class Clock:
-    """Tells what is being done and keeps how long it took, in seconds."""
+    """Reports each step when it starts, and measures how many seconds it takes."""
 
     def __init__(self, progress: Callable[[str], None] | None = None) -> None:
         self.progress = progress

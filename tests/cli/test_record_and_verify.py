@@ -15,8 +15,7 @@ from paths import SUPPORT
 from verdicts import REFERENCE, empty, failing, passing, stage
 
 from bridgeckpt.cli import main
-from bridgeckpt.parity import verifying
-from bridgeckpt.parity.reference import recording
+from bridgeckpt.parity import recording, verifying
 from bridgeckpt.parity.reference.probes import Probe
 from bridgeckpt.parity.reference.reference import Reference, is_reference, read_reference, write_reference
 from bridgeckpt.parity.showing.figures import number, share, small

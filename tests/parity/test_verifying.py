@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,11 @@ import tfbert
 
 import bridgeckpt
 from bridgeckpt import ParityError
+from bridgeckpt.parity.bert.probes import probe_inputs, sweep
 from bridgeckpt.parity.judging import devices
-from bridgeckpt.parity.reference.probes import Probe, probe_inputs, sweep
-from bridgeckpt.parity.reference.recording import record, record_checkpoint
+from bridgeckpt.parity.recording import record_checkpoint
+from bridgeckpt.parity.reference.probes import Probe
+from bridgeckpt.parity.reference.recording import record
 from bridgeckpt.parity.reference.reference import Reference, read_reference, write_reference
 from bridgeckpt.parity.verifying import verify
 
@@ -54,6 +57,21 @@ def pair(built, tmp_path_factory):
         return made, folders[key]
 
     return make
+
+
+def test_references_and_verdicts_are_values(pair):
+    made, folder = pair()
+    reference = pickle.loads(pickle.dumps(graph_reference(made)))
+    assert [stages.keys() for stages in reference.runs["graph"].values()] == [
+        stages.keys() for stages in graph_reference(made).runs["graph"].values()
+    ]
+    for verdict in (
+        verify(reference, folder, device="cpu"),
+        verify(reference, folder, device="cpu", atol=1e-12),  # which fails, and is diagnosed
+    ):
+        assert pickle.loads(pickle.dumps(verdict)) == verdict
+        with pytest.raises(TypeError, match="cannot be changed"):
+            verdict.provenance["class"] = "GPT2Model"
 
 
 @pytest.fixture
@@ -435,7 +453,7 @@ def test_devices_and_dtypes_that_are_not_there(pair, monkeypatch):
             verify(graph_reference(made), folder, device=wrong)
     with pytest.raises(ParityError, match="no tf32"):
         verify(graph_reference(made), folder, device="cpu", dtypes=("tf32",))
-    with pytest.raises(ParityError, match="float8 is no dtype"):
+    with pytest.raises(ParityError, match="float8 is not a dtype"):
         verify(graph_reference(made), folder, device="cpu", dtypes=("float8",))
 
 
@@ -460,9 +478,12 @@ def test_a_model_larger_than_memory_is_refused(pair, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB."), "has not enough memory"),
+        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 MiB."), "does not have enough memory"),
         # What PyTorch raised on an H100 of which another process held all but 400 MB, too little for CUDA's context.
-        (RuntimeError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'"), "has not enough memory"),
+        (
+            RuntimeError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'"),
+            "does not have enough memory",
+        ),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "enough memory"),
         (RuntimeError("CUDA error: uncorrectable ECC error encountered"), "failed in bfloat16: CUDA error: uncorrect"),
     ],

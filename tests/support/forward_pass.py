@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bridgeckpt.parity.bert.request import Asked
+from bridgeckpt.parity.bert.request import GivenSettings
 from bridgeckpt.parity.bert.running import run_forward
 from bridgeckpt.parity.bert.settings import read_settings
 from bridgeckpt.parity.bert.variables import find_bert
@@ -22,7 +22,7 @@ def forward(folder, prefix, inputs, dtype="float32", *, ema=False, **asked):
     """What the forward pass computes on ``inputs``, every stage of it."""
     variables = TensorFlowVariables(tf, prefix)
     bert = find_bert(variables.shapes, str(prefix), ema=ema)
-    settings = read_settings(folder, bert, None, Asked(**asked))
+    settings = read_settings(folder, bert, None, GivenSettings(**asked))
     probe = Probe({name: inputs[name] for name in NAMES}, "fine" if dtype == "float32" else "coarse")
     return run_forward(tf, bert, settings, variables, {"": probe}, dtype)[""]
 

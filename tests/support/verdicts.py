@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridgeckpt.parity.bert.stages import HEADS, stages
+from bridgeckpt.parity.bert.stages import HEADS, is_coarse, stages
 from bridgeckpt.parity.judging.verdict import DeviceResult, Diagnosis, StageResult, Verdict
 
 LEFT_OUT = {"logits", "token_logits", "span_logits"}
@@ -26,9 +26,22 @@ def stage(name, **changes):
     """A stage that agrees, as :class:`StageResult` has it but for ``changes``."""
     head = name in HEADS
     agreed = StageResult(
-        name, f"bert.{name}", 1000, 1e-7, 0.9, 3.8, 4.7, 1.0, 0.5, 0.2, "all values", 1.0 if head else None,
-        3e-13 if head else None, True,
-    )  # fmt: skip
+        name=name,
+        module=f"bert.{name}",
+        elements=1000,
+        difference=1e-7,
+        rms=0.9,
+        peak=3.8,
+        limit=4.7,
+        accumulated=1.0,
+        double=0.5,
+        excess=0.2,
+        where="all values",
+        argmax=1.0 if head else None,
+        kl=3e-13 if head else None,
+        passed=True,
+        coarse=is_coarse(name),
+    )
     return agreed._replace(**changes)
 
 

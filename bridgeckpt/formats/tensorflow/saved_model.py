@@ -64,6 +64,16 @@ def saved_model_at(folder: Path) -> SavedModel | None:
     return SavedModel(folder) if any(is_file(folder / name) for name in (GRAPH, GRAPH_AS_TEXT)) else None
 
 
+def saved_model_for(path: Path) -> SavedModel | None:
+    """The SavedModel that a path means: its folder, its graph file, its variables or their folder. Else None."""
+    path = path.expanduser().absolute()
+    for folder in (path, path.parent, path.parent.parent):
+        saved = SavedModel(folder)
+        if saved.graph is not None and path in (folder, saved.graph, saved.variables.parent, saved.variables):
+            return saved
+    return None
+
+
 def saved_model_of(prefix: Path) -> SavedModel | None:
     """The SavedModel whose variables the TensorBundle with this prefix holds, if it is part of one."""
     saved = saved_model_at(prefix.parent.parent)

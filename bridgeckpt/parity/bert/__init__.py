@@ -1,1 +1,9 @@
-"""What parity knows of BERT: its stages, its forward pass, its variables' names and its heads."""
+"""Everything that parity knows of BERT.
+
+In PyTorch: ``family`` (what the general rooms are handed), ``stages``, ``sites``, ``probes``. In TensorFlow:
+``variables`` finds a model by its names (``google_names``, ``spellings``, ``other_names``), ``settings`` reads what no
+tensor says, ``forward`` computes it (``activations``, ``running``), ``own_graph`` runs the graph beside the checkpoint
+(``in_graph``, ``graph_inputs``), ``trial`` finds the settings of a graph, ``saved_model`` runs exported functions
+(``exported``, ``functions``, ``signatures``); ``request`` and ``recording`` make a reference. For the diagnosis:
+``anatomy``, ``definition``, ``variations``, ``embeddings``, ``embedding_tables``.
+"""

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import ParityError
-from bridgeckpt.parity.bert.functions import Function, functions_of, variables_of
+from bridgeckpt.parity.bert.functions import ExportedFunction, functions_of, variables_of
 from bridgeckpt.parity.bert.signatures import POSITIONS, named_outputs, stages_of
+from bridgeckpt.parity.bert.stages import POOLED
 from bridgeckpt.parity.hints import OWN_FUNCTION
 from bridgeckpt.parity.reference.probes import IDS, TYPES
 from bridgeckpt.parity.tensorflow.batching import in_batches
@@ -36,13 +37,13 @@ class LoadedModel:
         saved: The names and shapes of its variables on disk, for TensorFlow does not list all that TensorFlow 1 saved.
 
     Attributes:
-        found: The functions to run.
-        variables: Each variable that they read: the name that it had in Python, which others may share, and its shape.
-        layers: How many layers those names tell of; None if they do not.
-        unknown: The outputs that are no stages, as far as the functions were run.
+        functions: The functions to run.
+        variables: The variables that they read: the name of each in Python, which others may share, and its shape.
+        layers: The number of layers by those names; None if they do not say.
+        unknown: The outputs of the functions that were run and that do not mean a stage.
 
     Raises:
-        ParityError: it cannot be loaded, or takes something else.
+        ParityError: it cannot be loaded, or has no function that takes token ids and their mask.
         UnusableGraph: its file cannot be read.
     """
 
@@ -61,7 +62,7 @@ class LoadedModel:
                 f"TensorFlow {tf.__version__} cannot load the SavedModel {folder.name}: {first_line(error)}",
                 hint=f"record it with the version of TensorFlow that wrote it; or {OWN_FUNCTION}",
             ) from error
-        self.found = functions_of(tf, self._loaded, folder.name)
+        self.functions = functions_of(tf, self._loaded, folder.name)
         self.variables = variables_of(self._loaded) or list(saved)
         layers = {int(match[1]) for match in (_LAYER.search(name) for name, _ in self.variables) if match}
         self.layers = 1 + max(layers) if layers else None
@@ -70,19 +71,19 @@ class LoadedModel:
     @property
     def takes_types(self) -> bool:
         """Whether every function takes token types."""
-        return all(TYPES in one.roles for one in self.found)
+        return all(TYPES in one.roles for one in self.functions)
 
     @property
     def lengths(self) -> list[int]:
         """The sequence lengths that functions are made for."""
-        return [one.shape[1] for one in self.found if one.shape[1] is not None]
+        return [one.shape[1] for one in self.functions if one.shape[1] is not None]
 
     def fits(self, probe: Probe) -> bool:
         """Whether a probe can be padded to the sequence length that each function is made for."""
         return all(probe.inputs[IDS].shape[1] <= length for length in self.lengths)
 
-    def settle(self, probe: Probe) -> tuple[str, ...]:
-        """Leave out the functions that return no stage that those before do not; the stages of those that stay.
+    def choose(self, probe: Probe) -> tuple[str, ...]:
+        """Keep the functions that return a stage which those before them do not; returns the stages of those kept.
 
         Raises:
             UnusableGraph: a stage has another shape than that of its name.
@@ -90,7 +91,7 @@ class LoadedModel:
         """
         stages: set[str] = set()
         kept, unknown = [], []
-        for one in self.found:
+        for one in self.functions:
             returned = self._stages(one, probe)
             if returned.keys() - stages:
                 kept.append(one)
@@ -98,29 +99,29 @@ class LoadedModel:
             unknown += [name for name in self.unknown if name not in unknown]
         if not kept:
             raise ParityError(
-                f"no output goes by a name that tells what it is: {', '.join(unknown)}",
-                hint=f"where you know what it is, {OWN_FUNCTION}",
+                f"no output has a name that says which stage it is: {', '.join(unknown)}",
+                hint=f"if you know which, {OWN_FUNCTION}",
             )
-        self.found, self.unknown = kept, unknown
+        self.functions, self.unknown = kept, unknown
         return tuple(stages)
 
     def run(self, probe: Probe) -> dict[str, Array]:
-        """What is kept of every stage that a function returns; of one that several return, the first one's.
+        """What is kept of every stage that a function returns; if several return it, the values of the first.
 
         Raises:
             UnusableGraph: a stage has another shape than that of its name.
         """
         stages: dict[str, Array] = {}
-        for one in self.found:
+        for one in self.functions:
             stages = self._stages(one, probe) | stages
-        if probe.depth == "embeddings":
-            return {"embeddings": stages["embeddings"]}
+        if probe.only is not None:
+            return {probe.only: stages[probe.only]}
         return stages
 
-    def _stages(self, one: Function, probe: Probe) -> dict[str, Array]:
-        return in_batches(probe, *one.shape, lambda inputs: self._call(one, inputs))
+    def _stages(self, one: ExportedFunction, probe: Probe) -> dict[str, Array]:
+        return in_batches(probe, *one.shape, lambda inputs: self._call(one, inputs), POOLED)
 
-    def _call(self, one: Function, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def _call(self, one: ExportedFunction, inputs: Mapping[str, Array]) -> dict[str, Array]:
         tf = self._tf
         places = tf.range(inputs[IDS].shape[1])[None] + tf.zeros_like(inputs[IDS])
         values, roles = {**inputs, POSITIONS: places}, iter(one.roles)

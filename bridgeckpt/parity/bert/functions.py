@@ -11,14 +11,14 @@ from bridgeckpt.parity.hints import OWN_FUNCTION
 from bridgeckpt.parity.reference.probes import IDS, MASK
 
 
-class Function(NamedTuple):
+class ExportedFunction(NamedTuple):
     """A function that takes token ids, and how it is called.
 
     Attributes:
-        name: As people know it: ``__call__``, ``mlm``, ``serving_default``.
+        name: ``__call__``, ``mlm``, ``serving_default`` and the like.
         call: The function.
         arguments: Its positional and named arguments, a TensorSpec in place of each tensor.
-        roles: What each of those tensors is, in the order of ``tf.nest.flatten``.
+        roles: Which input each of those tensors is, in the order of ``tf.nest.flatten``.
         shape: The batch size and the sequence length that it is made for; None for any.
     """
 
@@ -29,13 +29,13 @@ class Function(NamedTuple):
     shape: tuple[int | None, int | None]
 
 
-def functions_of(tf: Any, loaded: Any, name: str) -> list[Function]:  # noqa: ANN401 - TensorFlow has no types
-    """The functions of a SavedModel that take token ids and their mask, and nothing that is not known.
+def functions_of(tf: Any, loaded: Any, name: str) -> list[ExportedFunction]:  # noqa: ANN401 - TensorFlow has no types
+    """The functions of a SavedModel that take token ids and their mask, and no unknown input.
 
     Raises:
-        ParityError: there are none; the message tells what there is.
+        ParityError: there is no such function; the message lists the inputs of those that there are.
     """
-    found: dict[str, Function] = {}
+    found: dict[str, ExportedFunction] = {}
     others = []
     for own, call, concrete in _functions(loaded):
         one = _usable(tf, own, call, concrete)
@@ -62,10 +62,10 @@ def variables_of(loaded: Any) -> list[tuple[str, tuple[int, ...]]]:  # noqa: ANN
 def _functions(loaded: Any) -> Iterator[tuple[str, Callable[..., Any], Any]]:  # noqa: ANN401
     """Every function of a SavedModel, with each of the ways in which it was traced, the signatures last.
 
-    Functions that an exporter made of Keras' layers are left out: they are parts of the model.
+    Functions that an exporter made of single Keras layers are left out: they are parts of the model.
     """
     own: dict[str, Any] = dict(vars(loaded))
-    masked = own.pop("mlm", None)  # of hub modules: a model of its own, that returns what the whole does and more
+    masked = own.pop("mlm", None)  # of hub modules: a model that returns what the whole one returns, and more
     if masked is not None:
         own = {"mlm": getattr(masked, "__dict__", {}).get("__call__", masked)} | own
     for name, call in own.items():
@@ -79,8 +79,8 @@ def _functions(loaded: Any) -> Iterator[tuple[str, Callable[..., Any], Any]]:  #
             yield name, concrete, concrete
 
 
-def _usable(tf: Any, name: str, call: Callable[..., Any], concrete: Any) -> Function | None:  # noqa: ANN401
-    """The function, if everything that it takes is known, and it does not train."""
+def _usable(tf: Any, name: str, call: Callable[..., Any], concrete: Any) -> ExportedFunction | None:  # noqa: ANN401
+    """The function, if all its inputs are known and it does not train; else None."""
     arguments = concrete.structured_input_signature
     specs = _specs(tf, arguments)
     roles = roles_of([key for key, _ in specs])
@@ -93,7 +93,7 @@ def _usable(tf: Any, name: str, call: Callable[..., Any], concrete: Any) -> Func
         return None
     shape = next(spec.shape for role, (_, spec) in zip(roles, specs, strict=True) if role == IDS)
     sizes = tuple(shape.as_list()) if shape.rank == 2 else (None, None)
-    return Function(name, call, arguments, tuple(known), sizes)
+    return ExportedFunction(name, call, arguments, tuple(known), sizes)
 
 
 def _specs(tf: Any, structure: Any, key: str = "") -> list[tuple[str, Any]]:  # noqa: ANN401

@@ -1,7 +1,7 @@
 """Where a BERT's stages are in the graph that trained it, found by its variables and by structure.
 
-Names of operations differ between versions and forks; what reads which variable does not. A LayerNorm ends in the
-addition of its beta, a dense layer in that of its bias, an embedding is looked up in its table.
+Names of operations differ between versions and forks, but not which operation reads which variable. A LayerNorm ends in
+the addition of its beta, a dense layer in that of its bias, and an embedding is looked up in its table.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Located(NamedTuple):
     length: int | None
 
 
-def locate(nodes: Nodes, bert: Bert, names: Mapping[str, str]) -> Located:
+def locate_stages(nodes: Nodes, bert: Bert, names: Mapping[str, str]) -> Located:
     """Find the inputs and the coarse stages of a BERT; a masked-LM head is made to read every position.
 
     ``names`` are the roles' variables as the graph calls them.
 
     Raises:
-        UnusableGraph: an input or the encoder is not found, or not computed in a way that is known.
+        UnusableGraph: an input or the encoder is not found, or is computed in an unknown way.
     """
     stages = {}
     for stage in (
@@ -93,7 +93,7 @@ def _activated(nodes: Nodes, bias: str, op: str) -> str | None:
 
 
 def _ungather(nodes: Nodes, logits: str, states: str) -> None:
-    """Let the masked-LM head read every position: where it gathers some of the last layer's rows, it gets them all."""
+    """Let the masked-LM head read every position: if it gathers some of the last layer's rows, it gets all of them."""
     within = {states}
     for node in nodes.above([logits], within):
         if node.op in GATHERS and any(above.name == states for above in nodes.above([nodes.inputs(node)[0]])):

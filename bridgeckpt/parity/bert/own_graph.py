@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.parity.bert.in_graph import locate
+from bridgeckpt.parity.bert.in_graph import locate_stages
+from bridgeckpt.parity.bert.stages import POOLED
 from bridgeckpt.parity.bert.variables import without_shadow
 from bridgeckpt.parity.reference.probes import IDS
 from bridgeckpt.parity.tensorflow.batching import in_batches
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 _PLACEHOLDER = "bridgeckpt/"
 
 
-class Graph:
-    """The model's part of a graph; as a context it holds a session, in which the variables have to be filled first.
+class OwnGraph:
+    """The model's part of a graph; as a context it holds a session, in which the variables must be filled first.
 
     Args:
         tf: The module ``tensorflow``.
@@ -42,7 +43,7 @@ class Graph:
         batch, length: The sizes that it is made for; None for any.
 
     Raises:
-        UnusableGraph: it cannot be read, or is not a BERT's, or holds what this TensorFlow lacks.
+        UnusableGraph: it cannot be read, is not a BERT's, or holds an operation that this TensorFlow does not have.
     """
 
     def __init__(self, tf: Any, path: Path, bert: Bert) -> None:  # noqa: ANN401 - TensorFlow has no types
@@ -51,7 +52,7 @@ class Graph:
         nodes = Nodes(meta.graph_def)
         nodes.take_out_dropout()
         names = {role: without_shadow(name) for role, name in bert.variables.items()}
-        found = locate(nodes, bert, names)
+        found = locate_stages(nodes, bert, names)
         self.stages, self.batch, self.length = found.stages, found.batch, found.length
         fed = {known.tensor: (f"{_PLACEHOLDER}{name}", known.dtype) for name, known in found.inputs.items()}
         self._inputs = found.inputs
@@ -62,7 +63,7 @@ class Graph:
                 tf.graph_util.import_graph_def(
                     cut, name="", producer_op_list=meta.meta_info_def.stripped_op_list or None
                 )
-        except (ValueError, tf.errors.OpError) as error:  # an operation that this TensorFlow lacks, most often
+        except (ValueError, tf.errors.OpError) as error:  # most often an operation that this TensorFlow does not have
             raise UnusableGraph(f"TensorFlow {tf.__version__} cannot take it: {first_line(error)}") from error
         self._averages = {names[role]: name for role, name in bert.variables.items()}
 
@@ -108,15 +109,15 @@ class Graph:
         return self.length is None or probe.inputs[IDS].shape[1] <= self.length
 
     def run(self, probe: Probe, only: Sequence[str] = ()) -> dict[str, Array]:
-        """What is kept of every stage that was found, coarse stages at most, or of ``only`` some.
+        """What is kept of every stage that was found (coarse stages only), or of the stages in ``only``.
 
         A graph made for other sizes is run on the probe in pieces, with padding that is masked and then dropped.
 
         Raises:
             UnusableGraph: TensorFlow fails to run it.
         """
-        wanted = ["embeddings"] if probe.depth == "embeddings" else list(only or self.stages)
-        return in_batches(probe, self.batch, self.length, lambda inputs: self._run(wanted, inputs))
+        wanted = [probe.only] if probe.only is not None else list(only or self.stages)
+        return in_batches(probe, self.batch, self.length, lambda inputs: self._run(wanted, inputs), POOLED)
 
     def _run(self, wanted: list[str], inputs: Mapping[str, Array]) -> dict[str, Array]:
         feed = {}

@@ -1,4 +1,4 @@
-"""From a source and what was asked to a reference: the checkpoint is opened, its model found, run, and described."""
+"""A checkpoint recorded: it is opened, its BERT is found, run and described."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING, Any
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH
-from bridgeckpt.parity.bert.own_graph import Graph
+from bridgeckpt.formats.tensorflow.saved_model import saved_model_for
+from bridgeckpt.parity.bert.own_graph import OwnGraph
 from bridgeckpt.parity.bert.request import probes_of
 from bridgeckpt.parity.bert.running import run_forward
 from bridgeckpt.parity.bert.saved_model import (
-    find_saved_model,
     functions_reference,
     origin,
     run_functions,
 )
 from bridgeckpt.parity.bert.settings import read_settings, require_heads
-from bridgeckpt.parity.bert.trial import TRIAL_STAGES, first_difference, match, match_values, trial_weights
+from bridgeckpt.parity.bert.trial import (
+    TRIAL_STAGES,
+    first_difference,
+    settings_of_graph,
+    settings_of_values,
+    trial_weights,
+)
 from bridgeckpt.parity.bert.variables import find_bert
 from bridgeckpt.parity.hints import OWN_FUNCTION
 from bridgeckpt.parity.reference.reference import Reference
@@ -30,9 +36,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.parity.bert.request import Request
+    from bridgeckpt.formats.tensorflow.saved_model import SavedModel
+    from bridgeckpt.parity.bert.request import RecordingRequest
     from bridgeckpt.parity.bert.running import Values
-    from bridgeckpt.parity.bert.saved_model import SavedModel
     from bridgeckpt.parity.bert.settings import Settings
     from bridgeckpt.parity.bert.variables import Bert
     from bridgeckpt.parity.reference.probes import Probe
@@ -40,14 +46,14 @@ if TYPE_CHECKING:
 
 _FORWARD = "plain TensorFlow operations on the checkpoint's variables"
 _AMBIGUOUS = (
-    "nothing tells whether the classifier reads the pooler or every position: both are recorded (logits, token_logits)"
+    "nothing says whether the classifier reads the pooler or every position: both are recorded (logits, token_logits)"
 )
 _NO_BERT = "only the functions were run: the variables' names are not those of one BERT"
 
 
-def reference_of(request: Request) -> Reference:
-    """What TensorFlow computes on the probes; see :func:`bridgeckpt.parity.reference.recording.record_checkpoint`."""
-    saved = find_saved_model(request.source)
+def reference_of(request: RecordingRequest) -> Reference:
+    """What TensorFlow computes on the probes; see :func:`bridgeckpt.parity.recording.record_checkpoint`."""
+    saved = saved_model_for(request.source)
     with open_checkpoint(request.source if saved is None else saved.variables) as checkpoint:
         if checkpoint.has_pytorch_names:
             raise ParityError(
@@ -55,7 +61,7 @@ def reference_of(request: Request) -> Reference:
                 hint="record the TensorFlow side of the conversion, the source",
             )
         checkpoint.check_files()
-        tf = import_tensorflow()  # which takes seconds: a wrong path is told before
+        tf = import_tensorflow()  # takes seconds: a wrong path is reported before that
         variables = _variables(tf, checkpoint)
         try:
             bert = find_bert(variables.shapes, str(checkpoint.path), scope=request.scope, ema=request.ema)
@@ -74,12 +80,12 @@ def _variables(tf: Any, checkpoint: Checkpoint) -> Variables:  # noqa: ANN401
 
 
 class _Recording:
-    """One BERT being recorded; what is found accumulates in ``runs``, ``how`` and ``notes``."""
+    """One BERT being recorded; the results accumulate in ``runs``, ``how`` and ``notes``."""
 
     def __init__(
         self,
         tf: Any,  # noqa: ANN401 - TensorFlow has no types
-        request: Request,
+        request: RecordingRequest,
         checkpoint: Checkpoint,
         variables: Variables,
         bert: Bert,
@@ -89,7 +95,7 @@ class _Recording:
         self.bert, self.saved = bert, saved
         self.graph_path = checkpoint.graph_path if saved is None else saved.graph
         directory = checkpoint.directory
-        self.settings = read_settings(directory, bert, request.config, request.asked, checkpoint.metadata)
+        self.settings = read_settings(directory, bert, request.config, request.given, checkpoint.metadata)
         self.probes = probes_of(request, directory, bert.rows)
         self.runs: dict[str, Values] = {}
         self.how: list[str] = []
@@ -117,10 +123,10 @@ class _Recording:
         return Reference(self.probes, self.runs, provenance, self.bert.variables, tuple(self.notes))
 
     def _graph(self, path: Path) -> bool:
-        """Run the checkpoint's graph if it can be; False when a forward pass is not what it computes."""
+        """Run the checkpoint's graph if possible; False if a forward pass computes something else."""
         settings: Settings | None = self.settings
         try:
-            with computing(self.tf, path.name), Graph(self.tf, path, self.bert) as graph:
+            with computing(self.tf, path.name), OwnGraph(self.tf, path, self.bert) as graph:
                 graph.fill(self.variables.load)
                 fitting = {name: probe for name, probe in self.probes.items() if graph.fits(probe)}
                 values = {name: graph.run(probe) for name, probe in fitting.items()}
@@ -148,7 +154,7 @@ class _Recording:
         return settings is not None
 
     def _functions(self, saved: SavedModel) -> None:
-        """Run the SavedModel's functions in place of its graph, if they can be."""
+        """Run the SavedModel's functions in place of its graph, if possible."""
         try:
             recorded = run_functions(self.tf, saved, self.checkpoint, lambda _: self.probes)
         except ParityError as error:
@@ -159,21 +165,21 @@ class _Recording:
             self.notes += recorded.notes
 
     def _matched_values(self) -> None:
-        """Settle what no tensor says by what the functions computed, if they were run."""
+        """Find the settings by what the functions computed, if they were run."""
         for name, values in self.runs.get("graph", {}).items():
-            asked, probe = self.request.asked.names, self.probes[name]
-            self.settings = match_values(self.tf, self.bert, self.settings, self.variables, probe, values, asked)
+            asked, probe = self.request.given.names, self.probes[name]
+            self.settings = settings_of_values(self.tf, self.bert, self.settings, self.variables, probe, values, asked)
             return
 
-    def _matched(self, graph: Graph, probe: Probe) -> Settings | None:
-        """The settings that the graph has, or None when no forward pass known here is what it computes."""
+    def _matched(self, graph: OwnGraph, probe: Probe) -> Settings | None:
+        """The settings of the graph; None if no forward pass computes the same."""
         if self.bert.unread:
             self.notes.append(f"only the graph was run: no BERT has {_listed(self.bert.unread)}")
             return None
-        asked, weights = self.request.asked.names, trial_weights(self.bert, self.variables)
+        asked, weights = self.request.given.names, trial_weights(self.bert, self.variables)
         graph.fill(weights.__getitem__, weights)
         values = graph.run(probe, TRIAL_STAGES)
-        settings = match(self.tf, self.bert, self.settings, weights, probe, values, asked)
+        settings = settings_of_graph(self.tf, self.bert, self.settings, weights, probe, values, asked)
         if settings is None:
             given = f" together with {', '.join(asked)} as asked" if asked else ""
             self.notes.append(
@@ -183,7 +189,7 @@ class _Recording:
         return settings
 
     def _forward(self) -> None:
-        """Run the forward pass; what it computes is kept unless the graph computes something else."""
+        """Run the forward pass; its values are kept unless the graph computes something else."""
         if self.bert.unread:
             raise ParityError(
                 f"a forward pass would leave out {_listed(self.bert.unread)}, which no BERT has",

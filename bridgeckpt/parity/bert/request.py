@@ -1,4 +1,4 @@
-"""What was asked of a recording, and the probes that it asks for."""
+"""What a recording is asked for, and the probes that this takes."""
 
 from __future__ import annotations
 
@@ -7,21 +7,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ParityError
-from bridgeckpt.parity.reference.probes import IDS, Probe, probe_inputs
+from bridgeckpt.parity.bert.probes import probe_inputs
+from bridgeckpt.parity.reference.probes import IDS, Probe
 from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Request(NamedTuple):
-    """The arguments of :func:`bridgeckpt.parity.reference.recording.record_checkpoint`, with their meanings there."""
+class GivenSettings(NamedTuple):
+    """The settings that the user gave; the others are None."""
+
+    heads: int | None = None
+    hidden_act: str | None = None
+    layer_norm_eps: float | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Which settings the user gave."""
+        return [name for name, value in self._asdict().items() if value is not None]
+
+
+class RecordingRequest(NamedTuple):
+    """The arguments of :func:`bridgeckpt.parity.recording.record_checkpoint`, with their meanings there."""
 
     source: Path
     scope: str | None
     ema: bool
     config: Path | None
-    asked: Asked
+    given: GivenSettings
     texts: Sequence[str] | None
     tokenizer: Path | None
     seed: int
@@ -29,11 +43,11 @@ class Request(NamedTuple):
     graph: bool
 
 
-def probes_of(request: Request, directory: Path, rows: tuple[int, int, int]) -> dict[str, Probe]:
-    """Random probes, or the user's texts in place of those that go through the layers.
+def probes_of(request: RecordingRequest, directory: Path, rows: tuple[int, int, int]) -> dict[str, Probe]:
+    """Random probes; or the user's texts, in place of the probes that go through the layers.
 
     Args:
-        request: What was asked.
+        request: What the recording is asked for.
         directory: Where the tokenizer is, if the request does not say.
         rows: Rows of the tables of words, positions and types.
 
@@ -54,16 +68,3 @@ def probes_of(request: Request, directory: Path, rows: tuple[int, int, int]) -> 
             hint=Sentence("give the tokenizer of this checkpoint with {tokenizer:FOLDER}"),
         )
     return {"texts": probe, "sweep": probes["sweep"]}
-
-
-class Asked(NamedTuple):
-    """What the user said of the settings; None where nothing was."""
-
-    heads: int | None = None
-    hidden_act: str | None = None
-    layer_norm_eps: float | None = None
-
-    @property
-    def names(self) -> list[str]:
-        """Which settings the user gave."""
-        return [name for name, value in self._asdict().items() if value is not None]

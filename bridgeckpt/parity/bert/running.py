@@ -1,4 +1,4 @@
-"""A checkpoint's BERT on probes: read by TensorFlow's own reader where it has one, run in plain operations."""
+"""A checkpoint's BERT run on probes by the forward pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from bridgeckpt.parity.tensorflow.stored import Variables, finite
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.bert.settings import Settings
-    from bridgeckpt.parity.bert.stages import Depth
     from bridgeckpt.parity.bert.variables import Bert
     from bridgeckpt.parity.reference.probes import Probe
 
@@ -30,10 +29,10 @@ def run_forward(
     probes: Mapping[str, Probe],
     dtype: Literal["float32", "float64"],
 ) -> Values:
-    """What the forward pass computes on every probe; in float64 the coarse stages, in float32 as deep as a probe goes.
+    """What the forward pass computes on every probe: in float64 coarse stages, in float32 those of the probe's depth.
 
     Raises:
-        ParityError: memory does not suffice, or a stage is not finite.
+        ParityError: there is not enough memory, or a stage is not finite.
     """
     with computing(tf, f"the forward pass in {dtype}"):
         forward = Forward(tf, bert, variables.load, dtype)
@@ -41,7 +40,7 @@ def run_forward(
 
 
 def _on(forward: Forward, settings: Settings, probe: Probe, layers: int, dtype: str) -> dict[str, Array]:
-    depth: Depth = "coarse" if dtype == "float64" and probe.depth == "fine" else probe.depth
+    depth: str = "coarse" if dtype == "float64" and probe.depth == "fine" else probe.depth
     wanted = set(stages(layers, depth))
     kept: dict[str, list[Array]] = {}
     for piece in probe.pieces():
@@ -51,8 +50,8 @@ def _on(forward: Forward, settings: Settings, probe: Probe, layers: int, dtype: 
     return finite({stage: np.concatenate(pieces) for stage, pieces in kept.items()}, dtype)
 
 
-def _until(computed: Iterable[tuple[str, Any]], depth: Depth) -> Iterator[tuple[str, Any]]:
-    """What is computed as deep as is wanted: embeddings alone, or everything."""
+def _until(computed: Iterable[tuple[str, Any]], depth: str) -> Iterator[tuple[str, Any]]:
+    """What is computed up to a depth: the embeddings alone, or everything."""
     for stage, values in computed:
         yield stage, values
         if depth == "embeddings":

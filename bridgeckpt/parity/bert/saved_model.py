@@ -1,10 +1,9 @@
-"""A SavedModel as a reference: where its parts are, and what its own functions compute on probes of its sizes."""
+"""The functions of a SavedModel as a reference: they are run on probes of the sizes that they are made for."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ParityError
@@ -19,50 +18,20 @@ from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
 from bridgeckpt.parity.tensorflow.runtime import computing, device_name
 from bridgeckpt.parity.tensorflow.stored import finite
 from bridgeckpt.sentences import Sentence, Setting
-from bridgeckpt.store.source import is_file
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.parity.bert.request import Request
+    from bridgeckpt.formats.tensorflow.saved_model import SavedModel
+    from bridgeckpt.parity.bert.request import RecordingRequest
     from bridgeckpt.parity.bert.running import Values
     from bridgeckpt.parity.reference.probes import Probe
 
-_POSITIONS, _TYPES = 16, 1  # what any model has, where nothing tells
+_POSITIONS, _TYPES = 16, 1  # rows that any model has, if no variable's name says more
 _TABLES = {
     "words": re.compile(r"(word|token)_embeddings?(?!_)|embeddings/(word|token)s?\b|\bwte\b", re.IGNORECASE),
     "positions": re.compile(r"position(al)?_embeddings?(?!_)", re.IGNORECASE),
     "types": re.compile(r"(type|segment)_embeddings?(?!_)", re.IGNORECASE),
 }
-
-
-class SavedModel(NamedTuple):
-    """A SavedModel on disk.
-
-    Attributes:
-        folder: Where its ``saved_model.pb`` is.
-    """
-
-    folder: Path
-
-    @property
-    def variables(self) -> Path:
-        """The prefix of its variables, a TensorBundle."""
-        return self.folder / "variables" / "variables"
-
-    @property
-    def graph(self) -> Path:
-        """The file with its graphs."""
-        return self.folder / "saved_model.pb"
-
-
-def find_saved_model(source: Path) -> SavedModel | None:
-    """The SavedModel that a path stands for: its folder, its ``saved_model.pb``, or its variables; else None."""
-    source = source.expanduser().absolute()
-    for folder in (source, source.parent, source.parent.parent):
-        saved = SavedModel(folder)
-        if is_file(saved.graph) and source in (folder, saved.graph, saved.variables.parent, saved.variables):
-            return saved
-    return None
 
 
 class Recorded(NamedTuple):
@@ -72,7 +41,7 @@ class Recorded(NamedTuple):
         probes: The probes that they were run on.
         values: Probe to stage to values.
         how: Which functions were run, for provenance.
-        notes: What a reader of the verdict should be told.
+        notes: What a reader of the verdict should know.
     """
 
     probes: dict[str, Probe]
@@ -83,15 +52,15 @@ class Recorded(NamedTuple):
 
 def functions_reference(
     tf: Any,  # noqa: ANN401 - TensorFlow has no types
-    request: Request,
+    request: RecordingRequest,
     saved: SavedModel,
     checkpoint: Checkpoint,
     *notes: str,
 ) -> Reference:
-    """A reference of the functions alone, where the variables' names tell no forward pass.
+    """A reference of the functions alone, for a model whose variables are not found by their names.
 
     Raises:
-        ParityError: what was asked needs names; and as :func:`run_functions` does.
+        ParityError: the request needs these names; and as :func:`run_functions` does.
     """
     asked = (
         Setting("scope", request.scope) if request.scope else None,
@@ -115,8 +84,8 @@ def functions_reference(
         "how": recorded.how,
         "seed": request.seed,
     }
-    told = (*checkpoint.notes, *notes, *recorded.notes)
-    return Reference(recorded.probes, {"graph": recorded.values}, provenance, {}, told)
+    all_notes = (*checkpoint.notes, *notes, *recorded.notes)
+    return Reference(recorded.probes, {"graph": recorded.values}, provenance, {}, all_notes)
 
 
 def origin(tf: Any, checkpoint: Checkpoint, saved: SavedModel | None) -> dict[str, str]:  # noqa: ANN401
@@ -138,7 +107,7 @@ def run_functions(
     """Run a SavedModel's functions on the probes that ``choose`` makes for them.
 
     Raises:
-        ParityError: it cannot be loaded or run, takes something else than token ids, or returns nothing that is known.
+        ParityError: it cannot be loaded or run, takes other inputs than token ids, or returns no stage.
     """
     notes = []
     try:
@@ -146,31 +115,31 @@ def run_functions(
             model = LoadedModel(tf, saved.folder, [(name, of.shape) for name, of in checkpoint.tensors.items()])
             given = choose(model)
             probes = {name: probe for name, probe in given.items() if model.fits(probe)}
-            deep = next((probe for probe in probes.values() if probe.depth != "embeddings"), None)
+            deep = next((probe for probe in probes.values() if probe.only is None), None)
             if deep is None:
                 raise UnusableGraph("its functions are made for fewer positions than the inputs have")
             if not model.takes_types and any(probe.inputs[TYPES].any() for probe in probes.values()):
                 raise UnusableGraph("its functions take no token types")
-            stages = model.settle(deep)
+            stages = model.choose(deep)
             if len(probes) < len(given):
                 left_out = ", ".join(name for name in given if name not in probes)
                 notes.append(f"its functions are made for fewer positions and were not run on: {left_out}")
             if "embeddings" not in stages:
-                probes = {name: probe for name, probe in probes.items() if probe.depth != "embeddings"}
+                probes = {name: probe for name, probe in probes.items() if probe.only is None}
                 notes.append("its functions return no embeddings: only tokens of the other inputs were looked up")
             values = {name: finite(model.run(probe), "the SavedModel") for name, probe in probes.items()}
     except UnusableGraph as reason:
         raise ParityError(f"the SavedModel {saved.folder.name} cannot be run: {reason}", hint=OWN_FUNCTION) from reason
     if LAST_STATE in stages:
-        notes.append("nothing tells how many layers there are: the last one's output is recorded as last_hidden_state")
+        notes.append("nothing says how many layers there are: the last one's output is recorded as last_hidden_state")
     if model.unknown:
-        notes.append(f"not recorded, for their names do not tell what they are: {', '.join(model.unknown)}")
-    names = ", ".join(one.name for one in model.found)
+        notes.append(f"not recorded, for their names do not say which stage they are: {', '.join(model.unknown)}")
+    names = ", ".join(one.name for one in model.functions)
     return Recorded(probes, values, f"the SavedModel's own functions: {names}", tuple(notes))
 
 
 def _rows(model: LoadedModel) -> tuple[int, int, int]:
-    """Rows of the tables of words, positions and types, as far as names tell; what no table is smaller than, if none.
+    """Rows of the tables of words, positions and types, by the names of variables; else a number that every model has.
 
     Raises:
         ParityError: no variable could be a table of words.

@@ -1,4 +1,4 @@
-"""What no tensor says: the number of heads, the activation, the epsilon, and where each of them is from."""
+"""The settings of a BERT that no tensor holds: number of heads, activation, epsilon, and where each of them is from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ConfigError, ParityError
 from bridgeckpt.parity.bert.activations import FUNCTIONS, SAME
-from bridgeckpt.parity.bert.request import Asked
+from bridgeckpt.parity.bert.request import GivenSettings
 from bridgeckpt.parity.hints import OWN_FUNCTION
 from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.store.source import is_file, is_folder, matching
@@ -35,11 +35,11 @@ class Settings(NamedTuple):
     """The settings of a forward pass.
 
     Attributes:
-        heads: Number of attention heads; 0 when nothing says.
+        heads: Number of attention heads; 0 if it is not known.
         hidden_act: The activation by transformers' name.
         layer_norm_eps: What a LayerNorm adds to the variance.
         origins: Where each is from, by its name.
-        assumed: What was assumed for want of better, a sentence for each.
+        assumed: A sentence for each setting that was assumed.
     """
 
     heads: int
@@ -58,20 +58,20 @@ def read_settings(
     directory: Path,
     bert: Bert,
     config: Path | None = None,
-    asked: Asked | None = None,
+    given: GivenSettings | None = None,
     texts: Mapping[str, str] | None = None,
 ) -> Settings:
-    """The settings as asked, else the config in ``config`` or ``directory``, else what such models always have.
+    """The given settings, else those of the config in ``config`` or ``directory``, else those of such models.
 
-    ``texts`` are those that the file itself holds, a description of the whole model perhaps among them.
+    ``texts`` are those that the file itself holds; one may be a description of the whole model.
 
     Raises:
-        ConfigError: the config cannot be read, is of another model, or a value cannot be.
+        ConfigError: the config cannot be read or is of another model, or a value is not valid.
     """
     path = _find(directory, config)
     stated = _read(path, bert) if path else _described(texts or {})
     source = path.name if path else _DESCRIPTION
-    heads, hidden_act, layer_norm_eps = asked or Asked()
+    heads, hidden_act, layer_norm_eps = given or GivenSettings()
     origins: dict[str, str] = {}
     assumed: list[str] = []
 
@@ -199,12 +199,12 @@ def _described(texts: Mapping[str, str]) -> dict[str, Any]:
     activation = configs.get("Encoder-1-FeedForward", {}).get("activation")
     if isinstance(activation, dict):  # how Keras writes a function
         activation = activation.get("config")
-    told = {"num_attention_heads": heads, "hidden_act": activation}
-    return {key: value for key, value in told.items() if value is not None}
+    stated = {"num_attention_heads": heads, "hidden_act": activation}
+    return {key: value for key, value in stated.items() if value is not None}
 
 
 def _under(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any] | None:
-    """The object under ``keys``, one inside the other; None if there is none."""
+    """The object under nested ``keys``; None if there is no such object."""
     found: Any = values
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None

@@ -1,4 +1,4 @@
-"""What the inputs and outputs of an exported function are, by the names that exporters give them."""
+"""What the inputs and outputs of an exported function mean, by the names that exporters give them."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _OUTPUTS: Mapping[str, str] = {
 _LAST = frozenset({"sequence_output", "last_hidden_state"})
 _LAYERS = frozenset({"encoder_outputs", "all_encoder_layers"})  # without the embeddings
 _STATES = frozenset({"hidden_states", "all_hidden_states"})  # with them
-LAST_STATE = "last_hidden_state"  # of how many layers nobody knows: transformers' models have an output of this name
+LAST_STATE = "last_hidden_state"  # transformers' name of the output, used if the number of layers is not known
 
 
 def role_of(name: str) -> str | None:
-    """What an input is by its name, as in ``serving_default_input_ids:0``; None of one that is not known."""
+    """What an input means by its name, as in ``serving_default_input_ids:0``; None if it is not known."""
     plain = re.sub(r"(:\d+|_\d+)$", "", name.rpartition("/")[2].lower())
     for role, names in _INPUTS.items():
         if plain in names or any(plain.endswith(f"_{known}") for known in names if "_" in known):
@@ -49,7 +49,7 @@ def role_of(name: str) -> str | None:
 
 
 def roles_of(names: Sequence[str]) -> list[str | None]:
-    """What each input of a function is; three without names that tell are ids, mask and types, in this order."""
+    """What each input of a function means; three inputs without names are ids, mask and types, in this order."""
     roles = [role_of(name) for name in names]
     return [IDS, MASK, TYPES] if len(names) == 3 and all(map(_NAMELESS.fullmatch, names)) else roles
 
@@ -69,11 +69,11 @@ def _arrays(value: Any) -> Any:  # noqa: ANN401
 
 
 def stages_of(outputs: Mapping[str, Any], layers: int | None) -> tuple[dict[str, Any], list[str]]:
-    """The stage of each output of a function, and the names of those that are none.
+    """The stage of each output of a function, and the names of the outputs that are no stage.
 
     Args:
         outputs: Name to array, or to a list of them.
-        layers: How many layers the model has; None if nothing says.
+        layers: How many layers the model has; None if it is not known.
     """
     stages: dict[str, Any] = {}
     unknown = []

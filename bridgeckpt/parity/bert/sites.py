@@ -1,13 +1,16 @@
-"""Where a PyTorch model computes a stage, and which of its parameters belong to it, by transformers' module names."""
+"""Where a BERT of transformers computes each stage, and which parameters belong to it, by the names of its modules."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.parity.bert.stages import is_stage
+from bridgeckpt.parity.family import Site, layer_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
+
+    from bridgeckpt.parity.family import Sites
 
 # Stage, or its last part inside a layer -> module below the body (or below the layer).
 _BODY = {"embeddings": "embeddings", "pooler": "pooler"}
@@ -20,7 +23,7 @@ _LAYER = {
     "intermediate": "intermediate",
     "output": "output",
 }
-# Modules beside the body; which stage a ``classifier`` is depends on the class.
+# Modules beside the body; the stage of a ``classifier`` depends on the class.
 _HEADS = {
     "transform": "cls.predictions.transform",
     "mlm_logits": "cls.predictions",
@@ -42,7 +45,7 @@ _ROLES = {
 }
 
 
-# What is computed beside the chain of layers, and from what more than it.
+# The stages beside the chain of layers, and the other stages that each of them is computed from.
 _BRANCHES: dict[str, tuple[str, ...]] = {
     "pooler": (),
     "transform": (),
@@ -52,13 +55,6 @@ _BRANCHES: dict[str, tuple[str, ...]] = {
     "token_logits": (),
     "span_logits": (),
 }
-
-
-class Site(NamedTuple):
-    """A stage's module and its parameters, by role (see :mod:`bridgeckpt.parity.bert.stages`)."""
-
-    module: str
-    parameters: Mapping[str, str]
 
 
 def sites(model: Any) -> dict[str, Site]:  # noqa: ANN401 - transformers' models have no common type worth importing
@@ -76,7 +72,7 @@ def sites(model: Any) -> dict[str, Site]:  # noqa: ANN401 - transformers' models
         return {}
     found = {"embeddings": f"{prefix}{_BODY['embeddings']}"}
     for layer in range(layers):
-        found |= {f"layer.{layer}.{stage}": f"{prefix}encoder.layer.{layer}.{at}" for stage, at in _LAYER.items()}
+        found |= {f"{layer_name(layer)}.{stage}": f"{prefix}encoder.layer.{layer}.{at}" for stage, at in _LAYER.items()}
     found["pooler"] = f"{prefix}{_BODY['pooler']}"
     found |= _HEADS
     kind = type(model).__name__
@@ -86,16 +82,17 @@ def sites(model: Any) -> dict[str, Site]:  # noqa: ANN401 - transformers' models
     return {stage: Site(at, _parameters(at, names)) for stage, at in found.items() if modules.get(at) is not None}
 
 
-def unread(model: Any, found: Mapping[str, Site], stages: set[str]) -> list[str]:  # noqa: ANN401
-    """The parameters that none of ``stages`` is computed from: nothing compared says anything about them."""
-    if not all(is_stage(stage) for stage in stages):  # outputs by their own names: of what, nobody knows
+def unread(model: Any, found: Sites, stages: Collection[str]) -> list[str]:  # noqa: ANN401
+    """The parameters that none of ``stages`` depends on: comparing these stages says nothing about them."""
+    if not all(is_stage(stage) for stage in stages):  # what other outputs depend on is not known
         return []
+    heads = _BRANCHES.keys() & set(stages)
     behind = {stage: at for at, stage in enumerate(found)}
     last = max((behind[stage] for stage in stages if stage in behind and stage not in _BRANCHES), default=-1)
-    if stages & _BRANCHES.keys():  # the heads read the whole encoder
+    if heads:  # the heads read the whole encoder
         last = max(last, *(at for stage, at in behind.items() if stage not in _BRANCHES))
     needed = {stage for stage, at in behind.items() if stage not in _BRANCHES and at <= last}
-    needed |= stages.union(*(_BRANCHES.get(stage, ()) for stage in stages))
+    needed |= set(stages).union(*(_BRANCHES[stage] for stage in heads))
     read = {name for stage in needed if stage in found for name in found[stage].parameters.values()}
     return [name for name, _ in model.named_parameters() if name not in read]
 

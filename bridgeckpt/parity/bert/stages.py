@@ -21,22 +21,21 @@ stage                      shape                   is
 
 The parameters of a stage are ``STAGE.ROLE``, as in ``layer.3.attention.kernel``: a dense layer has ``kernel`` and
 ``bias``, a layer norm ``gamma`` and ``beta``, the embeddings ``words``, ``positions`` and ``types``. The decoder of the
-masked-LM head is ``mlm_logits.kernel``. What a user records under another name is compared under that name, the name of
-an output of the PyTorch model or of one of its modules.
+masked-LM head is ``mlm_logits.kernel``. A user may record under another name, that of an output of the PyTorch model or
+of one of its modules; it is compared under that name.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
-Depth = Literal["fine", "coarse", "embeddings"]
+from bridgeckpt.parity.family import layer_name, layer_of, part_of
 
 _FINE = ("query", "key", "value", "context", "attention", "intermediate", "output")
 _COARSE = ("attention", "output")
 HEADS = ("mlm_logits", "nsp_logits", "logits", "token_logits", "span_logits")
+POOLED = frozenset({"pooler", "nsp_logits", "logits"})  # [batch, features]; the others are [batch, seq, features]
 
 
-def stages(layers: int, depth: Depth = "fine") -> tuple[str, ...]:
+def stages(layers: int, depth: str = "fine") -> tuple[str, ...]:
     """Every stage of a BERT of ``layers`` layers, with all heads there are, in the order of computation.
 
     ``depth``: "coarse" leaves out what is inside a layer's two halves and a head, "embeddings" all but the first.
@@ -44,22 +43,15 @@ def stages(layers: int, depth: Depth = "fine") -> tuple[str, ...]:
     if depth == "embeddings":
         return ("embeddings",)
     parts = _FINE if depth == "fine" else _COARSE
-    inside = [f"layer.{layer}.{part}" for layer in range(layers) for part in parts]
+    inside = [f"{layer_name(layer)}.{part}" for layer in range(layers) for part in parts]
     return ("embeddings", *inside, "pooler", *(["transform"] if depth == "fine" else []), *HEADS)
 
 
 def is_coarse(stage: str) -> bool:
-    """Whether a verdict shows the stage even when it agrees."""
-    return stage != "transform" and (not stage.startswith("layer.") or stage.rpartition(".")[2] in _COARSE)
-
-
-def layer_of(stage: str) -> int | None:
-    """The layer that a stage is in, if it is in one."""
-    parts = stage.split(".")
-    return int(parts[1]) if len(parts) == 3 and parts[0] == "layer" and parts[1].isdecimal() else None
+    """Whether a table shows the stage even if it agrees."""
+    return stage != "transform" and (layer_of(stage) is None or part_of(stage) in _COARSE)
 
 
 def is_stage(name: str) -> bool:
     """Whether a name is one of the above, for a model of any depth."""
-    layer = layer_of(name)
-    return name in (stages(1) if layer is None else stages(layer + 1))
+    return name in stages(0) if layer_of(name) is None else part_of(name) in _FINE

@@ -1,8 +1,8 @@
-"""Settings decided by behaviour: those with which the forward pass computes what the checkpoint's graph computes.
+"""Settings found by trial: those with which the forward pass computes what the checkpoint's graph computes.
 
-A graph says in operations what no tensor says. Rather than read the operations, candidates are tried: epsilons on the
-embeddings, numbers of heads on layer 0's attention, activations on its output. Weights near 0, as training starts from,
-hide all of them (there every activation is a straight line), so the trial is run on weights drawn for it.
+A graph holds the settings that no tensor holds, in its operations. These are not read. Instead, candidates are tried:
+epsilons on the embeddings, numbers of heads on layer 0's attention, activations on its output. Weights near 0, from
+which training starts, hide all of them (every activation is a straight line there), so the trial draws its own weights.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _ORIGIN = "matches the graph"
 # Graphs round in their own way: x ** 3 by logarithms, a fused norm. In root mean square that is up to 3 times the
 # rounding of plain operations; on trial weights a wrong setting is a thousand times it.
 _ROUNDING = 10.0
-# What each stage tells, when the settings of those before it are known.
-_TELLING = (("embeddings", "layer_norm_eps"), ("layer.0.attention", "heads"), ("layer.0.output", "hidden_act"))
-TRIAL_STAGES = tuple(stage for stage, _ in _TELLING)
-_SPREAD = 3.0  # of what goes into the activation: far enough to tell relu from relu6
+# The setting that each stage shows, given the settings of the stages before it.
+_SHOWN_BY = (("embeddings", "layer_norm_eps"), ("layer.0.attention", "heads"), ("layer.0.output", "hidden_act"))
+TRIAL_STAGES = tuple(stage for stage, _ in _SHOWN_BY)
+_SPREAD = 3.0  # of the activation's inputs: relu and relu6 differ there
 _CLOSE = 3e-6  # of the size of a hidden state: some tens of float32's rounding
-_EMBEDDED = 1e-4  # size of the embeddings: small enough to tell an epsilon of 1e-10 from 1e-12
+_EMBEDDED = 1e-4  # size of the embeddings: epsilons of 1e-10 and 1e-12 differ there
 
 
 def trial_weights(bert: Bert, variables: Variables) -> dict[str, Array]:
@@ -58,7 +58,7 @@ def trial_weights(bert: Bert, variables: Variables) -> dict[str, Array]:
     return weights
 
 
-def match(
+def settings_of_graph(
     tf: Any,  # noqa: ANN401 - TensorFlow has no types
     bert: Bert,
     settings: Settings,
@@ -67,7 +67,7 @@ def match(
     graph: Mapping[str, Array],
     fixed: Collection[str],
 ) -> Settings | None:
-    """The settings with which the forward pass computes what a graph computes; None if none do.
+    """The settings with which the forward pass computes what a graph computes; None if there are no such settings.
 
     Args:
         tf: The module ``tensorflow``.
@@ -76,11 +76,11 @@ def match(
         weights: The :func:`trial_weights`.
         probe: What the graph was run on.
         graph: What it computed on the probe with these weights, by stage.
-        fixed: The names of settings that are not to change.
+        fixed: The names of the settings that must not change.
     """
     with computing(tf, "the forward pass"):
         single, double = (Forward(tf, bert, weights.__getitem__, dtype) for dtype in _DTYPES)
-        for stage, name in _TELLING:
+        for stage, name in _SHOWN_BY:
             for value in _candidates(bert, settings, name, name in fixed):
                 tried = settings._replace(**{name: value})
                 of_single, of_double = (
@@ -92,11 +92,11 @@ def match(
                     break
             else:
                 return None
-    told = [name for _, name in _TELLING if name not in fixed]
-    return settings._replace(origins={**settings.origins, **dict.fromkeys(told, _ORIGIN)}, assumed=())
+    found = [name for _, name in _SHOWN_BY if name not in fixed]
+    return settings._replace(origins={**settings.origins, **dict.fromkeys(found, _ORIGIN)}, assumed=())
 
 
-def match_values(
+def settings_of_values(
     tf: Any,  # noqa: ANN401
     bert: Bert,
     settings: Settings,
@@ -105,9 +105,9 @@ def match_values(
     values: Mapping[str, Array],
     fixed: Collection[str],
 ) -> Settings:
-    """The settings with which the forward pass computes what functions of the model computed; those given if none do.
+    """The settings with which the forward pass computes what the functions computed; else the given ones.
 
-    Arguments as of :func:`match`, but on the model's own weights: a function of a SavedModel takes no others.
+    Arguments as of :func:`settings_of_graph`, but on the model's own weights: a SavedModel's functions take no others.
     """
     with computing(tf, "the forward pass"):
         forward = Forward(tf, bert, variables.load, "float32")
@@ -119,8 +119,8 @@ def match_values(
                 return settings
             difference = values[stage] - found.numpy()
             if np.sqrt(np.mean(difference**2)) <= _CLOSE * np.sqrt(np.mean(values[stage] ** 2)):
-                told = [name for name in changed if name not in fixed]
-                return tried._replace(origins={**tried.origins, **dict.fromkeys(told, _ORIGIN)}, assumed=())
+                tested = [name for name in changed if name not in fixed]
+                return tried._replace(origins={**tried.origins, **dict.fromkeys(tested, _ORIGIN)}, assumed=())
     return settings
 
 
@@ -135,8 +135,8 @@ def first_difference(
 
 
 def _changes(bert: Bert, settings: Settings, fixed: Collection[str]) -> list[dict[str, Any]]:
-    """The settings that may be tried: those stated, then those that differ from them in one, then in two."""
-    names = [name for _, name in _TELLING]
+    """The settings to try: the stated ones, then those that differ from them in one setting, then in two."""
+    names = [name for _, name in _SHOWN_BY]
     known = {"heads"} if settings.heads else set()
     each = [_candidates(bert, settings, name, name in fixed or name in known) for name in names]
     combined = [dict(zip(names, values, strict=True)) for values in product(*each)]
@@ -146,7 +146,7 @@ def _changes(bert: Bert, settings: Settings, fixed: Collection[str]) -> list[dic
 
 
 def _candidates(bert: Bert, settings: Settings, name: str, fixed: bool) -> list[Any]:
-    """The values of a setting that may be tried, the one that was stated first."""
+    """The values of a setting to try, the stated one first."""
     stated = getattr(settings, name)
     others: Mapping[str, Iterable[Any]] = {
         "layer_norm_eps": _EPSILONS,
@@ -154,7 +154,7 @@ def _candidates(bert: Bert, settings: Settings, name: str, fixed: bool) -> list[
         "hidden_act": FUNCTIONS,
     }
     same = SAME.get(stated, stated) if name == "hidden_act" else stated
-    found = [stated] if stated else []  # no heads are stated as 0
+    found = [stated] if stated else []  # 0 heads: nothing states them
     return found if fixed else found + [value for value in others[name] if value != same]
 
 

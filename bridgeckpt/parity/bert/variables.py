@@ -2,8 +2,8 @@
 
 These are the names of google-research/bert, ``bert/encoder/layer_0/attention/self/query/kernel``, under any scope, of
 its ports to tf.keras, where layers are numbered over the model (``dense_7``, ``layer_normalization_4``), and of the
-code in :mod:`bridgeckpt.parity.bert.spellings`. Nothing here comes from the mapping tables, whose mistakes it
-would repeat.
+code in :mod:`bridgeckpt.parity.bert.spellings`. Nothing here comes from the mapping tables: it would repeat their
+mistakes.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Bert(NamedTuple):
         code: The code whose names these are.
         gelu: What that code calls gelu, by transformers' name.
         epsilon: What its LayerNorms add to the variance by default.
-        heads: Number of attention heads, where kernels have an axis of them; else 0.
+        heads: Number of attention heads if kernels have an axis for them; else 0.
         flipped: The stages whose kernels are [hidden, labels] rather than [labels, hidden].
         unread: Variables under ``root`` that no BERT has; a forward pass would ignore them.
         other_heads: Variables under ``cls/`` that no head known here has.
@@ -100,13 +100,13 @@ class Bert(NamedTuple):
         return f"{stage}.kernel" in self.variables
 
     def without(self, stage: str | None) -> Bert:
-        """The same model less a head."""
+        """The same model without a head."""
         kept = {role: name for role, name in self.variables.items() if role.rpartition(".")[0] != stage}
         return self._replace(variables=kept)
 
     @property
     def norms(self) -> str:
-        """Whose LayerNorms have that epsilon."""
+        """The code whose LayerNorms have that epsilon."""
         return "tf.keras' LayerNormalization" if self.epsilon == _KERAS_EPSILON else self.code
 
     @property
@@ -127,11 +127,11 @@ def find_bert(shapes: Mapping[str, Sequence[int]], where: str, *, scope: str | N
     Args:
         shapes: The shape of each variable, as TensorFlow lists them.
         where: The checkpoint, as errors call it.
-        scope: Which one, when there are several: what stands before ``bert/`` in its names, or with it.
+        scope: Which one of several: what stands before ``bert/`` in its names, or the same with ``bert/``.
         ema: Take the moving average of each variable.
 
     Raises:
-        ParityError: there is none, there are several, or one of its variables is missing or of a shape that cannot be.
+        ParityError: there is no BERT, or several; or a variable is missing, or its shape does not fit.
     """
     names = {name for name in shapes if not _SLOT.fullmatch(name)}
     roots = sorted(
@@ -155,26 +155,26 @@ def find_bert(shapes: Mapping[str, Sequence[int]], where: str, *, scope: str | N
     sizes = _check_shapes(found, shapes, where)
     heads = tuple(f"{prefix}cls/" for prefix in found_all.prefixes)
     return Bert(
-        root,
-        _scope_of(root),
-        found,
-        layers,
-        sizes["H"],
-        (sizes["V"], sizes["P"], sizes["T"]),
-        _GOOGLE,
-        _TANH,
-        _KERAS_EPSILON if found_all.keras else _GOOGLE_EPSILON,
-        0,
-        frozenset(),
-        tuple(sorted(name for name in names - used if name.startswith(root))),
-        tuple(sorted(name for name in names - used if name.startswith(heads))),
+        root=root,
+        scope=_scope_of(root),
+        variables=found,
+        layers=layers,
+        hidden=sizes["H"],
+        rows=(sizes["V"], sizes["P"], sizes["T"]),
+        code=_GOOGLE,
+        gelu=_TANH,
+        epsilon=_KERAS_EPSILON if found_all.keras else _GOOGLE_EPSILON,
+        heads=0,
+        flipped=frozenset(),
+        unread=tuple(sorted(name for name in names - used if name.startswith(root))),
+        other_heads=tuple(sorted(name for name in names - used if name.startswith(heads))),
     )
 
 
 def _shadows(
     found: Mapping[str, str], templates: Sequence[str], shapes: Mapping[str, Sequence[int]], where: str
 ) -> dict[str, str]:
-    """The moving average of each variable, whose name is made of the variable's."""
+    """The moving average of each variable; its name is made of the variable's name."""
     words = found["embeddings.words"]
     template = next((one for one in templates if one.format(words) in shapes), templates[0])
     shadows = {role: template.format(name) for role, name in found.items()}
@@ -188,24 +188,24 @@ def _shadows(
 
 
 def _spelled(spelling: Spelling, root: str, shapes: Mapping[str, Sequence[int]], where: str) -> Bert:
-    """A BERT under other names than google-research/bert's; what else is under its root is not looked at."""
+    """A BERT under other names than google-research/bert's; other variables under its root are ignored."""
     found = search(spelling, root, shapes, where)
     sizes = _check_shapes(found, shapes, where, spelling.flipped)
     query = shapes[found["layer.0.query.kernel"]]
     return Bert(
-        root,
-        _scope_of(root),
-        found,
-        1 + max(int(role.split(".")[1]) for role in found if role.startswith("layer.")),
-        sizes["H"],
-        (sizes["V"], sizes["P"], sizes["T"]),
-        spelling.title,
-        spelling.gelu,
-        spelling.epsilon,
-        query[1] if len(query) == 3 else 0,
-        spelling.flipped,
-        (),
-        (),
+        root=root,
+        scope=_scope_of(root),
+        variables=found,
+        layers=1 + max(int(role.split(".")[1]) for role in found if role.startswith("layer.")),
+        hidden=sizes["H"],
+        rows=(sizes["V"], sizes["P"], sizes["T"]),
+        code=spelling.title,
+        gelu=spelling.gelu,
+        epsilon=spelling.epsilon,
+        heads=query[1] if len(query) == 3 else 0,
+        flipped=spelling.flipped,
+        unread=(),
+        other_heads=(),
     )
 
 
@@ -217,7 +217,7 @@ def _plain_shape(role: str, shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def without_shadow(name: str) -> str:
-    """The variable of which ``name`` is the moving average; ``name`` itself if it is none."""
+    """The variable of which ``name`` is the moving average; ``name`` itself if it is not a moving average."""
     return name.removesuffix(_SHADOW)
 
 
@@ -250,7 +250,7 @@ def _choose(roots: list[str], where: str, scope: str | None) -> str:
 def _check_shapes(
     found: Mapping[str, str], shapes: Mapping[str, Sequence[int]], where: str, flipped: frozenset[str] = frozenset()
 ) -> dict[str, int]:
-    """The sizes of the model; every shape has to follow from them."""
+    """The sizes of the model; every shape must follow from them."""
     sizes = {"2": 2}
     for role, name in found.items():
         parts = role.split(".")

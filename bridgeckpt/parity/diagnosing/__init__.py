@@ -1,6 +1,7 @@
-"""What is to blame where a model diverges: ``diagnosis`` begins, the reference gives the evidence, causes are tried.
+"""What is to blame for a stage that fails: ``diagnosis`` starts, collects the evidence and tries causes.
 
-``anatomy`` takes the model apart and ``definition`` says what each part should compute; a ``view`` is one recorded run
-against which any part can be computed by itself. ``causes`` and ``substitutions`` are what is known to go wrong;
-``blame``, ``entries`` and ``tables`` find the tensor when none of it fits.
+``anatomy`` is what is asked of a model family: the parts of a model, and how each is computed. A ``view`` is one
+recorded run in which each stage can be computed by itself, and ``evidence`` judges it. ``substitutions`` and
+``widening`` try tensors in place of each other; ``blame`` finds the tensor of a ``dense`` stage if no known cause
+explains it.
 """

@@ -1,9 +1,9 @@
-"""When no known cause fits a dense stage: which of its tensors can explain the difference, and what is wrong in it.
+"""The tensor of a dense stage that explains the difference, if no known cause does, and what is wrong in it.
 
 The stage's inputs and outputs are the reference's. Values of a bias, gamma or beta that explain all rows can be solved
 for: there are far fewer of them than equations, so that a solution within rounding is decisive. The kernel has more
-values than equations; it is what is left when none of the vectors explains the difference, and a scale, an element, a
-row or a column of it is tried.
+values than equations. It is blamed if no vector explains the difference; a scale, an element, a row or a column of it
+is tried.
 """
 
 from __future__ import annotations
@@ -11,25 +11,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.parity.diagnosing.anatomy import Patch, Source
-from bridgeckpt.parity.diagnosing.evidence import Cause
+from bridgeckpt.parity.diagnosing.anatomy import Cause, Patch, Replacement
 from bridgeckpt.parity.diagnosing.fitting import fit
 from bridgeckpt.parity.diagnosing.wording import TOLERANCES, describe, numbered
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.diagnosing.definition import Dense
+    from bridgeckpt.parity.diagnosing.dense import Dense
     from bridgeckpt.parity.diagnosing.evidence import Evidence
 
 Tensor = Any  # torch is imported inside functions
 
 _VECTORS = ("beta", "gamma", "bias")
-_LIKELY = 4  # of many rows, columns or elements that could be wrong, so many are tried
-_SMALL = 1e-4  # of the largest gamma: a smaller one tells nothing of what it multiplies
-_FEW = 8  # wrong rows that are still told one by one
+_LIKELY = 4  # rows, columns or elements that are tried, of all that could be wrong
+_SMALL = 1e-4  # of the largest gamma: what a smaller one multiplies cannot be seen
+_FEW = 8  # wrong rows that are listed one by one
 
 
-class Stage:
-    """A dense stage with its rows of inputs, and the reference's rows that should come of them."""
+class WrongStage:
+    """A dense stage with its rows of inputs, and the reference's rows that should result."""
 
     def __init__(self, evidence: Evidence, at: int, stage: str) -> None:
         import torch
@@ -42,7 +41,7 @@ class Stage:
         self.product: Tensor = self.dense.product
         self.expected: Tensor = view.rows(view.held[stage])
         self.names = evidence.anatomy.roles[stage]
-        # A feature's error is weighed by its gamma, which would hide those of a small one from the fit.
+        # Each feature's error is divided by its gamma: a small gamma would hide the error from the fit.
         gamma = torch.ones(()) if dense.gamma is None else dense.gamma.abs()
         self.weights = 1 / gamma.clamp(min=_SMALL * float(gamma.max()) + torch.finfo(torch.float64).tiny)
         self.tolerance = TOLERANCES[view.precision]
@@ -52,38 +51,38 @@ class Stage:
         return self.evidence.fixes(self.at, self.stage, self.patch(role, values))
 
     def nearly_fixed_by(self, role: str, values: Tensor) -> bool:
-        """Whether it is so by the least exact view: what was computed in float32 is not undone to more than that."""
+        """Whether it is right in the least exact view: a change that was made in float32 is only known so exactly."""
         return self.evidence.is_wrong(0, self.stage) and self.evidence.fixes(0, self.stage, self.patch(role, values))
 
     def patch(self, role: str, values: Tensor) -> Patch:
         """These values in place of the tensor's."""
-        return Patch({self.names[role]: Source(values=values)})
+        return Patch({self.names[role]: Replacement(values=values)})
 
     def fit(self, product: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
-        """The unknowns for which the stage comes of ``product``, a function of them."""
+        """The unknowns for which the stage results from ``product``, a function of them."""
         return fit(lambda by: self.dense.finish(product(by)) * self.weights, start, self.expected * self.weights)
 
     def effect(self, change: Tensor) -> Tensor:
-        """What a change of the product does before it is normalised: where an activation is flat, little."""
+        """What a change of the product does before it is normalised: little where an activation is flat."""
         plain = self.dense._replace(gamma=None)
         effect: Tensor = plain.finish(self.product + change) - plain.finish(self.product)
         return effect
 
     def cause(self, role: str, text: str, values: Tensor | None = None) -> Cause:
-        """The tensor is to blame; with no values, only by elimination."""
+        """The tensor is to blame; without values, only by elimination."""
         patch = Patch() if values is None else self.patch(role, values)
         return Cause(f"{self.names[role]} {text}", self.names[role], patch)
 
 
 def blame(evidence: Evidence, at: int, stage: str) -> Cause:
-    """The tensor of a wrong dense stage that is to blame."""
-    one = Stage(evidence, at, stage)
+    """The tensor to blame for a wrong dense stage."""
+    one = WrongStage(evidence, at, stage)
     tries = (_vectors, _kernels, _several, _eliminated)
     return next(cause for attempt in tries for cause in attempt(one))
 
 
-def _vectors(one: Stage) -> Iterator[Cause]:
-    """A bias, gamma or beta; the one that explains most, where a coarse reference lets several do."""
+def _vectors(one: WrongStage) -> Iterator[Cause]:
+    """A bias, gamma or beta; of several that explain the difference, the one that explains it best."""
     import torch
 
     found = []
@@ -104,7 +103,7 @@ def _vectors(one: Stage) -> Iterator[Cause]:
     yield from (cause for _, cause in sorted(found, key=lambda pair: pair[0])[:1])
 
 
-def _several(one: Stage) -> Iterator[Cause]:
+def _several(one: WrongStage) -> Iterator[Cause]:
     """More than one of the vectors is wrong."""
     import torch
 
@@ -119,7 +118,7 @@ def _several(one: Stage) -> Iterator[Cause]:
 
     want = (have + fit(predict, torch.zeros_like(have), one.expected)).split(sizes)
     values = dict(zip(roles, want, strict=True))
-    patch = Patch({one.names[role]: Source(values=value) for role, value in values.items()})
+    patch = Patch({one.names[role]: Replacement(values=value) for role, value in values.items()})
     if one.evidence.fixes(one.at, one.stage, patch):
         changes = {role: float((value - getattr(one.dense, role)).norm()) for role, value in values.items()}
         wrong = [role for role in roles if changes[role] > one.tolerance * max(changes.values())]
@@ -127,11 +126,11 @@ def _several(one: Stage) -> Iterator[Cause]:
         yield Cause(f"{names} are wrong", one.names[max(wrong, key=changes.__getitem__)], patch)
 
 
-def _with(one: Stage, role: str, have: Tensor) -> Callable[[Tensor], Tensor]:
+def _with(one: WrongStage, role: str, have: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda change: one.dense._replace(**{role: have + change}).finish(one.product)
 
 
-def _kernels(one: Stage) -> Iterator[Cause]:
+def _kernels(one: WrongStage) -> Iterator[Cause]:
     import torch
 
     kernel = one.dense.kernel
@@ -147,8 +146,8 @@ def _kernels(one: Stage) -> Iterator[Cause]:
         yield one.cause("kernel", describe(kernel.reshape(-1), want.reshape(-1), one.tolerance), want)
 
 
-def _rows(one: Stage, change: Tensor) -> Iterator[Cause]:
-    """A few output features alone are wrong: rows of the kernel, or elements."""
+def _rows(one: WrongStage, change: Tensor) -> Iterator[Cause]:
+    """Only a few output features are wrong: rows of the kernel, or elements."""
     import torch
 
     strength = one.effect(change).norm(dim=0)
@@ -174,7 +173,7 @@ def _rows(one: Stage, change: Tensor) -> Iterator[Cause]:
             yield one.cause("kernel", f"is {'all zeros' if zero else 'wrong'} in {numbered('row', at.tolist())}", want)
 
 
-def _element(one: Stage, row: int, change: Tensor) -> Iterator[Cause]:
+def _element(one: WrongStage, row: int, change: Tensor) -> Iterator[Cause]:
     """One element of a row: the change of that output feature is a multiple of one input feature."""
     import torch
 
@@ -198,8 +197,8 @@ def _element(one: Stage, row: int, change: Tensor) -> Iterator[Cause]:
             yield one.cause("kernel", text, want)
 
 
-def _columns(one: Stage, change: Tensor) -> Iterator[Cause]:
-    """One input feature alone is read wrong: a column of the kernel."""
+def _columns(one: WrongStage, change: Tensor) -> Iterator[Cause]:
+    """Only one input feature is read wrong: a column of the kernel."""
     import torch
 
     inputs, kernel = one.dense.inputs, one.dense.kernel
@@ -218,8 +217,8 @@ def _columns(one: Stage, change: Tensor) -> Iterator[Cause]:
             yield one.cause("kernel", f"is {'all zeros' if zero else 'wrong'} in column {column}", want)
 
 
-def _eliminated(one: Stage) -> Iterator[Cause]:
-    """No vector explains the difference: the kernel is left, if there were rows enough to tell."""
+def _eliminated(one: WrongStage) -> Iterator[Cause]:
+    """No vector explains the difference: the kernel is to blame, if there were enough rows to exclude the others."""
     if len(one.expected) < 3:
         names = " or ".join(one.names.values())
         yield Cause(f"{names} differs; too few rows were recorded to tell which", one.names["kernel"], Patch())

@@ -1,29 +1,26 @@
-"""The diagnosis: at which stage a model first goes wrong by itself, and what has to be undone to set it right.
+"""The diagnosis: the first stage that is wrong by itself, and what must be undone to correct it.
 
-Every stage is computed by itself in float64, fed what the reference holds, so that errors do not cascade. For the first
-one that rounding does not explain, causes are tried: known settings and exchanges of tensors first, then whatever
-values of a tensor solve the stage's equations. A cause is proven when undoing it brings the stage back within rounding;
-of several, that is named which sets the most stages right.
+Every stage is computed by itself in float64 from the values in the reference, so that errors do not cascade. For the
+first stage that rounding does not explain, causes are tried: known settings and exchanged tensors first, then the
+values of a tensor that solve the stage's equations. A cause is proven if undoing it brings the stage back within
+rounding; of several proven causes, the one that corrects the most stages is named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Anatomy
+from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Cause
 from bridgeckpt.parity.diagnosing.blame import blame
-from bridgeckpt.parity.diagnosing.causes import settings_causes, variations
-from bridgeckpt.parity.diagnosing.definition import KINDS, part_of
-from bridgeckpt.parity.diagnosing.embedding_tables import blame_embeddings
-from bridgeckpt.parity.diagnosing.entries import Embeddings
-from bridgeckpt.parity.diagnosing.evidence import Cause, Effect, Evidence, exceeds
+from bridgeckpt.parity.diagnosing.evidence import Effect, Evidence, exceeds
 from bridgeckpt.parity.diagnosing.substitutions import tensor_causes
-from bridgeckpt.parity.judging.converted_folder import told
+from bridgeckpt.parity.judging.converted_folder import from_report
 from bridgeckpt.parity.judging.verdict import Diagnosis, StageResult
 
 if TYPE_CHECKING:
+    from bridgeckpt.parity.diagnosing.anatomy import Anatomy, LookupTables
     from bridgeckpt.parity.judging.pytorch import Subject
     from bridgeckpt.parity.reference.reference import Reference
 
@@ -31,18 +28,23 @@ _AGAIN = "convert again; if the difference stays, the mapping row is wrong"
 _GENERAL = "compare the tensors of both sides with `bridgeckpt diff SRC DST`"
 
 
-def diagnose(reference: Reference, subject: Subject, results: Sequence[StageResult]) -> Diagnosis:
-    """What is to blame for the stages that failed."""
+def diagnose(
+    reference: Reference,
+    subject: Subject,
+    results: Sequence[StageResult],
+    take_apart: Callable[[Subject], Anatomy],
+) -> Diagnosis:
+    """What is to blame for the stages that failed; ``take_apart`` is the anatomy of the model's family."""
     failed = [result.name for result in results if not result.passed]
     if not subject.sites:
         return _unknown(failed, f"{type(subject.model).__name__} is not taken apart into stages that could be tried")
     with _one_thread():
-        return _search(Evidence(reference, Anatomy(subject)), failed)
+        return _search(Evidence(reference, take_apart(subject)), failed)
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """The many operations are small: with several threads, most of the time goes into waiting for each other."""
+    """One thread: the operations are many and small, and several threads would mostly wait for each other."""
     import torch
 
     before = torch.get_num_threads()
@@ -54,12 +56,12 @@ def _one_thread() -> Iterator[None]:
 
 
 def _search(evidence: Evidence, failed: Sequence[str]) -> Diagnosis:
-    """The diagnosis of the first stage that is wrong by itself, embeddings by all that is recorded of them."""
+    """The diagnosis of the first stage that is wrong by itself; for lookup tables, over all probes."""
     if (unknown := _not_finite(evidence)) is not None:
         return unknown
-    tables = Embeddings(evidence.reference, evidence.anatomy)
+    tables = evidence.anatomy.tables(evidence.reference)
     if tables.any_wrong:
-        return _embeddings(evidence, tables)
+        return _lookup(evidence, tables)
     for at in range(len(evidence.views)):
         if (strange := _strange(evidence, at)) is not None:
             return strange
@@ -69,7 +71,7 @@ def _search(evidence: Evidence, failed: Sequence[str]) -> Diagnosis:
 
 
 def _not_finite(evidence: Evidence) -> Diagnosis | None:
-    """If a tensor holds what no number can be computed from: the first one."""
+    """The first tensor that holds values that are not finite; None if there is no such tensor."""
     import torch
 
     for stage, roles in evidence.anatomy.roles.items():
@@ -83,11 +85,11 @@ def _not_finite(evidence: Evidence) -> Diagnosis | None:
 
 
 def _first(evidence: Evidence, at: int, stage: str) -> Diagnosis:
-    """The diagnosis of the first stage that goes wrong by itself."""
-    lacking = [name for name in evidence.anatomy.roles[stage].values() if name in _missing(evidence)]
+    """The diagnosis of the first stage that is wrong by itself."""
+    absent = [name for name in evidence.anatomy.roles[stage].values() if name in _missing(evidence)]
     if (known := _best(evidence, at, stage)) is not None:
         return _diagnosis(evidence, at, stage, *known)
-    if part_of(stage) not in KINDS:
+    if not evidence.anatomy.is_dense(stage):
         text = "goes wrong given the right inputs, and no known variation of the computation explains it"
         return _diagnosis(evidence, at, stage, Cause(f"{stage} {text}", None, NOTHING, _GENERAL), Effect())
     inside = evidence.views[at].behind(stage)[1:]
@@ -99,15 +101,15 @@ def _first(evidence: Evidence, at: int, stage: str) -> Diagnosis:
         first = min(inside, key=list(evidence.anatomy.roles).index)
         text = f"{stage} goes wrong, or {first} or a stage between them, which the reference does not hold"
         cause = Cause(f"{text}; no known cause explains it", None, NOTHING, _GENERAL)
-    elif lacking:
-        name = cause.parameter if cause.parameter in lacking else lacking[0]
+    elif absent:
+        name = cause.parameter if cause.parameter in absent else absent[0]
         text = f"{name} is not in the folder, so that transformers made up its values"
         cause = cause._replace(text=text, parameter=name)
     return _diagnosis(evidence, at, stage, cause, effect)
 
 
 def _best(evidence: Evidence, at: int, stage: str) -> tuple[Cause, Effect] | None:
-    """The known cause that sets the most stages right, this one among them."""
+    """The known cause that corrects the most stages, this one among them."""
     best: tuple[Cause, Effect] | None = None
     for cause in _known(evidence, at, stage):
         effect = evidence.effect(cause)
@@ -119,25 +121,40 @@ def _best(evidence: Evidence, at: int, stage: str) -> tuple[Cause, Effect] | Non
 
 
 def _known(evidence: Evidence, at: int, stage: str) -> Iterator[Cause]:
-    yield from settings_causes(evidence, at, stage)
+    yield from _settings_causes(evidence, at, stage)
     yield from tensor_causes(evidence, at, stage)
 
 
-def _embeddings(evidence: Evidence, tables: Embeddings) -> Diagnosis:
-    """The diagnosis of wrong embeddings, some of which may only show in the sweep."""
-    at = next((at for at in range(len(evidence.views)) if evidence.is_wrong(at, "embeddings")), None)
-    known = None if at is None else _best(evidence, at, "embeddings")
-    if at is not None and known is not None and tables.set_right_by(known[0].patch):
-        return _diagnosis(evidence, at, "embeddings", *known)
-    cause = blame_embeddings(tables)
+def _settings_causes(evidence: Evidence, at: int, stage: str) -> Iterator[Cause]:
+    """A cause for each variation that corrects the stage: the setting changed everywhere, and in this stage alone."""
+    view = evidence.views[at]
+    for one in view.anatomy.variations(view.behind(stage)):
+        if not evidence.fixes(at, stage, one.patch):
+            continue
+        yield Cause(f"TensorFlow {one.is_so}", one.parameter, one.patch, one.remedy)
+        alone = one.patch._replace(stages=frozenset(view.behind(stage)))
+        text = f"in {stage} alone, TensorFlow {one.is_so}"
+        title = view.anatomy.subject.family.title
+        remedy = f"a config has one value for all stages: no {title} of transformers computes this without new code"
+        yield Cause(text, one.parameter, alone, remedy)
+
+
+def _lookup(evidence: Evidence, tables: LookupTables) -> Diagnosis:
+    """The diagnosis of a stage that looks rows up in tables; some wrong rows may only show in the sweep."""
+    stage = tables.stage
+    at = next((at for at in range(len(evidence.views)) if evidence.is_wrong(at, stage)), None)
+    known = None if at is None else _best(evidence, at, stage)
+    if at is not None and known is not None and tables.mostly_fixed_by(known[0].patch):
+        return _diagnosis(evidence, at, stage, *known)
+    cause = tables.blame()
     effect = evidence.effect(cause)
     if cause.patch is not NOTHING and tables.fixed_by(cause.patch, precision="float32"):
-        effect = effect._replace(explained=effect.explained | {(at or 0, "embeddings")})
-    return _diagnosis(evidence, at or 0, "embeddings", cause, effect)
+        effect = effect._replace(explained=effect.explained | {(at or 0, stage)})
+    return _diagnosis(evidence, at or 0, stage, cause, effect)
 
 
 def _strange(evidence: Evidence, at: int) -> Diagnosis | None:
-    """If a module computes something else than its stage's definition: what."""
+    """The first module that does not compute its stage's definition; None if all do."""
     view = evidence.views[at]
     computed = view.run_model()
     for stage in view.order:
@@ -146,10 +163,10 @@ def _strange(evidence: Evidence, at: int) -> Diagnosis | None:
         does = next(
             (
                 f"PyTorch {one.is_so}"
-                for one in variations(view, stage)
+                for one in view.anatomy.variations(view.behind(stage))
                 if not exceeds(view.computed_by(stage, computed[stage], one.patch))
             ),
-            "its module in PyTorch computes something else than a BERT does there",
+            f"its module in PyTorch computes something else than a {view.anatomy.subject.family.title} does there",
         )
         parameter = None
         if getattr(evidence.anatomy.subject.model.config, "is_decoder", False):
@@ -168,7 +185,7 @@ def _strange(evidence: Evidence, at: int) -> Diagnosis | None:
 def _diagnosis(evidence: Evidence, at: int, stage: str, cause: Cause, effect: Effect) -> Diagnosis:
     called = evidence.views[at].called if evidence.views else {}
     covered = {name for _, name in effect.explained}
-    # A stage that reads the same tensor shows no fault of its own.
+    # Another stage that reads the same tensor has the same fault.
     covered |= {name for name, roles in evidence.anatomy.roles.items() if cause.parameter in roles.values()}
     wrong = evidence.wrong(at) if evidence.views else []
     others = [called[name] for name in wrong if name != stage and name not in covered]
@@ -183,7 +200,7 @@ def _diagnosis(evidence: Evidence, at: int, stage: str, cause: Cause, effect: Ef
 
 def _explain(evidence: Evidence, variable: str | None) -> str:
     """What to do about a wrong tensor."""
-    table = told(evidence.anatomy.subject.folder, "table", "name")
+    table = from_report(evidence.anatomy.subject.folder, "table", "name")
     if not isinstance(table, str):
         return f"{_AGAIN}; {_GENERAL}"
     return f"{_AGAIN}: see `bridgeckpt mappings explain {table} {variable}`" if variable else _AGAIN

@@ -1,4 +1,4 @@
-"""The evidence: which stages go wrong by themselves, and what a supposed cause does to them."""
+"""The evidence: which stages are wrong by themselves, and what undoing a possible cause does to them."""
 
 from __future__ import annotations
 
@@ -8,37 +8,21 @@ from bridgeckpt.parity.diagnosing.view import View
 from bridgeckpt.parity.reference.probes import IDS
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.diagnosing.anatomy import Anatomy, Patch
+    from bridgeckpt.parity.diagnosing.anatomy import Anatomy, Cause, Patch
     from bridgeckpt.parity.judging.rounding import Measure
     from bridgeckpt.parity.reference.reference import Reference
 
-_CLOSER = 0.5  # what is not even so much closer than before is no cause; spares measuring the rounding,
-_FAR = 20.0  # where the error is so many times its limit
-
-
-class Cause(NamedTuple):
-    """A supposed cause.
-
-    Attributes:
-        text: What is wrong, a sentence without its full stop.
-        parameter: The PyTorch parameter or config key to blame.
-        patch: What undoes it.
-        remedy: What to do about it; empty for what is done about a wrong tensor.
-    """
-
-    text: str
-    parameter: str | None
-    patch: Patch
-    remedy: str = ""
+# Spares measuring the rounding: if the error is so many times its limit, a cause must reduce it to this share.
+_FAR, _CLOSER = 20.0, 0.5
 
 
 class Effect(NamedTuple):
     """What undoing a cause does, over all views.
 
     Attributes:
-        explained: The wrong stages that it sets right, each with the number of its view.
-        left: How many of the wrong stages that it touches stay wrong.
-        broken: How many right ones it makes wrong.
+        explained: The wrong stages that it corrects, each with the number of its view.
+        left: How many of the wrong stages that it changes stay wrong.
+        broken: How many right stages it makes wrong.
         excess: The largest ratio to a limit among those explained.
     """
 
@@ -58,7 +42,7 @@ class Effect(NamedTuple):
 
 
 class Evidence:
-    """What a reference shows of a model; each stage is judged when it is asked about, and once.
+    """What a reference shows about a model; each stage is judged when it is first asked for.
 
     Attributes:
         reference: What TensorFlow computed.
@@ -78,15 +62,15 @@ class Evidence:
         return self._judged[at, stage]
 
     def is_wrong(self, at: int, stage: str) -> bool:
-        """Whether a view holds the stage and it goes wrong by itself there."""
+        """Whether a view holds the stage and it is wrong by itself there."""
         return stage in self.views[at].held and exceeds(self.judged(at, stage))
 
     def wrong(self, at: int) -> list[str]:
-        """All stages of a view that go wrong by themselves, in the order of computation."""
+        """All stages of a view that are wrong by themselves, in the order of computation."""
         return [stage for stage in self.views[at].order if self.is_wrong(at, stage)]
 
     def excess(self, at: int, stage: str, patch: Patch) -> float:
-        """The stage's largest ratio to a limit with ``patch`` in force; infinite when that is above 1."""
+        """The stage's largest ratio to a limit with ``patch``; infinite if that is above 1."""
         view = self.views[at]
         if not self.judged(at, stage).excess < _FAR and view.error(stage, patch) > _CLOSER * view.error(stage):
             return float("inf")
@@ -115,12 +99,12 @@ class Evidence:
 
 
 def exceeds(found: Measure) -> bool:
-    """Whether rounding does not explain it; NaN is explained by nothing."""
+    """Whether rounding does not explain the error; it does not explain NaN."""
     return not found.excess <= 1
 
 
 def views(reference: Reference, anatomy: Anatomy) -> list[View]:
-    """The views that a reference offers: that with the most stages first, then the float64 one."""
+    """The views in a reference: the one with the most stages, then the one in float64."""
     found = []
     for run_name, probes in reference.runs.items():
         for name, values in probes.items():

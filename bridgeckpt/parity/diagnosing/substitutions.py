@@ -1,4 +1,4 @@
-"""The known causes that are tensors: transposed, moved about inside, or holding what belongs to another."""
+"""The known causes that are tensors: transposed, rearranged, or with the values of another tensor."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.parity.bert.stages import layer_of
-from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Patch, Source
-from bridgeckpt.parity.diagnosing.definition import part_of
-from bridgeckpt.parity.diagnosing.evidence import Cause
+from bridgeckpt.parity.diagnosing.anatomy import Cause, Patch, Replacement
 from bridgeckpt.parity.diagnosing.widening import LAYER, TRANSPOSED, Tensors, permuted, widened
+from bridgeckpt.parity.family import layer_of, part_of
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.diagnosing.anatomy import Anatomy
@@ -20,13 +18,13 @@ if TYPE_CHECKING:
 
 Tensor = Any
 
-_INSIDE = 8  # stages, a layer with what it reads: the tensors of more are too many to try
-_ORDERED = 4096  # features whose order is looked for, at most
-_TOLD = 16  # features whose order is told, at most
+_INSIDE = 8  # stages: a layer and what it reads; the tensors of more stages are too many to try
+_ORDERED = 4096  # features whose order is searched, at most
+_LISTED = 16  # features whose order is listed, at most
 
 
 def own_moves(values: Tensor, heads: int) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
-    """What a tensor may have undergone, as it is said, and what undoes it."""
+    """What may have been done to a tensor, in words, and what undoes it."""
     if values.ndim == 2 and values.shape[0] == values.shape[1]:
         yield TRANSPOSED, lambda x: x.T
     for axis in range(values.ndim):
@@ -45,7 +43,7 @@ def own_moves(values: Tensor, heads: int) -> Iterator[tuple[str, Callable[[Tenso
 
 
 def tensor_causes(evidence: Evidence, at: int, stage: str) -> Iterator[Cause]:
-    """Causes that set ``stage`` right; each as it stands, and widened to its counterpart and to every layer."""
+    """Causes that correct ``stage``: each by itself, and widened to its counterpart and to every layer."""
     view = evidence.views[at]
     inside = view.behind(stage)
     for inner in inside if len(inside) <= _INSIDE else ():
@@ -59,7 +57,7 @@ def tensor_causes(evidence: Evidence, at: int, stage: str) -> Iterator[Cause]:
 
 
 def _matters(evidence: Evidence, at: int, tensors: Tensors) -> bool:
-    """Whether every tensor is changed, and by one that tells: zeros or ones are everywhere, unless they are missed."""
+    """Whether every tensor is changed, and not by a constant one: many tensors are all zeros or ones."""
     anatomy, patch = evidence.anatomy, Patch(tensors)
     for name, source in tensors.items():
         have, taken = anatomy.parameters[name], anatomy.tensor(name, patch)
@@ -73,7 +71,7 @@ def _matters(evidence: Evidence, at: int, tensors: Tensors) -> bool:
 
 
 def _reordered(view: View, stage: str) -> Iterator[Cause]:
-    """The features come out in another order, as the labels of a classifier may."""
+    """The features of the result are in another order, as the labels of a classifier may be."""
     import torch
 
     roles = view.anatomy.roles[stage]
@@ -85,26 +83,25 @@ def _reordered(view: View, stage: str) -> Iterator[Cause]:
     if len(set(numbers)) < len(numbers) or numbers == sorted(numbers):
         return
     moved = [name for role, name in roles.items() if role in {"kernel", "bias"}]
-    shown = f": row {', '.join(map(str, numbers))} should be first, second and so on" if len(numbers) <= _TOLD else ""
+    shown = f": row {', '.join(map(str, numbers))} should be first, second and so on" if len(numbers) <= _LISTED else ""
     text = f"the rows of {' and '.join(moved)} are in another order{shown}"
     if len(numbers) == 2:
         text = f"rows 0 and 1 of {' and '.join(moved)} are swapped"
-    yield Cause(text, moved[0], Patch({name: Source(name, lambda x: x[order]) for name in moved}))
+    yield Cause(text, moved[0], Patch({name: Replacement(name, lambda x: x[order]) for name in moved}))
 
 
-def _held_elsewhere(name: str, other: str) -> str:
-    if ".decoder." in name:
+def _held_elsewhere(anatomy: Anatomy, name: str, other: str) -> str:
+    if anatomy.tied and anatomy.tied in name:
         return f"the decoder is not tied: {name} should hold the values of {other}"
     return f"the values of {name} are in {other}"
 
 
 def _substitutions(anatomy: Anatomy, stage: str) -> Iterator[tuple[str, str, Tensors]]:
-    """What might be taken in place of a stage's tensors: (what it is then called, parameter to blame, tensors)."""
+    """What may stand in place of a stage's tensors: (the cause in words, parameter to blame, replacements)."""
     roles = anatomy.roles[stage]
-    layer = layer_of(stage)
     for other in _neighbours(anatomy, stage):
         for group in _groups(anatomy, roles, anatomy.roles[other]):
-            tensors = {roles[role]: Source(anatomy.roles[other][role]) for role in group}
+            tensors = {roles[role]: Replacement(anatomy.roles[other][role]) for role in group}
             names = " and ".join(tensors)
             held = " and ".join(source.name for source in tensors.values())
             yield (
@@ -114,28 +111,28 @@ def _substitutions(anatomy: Anatomy, stage: str) -> Iterator[tuple[str, str, Ten
             )
     for one, two in combinations(roles.values(), 2):
         if anatomy.parameters[one].shape == anatomy.parameters[two].shape:
-            yield f"{one} and {two} are swapped", one, {one: Source(two), two: Source(one)}
-    heads = 1 if layer is None else anatomy.settings(f"layer.{layer}.context", NOTHING).heads
+            yield f"{one} and {two} are swapped", one, {one: Replacement(two), two: Replacement(one)}
+    heads = anatomy.heads(stage)
     for name in roles.values():
         for text, move in own_moves(anatomy.parameters[name], heads):
-            yield f"{name} is {text}", name, {name: Source(name, move)}
+            yield f"{name} is {text}", name, {name: Replacement(name, move)}
     if {"kernel", "bias"} <= roles.keys():
         kernel, bias = roles["kernel"], roles["bias"]
         for text, move in own_moves(anatomy.parameters[bias], heads):
-            yield f"{kernel} and {bias} are {text}", kernel, {name: Source(name, move) for name in (kernel, bias)}
+            yield f"{kernel} and {bias} are {text}", kernel, {name: Replacement(name, move) for name in (kernel, bias)}
     for name in roles.values():
         values = anatomy.parameters[name]
         for other in _alike(anatomy, name):
             shape = anatomy.parameters[other].shape
             if shape == values.shape:
-                yield _held_elsewhere(name, other), name, {name: Source(other)}
+                yield _held_elsewhere(anatomy, name, other), name, {name: Replacement(other)}
             if values.ndim == 2 and shape == values.shape[::-1]:
                 what = f"the values of {name} are in {other}, transposed"
-                yield what, name, {name: Source(other, lambda x: x.T)}
+                yield what, name, {name: Replacement(other, lambda x: x.T)}
 
 
 def _neighbours(anatomy: Anatomy, stage: str) -> list[str]:
-    """Stages that could have got each other's tensors, those of the same layer first."""
+    """Stages whose tensors may have been exchanged with those of this one, those of the same layer first."""
     layer = layer_of(stage)
     others = [other for other in anatomy.roles if other != stage and anatomy.roles[other]]
     return sorted(others, key=lambda other: (layer_of(other) != layer, part_of(other) != part_of(stage)))

@@ -1,27 +1,27 @@
-"""One recorded run on one probe, against which any stage can be computed by itself from what the reference fed it."""
+"""One recorded run on one probe: each stage can be computed by itself from the values that the reference holds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Anatomy, Patch, stage_names
-from bridgeckpt.parity.diagnosing.definition import KINDS, Dense, attend, embed, function, normal, part_of, sources
+from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Anatomy, Patch, Tokens
 from bridgeckpt.parity.judging.pytorch import run
 from bridgeckpt.parity.judging.rounding import REFERENCE_UNITS, UNITS, Measure, measure
 from bridgeckpt.parity.reference.probes import IDS, MASK, TYPES
 
 if TYPE_CHECKING:
+    from bridgeckpt.parity.diagnosing.dense import Dense
     from bridgeckpt.parity.reference.probes import Probe
 
 Tensor = Any  # torch is imported inside functions
 
-_DRAWS = 8  # of what storing in a narrow dtype moves: one of a bias alone may be nearly nothing
-_TOKENS = 2048  # positions that are looked at, at most
+_DRAWS = 8  # random changes by storing in a narrow dtype: a single one may hardly change a bias
+_TOKENS = 2048  # positions that are used, at most
 
 
 class _Pass(NamedTuple):
-    """How stages are computed: with which tensors exchanged, in which dtype, with which draw of what storing moves.
+    """How stages are computed: with which patch, in which dtype, with which random change by storing.
 
     ``known`` keeps the stages that several others read.
     """
@@ -33,7 +33,7 @@ class _Pass(NamedTuple):
 
 
 class View:
-    """A probe's stages as the reference holds them, and as the model computes each of them from the others.
+    """The stages of a probe as the reference holds them, and as the model computes each from the others.
 
     Attributes:
         name: The probe's name.
@@ -50,11 +50,13 @@ class View:
         batch, length = probe.inputs[IDS].shape
         kept = slice(0, max(1, _TOKENS // length))
         self.probe = probe._replace(inputs={key: array[kept] for key, array in probe.inputs.items()})
-        self.ids = torch.as_tensor(self.probe.inputs[IDS]).long()
-        self.mask = torch.as_tensor(self.probe.inputs[MASK]).bool() if MASK in probe.inputs else self.ids >= 0
-        types = self.probe.inputs.get(TYPES)
-        self.types = torch.zeros_like(self.ids) if types is None else torch.as_tensor(types).long()
-        known = stage_names(anatomy, values)
+        ids, types = torch.as_tensor(self.probe.inputs[IDS]).long(), self.probe.inputs.get(TYPES)
+        self.tokens = Tokens(
+            ids,
+            torch.zeros_like(ids) if types is None else torch.as_tensor(types).long(),
+            torch.as_tensor(self.probe.inputs[MASK]).bool() if MASK in probe.inputs else ids >= 0,
+        )
+        known = anatomy.stage_names(values)
         self.called = {stage: name for name, stage in known.items()}
         self.held: dict[str, Tensor] = {
             stage: torch.as_tensor(values[name][kept]).double()
@@ -62,31 +64,29 @@ class View:
             if len(values[name]) == batch
         }
         self.order = [stage for stage in anatomy.subject.sites if stage in self.held]
-        self._plain: dict[str, tuple[Tensor, Tensor]] = {}  # what the model as it is computes, with its rounding
+        self._plain: dict[str, tuple[Tensor, Tensor]] = {}  # without a patch: the stage and its rounding
         self._products: dict[str, Tensor] = {}  # likewise, of a dense stage before its bias
         self._groups = sum(1 + sum(self.rows(value).shape) for value in self.held.values())
 
     def rows(self, values: Tensor) -> Tensor:
         """Values as [rows, features], padded positions left out."""
         if values.ndim > 2:
-            return values[self.mask]
+            return values[self.tokens.mask]
         return values.reshape(-1, values.shape[-1])
 
     def behind(self, stage: str) -> list[str]:
-        """The stage and those that have to be computed for it, since the reference does not hold them."""
+        """The stage and those before it that must be computed, since the reference does not hold them."""
         found = [stage]
         for at in found:  # which grows meanwhile
-            found += [
-                source for source in sources(at, self.anatomy.layers) if source not in self.held and source not in found
-            ]
+            found += [source for source in self.anatomy.sources(at) if source not in self.held and source not in found]
         return found
 
     def touched(self, stage: str, patch: Patch) -> bool:
         """Whether a patch changes what is computed for a stage."""
-        return any(patch.touches(at, self.anatomy.roles[at]) for at in self.behind(stage))
+        return any(self.anatomy.touches(patch, at) for at in self.behind(stage))
 
     def compute(self, stage: str, patch: Patch = NOTHING) -> Tensor:
-        """What the model makes of a stage in float64 when it is fed the reference's own values."""
+        """A stage in float64, computed from the reference's values."""
         import torch
 
         with torch.no_grad():
@@ -100,7 +100,7 @@ class View:
             return self._dense(stage, _Pass(NOTHING, torch.float64, None, {}))
 
     def _value(self, stage: str, how: _Pass) -> Tensor:
-        """What the reference holds of a stage, else what the model makes of what it holds."""
+        """The reference's values of a stage, else the stage computed from those it holds."""
         if stage not in how.known:
             held = self.held.get(stage)
             how.known[stage] = self._compute(stage, how) if held is None else held.to(how.dtype)
@@ -112,40 +112,22 @@ class View:
             for role, name in self.anatomy.roles[stage].items()
         }
 
-    def _dense(self, stage: str, how: _Pass) -> Dense:
-        import torch
+    def _sources(self, stage: str, how: _Pass) -> list[Tensor]:
+        return [self._value(at, how) for at in self.anatomy.sources(stage)]
 
-        kind, settings = KINDS[part_of(stage)], self.anatomy.settings(stage, how.patch)
-        read, *added = (self._value(at, how) for at in sources(stage, self.anatomy.layers))
-        if part_of(stage) == "pooler":
-            read = read[:, 0]
+    def _dense(self, stage: str, how: _Pass) -> Dense:
         tensors = self._tensors(stage, how, how.dtype)
-        activation = {"hidden": settings.activation, "tanh": torch.tanh}.get(kind.activation)
-        return Dense(
-            read,
-            tensors["kernel"],
-            tensors.get("bias", torch.zeros((), dtype=how.dtype)),
-            added[0] if added else None,
-            None if activation is None else function(activation),
-            tensors.get("gamma"),
-            tensors.get("beta"),
-            settings.eps,
-        )
+        return self.anatomy.dense(stage, self._sources(stage, how), tensors, how.patch)
 
     def _compute(self, stage: str, how: _Pass) -> Tensor:
         import torch
 
-        part, settings = part_of(stage), self.anatomy.settings(stage, how.patch)
-        if part == "context":
-            query, key, value = (self._value(at, how) for at in sources(stage, self.anatomy.layers))
-            return attend(query, key, value, self.mask, settings)
-        if part == "embeddings":
-            tensors = self._tensors(stage, how, None)
-            summed = embed(tensors, self.ids, self.types, settings, how.dtype)
-            return normal(summed, settings.eps) * tensors["gamma"].to(how.dtype) + tensors["beta"].to(how.dtype)
+        if not self.anatomy.is_dense(stage):
+            values, tensors = self._sources(stage, how), self._tensors(stage, how, None)
+            return self.anatomy.compute(stage, values, tensors, self.tokens, how.patch, how.dtype)
         dense = self._dense(stage, how)
         exchanged = self.anatomy.roles[stage]["kernel"] in how.patch.tensors
-        before = any(how.patch.touches(at, self.anatomy.roles[at]) for at in self.behind(stage) if at != stage)
+        before = any(self.anatomy.touches(how.patch, at) for at in self.behind(stage) if at != stage)
         if exchanged or before or how.draw is not None or how.dtype != torch.float64:
             return dense.finish(dense.product)
         if stage not in self._products:  # most patches leave it as it is, and it takes most of the time
@@ -153,7 +135,7 @@ class View:
         return dense.finish(self._products[stage])
 
     def judge(self, stage: str, patch: Patch = NOTHING) -> Measure:
-        """How far the stage is from the reference, in units of rounding, when it is fed the reference's own values."""
+        """How far the stage, computed from the reference's values, is from the reference, in units of rounding."""
         return self._measure(self.rows(self.held[stage]), stage, patch, self.precision)
 
     def computed_by(self, stage: str, values: Tensor, patch: Patch = NOTHING) -> Measure:
@@ -171,7 +153,7 @@ class View:
         return float((self.rows(self.held[stage]) - truth).norm())
 
     def run_model(self) -> dict[str, Tensor]:
-        """What the model itself makes of every stage, in float32, when it is fed the reference's own values."""
+        """Every stage as the model itself computes it in float32, if each is fed the reference's values."""
         import torch
 
         subject = self.anatomy.subject

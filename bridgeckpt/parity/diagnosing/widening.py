@@ -1,4 +1,4 @@
-"""An exchange of tensors that sets one stage right, made wider: as a swap, in every layer, of whole layers."""
+"""An exchange of tensors that corrects one stage, made wider: as a swap, in every layer, of whole layers."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from bridgeckpt.parity.bert.stages import layer_of
-from bridgeckpt.parity.diagnosing.anatomy import Patch, Source
-from bridgeckpt.parity.diagnosing.definition import part_of
-from bridgeckpt.parity.diagnosing.evidence import Cause
+from bridgeckpt.parity.diagnosing.anatomy import Cause, Patch, Replacement
+from bridgeckpt.parity.family import layer_name, layer_of, part_of
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.diagnosing.anatomy import Anatomy
     from bridgeckpt.parity.diagnosing.evidence import Evidence
 
-Tensors = Mapping[str, Source]
+Tensors = Mapping[str, Replacement]
 
-LAYER = re.compile(r"(?<=\.layer\.)\d+(?=\.)")  # the layer's number in a parameter's name
+LAYER = re.compile(r"(?<=\.)\d+(?=\.)")  # the layer's number, the first number in a parameter's name
 TRANSPOSED = "transposed"
 
 
 def widened(anatomy: Anatomy, text: str, parameter: str, tensors: Tensors) -> Iterator[Cause]:
     """The cause itself; with its counterpart, as a swap; and each of them in every layer."""
     exchanged = {name: source.name for name, source in tensors.items() if source.name != name}
-    both = {**{other: Source(name) for name, other in exchanged.items()}, **tensors}
+    both = {**{other: Replacement(name) for name, other in exchanged.items()}, **tensors}
     is_swap = len(both) > len(tensors) and not any(source.move for source in tensors.values())
     forms = [(text, tensors)]
     if is_swap:
@@ -44,7 +42,7 @@ def widened(anatomy: Anatomy, text: str, parameter: str, tensors: Tensors) -> It
         yield Cause(
             f"every square matrix is transposed, as {parameter} is",
             parameter,
-            Patch({name: Source(name, move) for name in square}),
+            Patch({name: Replacement(name, move) for name in square}),
         )
 
 
@@ -54,10 +52,15 @@ def _in_every_layer(anatomy: Anatomy, tensors: Tensors) -> Tensors:
     if len(layers) != 1 or not all(LAYER.search(name) for name in _names(tensors)):
         return tensors
     return {
-        LAYER.sub(str(layer), name): source._replace(name=LAYER.sub(str(layer), source.name))
+        _in_layer(name, layer): source._replace(name=_in_layer(source.name, layer))
         for layer in range(anatomy.layers)
         for name, source in tensors.items()
     }
+
+
+def _in_layer(name: str, layer: int) -> str:
+    """The parameter of another layer."""
+    return LAYER.sub(str(layer), name, count=1)
 
 
 def _names(tensors: Tensors) -> list[str]:
@@ -72,17 +75,17 @@ def permuted(evidence: Evidence, at: int, stage: str, tensors: Tensors) -> Itera
         return
     places: dict[int, int] = {}
     for layer in range(anatomy.layers):
-        mine = f"layer.{layer}.{part}"
+        mine = f"{layer_name(layer)}.{part}"
         if not evidence.is_wrong(at, mine):
             continue
         for other in range(anatomy.layers):
-            theirs = anatomy.roles[f"layer.{other}.{part}"]
-            taken = {name: Source(theirs[role]) for role, name in anatomy.roles[mine].items()}
+            theirs = anatomy.roles[f"{layer_name(other)}.{part}"]
+            taken = {name: Replacement(theirs[role]) for role, name in anatomy.roles[mine].items()}
             if other != layer and evidence.fixes(at, mine, Patch(taken)):
                 places[layer] = other
                 break
     whole = {
-        name: Source(LAYER.sub(str(other), name))
+        name: Replacement(_in_layer(name, other))
         for layer, other in places.items()
         for of, roles in anatomy.roles.items()
         if layer_of(of) == layer

@@ -1,4 +1,4 @@
-"""Comparing: the reference's runs against the truth of the converted weights, stage by stage."""
+"""The reference's runs compared with the truth of the converted weights, stage by stage."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bridgeckpt.parity.bert.stages import HEADS
 from bridgeckpt.parity.judging.pytorch import disagreement
 from bridgeckpt.parity.judging.rounding import REFERENCE_UNITS, UNITS, Measure, measure
 from bridgeckpt.parity.judging.verdict import StageResult
 
 if TYPE_CHECKING:
+    from bridgeckpt.parity.family import Family
     from bridgeckpt.parity.reference.probes import Probe
     from bridgeckpt.parity.reference.reference import Reference
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class Pass(NamedTuple):
     """What PyTorch computed, by probe and stage.
 
-    ``truth`` and ``rounded`` are the model in float64 and float32. ``narrowed`` is the float64 model with its weights
-    moved by as much as storing them in a narrower dtype than the source's moves them; empty if they are not.
+    ``truth`` and ``rounded`` are the model in float64 and float32. If the folder stores its weights in a narrower dtype
+    than the source, ``narrowed`` is the float64 model with each weight moved by as much as that may move it; else it is
+    empty.
     """
 
     truth: Values
@@ -33,10 +34,10 @@ class Pass(NamedTuple):
 
 
 class Runs(NamedTuple):
-    """All that PyTorch computed.
+    """Everything that PyTorch computed.
 
-    ``free`` is the model as it is. ``local``, for each float32 run of the reference, is the model with every stage fed
-    that run's own values, so that errors do not cascade. ``tested`` is the model in float32 on the device asked for.
+    ``free`` is the model as it is. ``local`` is, for each float32 run of the reference, the model with every stage fed
+    the values of that run, so that errors do not cascade. ``tested`` is the model in float32 on the chosen device.
     """
 
     free: Pass
@@ -47,8 +48,8 @@ class Runs(NamedTuple):
 class Comparison(NamedTuple):
     """One set of values of one stage: the error R - T as [rows, columns], with what belongs to it.
 
-    ``decides``: whether the verdict rests on it. Rounding may grow from layer to layer, now more, now less, so what has
-    accumulated in float32 is no sharp test where there is a sharper one: the stage by itself, or in float64.
+    ``decides``: whether the verdict depends on it. Rounding grows from layer to layer by varying factors, so the
+    accumulated error in float32 decides only if there is no sharper test: the stage by itself, or in float64.
     """
 
     probe: str
@@ -66,7 +67,7 @@ class Comparison(NamedTuple):
         return 1 + sum(self.error.shape)
 
 
-def compare(reference: Reference, runs: Runs, order: Mapping[str, str]) -> list[StageResult]:
+def compare(reference: Reference, runs: Runs, order: Mapping[str, str], family: Family) -> list[StageResult]:
     """Judge every stage that both sides have.
 
     ``order`` maps each stage to the PyTorch module that computes it, in the order of computation.
@@ -81,12 +82,14 @@ def compare(reference: Reference, runs: Runs, order: Mapping[str, str]) -> list[
         judged = measure(one.error, one.noise, one.truth, one.unit, groups)
         measures.setdefault(one.stage, []).append((one, judged))
     return [
-        _result(stage, module, measures[stage], reference, runs) for stage, module in order.items() if stage in measures
+        _result(stage, module, measures[stage], reference, runs, family)
+        for stage, module in order.items()
+        if stage in measures
     ]
 
 
 def _comparisons(reference: Reference, runs: Runs) -> Iterator[Comparison]:
-    # Weights stored in a narrower dtype move the truth itself: float64 tells no more than float32 then.
+    # Weights stored in a narrower dtype move the truth itself: then float64 is no sharper than float32.
     finest = {} if runs.free.narrowed else reference.runs.get("float64", {})
     for run, probes in reference.runs.items():
         for probe, stages in probes.items():
@@ -108,14 +111,23 @@ def _comparison(reference: Reference, made: Pass, run: str, name: str, stage: st
     noise = (probe.rows(made.rounded[name][stage]) - truth) * (unit / UNITS["float32"])
     if made.narrowed:
         noise = np.hypot(noise, probe.rows(made.narrowed[name][stage]) - truth)
-    return Comparison(name, stage, True, False, probe.rows(values.astype(np.float64)) - truth, noise, truth, unit)
+    return Comparison(
+        probe=name,
+        stage=stage,
+        decides=True,
+        local=False,
+        error=probe.rows(values.astype(np.float64)) - truth,
+        noise=noise,
+        truth=truth,
+        unit=unit,
+    )
 
 
 def rows(probe: Probe, found: Array, expected: Array, stage: str) -> Array:
-    """The rows of what PyTorch found, if they have the reference's shape.
+    """The rows of PyTorch's values, which must have the reference's shape.
 
     Raises:
-        ParityError: they do not.
+        ParityError: they have another shape.
     """
     if found.shape != expected.shape:
         raise disagreement(stage, found.shape, expected.shape)
@@ -123,37 +135,43 @@ def rows(probe: Probe, found: Array, expected: Array, stage: str) -> Array:
 
 
 def _result(
-    stage: str, module: str, measures: list[tuple[Comparison, Measure]], reference: Reference, runs: Runs
+    stage: str,
+    module: str,
+    measures: list[tuple[Comparison, Measure]],
+    reference: Reference,
+    runs: Runs,
+    family: Family,
 ) -> StageResult:
     one, worst = max((pair for pair in measures if pair[0].decides), key=lambda pair: rank(pair[1].excess))
     single = [pair for pair in measures if pair[0].unit == UNITS["float32"]]
     double = [judged.rms for one, judged in measures if one.unit != UNITS["float32"]]
     accumulated = [judged.rms for one, judged in single if not one.local]
-    # What is shown is float32's: by itself before as a whole, and of several the one that comes nearest to its limit.
+    # Shown are the figures of float32: of the stage by itself if known, and of several the nearest to its limit.
     shown = max(single or measures, key=lambda pair: (pair[0].decides, pair[0].local, rank(pair[1].excess)))[1]
-    argmax, kl = agreement(reference, runs.tested, stage)
+    argmax, kl = agreement(reference, runs.tested, stage, family)
     return StageResult(
-        stage,
-        module,
-        sum(one.error.size for one, _ in measures if not one.local),
-        _difference(reference, runs.tested, stage),
-        shown.rms,
-        shown.peak,
-        shown.limit,
-        max(accumulated, default=None),
-        max(double, default=None),
-        worst.excess,
-        _where(one, worst, reference),
-        argmax,
-        kl,
-        worst.excess <= 1,
+        name=stage,
+        module=module,
+        elements=sum(one.error.size for one, _ in measures if not one.local),
+        difference=_difference(reference, runs.tested, stage),
+        rms=shown.rms,
+        peak=shown.peak,
+        limit=shown.limit,
+        accumulated=max(accumulated, default=None),
+        double=max(double, default=None),
+        excess=worst.excess,
+        where=_where(one, worst, reference),
+        argmax=argmax,
+        kl=kl,
+        passed=worst.excess <= 1,
+        coarse=family.is_coarse(stage),
     )
 
 
 def compare_within(
-    reference: Reference, tested: Values, order: Mapping[str, str], atol: float, rtol: float
+    reference: Reference, tested: Values, order: Mapping[str, str], family: Family, atol: float, rtol: float
 ) -> list[StageResult]:
-    """Judge every stage by |PyTorch - TensorFlow| <= atol + rtol |TensorFlow|; its figures are shares of that.
+    """Judge every stage by |PyTorch - TensorFlow| <= atol + rtol |TensorFlow|; figures are shares of the right side.
 
     Raises:
         ParityError: the two sides disagree in shape.
@@ -169,35 +187,36 @@ def compare_within(
         if shares:
             each = np.concatenate([share.reshape(-1) for share in shares])
             rms, peak = float(np.sqrt((each**2).mean())), float(each.max())
-            agreed = agreement(reference, tested, stage)
-            where = "the largest difference"
+            argmax, kl = agreement(reference, tested, stage, family)
             results.append(
                 StageResult(
-                    stage,
-                    module,
-                    each.size,
-                    difference,
-                    rms,
-                    peak,
-                    1.0,
-                    None,
-                    None,
-                    peak,
-                    where,
-                    *agreed,
-                    bool(peak <= 1),
+                    name=stage,
+                    module=module,
+                    elements=each.size,
+                    difference=difference,
+                    rms=rms,
+                    peak=peak,
+                    limit=1.0,
+                    accumulated=None,
+                    double=None,
+                    excess=peak,
+                    where="the largest difference",
+                    argmax=argmax,
+                    kl=kl,
+                    passed=bool(peak <= 1),
+                    coarse=family.is_coarse(stage),
                 )
             )
     return results
 
 
 def rank(excess: float) -> float:
-    """A key for the worst: NaN, which compares as nothing, is worse than all."""
+    """A key that finds the worst: NaN is worse than every number."""
     return excess if np.isfinite(excess) else np.inf
 
 
 def _where(one: Comparison, worst: Measure, reference: Reference) -> str:
-    """What exceeded its limit the most, for people."""
+    """What exceeded its limit the most, in words."""
     if worst.row is not None:
         return f"{reference.probes[one.probe].place(worst.row, len(one.error))} of {one.probe}"
     return "all values" if worst.column is None else f"feature {worst.column} of {one.probe}"
@@ -217,13 +236,14 @@ def _difference(reference: Reference, tested: Values, stage: str) -> float:
     return max(float(np.abs(probe.rows(a) - probe.rows(b)).max()) for probe, a, b in _both(reference, tested, stage))
 
 
-def agreement(reference: Reference, tested: Values, stage: str) -> tuple[float | None, float | None]:
+def agreement(reference: Reference, tested: Values, stage: str, family: Family) -> tuple[float | None, float | None]:
     """Of logits: the share of rows with the same largest entry, and the largest divergence KL(TensorFlow, PyTorch)."""
-    if stage not in HEADS:
+    distribution = family.logits.get(stage)
+    if distribution is None:
         return None, None
     same, divergences = [], []
     for probe, expected, found in _both(reference, tested, stage):
-        if stage == "span_logits":  # a distribution over the positions of a sequence, for each of start and end
+        if distribution == "positions":  # one over the positions of a sequence for each feature
             masks = probe.mask if probe.mask is not None else np.ones(expected.shape[:2], bool)
             pairs = [(a[m].T, b[m].T) for a, b, m in zip(expected, found, masks, strict=True)]
         else:

@@ -1,4 +1,4 @@
-"""A converted folder as a verification meets it: that it is a model at all, and what its conversion said of itself."""
+"""A converted folder before it is loaded: whether it is a model, and what the report of its conversion says."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LARGEST = 1 << 30  # bytes; it has a line for each tensor, of which there may b
 
 
 def check_folder(folder: Path) -> None:
-    """See that there is a model in ``folder``, before anything is done that takes long.
+    """Check that there is a model in ``folder``, before anything that takes long.
 
     Raises:
-        ParityError: there is none.
+        ParityError: there is no model.
     """
     if not is_file(folder / "config.json"):
         entry = look(folder)
@@ -24,10 +24,10 @@ def check_folder(folder: Path) -> None:
         raise ParityError(f"{folder} is not a model: it {what}", hint="give the folder that `bridgeckpt convert` made")
 
 
-def told(folder: Path, *keys: str) -> object:
+def from_report(folder: Path, *keys: str) -> object:
     """What the report of the conversion says under ``keys``, one inside the other; None if it says nothing.
 
-    A folder that was not converted here has no report, and somebody may have edited one: neither is an error.
+    A folder that bridgeckpt did not convert has no report, and a report may have been edited: neither is an error.
     """
     try:
         found: object = read_json(folder / REPORT, _LARGEST)
@@ -39,6 +39,6 @@ def told(folder: Path, *keys: str) -> object:
 
 
 def which_model(folder: Path) -> tuple[str | None, bool]:
-    """Which model of its checkpoint ``folder`` is: the scope, None if nothing tells, and whether it is the averages."""
-    scope = told(folder, "table", "wildcards", "scope")
-    return scope if isinstance(scope, str) else None, told(folder, "source", "ema") is True
+    """The model of the checkpoint that ``folder`` was converted from: its scope if known, and whether its averages."""
+    scope = from_report(folder, "table", "wildcards", "scope")
+    return scope if isinstance(scope, str) else None, from_report(folder, "source", "ema") is True

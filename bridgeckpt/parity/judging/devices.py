@@ -1,4 +1,4 @@
-"""Devices and dtypes: where a model is run, whether it fits, and whether what a dtype loses is what it has to lose."""
+"""Devices and dtypes: where a model is run, whether it fits in memory, and whether a dtype's error is its rounding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import ParityError
-from bridgeckpt.parity.bert.stages import is_coarse, is_stage
 from bridgeckpt.parity.judging.comparison import agreement, rank
 from bridgeckpt.parity.judging.pytorch import Subject, float32_precision, run
 from bridgeckpt.parity.judging.rounding import UNITS, measure
@@ -16,18 +15,19 @@ from bridgeckpt.parity.judging.verdict import DTYPES, DeviceResult
 from bridgeckpt.sentences import Sentence, Setting
 
 if TYPE_CHECKING:
+    from bridgeckpt.parity.family import Family
     from bridgeckpt.parity.judging.comparison import Runs, Values
     from bridgeckpt.parity.reference.reference import Reference
 
 _DEVICES = {"cpu": Setting("device", "cpu"), "cuda": Setting("device", "cuda:1")}
 _BYTES = 4 + 8 + 4  # of a parameter: the model in float32 and float64, and its file in the page cache
-# How PyTorch words what CUDA and its libraries return.
+# How PyTorch's messages begin or name errors of CUDA and its libraries.
 _MEMORY_ERRORS = ("CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 _DEVICE_ERRORS = ("CUDA error", "CUDA driver error", "cuDNN error")
 
 
 def check_device(device: str) -> str:
-    """The device to run on: ``auto`` becomes CUDA where there is one.
+    """The device to run on: ``auto`` is CUDA if PyTorch sees such a device.
 
     Raises:
         ParityError: there is no such device.
@@ -39,7 +39,7 @@ def check_device(device: str) -> str:
         return "cuda" if count else "cpu"
     kind, _, number = device.partition(":")
     if kind not in {"cpu", "cuda"} or (number and not number.isdecimal()) or (kind == "cpu" and number):
-        raise ParityError(f"{device} is no device", hint="one of auto, cpu, cuda, cuda:1")
+        raise ParityError(f"{device} is not a device", hint="one of auto, cpu, cuda, cuda:1")
     if kind == "cuda" and not count:
         why = "" if torch.backends.cuda.is_built() else " (this PyTorch was built without CUDA)"
         raise ParityError(
@@ -54,14 +54,14 @@ def check_device(device: str) -> str:
 
 
 def check_dtypes(dtypes: Sequence[str], device: str) -> None:
-    """Refuse a dtype that is unknown, or that the device cannot multiply in; as float32, where the driver is told so.
+    """Refuse a dtype that is unknown, or in which the device cannot multiply, also because of the environment.
 
     Raises:
-        ParityError: naming it.
+        ParityError: a dtype is refused.
     """
     import torch
 
-    # What NVIDIA's libraries read themselves, over all that PyTorch asks for.
+    # NVIDIA's libraries read this variable themselves; it overrides what PyTorch asks for.
     forced = None if device == "cpu" else os.environ.get("NVIDIA_TF32_OVERRIDE")
     if forced == "1" or (forced == "0" and "tf32" in dtypes):
         asked, done = ("float32", "tf32") if forced == "1" else ("tf32", "float32")
@@ -72,7 +72,7 @@ def check_dtypes(dtypes: Sequence[str], device: str) -> None:
     for dtype in dtypes:
         if dtype not in DTYPES:
             raise ParityError(
-                f"{dtype} is no dtype to run in", hint=f"one of {', '.join(DTYPES)}; float32 is always run"
+                f"{dtype} is not a dtype to run in", hint=f"one of {', '.join(DTYPES)}; float32 is always run"
             )
         if dtype == "tf32" and (device == "cpu" or torch.cuda.get_device_capability(device)[0] < 8):
             raise ParityError(
@@ -81,7 +81,7 @@ def check_dtypes(dtypes: Sequence[str], device: str) -> None:
 
 
 def device_name(device: str) -> str:
-    """What the device is called by who made it."""
+    """The manufacturer's name of the device."""
     import torch
 
     if device != "cpu":
@@ -92,10 +92,10 @@ def device_name(device: str) -> str:
 
 
 def check_memory(subject: Subject) -> None:
-    """Refuse a model whose copies would not fit in memory, where the system says what is free.
+    """Refuse a model whose copies do not fit in memory, if the system says how much is free.
 
     Raises:
-        ParityError: they would not.
+        ParityError: they do not fit.
     """
     needed, free = subject.parameters * _BYTES, _available()
     if free is not None and needed > free:
@@ -111,7 +111,7 @@ def run_on(
     """What the model computes in ``dtype`` on ``device``, by probe and stage.
 
     Raises:
-        ParityError: the device has not enough memory, or fails.
+        ParityError: the device does not have enough memory, or fails.
     """
     import torch
 
@@ -126,14 +126,16 @@ def run_on(
         raise _refusal(error, subject, device, dtype) from error
 
 
-def judge_device(reference: Reference, runs: Runs, values: Values, device: str, dtype: str) -> DeviceResult:
-    """Whether ``values``, computed in ``dtype`` on ``device``, are as far from the truth as its rounding explains."""
+def judge_device(
+    reference: Reference, runs: Runs, values: Values, family: Family, device: str, dtype: str
+) -> DeviceResult:
+    """Whether the rounding of ``dtype`` explains how far ``values``, computed on ``device``, are from the truth."""
     coarser = UNITS[dtype] / UNITS["float32"]
     pairs = [
         (stage, reference.probes[probe], found, runs.free.truth[probe][stage], runs.free.rounded[probe][stage])
         for probe, stages in values.items()
         for stage, found in stages.items()
-        if is_coarse(stage) or not is_stage(stage)
+        if family.is_coarse(stage) or not family.is_stage(stage)
     ]
     groups = sum(1 + sum(probe.rows(truth).shape) for _, probe, _, truth, _ in pairs)
     measured = []
@@ -143,40 +145,40 @@ def judge_device(reference: Reference, runs: Runs, values: Values, device: str, 
         measured.append((stage, measure(error, noise, t, UNITS[dtype], groups)))
     worst, figures = max(measured, key=lambda one: rank(one[1].excess))
     stages = {stage for stage, *_ in pairs}
-    agreements = [agreement(reference, values, stage) for stage in stages]
+    agreements = [agreement(reference, values, stage, family) for stage in stages]
     return DeviceResult(
-        device,
-        device_name(device),
-        dtype,
-        worst,
-        figures.rms,
-        figures.limit,
-        min((argmax for argmax, _ in agreements if argmax is not None), default=None),
-        max((kl for _, kl in agreements if kl is not None), default=None),
-        bool(figures.excess <= 1),
+        device=device,
+        device_name=device_name(device),
+        dtype=dtype,
+        worst=worst,
+        rms=figures.rms,
+        limit=figures.limit,
+        argmax=min((argmax for argmax, _ in agreements if argmax is not None), default=None),
+        kl=max((kl for _, kl in agreements if kl is not None), default=None),
+        passed=bool(figures.excess <= 1),
     )
 
 
 def _refusal(error: RuntimeError, subject: Subject, device: str, dtype: str) -> ParityError:
-    """What to say of an error of the device's; one that is not is raised again.
+    """The refusal for an error that the device raised; any other error is raised again.
 
-    Only PyTorch's own allocator raises ``OutOfMemoryError``: where another process leaves no memory for so much as
-    CUDA's context or a library's workspace, nothing but the text of the error tells.
+    Only PyTorch's own allocator raises ``OutOfMemoryError``. If another process leaves no memory for CUDA's context
+    or a library's workspace, only the text of the error shows it.
 
     Raises:
-        RuntimeError: ``error`` is none of the device.
+        RuntimeError: ``error`` was not raised by the device.
     """
     import torch
 
-    told = str(error).partition("\n")[0]
-    if isinstance(error, torch.cuda.OutOfMemoryError) or any(words in told for words in _MEMORY_ERRORS):
+    message = str(error).partition("\n")[0]
+    if isinstance(error, torch.cuda.OutOfMemoryError) or any(words in message for words in _MEMORY_ERRORS):
         return ParityError(
-            f"{device_name(device)} has not enough memory for {subject.folder} in {dtype}",
+            f"{device_name(device)} does not have enough memory for {subject.folder} in {dtype}",
             hint=Sentence("free the GPU, choose another with {cuda}, or verify with {cpu}", **_DEVICES),
         )
-    if any(words in told for words in _DEVICE_ERRORS):
+    if any(words in message for words in _DEVICE_ERRORS):
         return ParityError(
-            f"{device_name(device)} failed in {dtype}: {told}",
+            f"{device_name(device)} failed in {dtype}: {message}",
             hint=Sentence(
                 "see what nvidia-smi says of it, choose another with {cuda}, or verify with {cpu}", **_DEVICES
             ),
@@ -185,7 +187,7 @@ def _refusal(error: RuntimeError, subject: Subject, device: str, dtype: str) -> 
 
 
 def _available() -> int | None:
-    """Bytes of memory that can be had, or None where the system does not say."""
+    """Bytes of memory that are available; None if the system does not say."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             sizes = dict(line.split(":", 1) for line in file)

@@ -1,4 +1,4 @@
-"""Judging a loaded model: it is run, what it computes is compared, and the verdict says what was found."""
+"""Judging a loaded model: it is run, its values are compared with the reference, and the verdict is made."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from contextlib import AbstractContextManager
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.parity.bert.sites import unread
+from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.parity.judging.comparison import compare, compare_within
 from bridgeckpt.parity.judging.devices import judge_device, run_on
 from bridgeckpt.parity.judging.passes import combined, in_float32, in_float64, is_narrower, what_to_run
 from bridgeckpt.parity.judging.pytorch import Subject, frameworks
-from bridgeckpt.parity.judging.verdict import DeviceResult, StageResult, Verdict
+from bridgeckpt.parity.judging.verdict import DeviceResult, Diagnosis, StageResult, Verdict
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.reference.reference import Reference
 
     Timer = Callable[[str], AbstractContextManager[Any]]
+    Diagnose = Callable[[Reference, Subject, Sequence[StageResult]], Diagnosis]
 
 
 def judge(
@@ -27,14 +28,16 @@ def judge(
     dtypes: Sequence[str],
     tolerance: tuple[float, float] | None,
     clock: Timer,
+    diagnose: Diagnose,
 ) -> Verdict:
     """The verdict on ``subject``, run on ``device`` in float32 and in each of ``dtypes``.
 
-    ``tolerance`` is an absolute and a relative one that take the place of the rounding measured.
+    ``tolerance`` is an absolute and a relative one, used in place of the measured rounding. ``diagnose`` says what is
+    to blame if a stage fails.
 
     Raises:
-        ParityError: the two sides differ in shape, the reference holds an output that the model has not, or the device
-            has not enough memory.
+        ParityError: the two sides differ in shape, the reference holds an output that the model does not compute, or
+            the device does not have enough memory.
     """
     wanted, skipped = what_to_run(reference, subject)
     with clock("running in float32"):
@@ -52,21 +55,21 @@ def judge(
     with clock("comparing"):
         order = _order(reference, subject)
         if tolerance is None:
-            results = compare(reference, runs, order)
+            results = compare(reference, runs, order, subject.family)
         else:
-            results = compare_within(reference, runs.tested, order, *tolerance)
-        devices = [judge_device(reference, runs, values[dtype], device, dtype) for dtype in values if results]
+            results = compare_within(reference, runs.tested, order, subject.family, *tolerance)
+        devices = [
+            judge_device(reference, runs, values[dtype], subject.family, device, dtype) for dtype in values if results
+        ]
     failures = _failures(results, devices, tolerance)
     first = next((result.name for result in results if not result.passed), None)
     diagnosis = None
     if first is not None:
         with clock("looking for the cause"):
-            from bridgeckpt.parity.diagnosing.diagnosis import diagnose
-
             diagnosis = diagnose(reference, subject, results)
     _, transformers = frameworks()
     provenance = {
-        "reference": dict(reference.provenance),
+        "reference": FrozenDict(reference.provenance),
         **({"tolerance": f"atol {tolerance[0]:g}, rtol {tolerance[1]:g}"} if tolerance else {}),
         "class": type(subject.model).__name__,
         "parameters": subject.parameters,
@@ -75,20 +78,20 @@ def judge(
         "torch": frameworks()[0].__version__,
     }
     return Verdict(
-        not failures,
-        tuple(results),
-        tuple(devices),
-        first,
-        diagnosis,
-        tuple(failures),
-        tuple(_notes(reference, subject, wanted, skipped)),
-        provenance,
-        {},
+        passed=not failures,
+        stages=tuple(results),
+        devices=tuple(devices),
+        first=first,
+        diagnosis=diagnosis,
+        failures=tuple(failures),
+        notes=tuple(_notes(reference, subject, wanted, skipped)),
+        provenance=FrozenDict(provenance),
+        seconds=FrozenDict(),
     )
 
 
 def _order(reference: Reference, subject: Subject) -> dict[str, str]:
-    """Stage or output to module, in the order of computation as far as it is known."""
+    """Stage or output to module: stages in the order of computation, then outputs."""
     order = {stage: site.module for stage, site in subject.sites.items()}
     for probes in reference.runs.values():
         for stages in probes.values():
@@ -107,7 +110,7 @@ def _failures(results: Sequence[StageResult], devices: Sequence[DeviceResult], t
     if wrong:
         allowed = "the tolerance allows" if tolerance else "rounding explains"
         failures.append(f"{len(wrong)} of {len(results)} stages differ by more than {allowed}, first {wrong[0].name}")
-    # A tolerance speaks of float32; what is not finite is within none.
+    # A tolerance is for float32; a value that is not finite is within no tolerance.
     failures += [_device_failure(one) for one in devices if not one.passed and not (tolerance and isfinite(one.rms))]
     return failures
 
@@ -132,7 +135,7 @@ def _notes(reference: Reference, subject: Subject, wanted: Mapping[str, set[str]
         notes.append(f"in the folder, but not in {kind}: {', '.join(subject.unexpected)}")
     if subject.sites:
         compared = set().union(*wanted.values()) if wanted else set()
-        if names := unread(subject.model, subject.sites, compared):
+        if names := subject.family.unread(subject.model, subject.sites, compared):
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             notes.append(f"the reference says nothing about {', '.join(names[:5])}{more}")
     if is_narrower(reference, subject):

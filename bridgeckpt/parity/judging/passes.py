@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridgeckpt.parity.bert.stages import is_stage
 from bridgeckpt.parity.judging.comparison import Pass, Runs
 from bridgeckpt.parity.judging.pytorch import Subject, float32_precision, run
 from bridgeckpt.parity.judging.rounding import UNITS
@@ -31,11 +30,11 @@ def what_to_run(reference: Reference, subject: Subject) -> tuple[dict[str, set[s
     """What to catch for each probe, and the stages of the reference that the model does not compute."""
     wanted: dict[str, set[str]] = {}
     skipped: dict[str, None] = {}
-    own = not reference.variables  # somebody's function named them: "logits" may be any head's
+    own = not reference.variables  # a user's function named the outputs: "logits" may be those of any head
     for probes in reference.runs.values():
         for probe, stages in probes.items():
             for stage in stages:
-                if stage in subject.sites or not is_stage(stage) or (own and stage == "logits"):
+                if stage in subject.sites or not subject.family.is_stage(stage) or (own and stage == "logits"):
                     wanted.setdefault(probe, set()).add(stage)
                 else:
                     skipped[stage] = None
@@ -43,7 +42,7 @@ def what_to_run(reference: Reference, subject: Subject) -> tuple[dict[str, set[s
 
 
 def in_float32(reference: Reference, subject: Subject, wanted: Wanted) -> Computed:
-    """The model on the CPU: what its rounding is measured by."""
+    """The model on the CPU, by which its rounding is measured."""
     with float32_precision():
         return _computed(reference, subject, subject.model, wanted)
 
@@ -51,7 +50,7 @@ def in_float32(reference: Reference, subject: Subject, wanted: Wanted) -> Comput
 def in_float64(
     reference: Reference, subject: Subject, wanted: Wanted, narrower: bool
 ) -> tuple[Computed, Computed | None]:
-    """The truth of the weights, and with ``narrower`` what storing them in fewer bits may have done to it."""
+    """The truth of the weights; with ``narrower`` also how storing them in fewer bits may have changed it."""
     with _double(subject.model) as double:
         truth = _computed(reference, subject, double, wanted)
         moved = narrow(double, subject.stored) if narrower else None
@@ -65,7 +64,7 @@ def is_narrower(reference: Reference, subject: Subject) -> bool:
 
 
 def combined(truth: Computed, rounded: Computed, narrowed: Computed | None, tested: Values) -> Runs:
-    """All that there is to compare, each value beside its truth and its rounding."""
+    """Everything that is compared: each value beside its truth and its rounding."""
     fewer = narrowed or Computed({}, {})
     local = {run: Pass(values, rounded.local[run], fewer.local.get(run, {})) for run, values in truth.local.items()}
     return Runs(Pass(truth.free, rounded.free, fewer.free), local, tested)
@@ -79,7 +78,7 @@ def narrow(model: Any, stored: str, seed: int = 0) -> Any:  # noqa: ANN401
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in moved.parameters():
-            # By the most that rounding may move it: a draw near nothing would make a lone bias a sharp test.
+            # By the most that rounding may move it: a random amount near 0 would make a single bias too sharp a test.
             signs = torch.randint(0, 2, parameter.shape, generator=generator) * 2 - 1
             parameter.mul_(1 + UNITS[stored] * signs)
     return moved
@@ -92,7 +91,7 @@ def _computed(reference: Reference, subject: Subject, model: Any, wanted: Wanted
 
 
 def _forced(reference: Reference, subject: Subject, source: str, model: Any) -> Values:  # noqa: ANN401
-    """What ``model`` computes when every stage is fed the values of the run ``source``; of probes kept whole."""
+    """What ``model`` computes if every stage is fed the values of the run ``source``, on probes that are kept whole."""
     found = {}
     for name, values in reference.runs[source].items():
         stages = {stage: value for stage, value in values.items() if stage in subject.sites}
@@ -103,7 +102,7 @@ def _forced(reference: Reference, subject: Subject, source: str, model: Any) -> 
 
 @contextmanager
 def _double(model: Any) -> Iterator[Any]:  # noqa: ANN401
-    """The model itself in float64 meanwhile: a copy would take more memory, and every float32 comes back as it was."""
+    """The model itself in float64 meanwhile. A copy would take more memory, and every float32 is restored exactly."""
     try:
         yield model.double()
     finally:

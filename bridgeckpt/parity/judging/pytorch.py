@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from inspect import signature
 from pathlib import Path
@@ -11,29 +11,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bridgeckpt.errors import ParityError
-from bridgeckpt.parity.bert.sites import Site, sites
+from bridgeckpt.parity.reference.probes import MASK
 from bridgeckpt.store.texts import TextError, read_json
 
 if TYPE_CHECKING:
+    from bridgeckpt.parity.family import Family, Sites
     from bridgeckpt.parity.reference.probes import Probe
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-# How TensorFlow people call two outputs that transformers has under other names.
-_ALIASES = {"sequence_output": "last_hidden_state", "pooled_output": "pooler_output"}
 _INSTALL = 'pip install "bridgeckpt[verify]"'
 
 
 class Subject(NamedTuple):
     """A model under test, in float32 on the CPU, in evaluation mode.
 
-    ``stored`` is the narrowest floating dtype of its files; ``missing`` are the parameters that they lack, whose values
-    transformers made up, ``unexpected`` the tensors that the class has no use for.
+    ``stored`` is the narrowest floating dtype of its files; ``missing`` are the parameters that the files do not hold,
+    so that transformers initialised them; ``unexpected`` are the tensors that the class does not have.
     """
 
     folder: Path
     model: Any
-    sites: Mapping[str, Site]
+    family: Family
+    sites: Sites
     stored: str
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
@@ -44,11 +44,11 @@ class Subject(NamedTuple):
         return sum(parameter.numel() for parameter in self.model.parameters())
 
 
-def load(folder: Path) -> Subject:
-    """Load the class that the folder's config names.
+def load(folder: Path, family_of: Callable[[Any], Family]) -> Subject:
+    """Load the class that the folder's config names; ``family_of`` says which family the model is of.
 
     Raises:
-        ParityError: torch or transformers is not installed, or the folder is none that transformers loads.
+        ParityError: torch or transformers is not installed, or transformers cannot load the folder.
     """
     torch, transformers = frameworks()
     try:
@@ -59,7 +59,7 @@ def load(folder: Path) -> Subject:
         raise ParityError(f"{folder / 'config.json'} is not a readable config ({error})") from None
     if kind is None:
         raise ParityError(f"transformers {transformers.__version__} has no {name}, which {folder} asks for")
-    stored = _stored(folder)  # also sees that every file is whole, before transformers maps it
+    stored = _stored(folder)  # also checks that every file is whole, before transformers maps it
     options = {"dtype": torch.float32, "local_files_only": True, "use_safetensors": True, "output_loading_info": True}
     try:
         with _quiet(transformers):
@@ -74,7 +74,16 @@ def load(folder: Path) -> Subject:
     if mismatched or errors:
         raise ParityError(f"{folder} does not fit {name}: {'; '.join((*mismatched, *errors)[:3])}")
     missing, unexpected = info.get("missing_keys", ()), info.get("unexpected_keys", ())
-    return Subject(folder, model.eval(), sites(model), stored, missing, unexpected)
+    family = family_of(model)
+    return Subject(
+        folder=folder,
+        model=model.eval(),
+        family=family,
+        sites=family.sites(model),
+        stored=stored,
+        missing=missing,
+        unexpected=unexpected,
+    )
 
 
 def run(
@@ -88,12 +97,12 @@ def run(
     """What ``model`` computes on a probe: stages, outputs or modules by name, float64 arrays of what is kept.
 
     Args:
-        subject: whose stages are meant.
+        subject: its stages are the ones that names mean.
         model: its model, or a copy of it in another dtype or on another device.
         probe: the inputs.
-        names: what to catch; one that is no stage is that of an output (``logits``, ``hidden_states.3``) or a module.
+        names: what to catch: stages, outputs (``logits``, ``hidden_states.3``) or modules.
         forced: values [batch, seq, features] by stage. Each such stage is caught and then replaced by the value, so
-            that the next one is fed what the reference was fed, and errors do not cascade.
+            that the next one gets the reference's input, and errors do not cascade.
 
     Raises:
         ParityError: a name is unknown to the model, or it does not take an input.
@@ -182,9 +191,9 @@ def _call(subject: Subject, model: Any, piece: Probe, device: Any, dtype: Any) -
         name: torch.as_tensor(array, dtype=torch.long if array.dtype.kind in "iub" else dtype).to(device)
         for name, array in piece.inputs.items()
     }
-    if piece.depth == "embeddings":
-        del inputs["attention_mask"]
-        model.get_submodule(subject.sites["embeddings"].module)(**inputs)
+    if piece.only is not None:
+        inputs.pop(MASK, None)
+        model.get_submodule(subject.sites[piece.only].module)(**inputs)
         return {}
     known = signature(model.forward).parameters
     if unknown := [name for name in inputs if name not in known]:  # it may swallow them as **kwargs
@@ -197,7 +206,7 @@ def _call(subject: Subject, model: Any, piece: Probe, device: Any, dtype: Any) -
 
 def _output(subject: Subject, fields: Mapping[str, Any], name: str) -> Array:
     """An output of the model by its field's name, or one of its hidden states."""
-    field, _, number = _ALIASES.get(name, name).partition(".")
+    field, _, number = subject.family.outputs.get(name, name).partition(".")
     value = fields.get(field)
     if value is None and field == "last_hidden_state" and fields.get("hidden_states"):
         value = fields["hidden_states"][-1]
@@ -225,7 +234,7 @@ def _stored(folder: Path) -> str:
 
 @contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:  # noqa: ANN401
-    """No progress bars and load reports: what they say is said in the verdict."""
+    """No progress bars and load reports: the verdict contains what they report."""
     logging = transformers.utils.logging
     before = logging.get_verbosity()
     logging.set_verbosity_error()

@@ -1,8 +1,11 @@
-"""The verdict: what a verification found, stage by stage, as data. How it is shown is for the command line to say."""
+"""The verdict: what a verification found, stage by stage, as data. ``showing`` makes text of it."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from bridgeckpt.frozen import FrozenDict
 
 DTYPES = ("tf32", "float16", "bfloat16")  # what a model can be run in beside float32
 
@@ -20,7 +23,7 @@ class StageResult(NamedTuple):
         peak: The largest of those distances, in the same units.
         limit: What ``rms`` may be at most.
         accumulated: ``rms`` of the whole model up to here. It says how far the frameworks drift apart, and decides
-            where there is no sharper test.
+            if there is no sharper test.
         double: ``rms`` of the whole model up to here in float64, in units of what a reference in float64 is held to,
             with the same limit; None when the reference has none.
         excess: The largest ratio of a figure to its limit: of all values, of a row, of a column; above 1 is a failure.
@@ -28,6 +31,7 @@ class StageResult(NamedTuple):
         argmax: Of logits, the share of rows whose largest entry is the same.
         kl: Of logits, the largest Kullback-Leibler divergence of PyTorch's distribution from TensorFlow's, in nats.
         passed: Whether the stage agrees.
+        coarse: Whether a table shows the stage even if it agrees. It is not part of the record.
     """
 
     name: str
@@ -44,6 +48,13 @@ class StageResult(NamedTuple):
     argmax: float | None
     kl: float | None
     passed: bool
+    coarse: bool = True
+
+    def record(self) -> dict[str, Any]:
+        """What was found, as JSON-ready values."""
+        found = self._asdict()
+        del found["coarse"]
+        return found
 
 
 class DeviceResult(NamedTuple):
@@ -65,13 +76,13 @@ class DeviceResult(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """What is to blame.
+    """What is to blame for a failure.
 
     Attributes:
         stage: The first stage that goes wrong by itself, given the reference's own input.
         cause: What removes the difference, as in "query and key are swapped"; or what is known short of that.
         remedy: What to do about it.
-        parameter: The PyTorch parameter or config key to blame, if one is.
+        parameter: The PyTorch parameter or config key to blame, if there is one.
         variable: Its TensorFlow variable, if known.
         proven: Whether undoing the cause was tried and brought the stage back within rounding.
         others: Further stages that go wrong by themselves.
@@ -108,14 +119,14 @@ class Verdict(NamedTuple):
     diagnosis: Diagnosis | None
     failures: tuple[str, ...]
     notes: tuple[str, ...]
-    provenance: dict[str, Any]
-    seconds: dict[str, float]
+    provenance: FrozenDict[str, Any]
+    seconds: FrozenDict[str, float]
 
     def record(self) -> dict[str, Any]:
         """The verdict as JSON-ready values."""
         return {
             **self._asdict(),
-            "stages": [stage._asdict() for stage in self.stages],
+            "stages": [stage.record() for stage in self.stages],
             "devices": [device._asdict() for device in self.devices],
             "diagnosis": self.diagnosis._asdict() if self.diagnosis else None,
         }

@@ -1,11 +1,11 @@
-"""Recording a reference: a model, or a function of the user's own, is run and what it computes is kept."""
+"""Recording a function of the user's own: it is called, and what it returns is kept as a reference."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,23 +34,23 @@ def record(
     Args:
         fn: Returns float32 or float64 arrays by name: numpy arrays, TensorFlow's tensors, or lists of them, which
             become ``name.0``, ``name.1`` and so on. A name is that of a stage
-            (:mod:`bridgeckpt.parity.bert.stages`), of an output of the PyTorch model, or of one of its modules. An
-            output that is None is left out.
+            of the model's family (:mod:`bridgeckpt.parity.family`), of an output of the PyTorch model, or of one of
+            its modules. An output that is None is left out.
         inputs: Name to array; or, for several calls, a name for each to such a mapping.
         path: Where to write, ``.safetensors``.
-        provenance: What reports should say of it, JSON-ready, beside versions.
+        provenance: What reports should say about it beside versions, as JSON-ready values.
 
     Returns:
-        What was written. float64 outputs are the truth that rounding is measured against.
+        What was written.
 
     Raises:
         ParityError: an input or output is of a dtype that is not compared, or not finite; or nothing is returned.
         OutputError: the file cannot be written.
     """
-    file = _reference_path(path)
+    file = reference_path(path)
     nested = bool(inputs) and all(isinstance(value, Mapping) for value in inputs.values())
     probes = {name: _probe(name, of) for name, of in (inputs if nested else {"inputs": inputs}).items()}
-    described = {**_versions(), "how": "the caller's function", **(provenance or {})}
+    described = {**versions(), "how": "the caller's function", **(provenance or {})}
     try:
         json.dumps(described)
     except (TypeError, ValueError) as error:
@@ -64,85 +64,12 @@ def record(
     return reference
 
 
-def record_checkpoint(
-    source: str | os.PathLike[str],
-    path: str | os.PathLike[str] | None = None,
-    *,
-    scope: str | None = None,
-    ema: bool = False,
-    config: str | os.PathLike[str] | None = None,
-    heads: int | None = None,
-    hidden_act: str | None = None,
-    layer_norm_eps: float | None = None,
-    texts: Sequence[str] | None = None,
-    tokenizer: str | os.PathLike[str] | None = None,
-    seed: int = 0,
-    float64: bool = True,
-    graph: bool = True,
-) -> Reference:
-    """Run the BERT of a TensorFlow checkpoint or SavedModel in TensorFlow, on probes that read every weight.
-
-    Args:
-        source: The checkpoint, by any path that :func:`bridgeckpt.formats.open_checkpoint` takes; or the folder of a
-            SavedModel, whose own functions are run.
-        path: Where to write the reference, ``.safetensors``; None to keep it in memory.
-        scope: Which model, when the checkpoint holds several, as in ``student/``.
-        ema: Run the moving averages of the weights.
-        config: A config file, or a folder with one; by default the one beside the checkpoint.
-        heads: Number of attention heads, if no graph or config says.
-        hidden_act: The activation by transformers' name ("gelu" is the error function).
-        layer_norm_eps: What a LayerNorm adds to the variance.
-        texts: Sentences to run in place of random tokens; a tab separates a pair.
-        tokenizer: The folder, or the ``tokenizer.json`` itself, for ``texts``; by default beside the checkpoint.
-        seed: Of the random probes.
-        float64: Also compute in float64, the truth that rounding is measured against.
-        graph: Also run the graph beside the checkpoint, or in the SavedModel, if there is one.
+def reference_path(path: str | os.PathLike[str]) -> Path:
+    """Where a reference is written.
 
     Raises:
-        ParityError: TensorFlow is missing, there is no model that can be run, or an output is not finite.
-        CheckpointError: the checkpoint cannot be read.
-        ConfigError: its config cannot be.
-        OutputError: the file cannot be written.
+        OutputError: the name does not end in ``.safetensors``, so that the file would not be recognised.
     """
-    file = None if path is None else _reference_path(path)
-    if texts is not None and not texts:
-        raise ParityError("there are no texts to run", hint="leave texts out to run random tokens")
-    from bridgeckpt.parity.bert.recording import reference_of
-    from bridgeckpt.parity.bert.request import Asked, Request
-
-    request = Request(
-        source=Path(source),
-        scope=scope,
-        ema=ema,
-        config=None if config is None else Path(config),
-        asked=Asked(heads, hidden_act, layer_norm_eps),
-        texts=texts,
-        tokenizer=None if tokenizer is None else Path(tokenizer),
-        seed=seed,
-        float64=float64,
-        graph=graph,
-    )
-    reference = reference_of(request)
-    reference = reference._replace(provenance={**_versions(), **reference.provenance})
-    if file is not None:
-        write_reference(reference, file)
-    return reference
-
-
-def check_source(source: str | os.PathLike[str]) -> None:
-    """See that there is something at ``source`` that could be recorded; TensorFlow is not needed for that.
-
-    Raises:
-        CheckpointError: there is not.
-    """
-    from bridgeckpt.formats.locating.locate import locate
-    from bridgeckpt.parity.bert.saved_model import find_saved_model
-
-    if find_saved_model(Path(source)) is None:
-        locate(Path(source))
-
-
-def _reference_path(path: str | os.PathLike[str]) -> Path:
     file = Path(path)
     if file.suffix != ".safetensors":
         raise OutputError(
@@ -151,7 +78,8 @@ def _reference_path(path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """The versions of what a reference is made with, for its provenance."""
     try:
         own = version("bridgeckpt")
     except PackageNotFoundError:  # run from a checkout that was not installed
@@ -169,14 +97,14 @@ def _probe(name: str, inputs: Mapping[str, Any]) -> Probe:
     for key, array in arrays.items():
         if array.dtype.kind not in "biuf":
             raise ParityError(
-                f'input "{key}" is of dtype {array.dtype}, which is no number',
+                f'input "{key}" is of dtype {array.dtype}, which is not numeric',
                 hint="pass what the model is fed, as in token ids",
             )
     return Probe(arrays)
 
 
 def _outputs(returned: object, probe: str) -> dict[str, Array]:
-    """The arrays of a call, lists taken apart."""
+    """The arrays that a call returned; each item of a list is an array of its own."""
     if not isinstance(returned, Mapping):
         raise ParityError(
             f"the function returned {type(returned).__name__}, not arrays by name", hint='return {"logits": logits}'

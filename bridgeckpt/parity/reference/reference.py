@@ -1,7 +1,7 @@
-"""reference.safetensors: the inputs, what TensorFlow computed on them, and where all of it is from.
+"""A reference: the inputs, what TensorFlow computed on them, and the file ``reference.safetensors`` that holds both.
 
-The file between two machines. Its tensors are ``inputs/PROBE/NAME`` and ``RUN/PROBE/STAGE``; its metadata hold one JSON
-document, the rest of the :class:`Reference`. The runs:
+The file can be moved to another machine. Its tensors are ``inputs/PROBE/NAME`` and ``RUN/PROBE/STAGE``; its metadata
+hold one JSON document, the rest of the :class:`Reference`. The runs:
 
 ========== ==========================================================================================
 graph      the graph that came with the checkpoint, in float32
@@ -41,12 +41,12 @@ class Reference(NamedTuple):
 
     Attributes:
         probes: The inputs, by the name of the probe.
-        runs: Run to probe to stage to values (see :mod:`bridgeckpt.parity.bert.stages`), as :meth:`Probe.keep` leaves
-            them.
+        runs: Run to probe to stage to values, as :meth:`Probe.keep` returns them. The family names the stages (see
+            :mod:`bridgeckpt.parity.family`).
         provenance: Versions, device, checkpoint and how it was run: text or numbers by name, for people and reports.
             ``fingerprint`` identifies the checkpoint, ``dtype`` is that of its weights.
-        variables: The TensorFlow variable of each parameter (``layer.3.attention.kernel``), as far as known.
-        notes: What was assumed, and what a reader of the verdict should be told.
+        variables: The TensorFlow variable of each parameter ``STAGE.ROLE``, as far as it is known.
+        notes: What was assumed, and what else a reader of the verdict should know.
     """
 
     probes: Mapping[str, Probe]
@@ -62,7 +62,7 @@ class Reference(NamedTuple):
 
 
 def write_reference(reference: Reference, path: Path) -> None:
-    """Write the file; it appears whole or not at all, and replaces what was at ``path``.
+    """Write the file, whole or not at all; it replaces what was at ``path``.
 
     Raises:
         OutputError: it cannot be written.
@@ -97,7 +97,7 @@ def read_reference(path: Path) -> Reference:
     """Read the file.
 
     Raises:
-        CheckpointError: it cannot be read or is no reference.
+        CheckpointError: it cannot be read or is not a reference.
     """
     hint = "make one with `bridgeckpt record SRC reference.safetensors`"
     if not is_file(path):
@@ -105,7 +105,7 @@ def read_reference(path: Path) -> Reference:
     with Safetensors(path) as file:
         text = file.metadata.get(_KEY)
         if text is None:
-            raise CheckpointError(f"{path} is not a reference but other tensors", path=path, hint=hint)
+            raise CheckpointError(f"{path} is not a reference: it holds other tensors", path=path, hint=hint)
         try:
             record = parse_json(text, _KEY)
             if record["version"] != _VERSION:

@@ -47,7 +47,7 @@ def text_probe(texts: Sequence[str], tokenizer: Path, max_length: int) -> Probe:
     except TextError as error:
         raise ParityError(error.message, hint=_ANOTHER) from error
     except Exception as error:  # tokenizers raises Exception itself
-        raise ParityError(f"{file} is no tokenizer: {error}", hint=_ANOTHER) from error
+        raise ParityError(f"{file} is not a tokenizer: {error}", hint=_ANOTHER) from error
     loaded.no_padding()
     loaded.enable_truncation(max_length)
     pairs = [text.partition("\t") for text in texts]

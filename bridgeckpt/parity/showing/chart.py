@@ -8,7 +8,7 @@ from html import escape
 from math import ceil, floor, isfinite, log10
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.parity.bert.stages import layer_of
+from bridgeckpt.parity.family import layer_of
 from bridgeckpt.parity.showing.figures import number
 from bridgeckpt.parity.showing.summary import outcome
 
@@ -38,9 +38,9 @@ class _Scale(NamedTuple):
         return _TOP + _HEIGHT * (self.high - min(max(decade, self.low), self.high)) / (self.high - self.low)
 
 
-def xml_text(said: str) -> str:
+def xml_text(text: str) -> str:
     """Escaped, and without what XML cannot hold at all."""
-    return escape(_NOT_XML.sub("\ufffd", said))
+    return escape(_NOT_XML.sub("\ufffd", text))
 
 
 def chart(verdict: Verdict) -> str:
@@ -67,8 +67,8 @@ def chart(verdict: Verdict) -> str:
 
 def _description(verdict: Verdict) -> str:
     worst = ", ".join(f"{stage.name} {number(stage.rms)}" for stage in verdict.stages if not stage.passed)
-    said = f"Above its limit: {worst}." if worst else "Every stage is below its limit."
-    return f"{len(verdict.stages)} stages in the order of computation. {said}"
+    text = f"Above its limit: {worst}." if worst else "Every stage is below its limit."
+    return f"{len(verdict.stages)} stages in the order of computation. {text}"
 
 
 def _scale(stages: Sequence[StageResult]) -> _Scale:
@@ -136,11 +136,11 @@ def _series(verdict: Verdict, scale: _Scale) -> Iterator[str]:
             yield f'<rect class="drift" x="{x - 3:.1f}" y="{y - 3:.1f}" width="6" height="6">{_tip(stage)}</rect>'
     for stage, x in places:
         y = scale.y(stage.rms)
-        said = outcome(stage, verdict)
-        if said == "DIVERGES":
+        text = outcome(stage, verdict)
+        if text == "DIVERGES":
             yield f'<path class="wrong" d="{_cross(x, y)}">{_tip(stage)}</path>'
         else:
-            kind = "point" if said == "ok" else "follows"
+            kind = "point" if text == "ok" else "follows"
             yield f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{_POINT}">{_tip(stage)}</circle>'
 
 
@@ -151,8 +151,8 @@ def _cross(x: float, y: float) -> str:
 def _tip(stage: StageResult) -> str:
     drift = "" if stage.accumulated is None else f", drift {number(stage.accumulated)}"
     where = "" if stage.passed else f"; {stage.where} at {number(stage.excess)} times its limit"
-    said = f"{stage.name}: rms {number(stage.rms)}{drift}, limit {number(stage.limit)}{where}"
-    return f"<title>{xml_text(said)}</title>"
+    text = f"{stage.name}: rms {number(stage.rms)}{drift}, limit {number(stage.limit)}{where}"
+    return f"<title>{xml_text(text)}</title>"
 
 
 def _legend() -> Iterator[str]:

@@ -17,7 +17,7 @@ from bridgeckpt.store.source import read_head
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.judging.verdict import DeviceResult, Verdict
-    from bridgeckpt.parity.showing.summary import Fact, Row
+    from bridgeckpt.parity.showing.summary import Fact, StageRow
     from bridgeckpt.sentences import Words
 
 PAGE = "a page of `bridgeckpt verify`"  # as errors call it
@@ -84,17 +84,17 @@ def render(verdict: Verdict, title: str, words: Words = python_words) -> str:
 
 def _banner(verdict: Verdict, found: Iterable[Fact]) -> str:
     word, tone = ("PASS", "good") if verdict.passed else ("FAIL", "bad")
-    why = "<br/>".join(xml_text(said) for key, said in found if key == word)
+    why = "<br/>".join(xml_text(text) for key, text in found if key == word)
     return f'<p class="banner {tone}" role="status"><strong>{word}</strong><span>{why}</span></p>'
 
 
 def _list(facts: Sequence[Fact]) -> str:
     if not facts:
         return ""
-    return "<dl>" + "".join(f"<dt>{xml_text(key)}</dt><dd>{xml_text(said)}</dd>\n" for key, said in facts) + "</dl>"
+    return "<dl>" + "".join(f"<dt>{xml_text(key)}</dt><dd>{xml_text(text)}</dd>\n" for key, text in facts) + "</dl>"
 
 
-def _stages(folded: Sequence[Row], every: Sequence[Row], units: Sequence[str]) -> Iterator[str]:
+def _stages(folded: Sequence[StageRow], every: Sequence[StageRow], units: Sequence[str]) -> Iterator[str]:
     if not every:
         return
     yield _stage_table(folded)
@@ -104,7 +104,7 @@ def _stages(folded: Sequence[Row], every: Sequence[Row], units: Sequence[str]) -
         yield f"<details><summary>all {count}</summary>\n{_stage_table(every)}\n</details>"
 
 
-def _stage_table(rows: Sequence[Row]) -> str:
+def _stage_table(rows: Sequence[StageRow]) -> str:
     header = ("stage", "max", "rms", "limit", "drift", "float64", "difference", "argmax", "KL", "verdict")
     tones = {"ok": "good", "DIVERGES": "bad", "follows": "faint"}
     lines = [

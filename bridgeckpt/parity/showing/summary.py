@@ -1,4 +1,4 @@
-"""What of a verdict is shown, and in which words: the rows of its tables and the findings, for text and page alike."""
+"""What is shown of a verdict, and in which words: the rows of its tables and its findings, for text and page."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from itertools import groupby
 from math import inf, isnan
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from bridgeckpt.parity.bert.stages import is_coarse, layer_of
+from bridgeckpt.parity.family import layer_name, layer_of, part_of
 from bridgeckpt.parity.showing.figures import counted, number, share
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.judging.verdict import Diagnosis, StageResult, Verdict
 
 Outcome = Literal["ok", "DIVERGES", "follows"]
-Fact = tuple[str, str]  # a key and what is said of it
+Fact = tuple[str, str]  # a key and its text
 
 _ROUNDINGS = "max, rms, limit and drift count roundings of float32, as measured here"
 _DOUBLE = "float64 is that of everything up to the stage in float64, in roundings of its own; the limit is the same"
@@ -23,13 +23,13 @@ _DRIFT = "drift is that of everything up to the stage, where rms is of the stage
 _FOLLOWS = "what follows is wrong because of what came before it, not by itself"
 
 _GRAVEST: tuple[Outcome, ...] = ("DIVERGES", "follows", "ok")
-_FOLDED = 4  # so many alike layers become one row
+_FOLDED = 4  # from so many similar layers on, they become one row
 _HASH = 12  # hexadecimal digits
-_WORTH_SAYING = 0.1  # seconds
+_WORTH_SHOWING = 0.1  # seconds
 
 
-class Row(NamedTuple):
-    """One row of the table: a stage, or several layers by the name of all and the figures of their worst stage."""
+class StageRow(NamedTuple):
+    """One row of the table: a stage, or several layers with the figures of their worst stage."""
 
     name: str
     stage: StageResult
@@ -37,27 +37,27 @@ class Row(NamedTuple):
 
 
 def outcome(stage: StageResult, verdict: Verdict) -> Outcome:
-    """Whether a stage agrees, goes wrong by itself, or is wrong only because what it was fed is."""
+    """Whether a stage agrees, is wrong by itself, or is wrong only because its input is."""
     if stage.passed:
         return "ok"
-    if verdict.diagnosis is None:  # nothing says which of them do so by themselves
+    if verdict.diagnosis is None:  # nothing says which stages are wrong by themselves
         return "DIVERGES"
     by_themselves = (verdict.first, verdict.diagnosis.stage, *verdict.diagnosis.others)
     return "DIVERGES" if stage.name in by_themselves else "follows"
 
 
-def rows(verdict: Verdict, *, every: bool = False) -> list[Row]:
-    """The table: a row for each coarse stage and each that diverges, layers that are alike folded into one.
+def rows(verdict: Verdict, *, every: bool = False) -> list[StageRow]:
+    """The table: a row for each coarse stage and each that diverges; similar layers are folded into one row.
 
-    The layer where it first goes wrong and its neighbours stay apart. With ``every`` each stage has its row.
+    The layer of the first failure and its neighbours have their own rows. With ``every`` each stage has a row.
     """
-    found = [Row(stage.name, stage, outcome(stage, verdict)) for stage in verdict.stages]
+    found = [StageRow(stage.name, stage, outcome(stage, verdict)) for stage in verdict.stages]
     if every:
         return found
-    shown = [row for row in found if is_coarse(row.name) or row.outcome == "DIVERGES"]
+    shown = [row for row in found if row.stage.coarse or row.outcome == "DIVERGES"]
     layers = [(layer, list(group)) for layer, group in groupby(shown, key=lambda row: layer_of(row.name))]
     apart = {near for at in _starts(verdict) for near in (at - 1, at, at + 1)}
-    folded: list[Row] = []
+    folded: list[StageRow] = []
     for _, run in groupby(layers, key=lambda one: _alike(one[0], one[1], apart)):
         folded += _fold(list(run), verdict)
     return folded
@@ -70,22 +70,22 @@ def _starts(verdict: Verdict) -> Iterator[int]:
             yield layer
 
 
-def _alike(layer: int | None, group: list[Row], apart: set[int]) -> object:
-    """What neighbouring layers have in common if they may share a row."""
+def _alike(layer: int | None, group: list[StageRow], apart: set[int]) -> object:
+    """A key that is equal for neighbouring layers that may share a row."""
     if layer is None or layer in apart:
         return group[0].name
-    return [(row.name.rpartition(".")[2], row.outcome) for row in group]
+    return [(part_of(row.name), row.outcome) for row in group]
 
 
-def _fold(run: list[tuple[int | None, list[Row]]], verdict: Verdict) -> list[Row]:
+def _fold(run: list[tuple[int | None, list[StageRow]]], verdict: Verdict) -> list[StageRow]:
     members = [row for _, group in run for row in group]
     if len(run) < _FOLDED:
         return members
-    layers = [layer for layer, _ in run]
+    layers = [layer for layer, _ in run if layer is not None]
     outcomes = {row.outcome for row in members}
     return [
-        Row(
-            f"layer.{layers[0]} to layer.{layers[-1]}",
+        StageRow(
+            f"{layer_name(layers[0])} to {layer_name(layers[-1])}",
             worst([stage for stage in verdict.stages if layer_of(stage.name) in layers]),
             next(one for one in _GRAVEST if one in outcomes),
         )
@@ -93,20 +93,20 @@ def _fold(run: list[tuple[int | None, list[Row]]], verdict: Verdict) -> list[Row
 
 
 def worst(stages: Sequence[StageResult]) -> StageResult:
-    """The stage that reaches furthest beyond its limit, or comes nearest to it; what is not a number is furthest."""
+    """The stage furthest beyond its limit, or nearest to it; one that is not a number is the furthest."""
     return max(stages, key=lambda stage: inf if isnan(stage.excess) else stage.excess)
 
 
 def units(verdict: Verdict) -> list[str]:
-    """What the figures of the table are figures of."""
-    said = [_TOLERANCES if "tolerance" in verdict.provenance else _ROUNDINGS]
+    """The units of the figures in the table."""
+    found = [_TOLERANCES if "tolerance" in verdict.provenance else _ROUNDINGS]
     if any(stage.accumulated is not None for stage in verdict.stages):
-        said.append(_DRIFT)
+        found.append(_DRIFT)
     if any(stage.double is not None for stage in verdict.stages):
-        said.append(_DOUBLE)
+        found.append(_DOUBLE)
     if any(outcome(stage, verdict) == "follows" for stage in verdict.stages):
-        said.append(_FOLLOWS)
-    return said
+        found.append(_FOLLOWS)
+    return found
 
 
 def facts(verdict: Verdict) -> list[Fact]:
@@ -122,18 +122,18 @@ def facts(verdict: Verdict) -> list[Fact]:
 
 
 def provenance(key: str, values: Mapping[str, object]) -> Iterator[Fact]:
-    """What something is from, on one line; what is nested in it on lines of their own."""
+    """Where something is from, on one line; nested mappings have lines of their own."""
     plain = {name: value for name, value in values.items() if not isinstance(value, Mapping)}
-    said = [_described(name, value) for name, value in plain.items() if value not in (None, "", False)]
-    if said:
-        yield key, ", ".join(said)
+    parts = [_described(name, value) for name, value in plain.items() if value not in (None, "", False)]
+    if parts:
+        yield key, ", ".join(parts)
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from provenance(name, value)
 
 
 def _described(name: str, value: object) -> str:
-    """``torch 2.9``; of a long hash the beginning, as git does; a large number with its thousands."""
+    """``torch 2.9``; a long hash is cut, as git does; a large number has separators."""
     if name == "fingerprint":
         return f"{name} {str(value)[:_HASH]}"
     if value is True:
@@ -142,7 +142,7 @@ def _described(name: str, value: object) -> str:
 
 
 def findings(verdict: Verdict) -> list[Fact]:
-    """The verdict in words: why, where it begins, what is to blame, what to know."""
+    """The verdict in words: why it passed or failed, the first failure, what is to blame, the notes."""
     found: list[Fact] = []
     if verdict.passed:
         found.append(("PASS", _why_passed(verdict)))
@@ -156,7 +156,7 @@ def findings(verdict: Verdict) -> list[Fact]:
         found += _blame(verdict.diagnosis, verdict.first)
     found += [("note", note) for note in verdict.notes]
     if verdict.seconds:
-        steps = [f"{step} {taken:.1f} s" for step, taken in verdict.seconds.items() if taken >= _WORTH_SAYING]
+        steps = [f"{step} {taken:.1f} s" for step, taken in verdict.seconds.items() if taken >= _WORTH_SHOWING]
         found.append(("took", ", ".join([f"{sum(verdict.seconds.values()):.1f} s", *steps])))
     return found
 

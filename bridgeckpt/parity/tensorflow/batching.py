@@ -1,8 +1,8 @@
-"""Probes on a function of fixed sizes: padded to what it takes, run in pieces, and the padding dropped again."""
+"""Probes on a function of fixed sizes: they are padded to these sizes and run in pieces, and the padding is dropped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,23 +15,22 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-_POOLED = frozenset({"pooler", "nsp_logits", "logits"})  # [batch, features]; all else is [batch, seq, features]
-
 
 def in_batches(
     probe: Probe,
     batch: int | None,
     length: int | None,
     compute: Callable[[dict[str, Array]], dict[str, Array]],
+    pooled: Container[str],
 ) -> dict[str, Array]:
     """What is kept of every stage that ``compute`` returns, over all of a probe.
 
     Args:
         probe: Of at most ``length`` positions.
-        batch: The number of sequences that is run at a time; None for any.
+        batch: The number of sequences that are run at a time; None for any.
         length: The number of positions, likewise.
-        compute: Stage to values, [batch, seq, features] or [batch * seq, features], or [batch, features] of a pooled
-            one, from inputs [batch, seq].
+        compute: Stage to values, from inputs [batch, seq]: [batch, seq, features] or [batch * seq, features].
+        pooled: The stages whose values are [batch, features].
 
     Raises:
         UnusableGraph: a stage has another shape.
@@ -45,7 +44,9 @@ def in_batches(
             asked = inputs[IDS].shape
             run = (step, length or asked[1])
             computed = compute({name: _padded(name, array, run) for name, array in inputs.items()})
-            pieces.append({stage: probe.keep(_trim(stage, of, run, asked)) for stage, of in computed.items()})
+            pieces.append(
+                {stage: probe.keep(_trim(stage, of, run, asked, stage in pooled)) for stage, of in computed.items()}
+            )
     return {stage: np.concatenate([piece[stage] for piece in pieces]) for stage in pieces[0]}
 
 
@@ -53,13 +54,13 @@ def _padded(name: str, array: Array, shape: tuple[int, int]) -> Array:
     rows, length = array.shape
     padded = np.pad(array, [(0, shape[0] - rows), (0, shape[1] - length)])
     if name == MASK:
-        padded[rows:, 0] = 1  # a sequence of padding alone has no softmax to speak of
+        padded[rows:, 0] = 1  # the softmax of a sequence of padding alone is not defined
     return padded
 
 
-def _trim(stage: str, values: Array, run: tuple[int, int], asked: tuple[int, ...]) -> Array:
+def _trim(stage: str, values: Array, run: tuple[int, int], asked: tuple[int, ...], is_pooled: bool) -> Array:
     """Values without padding, [batch, seq, features] or [batch, features]."""
-    if stage in _POOLED:
+    if is_pooled:
         if values.ndim != 2 or len(values) != run[0]:
             raise UnusableGraph(f"{stage} is {list(values.shape)} there, and not [{run[0]}, features]")
         return values[: asked[0]]

@@ -12,12 +12,12 @@ from forward_pass import agree
 from bridgeckpt.errors import CheckpointError, ParityError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.fingerprint import fingerprint
-from bridgeckpt.parity.bert import recording as assembly
+from bridgeckpt.parity.bert import recording
 from bridgeckpt.parity.bert.exported import LoadedModel
-from bridgeckpt.parity.bert.own_graph import Graph
+from bridgeckpt.parity.bert.own_graph import OwnGraph
 from bridgeckpt.parity.bert.signatures import role_of, roles_of, stages_of
+from bridgeckpt.parity.recording import record_checkpoint
 from bridgeckpt.parity.reference.probes import IDS, MASK, TYPES, Probe
-from bridgeckpt.parity.reference.recording import record_checkpoint
 from bridgeckpt.parity.reference.reference import read_reference
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
 
@@ -49,9 +49,9 @@ def test_a_tf2_hub_module_is_run_by_its_own_functions_and_by_its_variables(sampl
 
     golden = dict(np.load(folder / "golden.npz"))
     model = LoadedModel(tf, folder / "saved_model")
-    assert [one.name for one in model.found] == ["mlm", "__call__", "serving_default"]
+    assert [one.name for one in model.functions] == ["mlm", "__call__", "serving_default"]
     probe = Probe({name: golden[name].astype(np.int32) for name in (IDS, MASK, TYPES)})
-    model.settle(probe)
+    model.choose(probe)
     golden["hidden_states"] = np.stack([golden["layers"][0], *golden["layers"]])  # the embeddings are not returned
     found = model.run(probe)
     assert agree(found, golden, golden) == stages
@@ -75,7 +75,7 @@ def test_the_functions_of_a_tf1_hub_module_compute_what_its_author_recorded(samp
     golden = dict(np.load(folder / "golden.npz"))
     model = LoadedModel(tf, folder / "module")
     probe = Probe({name: golden[name].astype(np.int32) for name in (IDS, MASK, TYPES)})
-    assert set(model.settle(probe)) == {"layer.2.output", "pooler", "mlm_logits"}
+    assert set(model.choose(probe)) == {"layer.2.output", "pooler", "mlm_logits"}
     found = model.run(probe)
     np.testing.assert_allclose(found["layer.2.output"], golden["sequence_output"], atol=3e-6)
     np.testing.assert_allclose(found["pooler"], golden["pooled_output"], atol=3e-6)
@@ -132,11 +132,11 @@ def test_a_graph_that_cannot_be_cut_out_leaves_the_functions_and_the_forward_pas
     shutil.copy(source.directory / "bert_config.json", folder)
     found = record_checkpoint(folder)
 
-    class Unusable(Graph):
+    class Unusable(OwnGraph):
         def __init__(self, *given):
             raise UnusableGraph("there are two of them")
 
-    monkeypatch.setattr(assembly, "Graph", Unusable)
+    monkeypatch.setattr(recording, "OwnGraph", Unusable)
     made = record_checkpoint(folder)
     assert set(made.runs) == {"graph", "float32", "float64"}
     assert made.runs["graph"]["mixed"].keys() == {"layer.1.output", "pooler"}
@@ -165,7 +165,7 @@ def test_a_tf1_graph_with_names_of_its_own_is_run_by_its_signature(tmp_path):
     np.testing.assert_array_equal(made.runs["graph"]["mixed"]["last_hidden_state"], expected)
     assert set(made.probes) == {"mixed", "long"}
     assert made.provenance["how"] == "the SavedModel's own functions: serving_default"
-    assert any("nothing tells how many layers there are" in note for note in made.notes)
+    assert any("nothing says how many layers there are" in note for note in made.notes)
 
 
 # TensorFlow 2
@@ -239,7 +239,9 @@ def test_a_call_with_a_dictionary_traced_for_training_first(tmp_path):
     assert made.probes["mixed"].inputs[IDS].max() < VOCAB
     assert made.probes["mixed"].inputs[TYPES].max() == TOKENS - 1
     assert made.probes["long"].inputs[IDS].shape == (1, LENGTH)
-    assert any("not recorded, for their names do not tell what they are: attentions" in note for note in made.notes)
+    assert any(
+        "not recorded, for their names do not say which stage they are: attentions" in note for note in made.notes
+    )
     assert made.provenance["dtype"] == "float32"
 
 
@@ -311,7 +313,7 @@ def module(call, *specs):
         (
             lambda w, x, m: tf.gather(w, x),
             [spec("input_ids"), spec("input_mask")],
-            "no output goes by a name that tells what it is: output_0",
+            "no output has a name that says which stage it is: output_0",
         ),
         (
             lambda w, x, m: {"pooled_output": tf.gather(w, x)},

@@ -11,8 +11,8 @@ from forward_pass import LIMIT, agree, distances, forward, save
 from bridgeckpt.errors import ConfigError, ParityError
 from bridgeckpt.parity.bert.stages import stages
 from bridgeckpt.parity.bert.variables import find_bert
+from bridgeckpt.parity.recording import record_checkpoint
 from bridgeckpt.parity.reference.probes import IDS, MASK
-from bridgeckpt.parity.reference.recording import record_checkpoint
 
 tf = pytest.importorskip("tensorflow")
 

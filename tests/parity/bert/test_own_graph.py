@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from forward_pass import agree, save
 
-from bridgeckpt.parity.bert.own_graph import Graph
+from bridgeckpt.parity.bert.own_graph import OwnGraph
 from bridgeckpt.parity.bert.variables import find_bert
+from bridgeckpt.parity.recording import record_checkpoint
 from bridgeckpt.parity.reference.probes import IDS, MASK, TYPES, Probe
-from bridgeckpt.parity.reference.recording import record_checkpoint
 from bridgeckpt.parity.tensorflow.nodes import Nodes, UnusableGraph
 from bridgeckpt.parity.tensorflow.stored import TensorFlowVariables
 
@@ -25,7 +25,7 @@ def run(prefix, inputs, *, ema=False, depth="coarse"):
     """What the graph beside a checkpoint computes."""
     variables = TensorFlowVariables(tf, prefix)
     bert = find_bert(variables.shapes, str(prefix), ema=ema)
-    with Graph(tf, prefix.with_name(f"{prefix.name}.meta"), bert) as graph:
+    with OwnGraph(tf, prefix.with_name(f"{prefix.name}.meta"), bert) as graph:
         graph.fill(variables.load)
         return graph.run(Probe({name: inputs[name] for name in (IDS, MASK, TYPES)}, depth))
 

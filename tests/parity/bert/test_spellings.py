@@ -13,7 +13,7 @@ from paths import CASES, FIXTURES
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.parity.bert.recording import _variables
-from bridgeckpt.parity.bert.request import Asked
+from bridgeckpt.parity.bert.request import GivenSettings
 from bridgeckpt.parity.bert.running import run_forward
 from bridgeckpt.parity.bert.settings import read_settings
 from bridgeckpt.parity.bert.variables import find_bert
@@ -29,7 +29,7 @@ def forward(source, inputs, *, ema=False, **asked):
     with open_checkpoint(source) as checkpoint:
         variables = _variables(tf, checkpoint)
         bert = find_bert(variables.shapes, str(source), ema=ema)
-        settings = read_settings(checkpoint.directory, bert, None, Asked(**asked))
+        settings = read_settings(checkpoint.directory, bert, None, GivenSettings(**asked))
         probe = Probe({name: inputs[name].astype(np.int32) for name in (IDS, MASK, "token_type_ids")}, "fine")
         return run_forward(tf, bert, settings, variables, {"": probe}, "float32")[""], bert
 
@@ -102,7 +102,7 @@ def asked(case):
     told = (
         {"hidden_act": "relu"} if case.get("notes", "").startswith("Keras' own SavedModel") else {}
     )  # as its graph says
-    return told | {key: value for key, value in case["options"].items() if key in (*Asked._fields, "ema")}
+    return told | {key: value for key, value in case["options"].items() if key in (*GivenSettings._fields, "ema")}
 
 
 def shapes(**changed):

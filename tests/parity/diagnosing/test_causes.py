@@ -46,7 +46,7 @@ def sound(built, tmp_path_factory) -> Callable[[str], Sound]:
     made: dict[str, Sound] = {}
 
     def make(kind: str) -> Sound:
-        from bridgeckpt.parity.reference.recording import record_checkpoint
+        from bridgeckpt.parity.recording import record_checkpoint
 
         if kind not in made:
             at = tmp_path_factory.mktemp(kind)
@@ -337,9 +337,10 @@ def own_reference(
     called: Callable[[str], str] = str,
 ) -> Reference:
     """What a converted model computes on the mixed probe, its inputs being changed before it sees them."""
+    from bridgeckpt.parity.families import family_of
     from bridgeckpt.parity.judging.pytorch import load, run
 
-    subject, probe = load(model.folder), model.reference.probes["mixed"]
+    subject, probe = load(model.folder, family_of), model.reference.probes["mixed"]
     fed = {name: seen.get(name, lambda x: x)(array) for name, array in probe.inputs.items()}
     values = run(subject, subject.model, probe._replace(inputs=fed), set(subject.sites))
     kept = {called(name): array.astype(np.float32) for name, array in values.items() if keep(name)}

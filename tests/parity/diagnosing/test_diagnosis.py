@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 import bridgeckpt
-from bridgeckpt.parity.reference.recording import record_checkpoint
+from bridgeckpt.parity.recording import record_checkpoint
 from bridgeckpt.parity.verifying import verify
 
 torch = pytest.importorskip("torch")

@@ -13,8 +13,9 @@ import pytest
 from bridgeckpt.errors import CheckpointError, OutputError, ParityError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.fingerprint import fingerprint
+from bridgeckpt.parity.recording import record_checkpoint
 from bridgeckpt.parity.reference.probes import IDS, MASK, TYPES
-from bridgeckpt.parity.reference.recording import record, record_checkpoint
+from bridgeckpt.parity.reference.recording import record
 from bridgeckpt.parity.reference.reference import read_reference
 from bridgeckpt.parity.reference.texts import text_probe
 from bridgeckpt.store.file import replacing
@@ -150,7 +151,7 @@ def test_what_is_wrong_with_texts_or_tokenizer_is_said(tokenizer, tmp_path):
     with pytest.raises(ParityError, match=r"(?s)there is no .*tokenizer\.json.*tokenizer=FOLDER"):
         text_probe(["a"], tmp_path, 8)
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(ParityError, match="is no tokenizer"):
+    with pytest.raises(ParityError, match="is not a tokenizer"):
         text_probe(["a"], tmp_path, 8)
 
 
@@ -245,7 +246,7 @@ except CheckpointError as error:
 
 @pytest.mark.parametrize("level", [None, "3"])
 def test_nothing_of_tensorflows_is_on_the_terminal(built, level):
-    code = f"from bridgeckpt.parity.reference.recording import record_checkpoint as r; r({str(built().directory)!r})"
+    code = f"from bridgeckpt.parity.recording import record_checkpoint as r; r({str(built().directory)!r})"
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     environment |= {"TF_CPP_MIN_LOG_LEVEL": level} if level else {}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -1,27 +1,28 @@
-"""What a reference holds of the embeddings, over all its probes, against what the model makes of each entry.
+"""The embeddings in a reference, over all its probes, compared with what the model computes for each entry.
 
-The sweep reads every row of the three tables, though it keeps only projections.
+The sweep reads every row of the three tables, but keeps only projections.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Anatomy, Patch
-from bridgeckpt.parity.diagnosing.definition import normal
+from bridgeckpt.parity.diagnosing.dense import normal
 from bridgeckpt.parity.judging.rounding import REFERENCE_UNITS, UNITS
 from bridgeckpt.parity.reference.probes import IDS, TYPES, Probe
 
 if TYPE_CHECKING:
+    from bridgeckpt.parity.bert.definition import StageSettings
     from bridgeckpt.parity.reference.reference import Reference
 
 Tensor = Any  # torch is imported inside functions
 
 TABLES = ("types", "positions", "words")
-_CLEAR = 16.0  # times the rounding measured: an entry further off than that is wrong
+_CLEAR = 16.0  # times the measured rounding: an entry with a larger error is wrong
 _AT_ONCE = 4096  # entries
-_LACKING = 0.15  # of what goes wrong may be left by a cause that explains the rest
+_LEFT = 0.15  # share of the wrong entries that may stay wrong with a cause that explains the rest
 
 
 class Entries(NamedTuple):
@@ -43,11 +44,11 @@ class Entries(NamedTuple):
         return values if self.keep is None else values @ self.keep.to(values.dtype)
 
 
-class Embeddings:
+class RecordedEmbeddings:
     """A model's embeddings against everything that a reference holds of them."""
 
-    def __init__(self, reference: Reference, anatomy: Anatomy) -> None:
-        self.anatomy = anatomy
+    def __init__(self, reference: Reference, anatomy: Anatomy, settings: Callable[[Patch], StageSettings]) -> None:
+        self.anatomy, self.settings = anatomy, settings
         self.names = anatomy.roles["embeddings"]
         precise = any("embeddings" in stages for stages in reference.runs.get("float64", {}).values())
         run = "float64" if precise else reference.finest
@@ -67,19 +68,19 @@ class Embeddings:
 
     @property
     def any_wrong(self) -> bool:
-        """Whether an entry goes wrong."""
+        """Whether an entry is wrong."""
         return any(bool(wrong.any()) for wrong in self.wrong)
 
     def compute(self, entries: Entries, patch: Patch, dtype: Any) -> Tensor:  # noqa: ANN401
         """The model's values of the entries."""
-        eps = self.anatomy.settings("embeddings", patch).eps
+        eps = self.settings(patch).eps
         return entries.compute(*self.parts(entries, patch, dtype), eps)
 
     def parts(self, entries: Entries, patch: Patch, dtype: Any) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401
         """The sums of rows that are normalised, gamma and beta."""
         tensors = {role: self.anatomy.tensor(name, patch) for role, name in self.names.items()}
         # Rows are read before they are widened: a float64 copy of a word table is large.
-        settings = self.anatomy.settings("embeddings", patch)
+        settings = self.settings(patch)
         rows = {
             "words": entries.rows["words"],
             "positions": settings.position(entries.rows["positions"], len(tensors["positions"])),
@@ -89,19 +90,19 @@ class Embeddings:
         return summed, tensors["gamma"].to(dtype), tensors["beta"].to(dtype)
 
     def fixed_by(self, patch: Patch, *, precision: str | None = None) -> bool:
-        """Whether no entry goes wrong with ``patch`` in force, by the reference's precision or another."""
+        """Whether no entry is wrong with ``patch``, by the precision of the reference or by another."""
         return all(bool((self.errors(entries, patch, precision) <= 1).all()) for entries in self.entries)
 
-    def set_right_by(self, patch: Patch) -> bool:
-        """Whether ``patch`` sets right most of what goes wrong and breaks nothing: a shifted table lacks some rows."""
+    def mostly_fixed_by(self, patch: Patch) -> bool:
+        """Whether ``patch`` corrects most wrong entries and makes none wrong: a shifted table has lost some rows."""
         import torch
 
         left = torch.cat([self.errors(entries, patch) > 1 for entries in self.entries])
         wrong = torch.cat(self.wrong)
-        return not bool((left & ~wrong).any()) and float(left.sum()) <= _LACKING * float(wrong.sum())
+        return not bool((left & ~wrong).any()) and float(left.sum()) <= _LEFT * float(wrong.sum())
 
     def errors(self, entries: Entries, patch: Patch = NOTHING, precision: str | None = None) -> Tensor:
-        """Each entry's error, in units of what is clearly not rounding."""
+        """Each entry's error; above 1 it is clearly not rounding."""
         import torch
 
         count = len(entries.expected)

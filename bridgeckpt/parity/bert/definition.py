@@ -1,28 +1,31 @@
-"""What a BERT computes at each stage, as functions of inputs, tensors and settings, for the diagnosis to vary.
+"""What a BERT computes at each stage, as functions of inputs, tensors and settings that the diagnosis can change.
 
-Written from the definition, not from transformers' modules, so that a stage can be computed with any tensor or setting
-exchanged, in any precision, without touching the model. That the model does compute this is checked, not assumed.
+The functions are written from the definition of the model and do not call transformers' modules. So a stage can be
+computed with any tensor or setting replaced, in any precision, and the model stays as it is. The diagnosis checks that
+the model computes the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridgeckpt.parity.bert.stages import layer_of
+from bridgeckpt.parity.family import layer_name, layer_of, part_of
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.diagnosing.dense import Function
 
 Tensor = Any  # torch is imported inside functions
-Function = Callable[[Tensor], Tensor]
 
 
-class Settings(NamedTuple):
-    """What no tensor says.
+class StageSettings(NamedTuple):
+    """What a stage is computed with beside its tensors.
 
     Attributes:
         eps: What a LayerNorm adds to the variance.
         activation: The function, or its name in transformers.
         heads: How many there are.
-        interleaved: Whether a feature's number is (place in the head, head) rather than (head, place).
+        interleaved: Whether features are ordered as (place in the head, head) rather than (head, place).
         scaling: What the scores are multiplied by; None for 1 / sqrt(size of a head).
         mask: Which keys are attended to: "tokens", "all" positions, or the "padding" alone. Where there is no padding
             a token then attends to all by their scores, as in TensorFlow, or as in PyTorch to none: "padding or
@@ -49,7 +52,7 @@ class Settings(NamedTuple):
         return {"given": given, "zero": given * 0, "inverted": rows - 1 - given}[self.types]
 
 
-class Kind(NamedTuple):
+class DenseKind(NamedTuple):
     """A stage that is a dense layer: what it reads, what is added, its activation, and whether it is normalised."""
 
     reads: str
@@ -59,86 +62,38 @@ class Kind(NamedTuple):
 
 
 # "input" is what goes into the layer, "last" what comes out of the last; the others are stages beside this one.
-KINDS = {
-    "query": Kind("input"),
-    "key": Kind("input"),
-    "value": Kind("input"),
-    "attention": Kind("context", "input", norm=True),
-    "intermediate": Kind("attention", activation="hidden"),
-    "output": Kind("intermediate", "attention", norm=True),
-    "pooler": Kind("last", activation="tanh"),
-    "transform": Kind("last", activation="hidden", norm=True),
-    "mlm_logits": Kind("transform"),
-    "nsp_logits": Kind("pooler"),
-    "logits": Kind("pooler"),
-    "token_logits": Kind("last"),
-    "span_logits": Kind("last"),
+DENSE = {
+    "query": DenseKind("input"),
+    "key": DenseKind("input"),
+    "value": DenseKind("input"),
+    "attention": DenseKind("context", "input", norm=True),
+    "intermediate": DenseKind("attention", activation="hidden"),
+    "output": DenseKind("intermediate", "attention", norm=True),
+    "pooler": DenseKind("last", activation="tanh"),
+    "transform": DenseKind("last", activation="hidden", norm=True),
+    "mlm_logits": DenseKind("transform"),
+    "nsp_logits": DenseKind("pooler"),
+    "logits": DenseKind("pooler"),
+    "token_logits": DenseKind("last"),
+    "span_logits": DenseKind("last"),
 }
-NORMALISED = frozenset({"embeddings", *(part for part, kind in KINDS.items() if kind.norm)})
-ACTIVATED = frozenset(part for part, kind in KINDS.items() if kind.activation == "hidden")
-
-
-class Dense(NamedTuple):
-    """A dense stage with all that goes into it; ``kernel`` is [out, in], ``gamma`` None where nothing is normalised."""
-
-    inputs: Tensor
-    kernel: Tensor
-    bias: Tensor
-    residual: Tensor | None = None
-    activation: Function | None = None
-    gamma: Tensor | None = None
-    beta: Tensor | None = None
-    eps: float = 0.0
-
-    @property
-    def product(self) -> Tensor:
-        """The inputs times the kernel, without the bias."""
-        return self.inputs @ self.kernel.T
-
-    def finish(self, product: Tensor) -> Tensor:
-        """The stage, given the product."""
-        values = product + self.bias
-        if self.activation is not None:
-            values = self.activation(values)
-        if self.residual is not None:
-            values = values + self.residual
-        return values if self.gamma is None else normal(values, self.eps) * self.gamma + self.beta
-
-
-def part_of(stage: str) -> str:
-    """A stage without its layer."""
-    return stage.rpartition(".")[2]
+NORMALISED = frozenset({"embeddings", *(part for part, kind in DENSE.items() if kind.norm)})
+ACTIVATED = frozenset(part for part, kind in DENSE.items() if kind.activation == "hidden")
 
 
 def sources(stage: str, layers: int) -> tuple[str, ...]:
     """The stages that a stage is computed from."""
     layer, part = layer_of(stage), part_of(stage)
-    before = "embeddings" if not layer else f"layer.{layer - 1}.output"
+    before = "embeddings" if not layer else f"{layer_name(layer - 1)}.output"
     if part == "embeddings":
         return ()
-    read = ("query", "key", "value") if part == "context" else (KINDS[part].reads, KINDS[part].residual)
-    named = {"input": before, "last": f"layer.{layers - 1}.output"}
-    inside = "" if layer is None else f"layer.{layer}."
+    read = ("query", "key", "value") if part == "context" else (DENSE[part].reads, DENSE[part].residual)
+    named = {"input": before, "last": f"{layer_name(layers - 1)}.output"}
+    inside = "" if layer is None else f"{layer_name(layer)}."
     return tuple(named.get(name, f"{inside}{name}") for name in read if name is not None)
 
 
-def normal(values: Tensor, eps: float) -> Tensor:
-    """Each row with mean 0 and variance 1, as a LayerNorm has it before its gamma and beta."""
-    centred = values - values.mean(-1, keepdim=True)
-    return centred / ((centred * centred).mean(-1, keepdim=True) + eps).sqrt()
-
-
-def function(activation: Function | str) -> Function:
-    """The activation itself."""
-    if callable(activation):
-        return activation
-    from transformers.activations import ACT2FN
-
-    found: Function = ACT2FN[activation]
-    return found
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, settings: Settings) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, settings: StageSettings) -> Tensor:
     """The attended values; all are [batch, seq, features], the mask [batch, seq] with True for a token."""
     import torch
 
@@ -163,7 +118,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, settings: Se
     return joined.reshape(batch, length, features)
 
 
-def embed(tables: Mapping[str, Tensor], ids: Tensor, types: Tensor, settings: Settings, dtype: Any) -> Tensor:  # noqa: ANN401
+def embed(tables: Mapping[str, Tensor], ids: Tensor, types: Tensor, settings: StageSettings, dtype: Any) -> Tensor:  # noqa: ANN401
     """The sum of the three embeddings before it is normalised; ``ids`` and ``types`` are [batch, seq].
 
     Rows are read before they are widened to ``dtype``: a float64 copy of a word table is large.

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Patch, Source
-from bridgeckpt.parity.diagnosing.definition import normal
-from bridgeckpt.parity.diagnosing.entries import TABLES, Embeddings, Entries
-from bridgeckpt.parity.diagnosing.evidence import Cause
+from bridgeckpt.parity.bert.embeddings import TABLES, Entries, RecordedEmbeddings
+from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Cause, Patch, Replacement
+from bridgeckpt.parity.diagnosing.dense import normal
 from bridgeckpt.parity.diagnosing.fitting import fit, slope
 from bridgeckpt.parity.diagnosing.wording import TOLERANCES, describe, numbered
 
@@ -25,10 +24,15 @@ _LIKELY = 4
 _ROWS = 8  # wrong rows that are fitted, at most
 
 
-def blame_embeddings(embeddings: Embeddings) -> Cause:
-    """The tensor that is to blame for wrong embeddings, with its rows."""
-    tries = (_rows, _vectors, _zeros, _scales, _tables, _eliminated)
-    return next(cause for attempt in tries for cause in attempt(embeddings))
+class EmbeddingTables(RecordedEmbeddings):
+    """The tables of words, positions and types, and which of them is to blame."""
+
+    stage = "embeddings"
+
+    def blame(self) -> Cause:
+        """The tensor to blame for wrong embeddings, with its rows."""
+        tries = (_rows, _vectors, _zeros, _scales, _tables, _eliminated)
+        return next(cause for attempt in tries for cause in attempt(self))
 
 
 class _Entered(NamedTuple):
@@ -51,22 +55,22 @@ class _Entered(NamedTuple):
         )
 
 
-def _entered(embeddings: Embeddings, entries: list[Entries]) -> _Entered:
+def _entered(embeddings: RecordedEmbeddings, entries: list[Entries]) -> _Entered:
     import torch
 
     parts = [embeddings.parts(one, NOTHING, torch.float64) for one in entries]
     expected = torch.cat([one.expected.reshape(-1) for one in entries])
-    return _Entered(entries, parts, expected, embeddings.anatomy.settings("embeddings", NOTHING).eps)
+    return _Entered(entries, parts, expected, embeddings.settings(NOTHING).eps)
 
 
-def _whole(embeddings: Embeddings) -> _Entered | None:
+def _whole(embeddings: RecordedEmbeddings) -> _Entered | None:
     """The entries of the first probe that keeps whole values."""
     whole = [entries for entries in embeddings.entries if entries.keep is None]
     return _entered(embeddings, whole[:1]) if whole else None
 
 
-def _wrong_rows(embeddings: Embeddings, table: str) -> list[int]:
-    """The rows of a table that go wrong wherever they are read, if they are behind all that goes wrong; else none."""
+def _wrong_rows(embeddings: RecordedEmbeddings, table: str) -> list[int]:
+    """The rows of a table that are wrong wherever they are read, if they explain all wrong entries; else no rows."""
     import torch
 
     read = torch.cat([entries.rows[table] for entries in embeddings.entries])
@@ -77,7 +81,7 @@ def _wrong_rows(embeddings: Embeddings, table: str) -> list[int]:
     return [int(row) for row in rows] if behind else []
 
 
-def _rows(embeddings: Embeddings) -> Iterator[Cause]:
+def _rows(embeddings: RecordedEmbeddings) -> Iterator[Cause]:
     """A few rows of one table are wrong."""
     import torch
 
@@ -89,7 +93,7 @@ def _rows(embeddings: Embeddings) -> Iterator[Cause]:
         if len(rows) == 2:
             order = torch.arange(len(have))
             order[rows] = torch.tensor(rows[::-1])
-            exchanged = Patch({name: Source(name, partial(_ordered, order))})
+            exchanged = Patch({name: Replacement(name, partial(_ordered, order))})
             if embeddings.fixed_by(exchanged):
                 yield Cause(f"{numbered('row', rows)} of {name} are swapped", name, exchanged)
         want, texts = have.double(), []
@@ -103,11 +107,11 @@ def _rows(embeddings: Embeddings) -> Iterator[Cause]:
             text = f"{name} is all zeros in {numbered('row', rows)}"
         elif len(rows) == 1 and texts:
             text = f"row {rows[0]} of {name} {texts[0]}"
-        yield Cause(text, name, Patch({name: Source(values=want)}) if len(texts) == len(rows) else NOTHING)
+        yield Cause(text, name, Patch({name: Replacement(values=want)}) if len(texts) == len(rows) else NOTHING)
 
 
-def _fitted_row(embeddings: Embeddings, table: str, row: int) -> Tensor | None:
-    """What a row should be: another in one element, a multiple of what it is, or solved for where enough was kept."""
+def _fitted_row(embeddings: RecordedEmbeddings, table: str, row: int) -> Tensor | None:
+    """The right values of a row: other in one element, a multiple, or solved for if enough values were kept."""
     import torch
 
     have = embeddings.anatomy.parameters[embeddings.names[table]][row].double()
@@ -153,7 +157,7 @@ def _likely(one: _Entered, have: Tensor) -> list[int]:
     return order
 
 
-def _vectors(embeddings: Embeddings) -> Iterator[Cause]:
+def _vectors(embeddings: RecordedEmbeddings) -> Iterator[Cause]:
     """Gamma or beta: as many unknowns as features, against every entry."""
     import torch
 
@@ -168,12 +172,12 @@ def _vectors(embeddings: Embeddings) -> Iterator[Cause]:
     ):
         want = have + fit(predict, torch.zeros_like(have), expected)
         name = embeddings.names[role]
-        patch = Patch({name: Source(values=want)})
+        patch = Patch({name: Replacement(values=want)})
         if embeddings.fixed_by(patch):
             yield Cause(f"{name} {describe(have, want, TOLERANCES[embeddings.precision])}", name, patch)
 
 
-def _zeros(embeddings: Embeddings) -> Iterator[Cause]:
+def _zeros(embeddings: RecordedEmbeddings) -> Iterator[Cause]:
     for table in TABLES:
         name = embeddings.names[table]
         if not bool(embeddings.anatomy.parameters[name].any()):
@@ -182,8 +186,8 @@ def _zeros(embeddings: Embeddings) -> Iterator[Cause]:
             yield Cause(f"{name} is all zeros", name, patch)
 
 
-def _scales(embeddings: Embeddings) -> Iterator[Cause]:
-    """A table is a multiple of what it should be; its float32 values are so to float32's precision alone."""
+def _scales(embeddings: RecordedEmbeddings) -> Iterator[Cause]:
+    """A table is a multiple of what it should be; float32 values can only be so to the precision of float32."""
     import torch
 
     if (one := _whole(embeddings)) is None:
@@ -194,13 +198,13 @@ def _scales(embeddings: Embeddings) -> Iterator[Cause]:
         start = torch.zeros(1, dtype=read.dtype)
         by = fit(lambda by: one.with_sums(lambda summed: summed + read * by), start, one.expected)  # noqa: B023
         factor = 1 + float(by)
-        patch = Patch({name: Source(name, partial(_multiplied, factor))})
+        patch = Patch({name: Replacement(name, partial(_multiplied, factor))})
         if embeddings.fixed_by(patch, precision="float32"):
             yield Cause(f"{name} is {1 / factor:.6g} times what it should be", name, patch)
 
 
-def _tables(embeddings: Embeddings) -> Iterator[Cause]:
-    """A table is wrong throughout: solved for row by row where that is fewer unknowns than equations."""
+def _tables(embeddings: RecordedEmbeddings) -> Iterator[Cause]:
+    """A table is wrong throughout: it is solved for row by row if there are fewer unknowns than equations."""
     import torch
 
     if (one := _whole(embeddings)) is None:
@@ -217,12 +221,12 @@ def _tables(embeddings: Embeddings) -> Iterator[Cause]:
             start,
             one.expected,
         )
-        patch = Patch({name: Source(values=have.double().index_add(0, rows, change))})
+        patch = Patch({name: Replacement(values=have.double().index_add(0, rows, change))})
         if bool((embeddings.errors(one.entries[0], patch) <= 1).all()):
             yield Cause(f"{name} is wrong throughout", name, patch)
 
 
-def _eliminated(embeddings: Embeddings) -> Iterator[Cause]:
+def _eliminated(embeddings: RecordedEmbeddings) -> Iterator[Cause]:
     """Neither positions nor token types explain the difference: the words are left."""
     name = embeddings.names["words"]
     others = f"{embeddings.names['positions']} or {embeddings.names['types']}"

@@ -1,0 +1,62 @@
+"""The model families that are known, and which of them a model is of.
+
+A further family is a folder like ``bert/`` and a row in :data:`FAMILIES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridgeckpt.parity.bert.anatomy import BertAnatomy
+from bridgeckpt.parity.bert.family import BERT
+from bridgeckpt.parity.bert.recording import reference_of
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.bert.request import RecordingRequest
+    from bridgeckpt.parity.diagnosing.anatomy import Anatomy
+    from bridgeckpt.parity.family import Family
+    from bridgeckpt.parity.judging.pytorch import Subject
+    from bridgeckpt.parity.judging.verdict import Diagnosis, StageResult
+    from bridgeckpt.parity.reference.reference import Reference
+
+
+class KnownFamily(NamedTuple):
+    """A family, and what the work on it needs.
+
+    Attributes:
+        family: Its stages and sites.
+        record: Runs a TensorFlow checkpoint of the family.
+        take_apart: Takes a PyTorch model of the family apart, for the diagnosis.
+    """
+
+    family: Family
+    record: Callable[[RecordingRequest], Reference]
+    take_apart: Callable[[Subject], Anatomy]
+
+
+FAMILIES = (KnownFamily(BERT, reference_of, BertAnatomy),)
+
+
+def family_of(model: Any) -> Family:  # noqa: ANN401 - transformers' models have no common type worth importing
+    """The family of a PyTorch model: the first one whose stages it computes.
+
+    A model of another architecture has no stages. It gets the first family, by whose names a reference may be recorded.
+    """
+    return next((known.family for known in FAMILIES if known.family.sites(model)), FAMILIES[0].family)
+
+
+def record(request: RecordingRequest) -> Reference:
+    """What TensorFlow computes for a checkpoint.
+
+    As long as one family is known, it is the family of every checkpoint.
+    """
+    return FAMILIES[0].record(request)
+
+
+def diagnose(reference: Reference, subject: Subject, results: Sequence[StageResult]) -> Diagnosis:
+    """What is to blame for the stages that failed."""
+    from bridgeckpt.parity.diagnosing.diagnosis import diagnose as diagnose_with
+
+    take_apart = next(known.take_apart for known in FAMILIES if known.family is subject.family)
+    return diagnose_with(reference, subject, results, take_apart)
