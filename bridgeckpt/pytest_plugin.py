@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 class Parity:
     """What the fixture ``parity`` gives.
 
-    A relative path to read is looked for beside the test file, then in pytest's root folder, then in the current
-    folder; the first that exists is taken. A page is written relative to the current folder, as pytest's own reports
-    are.
+    A relative path is searched beside the test file, then in pytest's root folder, then in the current folder; the
+    first that exists is used. A page is written relative to the current folder, like pytest's own reports.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -48,15 +47,15 @@ class Parity:
     ) -> Verdict:
         """Assert that the PyTorch model in ``folder`` computes what the reference holds.
 
-        Skips the test when ``device`` is a GPU that PyTorch does not see, and for no other reason: what is not
-        installed or not there fails it. The arguments are those of :func:`bridgeckpt.verify`.
+        The test is skipped only if ``device`` is a GPU that PyTorch does not see. A missing package or file fails it.
+        The arguments are those of :func:`bridgeckpt.verify`.
 
         Args:
             reference: What `bridgeckpt record` wrote; or a TensorFlow checkpoint, if TensorFlow is installed.
             folder: The folder of the PyTorch model.
             device: "cpu", "cuda", "cuda:1", or "auto", a GPU if there is one.
-            dtypes: What to run in beside float32: "tf32", "float16", "bfloat16".
-            atol: With ``rtol`` the tolerance, instead of the rounding that is measured.
+            dtypes: Further dtypes to run in, beside float32: "tf32", "float16", "bfloat16".
+            atol: With ``rtol`` the tolerance, in place of the measured rounding.
             rtol: See ``atol``.
             any_checkpoint: Accept the reference of another checkpoint.
             html: Where to write the page, pass or fail.
@@ -65,7 +64,7 @@ class Parity:
             The verdict, which has passed.
 
         Raises:
-            AssertionError: it has not; the text is what `bridgeckpt verify` prints.
+            AssertionError: the verdict has failed; the text is what `bridgeckpt verify` prints.
         """
         __tracebackhide__ = True
         from bridgeckpt.errors import BridgeckptError
@@ -96,10 +95,10 @@ class Parity:
         return verdict
 
     def _find(self, path: AnyPath) -> Path:
-        """The path that exists, of those that a relative one may mean.
+        """The first path that exists, of those that a relative one may mean.
 
         Raises:
-            CheckpointError: none does.
+            CheckpointError: there is no such path.
         """
         from bridgeckpt.errors import CheckpointError
 
@@ -114,7 +113,7 @@ class Parity:
 
 
 def skip_without(device: str) -> None:
-    """Skip the test when ``device`` is a GPU and PyTorch sees no such one. Without PyTorch there is no saying."""
+    """Skip the test if ``device`` is a GPU that PyTorch does not see; not if PyTorch is missing."""
     __tracebackhide__ = True
     kind, _, number = device.partition(":")
     if kind != "cuda":
@@ -130,5 +129,5 @@ def skip_without(device: str) -> None:
 
 @pytest.fixture
 def parity(request: pytest.FixtureRequest) -> Parity:
-    """Holds converted models against references of TensorFlow: ``parity.assert_matches(reference, folder)``."""
+    """Compares converted models with references of TensorFlow: ``parity.assert_matches(reference, folder)``."""
     return Parity([*dict.fromkeys((request.path.parent, request.config.rootpath, Path.cwd()))])

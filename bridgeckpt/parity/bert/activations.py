@@ -17,7 +17,7 @@ def _gelu_tanh(tf: Any, x: Any) -> Any:  # noqa: ANN401
     return 0.5 * x * (1.0 + tf.math.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
 
 
-# One name for each function; the first of them is tried first where a graph has to tell.
+# One name for each function; a trial on a graph takes them in this order.
 FUNCTIONS: Mapping[str, _Function] = {
     "gelu_pytorch_tanh": _gelu_tanh,
     "gelu": _gelu_erf,

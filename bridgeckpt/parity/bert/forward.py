@@ -1,7 +1,8 @@
 """A BERT's forward pass in plain TensorFlow operations, in float32 or float64, with every head that it has.
 
-Nothing but matrix products, sums and elementary functions, written from the definition of the model. In float64 every
-constant, scale and sum is float64, and the weights are the checkpoint's numbers exactly: it is the truth of the source.
+It consists of matrix products, sums and elementary functions, written from the definition of the model. In float64
+every constant, scale and sum is float64, and the weights are exactly the checkpoint's numbers: this is the truth of the
+source.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _MASKED = -10000.0  # added to the scores of padding, as google-research/bert do
 
 
 class Forward:
-    """A BERT that can be run; its weights are read when they are needed, so that one layer is in memory at a time.
+    """A BERT that can be run. Its weights are read when they are needed, so that one layer is in memory at a time.
 
     Args:
         tf: The module ``tensorflow``.
@@ -42,13 +43,13 @@ class Forward:
         dtype: Literal["float32", "float64"],
     ) -> None:
         self._tf, self._bert, self._load, self._dtype = tf, bert, load, dtype
-        self._words: Any = None  # also the decoder of the masked-LM head, and a sweep reads it many times
+        self._words: Any = None  # kept: it is also the decoder of the masked-LM head, and a sweep reads it many times
 
     def run(self, inputs: Mapping[str, Array], settings: Settings) -> Iterator[tuple[str, Any]]:
         """Every stage and its tensor (see :mod:`bridgeckpt.parity.bert.stages`), in the order of computation.
 
-        ``inputs`` are those of a probe: ids, mask and token types, int32 [batch, seq]. What is asked for no further is
-        not computed.
+        ``inputs`` are those of a probe: ids, mask and token types, int32 [batch, seq]. A stage is computed when it is
+        asked for.
         """
         tf, bert, self._settings = self._tf, self._bert, settings
         self._activation = FUNCTIONS[SAME.get(settings.hidden_act, settings.hidden_act)]

@@ -1,4 +1,4 @@
-"""The search for one BERT's variables among the names of a checkpoint: layer by layer, and the heads that there are."""
+"""One BERT's variables by the names of google-research/bert: layer by layer, and the heads that there are."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from bridgeckpt.parity.hints import OWN_FUNCTION
 
 
 class Search:
-    """The variables of one BERT and its heads, by role; one that has to be there and is not is an error.
+    """The variables of one BERT and its heads, by role; a missing variable is an error.
 
     Args:
-        names: Those in the checkpoint, less the slots of optimizers.
+        names: Those in the checkpoint, without the slots of optimizers.
         where: The checkpoint, as errors call it.
         root: What the names of the encoder begin with.
         scope: What those of its heads may begin with.
@@ -74,7 +74,7 @@ class Search:
             self._take("mlm_logits.kernel", f"{self.root}embeddings/word_embeddings")
             self._take("mlm_logits.bias", f"{place}output_bias")
         heads: dict[str, tuple[str, ...]] = {"cls/seq_relationship/": ("nsp_logits",), "cls/squad/": ("span_logits",)}
-        # No name tells what a classifier reads: the pooler, if there is one, or every position.
+        # No name says what a classifier reads: the pooler, if there is one, or every position.
         heads[""] = ("logits", "token_logits") if "pooler.kernel" in self.found else ("token_logits",)
         for inside, stages in heads.items():
             place = self._place(inside, "output_weights")

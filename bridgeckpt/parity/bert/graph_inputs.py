@@ -1,8 +1,7 @@
 """Where a BERT's inputs are in its graph: the ids, by the tables that they are looked up in; the mask, by what it does.
 
-TensorFlow lets any tensor be fed, so that it matters little what a graph makes its inputs of: placeholders of any
-dtype, an input pipeline, constants, ``tf.not_equal(ids, 0)``. Where there is no input for the mask (``tf.ones``), it is
-fed where it is made.
+TensorFlow can feed any tensor, so a graph may make its inputs of anything: placeholders of any dtype, an input
+pipeline, constants, ``tf.not_equal(ids, 0)``. If the mask is no input (``tf.ones``), it is fed where it is made.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def find_inputs(nodes: Nodes, names: Mapping[str, str], stages: Mapping[str, str
         stages: Stage to tensor, of the embeddings and of every layer's attention.
 
     Raises:
-        UnusableGraph: they are not found, or are not three.
+        UnusableGraph: they are not found, or are not three tensors.
     """
     inputs = {
         IDS: _lookup(nodes, names["embeddings.words"]),
@@ -137,7 +136,7 @@ def _cast(nodes: Nodes, softmax: str, known: list[str]) -> set[Input]:
             origin = next((of for of in reversed(_chain(nodes, node, 0)) if of.rank == 2), None)
             if origin is None or origin.tensor in known:  # a number, such as a size, and no [batch, seq]
                 continue
-            # Inputs may have been constants; a number that is computed from sizes is none.
+            # An input may have been a constant; a number computed from sizes is not an input.
             if (like_ids and nodes.shape(origin.tensor) == like_ids) or _varies(nodes, origin.tensor):
                 found.add(origin)
     return found

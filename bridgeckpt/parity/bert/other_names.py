@@ -1,4 +1,4 @@
-"""The search for one BERT's variables by the names of a spelling: layer by layer, and the heads that there are."""
+"""One BERT's variables by the names of other code (see ``spellings``): layer by layer, and the heads that there are."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _SLOTS = re.compile(r"(?:.*/)?(?:Adam\w*|SGD|LAMB|RMSprop|\w*Optimizer|Exponenti
 
 
 class Layer(NamedTuple):
-    """What tells a layer of a spelling apart, as it stands in names, and its place among the others."""
+    """The text by which names distinguish a layer, and the number of the layer."""
 
     text: str
     number: int
 
 
 def find_spelling(names: Collection[str]) -> tuple[Spelling, list[str]] | None:
-    """The spelling that a checkpoint's names are of, with the roots of its BERTs; None if it is none of those known."""
+    """The spelling that a checkpoint's names are of, with the roots of its BERTs; None if the spelling is not known."""
     own = [name for name in names if not _SLOTS.fullmatch(name)]
     return next(((spelling, roots) for spelling in SPELLINGS if (roots := _roots(spelling, own))), None)
 
@@ -66,14 +66,14 @@ def search(spelling: Spelling, root: str, shapes: Mapping[str, Sequence[int]], w
             )
         found.update(zip([role], places, strict=False))
     kernel = found.get("any_logits.kernel")
-    return _settled(found, 0 if kernel is None else shapes[kernel][-1])
+    return _with_shared(found, 0 if kernel is None else shapes[kernel][-1])
 
 
-def _settled(found: dict[str, str], labels: int) -> dict[str, str]:
-    """The same, with what the heads share with the body, and a head that no name tells as each that it may be.
+def _with_shared(found: dict[str, str], labels: int) -> dict[str, str]:
+    """The same, with the tensors that heads share with the body; an ambiguous head becomes each possible one.
 
     Beside a masked language model that is a next sentence head; else a classifier that reads the pooler, one that
-    reads every position, or, of two ``labels``, a span labeler.
+    reads every position, or, with two ``labels``, a span labeler.
     """
     plain = {role: name for role, name in found.items() if not role.startswith(("own_pooler.", "any_logits."))}
     if "mlm_logits.bias" in plain:

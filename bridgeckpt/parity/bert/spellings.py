@@ -1,8 +1,8 @@
 r"""How code other than google-research/bert spells a BERT in TensorFlow: each role's variable, by its name in files.
 
-Written from what the code itself saves, without a look at the mapping tables, whose mistakes it would repeat. Names are
-regular expressions, less what all names of a model begin with and less ``:0``. ``{layer}`` is what tells the layers
-apart, and ``{#}`` the number that Keras may put behind a name, ``_3``; ``{#0}`` and ``{#1}`` the lowest and highest.
+The names are written from what the code itself saves, not from the mapping tables, whose mistakes they would repeat.
+They are regular expressions, without what all names of a model begin with and without ``:0``. ``{layer}`` distinguishes
+the layers, and ``{#}`` is the number that Keras may append, ``_3``; ``{#0}`` and ``{#1}`` are the lowest and highest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Spelling(NamedTuple):
         title: The code, as messages call it.
         body: Role to name, of the encoder; ``layer.`` roles without their number.
         heads: The same for what stands beside the encoder, under a beginning of its own; ``own_pooler`` is one that a
-            head has in place of the encoder's, ``any_logits`` a head that its name does not tell from others.
+            head has in place of the encoder's, ``any_logits`` a head whose name fits several heads.
         layer: What ``{layer}`` may be.
         flipped: The stages whose kernels are [hidden, labels]; google-research/bert's are [labels, hidden].
         gelu: What the code calls gelu, by transformers' name.

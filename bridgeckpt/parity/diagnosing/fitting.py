@@ -10,13 +10,13 @@ Tensor = Any  # torch is imported inside functions
 _ROUNDS = 15
 _STEPS = 120
 _PROBES = 4
-_ENOUGH = 1e-15  # of the first error, squared norms apart: nothing is left to fit
+_ENOUGH = 1e-15  # share of the first error at which nothing is left to fit
 
 
 def fit(predict: Callable[[Tensor], Tensor], start: Tensor, expected: Tensor) -> Tensor:
     """The unknowns for which ``predict`` comes closest to ``expected``, near ``start``; of many, those that move least.
 
-    Ends when a step no longer makes the error smaller, so that the answer is as exact as the arithmetic.
+    It ends when a step no longer makes the error smaller, so the answer is as exact as the arithmetic.
     """
     unknowns, error = start, expected - predict(start)
     size = float(error.norm())

@@ -7,7 +7,7 @@ from typing import Any
 
 Tensor = Any
 
-# What is taken for the same, as a share of the largest difference: how exactly values can be solved for.
+# Differences that count as none, as a share of the largest one: how exactly values can be solved for.
 TOLERANCES = {"float64": 1e-4, "float32": 0.05}
 _FEW = 4
 
@@ -15,7 +15,7 @@ _FEW = 4
 def describe(have: Tensor, want: Tensor, tolerance: float, *, free: bool = False) -> str:
     """What is wrong with a vector: a verb phrase.
 
-    ``free``: a constant added to all elements makes no difference, so that ``want`` is known but for one.
+    ``free``: a constant added to all elements makes no difference, so ``want`` is known except for a constant.
     """
     if not bool(have.any()):
         return "is all zeros"

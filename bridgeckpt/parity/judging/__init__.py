@@ -1,1 +1,1 @@
-"""The verdict: the PyTorch model run on a reference's inputs, and judged by the rounding that is measured."""
+"""The verdict: the PyTorch model is run on a reference's inputs and judged by measured rounding."""

@@ -9,7 +9,7 @@ away up to six bits in double precision, and no error of a conversion is that sm
 **By itself, or as a whole.** In float32 the error of a whole model grows from layer to layer, now more, now less; deep
 in it, it may lie along one direction, and of two runs' errors along one direction no ratio is unlikely. So where the
 reference holds the values that a stage was fed, T and P are the stage by itself, fed the same: if every stage by itself
-is right, so is the model. A reference in float64 judges the whole. Only where there is neither, as in a reference of a
+is right, so is the model. A reference in float64 judges the whole. Only if there is neither, as in a reference of a
 user's own function, does the whole model in float32 decide.
 
 **The statistic.** For a group g of n numbers (a whole stage; each of its rows, a position; each of its columns, a
@@ -63,12 +63,12 @@ MARGIN = 4.0  # how many times as coarsely one implementation may round as the o
 SHARED = 2.0  # numbers that share one independent error
 # Unit roundoff: half the distance from 1 to the next number.
 UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-# That a reference is held to.
+# The unit that a reference is judged by.
 REFERENCE_UNITS = {"float64": 2.0**-47, "float32": 2.0**-24}
 
 
 class Measure(NamedTuple):
-    """An error in units of rounding: root mean square, its limit, largest; and what exceeds its own limit the most.
+    """An error in units of rounding: root mean square, its limit, largest value; and what exceeds its limit the most.
 
     ``excess`` is the largest ratio to a limit, over the stage, its rows and its columns; more than 1 is more than
     rounding explains. It is that of row ``row`` or of column ``column``, or of all values when both are None.
@@ -87,7 +87,7 @@ def measure(error: Array, noise: Array, truth: Array, unit: float, groups: int) 
 
     Args:
         error: [rows, columns], float64.
-        noise: likewise: the distance P - T that rounding makes, already scaled to the precision of R.
+        noise: likewise: the distance P - T by rounding, already scaled to the precision of R.
         truth: likewise: T.
         unit: unit roundoff of R.
         groups: how many groups the whole verification compares.
@@ -126,7 +126,7 @@ def _directions(noise: Array) -> tuple[float, float]:
 
 def _limits(variance: Array, axis: int, groups: int, most: int) -> Array:
     """The limit of each group along ``axis``, by how many numbers matter in it, which are not more than ``most``."""
-    shares = variance / variance.max(axis, keepdims=True)  # of the largest, so that no square is too small to be told
+    shares = variance / variance.max(axis, keepdims=True)  # of the largest, so that no square underflows
     counts = 3 * shares.sum(axis) ** 2 / (shares**2).sum(axis)
     whole = np.minimum(np.nan_to_num(counts, nan=1.0), min(most, variance.shape[axis])).astype(
         int

@@ -1,1 +1,1 @@
-"""A reference: inputs, and what TensorFlow computes from them, in one file."""
+"""What TensorFlow computed: the inputs, the recorded values, and the file that holds both."""

@@ -1,7 +1,5 @@
-"""TensorFlow's side of parity: a BERT in a checkpoint, run by TensorFlow itself.
+"""TensorFlow itself, without a model: importing it, reading variables and graphs, and running parts of a graph.
 
-``variables`` finds it by TensorFlow's own names, ``settings`` says what no tensor does, ``forward`` computes it in
-plain operations, ``graph`` runs the graph that came with it, ``saved_model`` the functions of a SavedModel, and
-``assembly`` makes a reference of it all. TensorFlow is imported inside functions only, by ``runtime``, and reads the
-checkpoint with its own reader.
+``runtime`` imports TensorFlow, inside functions only. ``stored`` reads variables, ``metagraphs`` and ``nodes`` read and
+cut graphs, ``batching`` runs a probe on a function that is made for fixed sizes.
 """

@@ -1,4 +1,4 @@
-"""The graph in a file: of a ``.meta`` the one there is, of a ``saved_model.pb`` the one that is not for training."""
+"""The graph in a file: the only one of a ``.meta``, the one of a ``saved_model.pb`` that is not for training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read_meta_graph(tf: Any, path: Path) -> Any:  # noqa: ANN401 - TensorFlow ha
     """The ``MetaGraphDef`` in a file.
 
     Raises:
-        UnusableGraph: it cannot be read, or holds none.
+        UnusableGraph: the file cannot be read, or holds no graph.
     """
     if path.name != "saved_model.pb":
         return _parse(tf.compat.v1.MetaGraphDef(), path)

@@ -1,7 +1,7 @@
-"""Surgery on a GraphDef: who feeds whom, dropout taken out, and the part that some tensors need cut out to be run.
+"""Editing a GraphDef: which node reads which tensor, dropout removed, and the part that some tensors need cut out.
 
 A training graph holds the model among gradients, optimizers and input pipelines, with operations that today's
-TensorFlow may lack. What is cut out holds none of them, and draws no random numbers.
+TensorFlow may not have. The part that is cut out holds none of these and draws no random numbers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 ADDITIONS = frozenset({"Add", "AddV2", "BiasAdd"})
 VARIABLES = frozenset({"Variable", "VariableV2", "VarHandleOp"})
 GATHERS = frozenset({"Gather", "GatherV2", "ResourceGather"})
-# What hands the same numbers on, in another shape or dtype.
+# Operations that pass on the same numbers, in another shape or dtype.
 PASSING = frozenset({"Cast", "EnsureShape", "ExpandDims", "Identity", "Reshape", "Squeeze", "StopGradient"})
 _READING = PASSING | {"ConcatV2", "ReadVariableOp"}  # a partitioned variable is concatenated
 _SIZES = frozenset({"Rank", "Shape", "ShapeN", "Size"})  # their outputs depend on no values
@@ -31,7 +31,7 @@ class Use(NamedTuple):
 
 
 class UnusableGraph(Exception):  # noqa: N818 - no failure of the program: the forward pass takes over
-    """Why a graph cannot be run, as a sentence goes on after "the graph was not run: "."""
+    """Why a graph cannot be run: the end of a sentence that begins with "the graph was not run: "."""
 
 
 class Nodes:
@@ -57,11 +57,11 @@ class Nodes:
             raise UnusableGraph(f"it lacks the node of {tensor}") from None
 
     def readers(self, tensor: str) -> list[Use]:
-        """Who reads a tensor."""
+        """The nodes that read a tensor."""
         return self._readers[tensor]
 
     def reads_of(self, variable: str) -> list[str]:
-        """Every tensor that holds a variable's values, slices of a partitioned one put together."""
+        """Every tensor that holds a variable's values; the slices of a partitioned one are put together."""
         found = [variable, f"{variable}/part_0"]
         for tensor in found:
             found += [use.node.name for use in self.readers(tensor) if use.node.op in _READING]
@@ -81,7 +81,7 @@ class Nodes:
                 stack += self.inputs(node)
 
     def shape(self, tensor: str) -> tuple[int | None, ...] | None:
-        """The shape that the writer of the graph knew; None for one of unknown rank."""
+        """The shape that the graph states; None if the rank is unknown."""
         name, _, number = tensor.partition(":")
         node = self.producer(name)
         if "_output_shapes" in node.attr:
@@ -93,7 +93,7 @@ class Nodes:
         return None if shape.unknown_rank else tuple(dim.size if dim.size >= 0 else None for dim in shape.dim)
 
     def take_out_dropout(self) -> None:
-        """Make every dropout hand its input on, by the structure that ``tf.nn.dropout`` has had in any version."""
+        """Make every dropout pass on its input, by the structures that ``tf.nn.dropout`` has had in all versions."""
         for node in self.graph_def.node:
             if node.op in _RANDOM:
                 for mask in self._masks(node.name):
@@ -123,7 +123,7 @@ class Nodes:
                         self.make_identity(node, self.inputs(scaled)[0])
 
     def make_identity(self, node: Any, tensor: str) -> None:  # noqa: ANN401
-        """Make a node hand a tensor on and do nothing else."""
+        """Make a node pass on a tensor and do nothing else."""
         dtype = node.attr["Tparams" if node.op in GATHERS else "T"].type
         node.op = "Identity"
         del node.input[:]
@@ -167,7 +167,7 @@ class Nodes:
         return cut
 
     def _branches(self, node: Any) -> list[str]:  # noqa: ANN401
-        """The control dependencies that say which branch of a condition a node is in; others order side effects."""
+        """The control dependencies that name the branch of a condition; the others only order side effects."""
         names = [tensor[1:] for tensor in node.input if tensor.startswith("^")]
         pivots = (self.by_name[name] for name in names if name in self.by_name)
         return [

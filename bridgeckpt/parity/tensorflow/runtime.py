@@ -1,4 +1,4 @@
-"""TensorFlow itself: importing it quietly, the device it computes on, and its errors in our words."""
+"""TensorFlow itself: importing it quietly, the device it computes on, and its errors as ParityError."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ELSEWHERE = "record on another machine and verify here with the file: `bridgeck
 
 
 def import_tensorflow() -> Any:  # noqa: ANN401 - TensorFlow has no types
-    """The module ``tensorflow``, with nothing printed and no GPU memory taken that it does not need.
+    """The module ``tensorflow``; importing it prints nothing, and it takes no GPU memory that it does not need.
 
     Raises:
         ParityError: it is not installed, or its installation is broken.
@@ -32,16 +32,16 @@ def import_tensorflow() -> Any:  # noqa: ANN401 - TensorFlow has no types
     for gpu in tf.config.list_physical_devices("GPU"):
         try:  # else it takes the whole GPU, and PyTorch in the same process has none
             tf.config.experimental.set_memory_growth(gpu, True)
-        except RuntimeError:  # the caller has used the GPU already: the choice was theirs
+        except RuntimeError:  # the caller has used the GPU already, with settings of their own
             break
     return tf
 
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Keep what TensorFlow's libraries log while they are loaded off the terminal, unless the user asked for all of it.
+    """Hide what TensorFlow's libraries log while they are loaded, unless the user asked for all of it.
 
-    Some of it comes before any level is in force, straight to file descriptor 2.
+    Some of it is written to file descriptor 2 before any log level applies.
     """
     # The level is read once, when TensorFlow is imported.
     if "tensorflow" in sys.modules or os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
@@ -92,5 +92,5 @@ def computing(tf: Any, what: str) -> Iterator[None]:  # noqa: ANN401
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what TensorFlow says; pages of the graph follow it."""
+    """The first line of TensorFlow's message; the rest may be pages of the graph."""
     return str(error).strip().partition("\n")[0][:300] or type(error).__name__

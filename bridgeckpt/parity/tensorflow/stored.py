@@ -1,4 +1,4 @@
-"""The variables of a checkpoint as parity reads them: by TensorFlow itself, or from files that it has no reader for."""
+"""The variables of a checkpoint: read by TensorFlow itself, or from files that it has no reader for."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Variables(Protocol):
 
 
 class TensorFlowVariables:
-    """The variables of a checkpoint, read by TensorFlow; those of an object graph go by their full names.
+    """The variables of a checkpoint, read by TensorFlow; those of an object graph have their full names.
 
     Raises:
         ParityError: TensorFlow cannot read it.
@@ -83,7 +83,7 @@ class StoredVariables:
 
 
 def _full_names(reader: Any) -> dict[str, list[str]]:  # noqa: ANN401
-    """The keys of each variable of an object graph by its full name, several if a model is saved twice over."""
+    """The keys of each variable of an object graph by its full name; several if a model is saved twice."""
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
     graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(OBJECT_GRAPH))
