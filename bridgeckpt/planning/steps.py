@@ -96,8 +96,8 @@ def recognise(checkpoint: Checkpoint, options: PlanOptions) -> Recognised:
     """
     dialect = choose_table(checkpoint, options.get("mapping"), options.get("scope"))
     refuse_variants(dialect.table, dialect.checkpoint)
-    alone = not dialect.other_towers
-    expansion = Expansion(dialect.table, dialect.names, dialect.checkpoint.tensors, alone, {})
+    single_model = not dialect.other_towers
+    expansion = Expansion(dialect.table, dialect.names, dialect.checkpoint.tensors, single_model, {})
     return Recognised(dialect, expansion, expansion.present(dialect.wildcards))
 
 

@@ -41,7 +41,7 @@ _OBSOLETE = ("output_past", "pruned_heads", "torchscript", "use_bfloat16", "tf_l
 
 class Configuration(NamedTuple):
     """The content of config.json: ``values`` in transformers' order, ``provenance`` of what no tensor says, by key, and
-    ``notes`` to say aloud."""
+    ``notes`` for the user."""
 
     values: JSON
     provenance: Mapping[str, str]

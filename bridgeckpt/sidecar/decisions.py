@@ -31,7 +31,7 @@ Value = str | float
 
 
 class Decision(NamedTuple):
-    """The value of a key of config.json, where it comes from, and what to say of it aloud."""
+    """The value of a key of config.json, where it comes from, and notes for the user."""
 
     value: Value
     origin: str

@@ -143,7 +143,7 @@ def _detect(table: Table, other: Table) -> Iterator[LintProblem]:
             if not bindings
             else f"the names that {table.name} writes are recognised {len(bindings)} times by its own detect",
             str(table.path),
-            "detect holds names of rows, and none that another row ends in",
+            "detect holds names of rows, and no name that another row ends in",
         )
     if other is not table and bindings:
         yield LintProblem(

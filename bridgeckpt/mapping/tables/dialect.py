@@ -27,9 +27,9 @@
 ``[config.source]``            the config that the code writes: ``files`` (names or patterns, the first found is read;
                                also of texts in the checkpoint itself), ``roots`` (paths of keys to the objects with the
                                values; in a list a key is an element's name), ``[config.source.keys]`` renames what is
-                               there or at a path from there, ``[config.source.required]`` are values that alone can be
-                               converted; ``transformers = true``: it is transformers' own, and handed on
-``[config.doubts]`` key =      why a value that neither graph nor user tells may be another: it is said aloud
+                               there or at a path from there, ``[config.source.required]`` are the only values that can
+                               be converted; ``transformers = true``: it is transformers' own, and handed on
+``[config.doubts]`` key =      why a value may be another where neither graph nor user gives it: a note
 ``[graph]`` key =              what a graph of the dialect says of a key of config.json: what is computed (``epsilon``,
 { computation = scope }        ``activation``, ``heads``), and the name scope in which
 ``[graph.head]``               how a graph tells heads apart: ``kernel``, the variable that makes the logits, and by

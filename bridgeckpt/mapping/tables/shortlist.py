@@ -1,4 +1,4 @@
-"""Which of the shipped tables may read a checkpoint, told without loading them: there are many, and one is needed.
+"""Which of the shipped tables may read a checkpoint, found without loading them: there are many, and one is needed.
 
 A table takes milliseconds to load. What it is recognised by stands at its top, and a name that ends otherwise than all
 names of the checkpoint rules it out.

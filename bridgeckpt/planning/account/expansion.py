@@ -35,13 +35,13 @@ class Expanded(NamedTuple):
 class Expansion(NamedTuple):
     """What rows are looked up in: the names of a checkpoint and, once they are solved, the sizes by axis and index.
 
-    ``alone`` says that the checkpoint holds one model only, so that a group may be at another prefix than its own.
+    ``single_model`` says that the checkpoint holds one model, so that a group may be at another prefix than its own.
     """
 
     table: Table
     names: Names
     tensors: Mapping[str, TensorInfo]
-    alone: bool
+    single_model: bool
     axes: Mapping[str, int]
 
     def find(self, row: Row, values: Values) -> Tensors | None:
@@ -62,7 +62,7 @@ class Expansion(NamedTuple):
 
         All of a group's tensors are at one prefix: what lies at another belongs to another model.
         """
-        others = (rows for rows in group.alternative_prefixes if self.alone and self._has_any(rows, wildcards))
+        others = (rows for rows in group.alternative_prefixes if self.single_model and self._has_any(rows, wildcards))
         return group.rows if self._has_any(group.rows, wildcards) else next(others, group.rows)
 
     def first(self, rows: tuple[Row, ...], wildcards: Mapping[str, str]) -> frozenset[str]:

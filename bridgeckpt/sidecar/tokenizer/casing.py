@@ -78,7 +78,7 @@ def infer_casing(vocabulary: Vocabulary) -> Casing:
     beside = vocabulary.path.with_name("tokenizer_config.json")
     try:
         stated = read_json(beside).get("do_lower_case")
-    except TextError:  # there is none, or it is of no use
+    except TextError:  # it is not there, or of no use
         stated = None
     if isinstance(stated, bool):
         return Casing(stated, f"{'un' * stated}cased: {beside.name} beside the vocabulary says so")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Tokenizing(NamedTuple):
     """What a tokenizer is made from, and ``companions``, the files that are handed on as they are.
 
-    ``notes`` are what to say aloud, ``problems`` the reasons to refuse.
+    ``notes`` are for the user, ``problems`` the reasons to refuse.
     """
 
     vocabulary: Vocabulary | None

@@ -1,7 +1,7 @@
 """WordPiece: its vocabulary, and the tokenizer files that make transformers split text as the source's code did.
 
 ``tokenizer.json`` is the serialisation of Hugging Face's tokenizers library. Two settings differ from what transformers
-would make of the same vocabulary, and are why it is told to load this file instead of rebuilding it: the source may
+would make of the same vocabulary, which is why it has to load this file instead of rebuilding it: the source may
 take longer words than 100 characters (google-research/bert takes 200), and lower-cases a Greek sigma at the end of a
 word to its final form, as Python does.
 
