@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
-from paths import EXAMPLE, SAMPLES
+from paths import EXAMPLE, FIXTURES, SAMPLES
 from tfbert import Built, build
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -24,11 +25,28 @@ hypothesis.settings.load_profile("tests")
 _OF_TENSORFLOW = {"built", "example_values", "keras"}
 
 
+# How a test file takes the checkpoints of tests/fixtures.
+_OF_FIXTURES = re.compile(
+    r"^(from paths import .*\b(FIXTURES|CASES)\b|from architectures |import architectures\b)", re.M
+)
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """A file of slow tests alone is not even imported when none of them is to run: it may import TensorFlow."""
-    if config.getoption("markexpr") != "not slow" or collection_path.suffix != ".py":
+    """Files that are not even imported: slow ones when only others run, and what needs fixtures that are not here."""
+    if collection_path.suffix != ".py":
         return None
-    return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text(encoding="utf-8") or None
+    content = collection_path.read_text(encoding="utf-8")
+    if config.getoption("markexpr") == "not slow" and "\npytestmark = pytest.mark.slow\n" in content:
+        return True  # it may import TensorFlow, which takes seconds
+    return (not FIXTURES.is_dir() and _OF_FIXTURES.search(content) is not None) or None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say that tests were left out, as in an sdist."""
+    if not FIXTURES.is_dir():
+        terminalreporter.line(
+            "tests/fixtures is in the repository, not in an sdist: test files that need it were left out"
+        )
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by marks

@@ -53,19 +53,28 @@ def test_the_test_above_can_fail(example):
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The wheel, built by way of the sdist from a copy of the sources that is then deleted, installed elsewhere."""
+def sdist(tmp_path_factory):
+    """The sdist, built from a copy of the sources that is then deleted."""
     import shutil
-    import tarfile
 
-    folder = tmp_path_factory.mktemp("wheel")
+    folder = tmp_path_factory.mktemp("sdist")
     source = folder / "source"
     ignored = shutil.ignore_patterns(".git", "__pycache__", ".*_cache", ".hypothesis", ".venv")
     shutil.copytree(ROOT, source, ignore=ignored)
     built = run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=source)
     assert built.returncode == 0, built.stderr
     shutil.rmtree(source)
-    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
+    return next(folder.glob("*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def installed(sdist, tmp_path_factory):
+    """The wheel, built from the sdist alone, installed elsewhere."""
+    import shutil
+    import tarfile
+
+    folder = tmp_path_factory.mktemp("wheel")
+    with tarfile.open(sdist) as archive:
         safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python 3.11.4 and newer
         archive.extractall(folder / "unpacked", **safely)
     built = run(
@@ -95,6 +104,20 @@ def installed(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     return folder / "site"
+
+
+@pytest.mark.slow
+def test_the_sdist_has_the_tests_and_no_fixtures(sdist):
+    import tarfile
+
+    assert sdist.stat().st_size < 3 << 20
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for name in ("tests/conftest.py", "tests/support/paths.py", "mappings/bert/google.toml", "pyproject.toml"):
+        assert name in names
+    for name in ("docs/architecture.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE", "README.md"):
+        assert name in names
+    assert not {name for name in names if name.startswith("tests/fixtures")}
 
 
 @pytest.mark.slow
