@@ -16,8 +16,9 @@ from bridgeckpt.formats.checkpoint import Checkpoint  # noqa: TC001 - what `conv
 from bridgeckpt.formats.huggingface.safetensors_files import INDEX_NAME, index_json, plan_files
 from bridgeckpt.options import Dtype, PlanOptions, Rule, checked
 from bridgeckpt.planning.plan import plan
-from bridgeckpt.store.folder import check_destination, staged
+from bridgeckpt.store.folder import check_destination
 from bridgeckpt.store.sizes import is_size, parse_size
+from bridgeckpt.store.source import store_at
 from bridgeckpt.store.writing import write_small
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def carry_out(
     total = sum(job.nbytes for job in jobs) if progress is not None else 0
     advance = None if progress is None else lambda nbytes: progress(nbytes, total)
     files = plan_files([(job.name, job.dtype, job.shape) for job in jobs], max_shard_size, {"format": "pt"})
-    with staged(destination, OWN_FILES, force=force) as folder:
+    with store_at(destination).staged(destination, OWN_FILES, force=force) as folder:
         placed, homes = _place(jobs, files)
         found = planned.checkpoint.checksums
         digests = _write_tensors(folder, files, placed, found, verify=verify, checksums=checksums, progress=advance)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import CheckpointError, OutputError
+from bridgeckpt.store.source import store_at
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -36,7 +37,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    with replacing(path) as file:
+    with store_at(path).replacing(path) as file:
         file.write(text.encode())
 
 

@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from typing import Any
+    from contextlib import AbstractContextManager
+    from typing import Any, BinaryIO
+
+    from bridgeckpt.store.folder import OwnFiles
 
 _AT_ONCE = 1 << 30  # bytes asked of the system in one call; some systems refuse 2 GiB
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -84,6 +87,20 @@ class Store(Protocol):
     def open(self, path: Path) -> StoredFile:
         """The file at ``path``, opened for reading."""
 
+    def replacing(self, path: Path) -> AbstractContextManager[BinaryIO]:
+        """A file to write, which is at ``path`` once the block has ended; nothing of it is if the block fails.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+
+    def staged(self, destination: Path, own: OwnFiles, *, force: bool) -> AbstractContextManager[Path]:
+        """A folder on a disk of this machine, whose files are at ``destination`` if the block ends without an error.
+
+        Raises:
+            OutputError: it cannot be made, or something other than ``own`` files is in the way.
+        """
+
 
 class EndsEarlyError(OSError):
     """A file that ends before the bytes that were asked for: at byte ``end``, ``missing`` bytes too early."""
@@ -124,6 +141,18 @@ class LocalDisk:
     def open(self, path: Path) -> LocalFile:
         """The file at ``path``, opened for reading."""
         return LocalFile(path)
+
+    def replacing(self, path: Path) -> AbstractContextManager[BinaryIO]:
+        """A file to write, which is at ``path`` once the block has ended; nothing of it is if the block fails."""
+        from bridgeckpt.store.file import replacing
+
+        return replacing(path)
+
+    def staged(self, destination: Path, own: OwnFiles, *, force: bool) -> AbstractContextManager[Path]:
+        """A folder whose files are at ``destination`` if the block ends without an error."""
+        from bridgeckpt.store.folder import staged
+
+        return staged(destination, own, force=force)
 
 
 class LocalFile:

@@ -22,8 +22,7 @@ from bridgeckpt.formats.huggingface.safetensors import Safetensors
 from bridgeckpt.formats.huggingface.safetensors_files import plan_files
 from bridgeckpt.parity.reference.probes import Probe
 from bridgeckpt.sentences import record_of, text_of
-from bridgeckpt.store.file import replacing
-from bridgeckpt.store.source import is_file
+from bridgeckpt.store.source import is_file, store_at
 from bridgeckpt.store.texts import TextError, parse_json
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def write_reference(reference: Reference, path: Path) -> None:
     (file,) = plan_files(
         [(name, array.dtype.name, array.shape) for name, array in arrays.items()], None, {_KEY: json.dumps(record)}
     )
-    with replacing(path) as out:
+    with store_at(path).replacing(path) as out:
         out.write(file.header)
         for name in sorted(file.offsets, key=file.offsets.__getitem__):
             out.write(np.ascontiguousarray(arrays[name]).data)
