@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.checking.lints import check
     from bridgeckpt.mapping.tables.dialect import Table, load_table
-    from bridgeckpt.options import DiffOptions, PlanOptions
+    from bridgeckpt.options import DiffOptions, PlanOptions, RecordOptions
     from bridgeckpt.parity.judging.verdict import DeviceResult, Diagnosis, StageResult, Verdict
     from bridgeckpt.parity.recording import record_checkpoint
     from bridgeckpt.parity.reference.recording import record
@@ -59,6 +59,7 @@ _HOME = {
     "PlanOptions": "options",
     "PrecisionError": "errors",
     "Problem": "errors",
+    "RecordOptions": "options",
     "Reference": "parity.reference.reference",
     "StageResult": "parity.judging.verdict",
     "Table": "mapping.tables.dialect",
@@ -97,6 +98,7 @@ __all__ = [
     "PlanOptions",
     "PrecisionError",
     "Problem",
+    "RecordOptions",
     "Reference",
     "StageResult",
     "Table",

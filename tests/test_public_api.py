@@ -37,6 +37,7 @@ EXPORTED = {
         "PlanOptions",
         "PrecisionError",
         "Problem",
+        "RecordOptions",
         "Reference",
         "StageResult",
         "Table",
@@ -123,6 +124,8 @@ def test_every_function_with_options_shows_them():
     from bridgeckpt import tf
 
     assert inspect.signature(bridgeckpt.diff).parameters.keys() >= hints_of(bridgeckpt.DiffOptions).keys()
+    for function in (bridgeckpt.record_checkpoint, bridgeckpt.verify):
+        assert inspect.signature(function).parameters.keys() >= hints_of(bridgeckpt.RecordOptions).keys() | {"ema"}
     for function in (tf.assign, tf.scaffold_fn, tf.get_assignment_map_from_checkpoint, tf.WarmStartHook):
         assert inspect.signature(function).parameters.keys() >= hints_of(tf.WarmStartOptions).keys()
     assert "session" in inspect.signature(tf.assign).parameters

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats.locating.locate import locate
 from bridgeckpt.formats.tensorflow.saved_model import saved_model_for
+from bridgeckpt.options import RecordOptions, checked
 from bridgeckpt.parity import families
 from bridgeckpt.parity.bert.request import GivenSettings, RecordingRequest
 from bridgeckpt.parity.reference.recording import reference_path, versions
@@ -19,21 +20,18 @@ if TYPE_CHECKING:
     from bridgeckpt.parity.reference.reference import Reference
 
 
+@checked(RecordOptions)
 def record_checkpoint(
     source: str | os.PathLike[str],
     path: str | os.PathLike[str] | None = None,
     *,
-    scope: str | None = None,
     ema: bool = False,
-    config: str | os.PathLike[str] | None = None,
-    heads: int | None = None,
-    hidden_act: str | None = None,
-    layer_norm_eps: float | None = None,
     texts: Sequence[str] | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
     seed: int = 0,
     float64: bool = True,
     graph: bool = True,
+    **options: Unpack[RecordOptions],
 ) -> Reference:
     """Run the BERT of a TensorFlow checkpoint or SavedModel in TensorFlow, on probes that read every weight.
 
@@ -41,17 +39,13 @@ def record_checkpoint(
         source: The checkpoint, by any path that :func:`bridgeckpt.formats.open_checkpoint` takes; or the folder of a
             SavedModel, whose own functions are run.
         path: Where to write the reference, ``.safetensors``; None to keep it in memory.
-        scope: Which model, when the checkpoint holds several, as in ``student/``.
         ema: Run the model with the moving averages of the weights.
-        config: A config file, or a folder with one; by default the one beside the checkpoint.
-        heads: Number of attention heads, if no graph or config states it.
-        hidden_act: The activation by transformers' name ("gelu" is the error function).
-        layer_norm_eps: What a LayerNorm adds to the variance.
         texts: Sentences to run in place of random tokens; a tab separates a pair.
         tokenizer: The folder, or the ``tokenizer.json`` itself, for ``texts``; by default beside the checkpoint.
         seed: Of the random probes.
         float64: Also compute in float64, the truth that rounding is measured against.
         graph: Also run the graph beside the checkpoint or in the SavedModel, if there is one.
+        options: see :class:`bridgeckpt.RecordOptions`.
 
     Raises:
         ParityError: TensorFlow is missing, there is no model that can be run, or an output is not finite.
@@ -62,12 +56,13 @@ def record_checkpoint(
     file = None if path is None else reference_path(path)
     if texts is not None and not texts:
         raise ParityError("there are no texts to run", hint="leave texts out to run random tokens")
+    config = options.get("config")
     request = RecordingRequest(
         source=Path(source),
-        scope=scope,
+        scope=options.get("scope"),
         ema=ema,
         config=None if config is None else Path(config),
-        given=GivenSettings(heads, hidden_act, layer_norm_eps),
+        given=GivenSettings(options.get("heads"), options.get("hidden_act"), options.get("layer_norm_eps")),
         texts=texts,
         tokenizer=None if tokenizer is None else Path(tokenizer),
         seed=seed,

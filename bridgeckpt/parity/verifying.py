@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.frozen import FrozenDict
+from bridgeckpt.options import RecordOptions, checked
 from bridgeckpt.parity import families
 from bridgeckpt.parity.judging.converted_folder import REPORT, check_folder, from_report, which_model
 from bridgeckpt.parity.judging.devices import check_device, check_dtypes, check_memory
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from bridgeckpt.parity.judging.verdict import Verdict
 
 
+@checked(RecordOptions)
 def verify(
     source: str | os.PathLike[str] | Reference,
     folder: str | os.PathLike[str],
@@ -36,14 +38,10 @@ def verify(
     rtol: float | None = None,
     texts: Sequence[str] | None = None,
     seed: int = 0,
-    scope: str | None = None,
     ema: bool | None = None,
-    config: str | os.PathLike[str] | None = None,
-    heads: int | None = None,
-    hidden_act: str | None = None,
-    layer_norm_eps: float | None = None,
     any_checkpoint: bool = False,
     progress: Callable[[str], None] | None = None,
+    **options: Unpack[RecordOptions],
 ) -> Verdict:
     """Whether the PyTorch model in ``folder`` computes what TensorFlow computed.
 
@@ -57,16 +55,14 @@ def verify(
         rtol: see ``atol``.
         texts: run on these instead of random tokens, through the folder's tokenizer; only for a checkpoint.
         seed: of the random inputs; only for a checkpoint.
-        scope: which model of several; only for a checkpoint. None is the model that ``folder`` was converted from,
-            according to its ``conversion_report.json``.
         ema: record the moving averages of the weights; only for a checkpoint. None does what the conversion did.
-        config: see :func:`bridgeckpt.record_checkpoint`, as for ``heads``, ``hidden_act`` and ``layer_norm_eps``; only
-            for a checkpoint. The settings of the conversion are not used: they are part of what is verified.
-        heads: see ``config``.
-        hidden_act: see ``config``.
-        layer_norm_eps: see ``config``.
         any_checkpoint: also accept a reference of another checkpoint than the one that was converted.
         progress: called with the name of each step when it starts.
+        options: see :class:`bridgeckpt.RecordOptions`.
+
+    These are only for a checkpoint, which is recorded with them. Without ``scope`` the model is the one that ``folder``
+    was converted from, according to its ``conversion_report.json``. Of the other settings of the conversion none is
+    used: they are part of what is verified.
 
     Raises:
         CheckpointError: the reference or the checkpoint cannot be read.
@@ -90,17 +86,15 @@ def verify(
     else:
         with clock("recording in TensorFlow"):
             converted_scope, converted_ema = which_model(folder)
+            if options.get("scope") is None:
+                options["scope"] = converted_scope
             reference = record_checkpoint(
                 source,
-                scope=converted_scope if scope is None else scope,
                 ema=converted_ema if ema is None else ema,
-                config=config,
-                heads=heads,
-                hidden_act=hidden_act,
-                layer_norm_eps=layer_norm_eps,
                 texts=texts,
                 tokenizer=folder,
                 seed=seed,
+                **options,
             )
     _check_finite(reference)
     notes = list(reference.notes)
