@@ -71,7 +71,8 @@ class Parity:
         from bridgeckpt.parity import verifying
         from bridgeckpt.parity.showing.page import PAGE, is_page, render
         from bridgeckpt.parity.showing.rendering import text
-        from bridgeckpt.store.file import check_output, write_text
+        from bridgeckpt.store.file import check_output
+        from bridgeckpt.store.source import write_text
 
         refusal = None
         try:

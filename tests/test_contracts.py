@@ -35,6 +35,9 @@ FORBIDDEN = [
     ("oracle", "parity/reference/reference.py", "from bridgeckpt.mapping.tables import library"),
     ("oracle", "parity/bert/forward.py", "from ...sidecar import config"),
     ("oracle", "formats/fingerprint.py", "from bridgeckpt.planning import plan"),  # parity reaches it by formats
+    ("no-model", "parity/judging/judge.py", "from bridgeckpt.parity.bert import stages"),
+    ("no-model", "parity/showing/chart.py", "from bridgeckpt.parity import families"),
+    ("circles", "parity/family.py", "from bridgeckpt.parity.bert import family"),
     ("copying", "copying/job.py", "from bridgeckpt.mapping.notation import layout"),
     ("formats", "formats/tensorflow/bundle.py", "from bridgeckpt.formats.huggingface import safetensors"),
     ("formats", "formats/checkpoint.py", "from bridgeckpt.formats.locating import locate"),

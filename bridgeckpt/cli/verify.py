@@ -14,7 +14,8 @@ from bridgeckpt.parity import verifying
 from bridgeckpt.parity.reference.reference import is_reference
 from bridgeckpt.parity.showing.page import PAGE, is_page, render
 from bridgeckpt.parity.showing.rendering import Tone, lines
-from bridgeckpt.store.file import check_output, write_text
+from bridgeckpt.store.file import check_output
+from bridgeckpt.store.source import write_text
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.judging.verdict import Verdict

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import CheckpointError, OutputError
-from bridgeckpt.store.source import store_at
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -29,16 +28,6 @@ def check_output(path: Path, what: str, is_own: Callable[[Path], bool]) -> None:
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}", hint="make it first")
     with _beside(path) as temporary:
         temporary.touch()  # nothing else tells for sure
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    with store_at(path).replacing(path) as file:
-        file.write(text.encode())
 
 
 @contextmanager

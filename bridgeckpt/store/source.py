@@ -303,3 +303,13 @@ def read_head(path: Path, limit: int) -> bytes:
     """
     file = open_file(path)
     return file.read(0, min(limit, file.size))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with store_at(path).replacing(path) as file:
+        file.write(text.encode())
