@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from bridgeckpt.cli.options import SOURCE, Formatter, path, seed, shared, source, tolerance
-from bridgeckpt.parity.judging.verdict import DTYPES
+from bridgeckpt.dtypes import RUN_DTYPES
 
 _RECORD = f"""\
 Run a TensorFlow checkpoint in TensorFlow and write what it computes: REF, one file with the inputs, the embeddings,
@@ -132,7 +132,7 @@ def _verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--dtype",
         dest="dtypes",
         action="append",
-        choices=DTYPES,
+        choices=RUN_DTYPES,
         default=[],
         help="run it in this too, beside float32 (may be repeated)",
     )

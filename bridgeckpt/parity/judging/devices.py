@@ -7,11 +7,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bridgeckpt.dtypes import RUN_DTYPES
 from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.judging.comparison import agreement, rank
 from bridgeckpt.parity.judging.pytorch import Subject, float32_precision, run
 from bridgeckpt.parity.judging.rounding import UNITS, measure
-from bridgeckpt.parity.judging.verdict import DTYPES, DeviceResult
+from bridgeckpt.parity.judging.verdict import DeviceResult
 from bridgeckpt.sentences import Sentence, Setting
 
 if TYPE_CHECKING:
@@ -70,9 +71,9 @@ def check_dtypes(dtypes: Sequence[str], device: str) -> None:
             hint="unset it to verify there",
         )
     for dtype in dtypes:
-        if dtype not in DTYPES:
+        if dtype not in RUN_DTYPES:
             raise ParityError(
-                f"{dtype} is not a dtype to run in", hint=f"one of {', '.join(DTYPES)}; float32 is always run"
+                f"{dtype} is not a dtype to run in", hint=f"one of {', '.join(RUN_DTYPES)}; float32 is always run"
             )
         if dtype == "tf32" and (device == "cpu" or torch.cuda.get_device_capability(device)[0] < 8):
             raise ParityError(

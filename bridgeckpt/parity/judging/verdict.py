@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from bridgeckpt.frozen import FrozenDict
 
-DTYPES = ("tf32", "float16", "bfloat16")  # what a model can be run in beside float32
-
 
 class StageResult(NamedTuple):
     """One stage, over all probes and runs; of several figures the worst in units of its limit.
