@@ -8,7 +8,6 @@ from its text, so that a surface can write each of them as its users do. As a st
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from string import Formatter
 from typing import Any, NamedTuple, final
 
 _FLAGS = {"True": True, "False": False}
@@ -57,6 +56,8 @@ class Sentence(str):
     def __new__(cls, template: str, /, **fields: object) -> Sentence:
         """Put ``fields`` into ``template``."""
         parts: list[object] = []
+        from string import Formatter  # only when a sentence is made
+
         for text, field, spec, _ in Formatter().parse(template):
             parts.append(text)
             if field is not None:

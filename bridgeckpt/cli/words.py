@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Iterator
 from functools import cache
 
@@ -25,6 +24,8 @@ def option(setting: Setting) -> str:
     if None not in spellings:  # flags, each for a value of its own
         chosen = spellings.get(setting.value)
         return chosen if chosen is not None else "/".join(map(str, spellings.values()))
+    import shlex  # only when an option is spelled
+
     value = setting.blank if setting.value is None else shlex.quote(str(setting.value))
     return f"{spellings[None]} {value}".rstrip()
 
