@@ -8,8 +8,9 @@
 
 Each checkpoint is inspected, converted, compared with its conversion by ``diff``, and with ``--verify`` verified.
 Recorded are exit statuses, the JSON of each command and the SHA-256 of every file that was written. ``compare`` lists
-what differs: ``file`` (other bytes), ``fact`` (another exit status or another value of the JSON) and ``text``
-(sentences for people).
+what differs: ``file`` (other bytes) and ``fact`` (another exit status, or another value of the JSON). It counts ``text``
+(sentences for people), ``added`` (new keys of the JSON) and ``table`` (the digest of a mapping table that was edited);
+``--all`` lists these too.
 """
 
 from __future__ import annotations
@@ -165,8 +166,7 @@ def differences(before: Any, after: Any, where: str = "", key: str = "") -> Iter
         for at, pair in enumerate(zip(before, after, strict=True)):
             yield from differences(*pair, f"{where}[{at}]", key)
     elif before != after and not _close(before, after):
-        kind = "file" if "/files/" in where else "text" if _is_text(before, after, key) else "fact"
-        yield kind, where, before, after
+        yield _kind(where, before, after, key), where, before, after
 
 
 def _close(before: Any, after: Any) -> bool:
@@ -178,17 +178,27 @@ def _close(before: Any, after: Any) -> bool:
     )
 
 
+def _kind(where: str, before: Any, after: Any, key: str) -> str:
+    if "/files/" in where:
+        return "file"
+    if "/table/sha256/" in where:
+        return "table"
+    if before is None and "/json/" in where:
+        return "added"
+    return "text" if _is_text(before, after, key) else "fact"
+
+
 def _is_text(before: Any, after: Any, key: str) -> bool:
     return key in TEXTS or (isinstance(before, str) and isinstance(after, str) and " " in before and " " in after)
 
 
-def compare(before: Path, after: Path, *, texts: bool) -> int:
+def compare(before: Path, after: Path, *, every: bool) -> int:
     """Print what differs; 1 if a file or a fact does."""
     a, b = (json.loads(path.read_text(encoding="utf-8")) for path in (before, after))
     counts: Counter[str] = Counter()
     for kind, where, old, new in differences(a, b):
         counts[kind] += 1
-        if texts or kind != "text":
+        if every or kind in ("file", "fact"):
             print(f"{kind} {where}\n  - {old}\n  + {new}")
     files = sum(len(one.get("files", ())) for one in a.values())
     verified = sum("verify" in one for one in a.values())
@@ -209,10 +219,10 @@ def main() -> int:
     comparing = verbs.add_parser("compare")
     comparing.add_argument("before", type=Path)
     comparing.add_argument("after", type=Path)
-    comparing.add_argument("--texts", action="store_true", help="list changed sentences too")
+    comparing.add_argument("--all", action="store_true", help="list every difference")
     given = parser.parse_args()
     if given.verb == "compare":
-        return compare(given.before, given.after, texts=given.texts)
+        return compare(given.before, given.after, every=given.all)
     record(given.to, verify=given.verify, only=given.only)
     return 0
 
