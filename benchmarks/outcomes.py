@@ -7,10 +7,11 @@
     python benchmarks/outcomes.py compare before.json after.json
 
 Each checkpoint is inspected, converted, compared with its conversion by ``diff``, and with ``--verify`` verified.
-Recorded are exit statuses, the JSON of each command and the SHA-256 of every file that was written. ``compare`` lists
-what differs: ``file`` (other bytes) and ``fact`` (another exit status, or another value of the JSON). It counts ``text``
-(sentences for people), ``added`` (new keys of the JSON) and ``table`` (the digest of a mapping table that was edited);
-``--all`` lists these too.
+Recorded are exit statuses, the JSON of each command and the SHA-256 of every file that was written.
+
+``compare`` lists what differs: ``file`` (other bytes) and ``fact`` (another exit status, or another value of the JSON).
+It counts ``text`` (sentences for people), ``added`` (new keys of the JSON) and ``table`` (the digest of a mapping table
+that was edited); ``--all`` lists these too.
 """
 
 from __future__ import annotations
