@@ -1,6 +1,6 @@
 """bridgeckpt moves model checkpoints from TensorFlow to PyTorch, every tensor accounted for, and proves the result.
 
-The public API is what this module exports; it is imported on first use, so that ``import bridgeckpt`` costs nothing.
+The public API is what this module exports. Each name is imported on first use, so that ``import bridgeckpt`` is fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Names of dtypes that callers choose from. They stand apart since the help of the command line needs nothing else."""
+"""Names of dtypes that callers choose from, in a module of their own: the help of the command line needs no more."""
 
-WEIGHT_DTYPES = ("float32", "float16", "bfloat16")  # what weights can be stored as
-RUN_DTYPES = ("tf32", "float16", "bfloat16")  # what a model can be run in beside float32
+WEIGHT_DTYPES = ("float32", "float16", "bfloat16")  # dtypes of stored weights
+RUN_DTYPES = ("tf32", "float16", "bfloat16")  # dtypes that a model can run in, besides float32

@@ -1,4 +1,4 @@
-"""A dict that is never changed, for the records that bridgeckpt hands out. It pickles, unlike a mappingproxy."""
+"""A dict that cannot be changed, for the records that bridgeckpt returns. Unlike a mappingproxy, it can be pickled."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ Value = TypeVar("Value")
 
 
 class FrozenDict(dict[Key, Value]):
-    """A dict that refuses every change after it was made; it equals a dict with the same items."""
+    """A dict that refuses every change; it is equal to a dict with the same items."""
 
     __slots__ = ()
 
     def _refuse(self, *_arguments: object, **_keywords: object) -> NoReturn:
-        raise TypeError("this mapping is part of a record and cannot be changed; dict(...) makes a copy of your own")
+        raise TypeError("this mapping is part of a record and cannot be changed; dict(...) makes a copy that can")
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse

@@ -1,6 +1,6 @@
-"""Moves: strided copies between one source and one target tensor, which layouts describe and the engine carries out.
+"""Moves: strided copies from a source tensor to a target tensor. Layouts describe them, the engine carries them out.
 
-Nothing here knows a mapping or a file, or touches a tensor.
+Nothing here knows a mapping or a file, or reads a tensor.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Move(NamedTuple):
 
     @property
     def keeps_order(self) -> bool:
-        """Whether the elements of the source come in the same order in the target, whatever lies between them.
+        """Whether the elements of the source have the same order in the target; other elements may lie between them.
 
-        Axes of size 1 may stand anywhere: they move no byte.
+        Axes of size 1 may be anywhere: moving them moves no byte.
         """
         kept = [size for size, at in zip(self.source_shape, self.source_index, strict=True) if isinstance(at, slice)]
         long_axes = [axis for axis in self.order if kept[axis] != 1]
@@ -36,7 +36,7 @@ class Move(NamedTuple):
 
     @property
     def is_identity(self) -> bool:
-        """Whether the target is the source's bytes in the same order, whole on both sides."""
+        """Whether the target has all the bytes of the source, in the same order, and no others."""
         return (
             prod(self.source_shape) == prod(self.target_shape)
             and _is_whole(self.source_index, self.source_shape)

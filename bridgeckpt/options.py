@@ -1,9 +1,8 @@
-"""The options of the public functions, written once: what each means, and which values it takes.
+"""The options of the public functions, written once: what each option means, and which values are valid.
 
-A function takes a record of options with ``**options: Unpack[PlanOptions]``, which type checkers read, and is decorated
-with :func:`checked`, which refuses a keyword that it does not have and a value that it does not take before any work is
-done. :func:`shown` gives the function a signature and a docstring with every option; the package does that when the
-function is first taken from it, since the program itself needs neither.
+A function declares its options as ``**options: Unpack[PlanOptions]``, which type checkers read. The decorator
+:func:`checked` refuses unknown keywords and invalid values before any work is done. :func:`shown` adds every option to
+the signature and the docstring. The package calls it when a function is first imported, because only people need them.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Annotated, Any, NamedTuple, TypedDict, TypeVar, cast, get_arg
 
 from bridgeckpt.dtypes import WEIGHT_DTYPES
 from bridgeckpt.errors import OptionError
-from bridgeckpt.hints import fits, record_in, spelled
+from bridgeckpt.type_hints import describe, fits, typed_dict_in
 
 AnyPath = str | os.PathLike[str]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -25,9 +24,9 @@ Shown = TypeVar("Shown")
 
 
 class Rule(NamedTuple):
-    """What a value has to be: the words for it, and whether a value of the right type is so.
+    """A condition on the value of an option: ``wanted`` says it in words, ``fits`` tests a value of the right type.
 
-    ``says_type``: the words also say which type that is.
+    ``says_type``: the words also name the type.
     """
 
     wanted: str
@@ -44,40 +43,45 @@ Dtype = Annotated[str | None, one_of(*WEIGHT_DTYPES)]
 
 
 class SourceOptions(TypedDict, total=False):
-    """How a TensorFlow checkpoint is read, whatever is done with it."""
+    """How to read a TensorFlow checkpoint, for every function that reads one."""
 
-    config: Annotated[AnyPath | None, "config file, or a folder with one; None looks beside the checkpoint."]
+    config: Annotated[AnyPath | None, "config file, or a folder that holds one; None looks beside the checkpoint."]
     heads: Annotated[
         int | None,
-        "number of attention heads; None takes the config's or the graph's, where no shape tells it.",
+        "number of attention heads; None takes it from the config, the graph or, in a few formats, the shapes.",
         Rule("at least 1", lambda heads: heads >= 1, says_type=False),
     ]
-    scope: Annotated[str | None, "leading path of the variables, when the checkpoint holds several models."]
+    scope: Annotated[
+        str | None, "leading path of the variables' names; it chooses one model if the checkpoint holds several."
+    ]
 
 
 class ActivationOptions(TypedDict, total=False):
-    """What a model computes with, and no tensor tells."""
+    """Parts of the computation that no tensor shows."""
 
     hidden_act: Annotated[
-        str | None, "activation by its transformers name; None takes the graph's, else the dialect's."
+        str | None,
+        "activation function, by its name in transformers; None takes it from the graph, the config or the table.",
     ]
-    layer_norm_eps: Annotated[float | None, "epsilon; None takes the graph's, else the dialect's."]
+    layer_norm_eps: Annotated[
+        float | None, "epsilon of LayerNorm; None takes it from the graph, the config or the table."
+    ]
 
 
 class DiffOptions(SourceOptions, total=False):
-    """How to read a side of a comparison that is a TensorFlow checkpoint."""
+    """How to read the TensorFlow checkpoint in a comparison."""
 
-    mapping: Annotated[str | Path | None, "name or file of the mapping table; None detects the dialect."]
-    architecture: Annotated[str | None, "Hugging Face class; None takes the one whose heads are there."]
+    mapping: Annotated[str | Path | None, "name or file of the mapping table; None finds the one that fits the names."]
+    architecture: Annotated[str | None, "Hugging Face class; None takes the one whose heads the checkpoint has."]
     ema: Annotated[bool, "take the exponential moving averages instead of the weights."]
 
 
 class RecordOptions(SourceOptions, ActivationOptions, total=False):
-    """How to read a checkpoint that is run in TensorFlow."""
+    """How to read a checkpoint that is going to be run in TensorFlow."""
 
 
 class PlanOptions(DiffOptions, ActivationOptions, total=False):
-    """What a caller may decide instead of having it detected; every function that plans takes these keywords."""
+    """What a caller can set instead of having it detected. Every function that makes a plan takes these keywords."""
 
     vocab: Annotated[AnyPath | None, "vocabulary file; None looks beside the checkpoint."]
     lowercase: Annotated[bool | None, "whether the tokenizer lower-cases; None infers it from the vocabulary."]
@@ -86,8 +90,8 @@ class PlanOptions(DiffOptions, ActivationOptions, total=False):
 def checked(options: type[Mapping[str, object]] | None = None) -> Callable[[Function], Function]:
     """A decorator that checks the arguments of a function, whose ``**options`` are those of ``options``.
 
-    What the annotation of an argument says is checked: its type, and every :class:`Rule` in it. An annotation that
-    names something only type checkers import is not.
+    It checks the type in an argument's annotation and every :class:`Rule` there. It skips an annotation that names
+    something which only type checkers import.
     """
 
     def decorate(function: Function) -> Function:
@@ -107,37 +111,38 @@ def checked(options: type[Mapping[str, object]] | None = None) -> Callable[[Func
 
 
 def check_values(where: str, values: Mapping[str, object], known: Mapping[str, Any], prefix: str = "{}") -> None:
-    """Refuse names that are not ``known``, and values that do not fit the hints there.
+    """Refuse names that are not ``known``, and values that do not fit the hints in it.
 
-    ``where`` takes the values. ``prefix`` makes the name of one for messages, as in ``reading['{}']``.
+    ``where`` is the function or argument that takes the values. ``prefix`` turns a name into what messages call it, as
+    ``reading['{}']`` does.
 
     Raises:
-        OptionError: naming the option, and for an unknown one the nearest that there is.
+        OptionError: An option is unknown (the message suggests the nearest name), or its value is not valid.
     """
     for name, value in values.items():
         if name not in known:
             raise _unknown(where, name, known)
         hint = known[name]
-        called = prefix.format(name)
-        rules = [one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Rule)]
+        label = prefix.format(name)
+        rules = [entry for entry in getattr(hint, "__metadata__", ()) if isinstance(entry, Rule)]
         if not fits(hint, value):
-            wanted = next((rule.wanted for rule in rules if rule.says_type), None) or spelled(hint)
-            raise OptionError(f"{called} must be {wanted}, not {_text(value)}", option=name)
-        if isinstance(value, Mapping) and (record := record_in(hint)) is not None:
-            check_values(called, value, hints_of(record), f"{called}['{{}}']")
+            wanted = next((rule.wanted for rule in rules if rule.says_type), None) or describe(hint)
+            raise OptionError(f"{label} must be {wanted}, not {_text(value)}", option=name)
+        if isinstance(value, Mapping) and (record := typed_dict_in(hint)) is not None:
+            check_values(label, value, hints_of(record), f"{label}['{{}}']")
         if broken := next((rule for rule in rules if value is not None and not rule.fits(value)), None):
-            raise OptionError(f"{called} must be {broken.wanted}, not {_text(value)}", option=name)
+            raise OptionError(f"{label} must be {broken.wanted}, not {_text(value)}", option=name)
 
 
 @cache
 def hints_of(options: type[Mapping[str, object]]) -> dict[str, Any]:
-    """The options of a record with what each takes."""
+    """The options of a record, each with its type hint."""
     return get_type_hints(options, include_extras=True)
 
 
 @cache
 def _known(function: Callable[..., Any], options: type[Mapping[str, object]] | None) -> dict[str, Any]:
-    """Every argument of a function by name with what it takes; the positional ones first and in order."""
+    """The type hint of every argument of a function; the positional arguments come first, in order."""
     own = {name: _hint(function, name) for name in _arguments(function)}
     return own | (hints_of(options) if options is not None else {})
 
@@ -170,7 +175,7 @@ def _text(value: object) -> str:
 
 
 def shown(exported: Shown) -> Shown:
-    """What the package exports, with its options in the signature and in the docstring."""
+    """Add the options of an exported function or class to its signature and docstring; returns it."""
     if is_typeddict(exported):
         _describe(exported, hints_of(cast("type[Mapping[str, object]]", exported)))
     function = exported.__dict__.get("__init__") if isinstance(exported, type) else exported
@@ -186,9 +191,9 @@ def _show(function: Any) -> None:  # noqa: ANN401 - a function with attributes
     signature = inspect.signature(function.__wrapped__)
     known = _known(function.__wrapped__, None)
     own = [
-        one if known[name] is Any else one.replace(annotation=_plain(known[name]))
-        for name, one in signature.parameters.items()
-        if one.kind is not inspect.Parameter.VAR_KEYWORD
+        parameter if known[name] is Any else parameter.replace(annotation=_plain(known[name]))
+        for name, parameter in signature.parameters.items()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
     ]
     added = [
         inspect.Parameter(
@@ -204,12 +209,12 @@ def _show(function: Any) -> None:  # noqa: ANN401 - a function with attributes
 
 
 def _plain(hint: Any) -> Any:  # noqa: ANN401
-    """An annotation without what is said of it."""
+    """An annotation without its metadata."""
     return get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
 
 
 def _describe(what: Any, options: Mapping[str, Any]) -> None:  # noqa: ANN401 - a function or a class
-    """Put a line for each option into a docstring, in the place of the line that speaks of ``options``."""
+    """Put a line for each option into a docstring, in place of the line on ``options``."""
     import re
     from textwrap import fill
 

@@ -3,7 +3,7 @@
     def test_parity(parity):
         parity.assert_matches("reference.safetensors", "converted/", device="cuda")
 
-Every run of pytest in its environment loads the plugin, so importing it imports only the package and its version.
+Every run of pytest in the environment loads this plugin, so importing it imports only the package and its version.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Parity:
     """What the fixture ``parity`` gives.
 
-    A relative path is searched beside the test file, then in pytest's root folder, then in the current folder; the
+    A relative path is looked up beside the test file, then in pytest's root folder, then in the current folder; the
     first that exists is used. A page is written relative to the current folder, like pytest's own reports.
     """
 
@@ -51,20 +51,20 @@ class Parity:
         The arguments are those of :func:`bridgeckpt.verify`.
 
         Args:
-            reference: What `bridgeckpt record` wrote; or a TensorFlow checkpoint, if TensorFlow is installed.
+            reference: A file that `bridgeckpt record` wrote, or a TensorFlow checkpoint if TensorFlow is installed.
             folder: The folder of the PyTorch model.
             device: "cpu", "cuda", "cuda:1", or "auto", a GPU if there is one.
-            dtypes: Further dtypes to run in, beside float32: "tf32", "float16", "bfloat16".
-            atol: With ``rtol`` the tolerance, in place of the measured rounding.
-            rtol: See ``atol``.
-            any_checkpoint: Accept the reference of another checkpoint.
-            html: Where to write the page, pass or fail.
+            dtypes: Further dtypes to run in, besides float32: "tf32", "float16", "bfloat16".
+            atol: Absolute part of a tolerance that replaces the measured rounding; see ``rtol``.
+            rtol: Relative part of that tolerance.
+            any_checkpoint: Accept a reference that was recorded from another checkpoint.
+            html: Where to write the HTML page, whether the test passes or fails.
 
         Returns:
-            The verdict, which has passed.
+            The verdict, which is a pass.
 
         Raises:
-            AssertionError: the verdict has failed; the text is what `bridgeckpt verify` prints.
+            AssertionError: The verdict is a failure; the message is what `bridgeckpt verify` prints.
         """
         __tracebackhide__ = True
         from bridgeckpt.errors import BridgeckptError
@@ -96,25 +96,25 @@ class Parity:
         return verdict
 
     def _find(self, path: AnyPath) -> Path:
-        """The first path that exists, of those that a relative one may mean.
+        """The first existing path among those that a relative path can mean.
 
         Raises:
-            CheckpointError: there is no such path.
+            CheckpointError: None of them exists.
         """
         from bridgeckpt.errors import CheckpointError
 
         given = Path(path).expanduser()
         for folder in self._folders:
-            found = folder / given
-            if found.exists() or found.with_name(f"{found.name}.index").exists():  # the prefix of a checkpoint
-                return found
-        looked = "" if given.is_absolute() else f" in {' or '.join(str(folder) for folder in self._folders)}"
+            candidate = folder / given
+            if candidate.exists() or candidate.with_name(f"{candidate.name}.index").exists():  # a checkpoint's prefix
+                return candidate
+        searched = "" if given.is_absolute() else f" in {' or '.join(str(folder) for folder in self._folders)}"
         hint = "a reference is made by `bridgeckpt record SRC reference.safetensors`, a folder by `bridgeckpt convert`"
-        raise CheckpointError(f"there is no {path}{looked}", path=given, hint=hint)
+        raise CheckpointError(f"there is no {path}{searched}", path=given, hint=hint)
 
 
 def skip_without(device: str) -> None:
-    """Skip the test if ``device`` is a GPU that PyTorch does not see; not if PyTorch is missing."""
+    """Skip the test if ``device`` is a GPU that PyTorch does not see. Do not skip it if PyTorch is missing."""
     __tracebackhide__ = True
     kind, _, number = device.partition(":")
     if kind != "cuda":
@@ -130,5 +130,5 @@ def skip_without(device: str) -> None:
 
 @pytest.fixture
 def parity(request: pytest.FixtureRequest) -> Parity:
-    """Compares converted models with references of TensorFlow: ``parity.assert_matches(reference, folder)``."""
+    """Compares converted models with TensorFlow's references: ``parity.assert_matches(reference, folder)``."""
     return Parity([*dict.fromkeys((request.path.parent, request.config.rootpath, Path.cwd()))])

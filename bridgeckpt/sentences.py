@@ -1,8 +1,8 @@
-"""Sentences that name settings: written once, and said by each surface in its own words.
+"""Sentences that name settings: written once, and spelled by each surface as its users need them.
 
 An error or a note may advise to give the number of attention heads. That is ``heads=N`` in Python, an option on the
-command line, and ``reading={"heads": N}`` for a warm start. A :class:`Sentence` keeps the settings that it names apart
-from its text, so that a surface can write each of them as its users do. As a string it is in Python's words.
+command line, and ``reading={"heads": N}`` for a warm start. A :class:`Sentence` keeps its settings apart from its text,
+so that each surface can spell them. As a string, it spells them as Python does.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ _FLAGS = {"True": True, "False": False}
 
 
 class Setting(NamedTuple):
-    """What a caller may give to a function of this package, or to a command.
+    """An option of a function of this package, or of a command.
 
-    ``name`` is the keyword in Python. ``value`` is the one to give; where that is the caller's to choose, ``blank``
-    stands for it, as N does in ``heads=N``. With neither, the setting is only named. ``argument`` is the argument that
-    takes the setting as an entry of a dict.
+    ``name`` is the keyword in Python. ``value`` is the value to give. If the caller has to choose it, ``blank`` stands
+    for it, as N does in ``heads=N``. With neither, the setting is only named. If ``argument`` is given, the setting is
+    an entry of the dict that this argument takes.
     """
 
     name: str
@@ -42,11 +42,12 @@ def python_words(setting: Setting) -> str:
 
 @final
 class Sentence(str):
-    """A text that names settings; ``parts`` are its pieces of text and its settings, in their order.
+    """A text that names settings; ``parts`` are its pieces of text and its settings, in order.
 
-    It is made of a template and what to put into its fields: text, another sentence or a :class:`Setting`. A field that
-    nothing is given for names the setting of that name: ``{heads}`` only names it, ``{heads:N}`` has a blank, and
-    ``{ema:True}`` a value. The template is constant: what varies, as a path does, may have braces and is put in.
+    It is sentence from a template and the values of its fields: text, another sentence or a :class:`Setting`. A field
+    without a value is a setting of that name: ``{heads}`` only names it, ``{heads:N}`` has a blank, and ``{ema:True}``
+    has a value. The template has to be constant. Text that varies, such as a path, can contain braces and goes into a
+    field.
     """
 
     __slots__ = ("parts",)
@@ -56,7 +57,7 @@ class Sentence(str):
     def __new__(cls, template: str, /, **fields: object) -> Sentence:
         """Put ``fields`` into ``template``."""
         parts: list[object] = []
-        from string import Formatter  # only when a sentence is made
+        from string import Formatter  # only when a sentence is sentence
 
         for text, field, spec, _ in Formatter().parse(template):
             parts.append(text)
@@ -66,7 +67,7 @@ class Sentence(str):
 
     @property
     def settings(self) -> tuple[Setting, ...]:
-        """The settings that it names."""
+        """The settings that the sentence names."""
         return tuple(part for part in self.parts if isinstance(part, Setting))
 
     def said(self, words: Words) -> str:
@@ -74,12 +75,12 @@ class Sentence(str):
         return "".join(words(part) if isinstance(part, Setting) else part for part in self.parts)
 
     def __reduce__(self) -> tuple[Callable[..., Sentence], tuple[tuple[str | Setting, ...]]]:
-        """Pickled with its parts, where a plain string would only keep the text."""
+        """Pickle the parts too, not only the text."""
         return _sentence, (self.parts,)
 
 
 def joined(separator: str, pieces: Iterable[str | Setting]) -> Sentence:
-    """One sentence of several pieces with ``separator`` between them."""
+    """One sentence sentence of several pieces, with ``separator`` between them."""
     parts: list[object] = []
     for piece in pieces:
         parts += [separator, piece] if parts else [piece]
@@ -87,12 +88,12 @@ def joined(separator: str, pieces: Iterable[str | Setting]) -> Sentence:
 
 
 def say(text: str, words: Words) -> str:
-    """A text as a surface says it."""
+    """A text with each setting, if it is a sentence, as ``words`` spells it."""
     return text.said(words) if isinstance(text, Sentence) else text
 
 
 def within(text: str, argument: str) -> str:
-    """A text whose settings are entries of the dict that ``argument`` takes."""
+    """A text that names each setting as an entry of the dict ``argument``."""
     if not isinstance(text, Sentence):
         return text
     parts = (part._replace(argument=argument) if isinstance(part, Setting) else part for part in text.parts)
@@ -100,7 +101,7 @@ def within(text: str, argument: str) -> str:
 
 
 def record_of(text: str) -> str | list[object]:
-    """A text as JSON-ready values that keep its settings, for a file that any surface may show."""
+    """A text as JSON-ready values that keep its settings, for a file that every surface can show."""
     if not isinstance(text, Sentence):
         return text
     return [
@@ -112,10 +113,10 @@ def record_of(text: str) -> str | list[object]:
 
 
 def text_of(record: str | list[Any]) -> str:
-    """The text of what :func:`record_of` made.
+    """The text that :func:`record_of` sentence ``record`` of.
 
     Raises:
-        KeyError, TypeError: it is something else.
+        KeyError, TypeError: ``record`` has another structure.
     """
     if isinstance(record, str):
         return record
@@ -128,16 +129,18 @@ def text_of(record: str | list[Any]) -> str:
     )
 
 
-def named(texts: Iterable[str | None]) -> tuple[str, ...]:
-    """The names of the settings in texts, each once."""
+def setting_names(texts: Iterable[str | None]) -> tuple[str, ...]:
+    """The names of the settings in texts, each name once."""
     settings = (setting for text in texts if isinstance(text, Sentence) for setting in text.settings)
     return tuple(dict.fromkeys(setting.name for setting in settings))
 
 
 def _sentence(parts: tuple[str | Setting, ...]) -> Sentence:
-    made = str.__new__(Sentence, "".join(python_words(part) if isinstance(part, Setting) else part for part in parts))
-    made.parts = parts
-    return made
+    sentence = str.__new__(
+        Sentence, "".join(python_words(part) if isinstance(part, Setting) else part for part in parts)
+    )
+    sentence.parts = parts
+    return sentence
 
 
 def _setting(name: str, spec: str) -> Setting:

@@ -1,4 +1,4 @@
-"""How names, numbers and shapes are written for people: names that differ in a number folded into one."""
+"""Names, numbers and shapes as text for people: names that differ only in a number are folded into one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from math import prod
 
 _NUMBER = re.compile(r"(?<![0-9A-Za-z])\d+(?![0-9A-Za-z])|(?<=_)\d+")
-_SHOWN = 8  # names in a message
+_SHOWN = 8  # names that a message lists
 
 
 def fold(names: Iterable[str]) -> list[tuple[str, list[str]]]:
     """Group names that differ in one number, as in ``layer_{0..11}/kernel``.
 
     Returns:
-        Pairs of the folded spelling and the names it stands for, in order of first appearance.
+        Pairs of a folded name and the names that it stands for, in order of first appearance.
     """
     families: dict[str, list[tuple[str, list[int]]]] = {}
     for name in names:
@@ -22,17 +22,17 @@ def fold(names: Iterable[str]) -> list[tuple[str, list[str]]]:
         families.setdefault(pattern, []).append((name, [int(number) for number in _NUMBER.findall(name)]))
     folded: list[tuple[str, list[str]]] = []
     for pattern, members in families.items():
-        varying = [at for at in range(pattern.count("\0")) if len({numbers[at] for _, numbers in members}) > 1]
-        if len(members) != prod(len({numbers[at] for _, numbers in members}) for at in varying):
-            # Two numbers run in step: written as a product it would claim names that are not there.
+        varying = [place for place in range(pattern.count("\0")) if len({numbers[place] for _, numbers in members}) > 1]
+        if len(members) != prod(len({numbers[place] for _, numbers in members}) for place in varying):
+            # The numbers do not vary independently: the folded name would stand for names that do not exist.
             folded += [(name, [name]) for name, _ in members]
             continue
         pieces = pattern.split("\0")
-        spelled = pieces[0]
-        for at, piece in enumerate(pieces[1:]):
-            values = sorted({numbers[at] for _, numbers in members})
-            spelled += (f"{{{ranges(values)}}}" if at in varying else str(values[0])) + piece
-        folded.append((spelled, [name for name, _ in members]))
+        text = pieces[0]
+        for place, piece in enumerate(pieces[1:]):
+            values = sorted({numbers[place] for _, numbers in members})
+            text += (f"{{{ranges(values)}}}" if place in varying else str(values[0])) + piece
+        folded.append((text, [name for name, _ in members]))
     return folded
 
 
@@ -51,11 +51,11 @@ def ranges(values: Sequence[int]) -> str:
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """A shape as people write it: ``[768, 3072]``."""
+    """A shape as in ``[768, 3072]``."""
     return f"[{', '.join(map(str, shape))}]"
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names for a message, the first few of many."""
+    """Names for a message: the first few, and how many more there are."""
     names = list(names)
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

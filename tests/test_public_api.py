@@ -14,8 +14,8 @@ import pytest
 
 import bridgeckpt
 from bridgeckpt import BridgeckptError, OptionError
-from bridgeckpt.hints import fits, spelled
 from bridgeckpt.options import hints_of
+from bridgeckpt.type_hints import describe, fits
 
 EXPORTED = {
     "bridgeckpt": [
@@ -208,4 +208,4 @@ def test_an_argument_by_position_is_checked_too(tmp_path):
 def test_hints_as_checks(hint, right, wrong, words):
     assert all(fits(hint, value) for value in right)
     assert not any(fits(hint, value) for value in wrong)
-    assert spelled(hint) == words
+    assert describe(hint) == words

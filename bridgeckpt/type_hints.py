@@ -1,4 +1,4 @@
-"""Type hints as checks of values: whether a value is what a hint says, and the words for what it says."""
+"""Values checked against type hints: whether a value fits a hint, and what a hint asks for in plain words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORDS: Mapping[object, str] = {
 
 
 def fits(hint: Any, value: object) -> bool:  # noqa: ANN401 - hints have no common type
-    """Whether ``value`` is what ``hint`` says; True and False are no numbers, and text is no list of text."""
+    """Whether ``value`` fits ``hint``. A bool does not count as a number, nor a text as a list of texts."""
     if hint is Any or hint is object:
         return True
     if (choices := _choices(hint)) is not None:
@@ -34,42 +34,42 @@ def fits(hint: Any, value: object) -> bool:  # noqa: ANN401 - hints have no comm
         return isinstance(value, Mapping)
     origin, inner = get_origin(hint) or hint, get_args(hint)
     if origin is Literal:
-        return any(type(value) is type(one) and value == one for one in inner)
+        return any(type(value) is type(choice) and value == choice for choice in inner)
     if not isinstance(value, origin) or (isinstance(value, str) and origin is not str):
         return False
     if isinstance(value, Mapping) and len(inner) == 2:
-        return all(fits(inner[0], key) and fits(inner[1], one) for key, one in value.items())
+        return all(fits(inner[0], key) and fits(inner[1], item) for key, item in value.items())
     if isinstance(value, list | tuple | set | frozenset) and inner:
-        return all(fits(inner[0], one) for one in value)
+        return all(fits(inner[0], item) for item in value)
     return True
 
 
-def spelled(hint: Any) -> str:  # noqa: ANN401
-    """What ``hint`` says, in words; that a value may also be None goes without saying."""
+def describe(hint: Any) -> str:  # noqa: ANN401
+    """The values that ``hint`` allows, in words; None is not mentioned."""
     if (choices := _choices(hint)) is not None:
-        words = dict.fromkeys(spelled(choice) for choice in choices if choice is not NoneType)
-        if _WORDS[os.PathLike] in words:  # which may be given as text
+        words = dict.fromkeys(describe(choice) for choice in choices if choice is not NoneType)
+        if _WORDS[os.PathLike] in words:  # a path may be given as text
             words.pop(_WORDS[str], None)
         return " or ".join(words)
     origin, inner = get_origin(hint) or hint, get_args(hint)
     if origin is Literal:
         return f"one of {', '.join(map(str, inner))}"
     if isinstance(origin, type) and issubclass(origin, Iterable) and inner and not issubclass(origin, Mapping):
-        return f"a list of {spelled(inner[0])}" if inner[0] in _WORDS else "a list"
+        return f"a list of {describe(inner[0])}" if inner[0] in _WORDS else "a list"
     if is_typeddict(hint):
         return "a dict"
     return _WORDS.get(origin) or f"a {getattr(origin, '__name__', origin)}"
 
 
-def record_in(hint: Any) -> Any:  # noqa: ANN401
-    """The record of options that a hint admits, if it does."""
+def typed_dict_in(hint: Any) -> Any:  # noqa: ANN401
+    """The TypedDict that a hint allows, or None."""
     if is_typeddict(hint):
         return hint
-    return next((found for choice in _choices(hint) or () if (found := record_in(choice)) is not None), None)
+    return next((typed for choice in _choices(hint) or () if (typed := typed_dict_in(choice)) is not None), None)
 
 
 def _choices(hint: Any) -> tuple[Any, ...] | None:  # noqa: ANN401
-    """What a value may be, of which any will do; None for a hint that says one thing."""
+    """The hints of which a value has to fit one; None for a hint without alternatives."""
     origin = get_origin(hint)
     if origin is Annotated:
         return (get_args(hint)[0],)
