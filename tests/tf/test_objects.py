@@ -332,7 +332,7 @@ def test_what_is_no_session_of_the_variables_is_refused(example, example_values)
 
 @pytest.mark.parametrize("wrong", [None, 1, ""])
 def test_what_is_no_path_is_refused(example_values, wrong):
-    with pytest.raises(BridgeckptError, match="the checkpoint is"):
+    with pytest.raises(BridgeckptError, match="the checkpoint must be a path"):
         assign(bert_variables(example_values), wrong)
 
 
