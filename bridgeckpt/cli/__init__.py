@@ -1,4 +1,7 @@
-"""The command line: ``bridgeckpt convert | inspect | mappings``. Nothing is imported before a command needs it."""
+"""The command line ``bridgeckpt``: this room owns its options, colours and exit statuses.
+
+A module is imported when a command needs it.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +12,34 @@ from typing import NoReturn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted."""
+    """Run one command and return the exit status: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted."""
     import gc
 
     from bridgeckpt.cli.arguments import parser
     from bridgeckpt.cli.console import run
 
     arguments = parser().parse_args(argv)
-    collecting = gc.isenabled()
-    gc.disable()  # a short run makes many small objects and no cycles worth collecting
+    was_enabled = gc.isenabled()
+    gc.disable()  # a short run makes many small objects and few cycles
     try:
         return run(arguments)
     finally:
-        if collecting:
+        if was_enabled:
             gc.enable()
 
 
 def script() -> NoReturn:
     """The program: run :func:`main` and end the process.
 
-    It ends at once, since everything is written and closed by then: taking the interpreter and numpy down in order
-    would take a tenth of the time that converting a BERT-base does.
+    The process ends at once, because all files are written and closed by then. An orderly shutdown of the interpreter
+    and numpy would take a tenth of the time of converting a BERT-base.
     """
     status = 1
     try:
         status = main()
         if sys.stdout is not None:  # it is None when the shell closed it, as with >&-
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has gone
+    except BrokenPipeError:  # the reader of our output has ended
         pass
     except OSError as error:
         status = 1

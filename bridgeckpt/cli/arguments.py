@@ -1,4 +1,4 @@
-"""The arguments of every command and the help texts that teach them; those of the proof are in `proof_arguments`."""
+"""The arguments and help texts of every command; those of record, verify and diff are in `proof_arguments`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from bridgeckpt.dtypes import WEIGHT_DTYPES
 from bridgeckpt.store.sizes import parse_size
 
 _MAIN = """\
-Move model checkpoints from TensorFlow to PyTorch without TensorFlow, with every tensor accounted for; and prove that
+Convert model checkpoints from TensorFlow to PyTorch, without TensorFlow and with every tensor accounted for. Prove that
 the PyTorch model computes what the TensorFlow model computes."""
 
 _MAIN_END = """\
 examples:
   bridgeckpt inspect uncased_L-12_H-768_A-12/                what is this checkpoint?
   bridgeckpt convert tf2pt uncased_L-12_H-768_A-12/ bert/    make a folder that AutoModel.from_pretrained loads
-  bridgeckpt verify uncased_L-12_H-768_A-12/ bert/           does it compute the same? (TensorFlow and PyTorch)
-  bridgeckpt record uncased_L-12_H-768_A-12/ r.safetensors   TensorFlow's side of that, on one machine
-  bridgeckpt verify r.safetensors bert/ --device cuda        PyTorch's side, on another
-  bridgeckpt diff uncased_L-12_H-768_A-12/ bert/             do they hold the same tensors? (needs neither)
-  bridgeckpt mappings list                                   which dialects are known
+  bridgeckpt verify uncased_L-12_H-768_A-12/ bert/           do both compute the same? (TensorFlow and PyTorch)
+  bridgeckpt record uncased_L-12_H-768_A-12/ r.safetensors   the same in two steps: TensorFlow on one machine,
+  bridgeckpt verify r.safetensors bert/ --device cuda        PyTorch on another one
+  bridgeckpt diff uncased_L-12_H-768_A-12/ bert/             do both hold the same tensors? (needs neither of them)
+  bridgeckpt mappings list                                   which code's variable names (dialects) are known?
 
 Exit status: 0 done, 1 refused or failed (the message says why and what to do), 2 wrong usage,
 130 interrupted (Ctrl-C or SIGTERM; nothing was written)."""
@@ -34,16 +34,18 @@ conversion_report.json, which says for every tensor where it came from.
 
 {SOURCE}
 
-DST is the folder to make. It appears whole or not at all."""
+DST is the folder to make. It appears only when it is complete."""
 
 _CONVERT_END = """\
-what is decided for you, and how to decide it yourself:
-  the dialect           from the variable names            --mapping
-  the class             from the heads that are there      --architecture
-  sizes                 from the shapes, checked against the config
-  heads                 config or shapes, else the graph   --heads
+what is detected, from what, and the option to set it yourself:
+  the dialect           the names of the variables         --mapping
+  the class             the heads that are there           --architecture
+  sizes                 the shapes, checked against the config
+  attention heads       config or shapes, else the graph   --heads
   activation, epsilon   the graph, else the dialect        --hidden-act, --layer-norm-eps
-  casing                from the module or vocabulary      --cased, --uncased
+  casing                the module or the vocabulary       --cased, --uncased
+
+A dialect is the set of names that one code base gives to its variables.
 
 examples:
   bridgeckpt convert tf2pt bert_model.ckpt bert/ --dry-run          plan and check, write nothing
@@ -52,14 +54,14 @@ examples:
   bridgeckpt convert tf2pt my_bert/ out/ --mapping my_table.toml    a dialect of your own"""
 
 _INSPECT = f"""\
-Say what a checkpoint is: format, dialect, architecture, sizes, tensors (folded over layers), optimizer state. Reads the
-index, the config, the graph and the vocabulary but no tensor, so it is quick however large the checkpoint.
+Say what a checkpoint is: format, dialect, class, sizes, tensors (one line for all layers), optimizer state. It reads
+the index, the config, the graph and the vocabulary, but no tensor, so it is quick for a checkpoint of any size.
 
 {SOURCE}"""
 
 _MAPPINGS = """\
-Mapping tables say which TensorFlow variable becomes which PyTorch parameter, and how its axes move. They are TOML
-files; a table of your own is given as a path."""
+A mapping table says which TensorFlow variable becomes which PyTorch parameter, and how its axes move. Tables are TOML
+files. A table of your own is given as a path."""
 
 _TABLE = "a shipped table, as in bert/google, or the path of a .toml file"
 
@@ -95,18 +97,18 @@ def _convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     output.add_argument(
         "--dtype",
         choices=WEIGHT_DTYPES,
-        help="store the weights as this (default: as they are); a value that does not fit is an error",
+        help="the dtype to store the weights in (default: their own); a value that does not fit is an error",
     )
     output.add_argument(
         "--max-shard-size",
         type=size,
         metavar="SIZE",
         default=parse_size("5GB"),
-        help="begin a new file above this size, as in 500MB or 5GB (default: 5GB)",
+        help="start a new model file above this size, as in 500MB or 5GB (default: 5GB)",
     )
     output.add_argument("--dry-run", action="store_true", help="plan, check and report; write nothing")
     output.add_argument(
-        "--force", action="store_true", help="replace DST when it is a converted model; it survives a failure"
+        "--force", action="store_true", help="replace DST if it is a converted model; if this fails, the old DST stays"
     )
     shared(output, "--skip-crc")
     output.add_argument(
@@ -128,11 +130,11 @@ def _inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _reading(parser: argparse.ArgumentParser) -> None:
-    """Options that say how to read the source; the same for converting and inspecting."""
+    """The options of convert and inspect that say how to read the source."""
     reading = parser.add_argument_group("how to read the source")
     shared(reading, "--mapping", "--architecture", "--config")
     reading.add_argument(
-        "--vocab", metavar="FILE", type=path, help="the vocabulary, when it is not beside the checkpoint"
+        "--vocab", metavar="FILE", type=path, help="the vocabulary, if it is not beside the checkpoint"
     )
     shared(reading, "--heads", "--hidden-act", "--layer-norm-eps", "--scope", "--ema")
     casing = reading.add_mutually_exclusive_group()
@@ -150,27 +152,29 @@ def _mappings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         formatter_class=Formatter,
     )
     verbs = mappings.add_subparsers(dest="verb", metavar="VERB", required=True)
-    listing = verbs.add_parser("list", help="the tables there are", description="List the tables.")
+    listing = verbs.add_parser("list", help="list the shipped tables", description="List the shipped tables.")
     show = verbs.add_parser("show", help="print a table", description="Print a table's TOML file.")
-    check = verbs.add_parser("check", help="check tables", description="Check tables for mistakes, without any tensor.")
+    check = verbs.add_parser(
+        "check", help="check tables for mistakes", description="Check tables for mistakes. No checkpoint is needed."
+    )
     explain = verbs.add_parser(
         "explain",
-        help="follow one tensor",
+        help="say what a table does with one name",
         description="Say what a table does with a TensorFlow or PyTorch name, and why.",
     )
     listing.set_defaults(action="mappings_list")
     show.set_defaults(action="mappings_show")
     check.set_defaults(action="mappings_check")
     explain.set_defaults(action="mappings_explain")
-    show.add_argument("table", metavar="NAME|FILE", help=f"{_TABLE}; a model's, bert/model, too")
-    check.add_argument("tables", metavar="NAME|FILE", nargs="*", help="default: every table that is shipped")
+    show.add_argument("table", metavar="NAME|FILE", help=f"{_TABLE}; also the table of a model, as in bert/model")
+    check.add_argument("tables", metavar="NAME|FILE", nargs="*", help=f"{_TABLE} (default: every shipped table)")
     check.add_argument(
         "--coverage",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="also compare with the Hugging Face classes (default: when torch and transformers are installed)",
+        help="also compare with the Hugging Face classes (default: if torch and transformers are installed)",
     )
     explain.add_argument("table", metavar="NAME|FILE", help=_TABLE)
-    explain.add_argument("name", metavar="TENSOR", help="as in bert/encoder/layer_3/output/dense/kernel")
+    explain.add_argument("name", metavar="TENSOR", help="a name, as in bert/encoder/layer_3/output/dense/kernel")
     for verb in (listing, check, explain):
         shared(verb, "--json")

@@ -1,4 +1,4 @@
-"""What the terminal shows: plain lines, a progress bar where a person watches, errors without a traceback, JSON."""
+"""Output of the commands: lines, tables, JSON, errors without a traceback, and a progress bar in a terminal."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _UNLIMITED = 10_000  # columns
-_PATIENCE = 0.5  # seconds without a progress bar
+_PATIENCE = 0.5  # seconds before the progress bar appears
 _INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 _NOTHING_WRITTEN = "interrupted: nothing was written"
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the action that the arguments name; every expected failure becomes one message and an exit status."""
+    """Run the action that the arguments name. Every expected failure becomes one message and an exit status."""
     as_json = getattr(arguments, "json", False)
     module, _, function = arguments.action.partition("_")
     try:
@@ -47,16 +47,16 @@ def run(arguments: argparse.Namespace) -> int:
             print_json({"ok": False, "error": "Interrupted", "message": _NOTHING_WRITTEN, "hint": None})
         print(_NOTHING_WRITTEN, file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+    except BrokenPipeError:  # the reader of our output has ended, as in `| head`
         return 1
 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM unwinds like Ctrl-C meanwhile, so that temporary files are removed."""
+    """Treat SIGTERM like Ctrl-C within the block, so that temporary files are removed."""
     try:
         before = signal.signal(signal.SIGTERM, _terminate)
-    except ValueError:  # not in the main thread, which alone is told of signals
+    except ValueError:  # signals can only be handled in the main thread
         yield
         return
     try:
@@ -84,9 +84,9 @@ def error_record(error: BridgeckptError) -> dict[str, Any]:
 
 
 def print_json(record: object) -> None:
-    """One JSON document on stdout, its sentences in the words of the command line.
+    """Print one JSON document on stdout. Its sentences name the options of the command line.
 
-    What JSON has no number for is text: "NaN", "Infinity", "-Infinity".
+    Numbers that JSON does not have become text: "NaN", "Infinity", "-Infinity".
     """
     json.dump(_plain(record), sys.stdout, indent=2, default=str, allow_nan=False)
     print()
@@ -96,9 +96,9 @@ def _plain(value: object) -> object:
     if isinstance(value, str):
         return say(value)
     if isinstance(value, Mapping):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return json.dumps(value) if isinstance(value, float) and not isfinite(value) else value
 
 
@@ -118,9 +118,9 @@ class Lines:
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on stderr while a person watches: a function to call with bytes just done and the total.
+    """A progress bar on stderr: yields a function that takes the number of bytes just done and the total.
 
-    It shows after half a second; in a pipe there is none, and None to call.
+    The bar appears after half a second. If stderr is no terminal, or ``quiet`` is set, it yields None.
     """
     if quiet or not sys.stderr.isatty():
         yield None
@@ -134,7 +134,7 @@ def progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
 
 @contextmanager
 def steps(quiet: bool) -> Iterator[Callable[[str], None] | None]:
-    """What is being done, on stderr while a person watches: a function to call with each step; in a pipe None."""
+    """The current step on stderr: yields a function that takes the step's text; None if stderr is no terminal."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
@@ -146,7 +146,7 @@ def steps(quiet: bool) -> Iterator[Callable[[str], None] | None]:
 
 
 class _Bar:
-    """A progress bar that is advanced from several threads and not made before it is worth watching."""
+    """A progress bar that several threads advance. It is created after half a second."""
 
     def __init__(self) -> None:
         self._due = monotonic() + _PATIENCE
@@ -186,7 +186,7 @@ def _show(total: int) -> Progress:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout: folded to the width of a terminal, in a pipe a line for each row however long."""
+    """Print a table on stdout. In a terminal, cells are wrapped to its width; in a pipe, each row is one line."""
     from rich.console import Console
     from rich.table import Column, Table
 

@@ -1,4 +1,4 @@
-"""``bridgeckpt convert``: plan, say what was decided, convert, say what was written."""
+"""``bridgeckpt convert``: plan, print the decisions, convert, print what was written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace) -> int:
     """Convert as the arguments say."""
     began = perf_counter()
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy moves bytes here: its algebra's threads only cost time
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # numpy only moves bytes here, so threads of BLAS would cost time
     destination = None if arguments.dry_run else arguments.destination
     planned = prepare(arguments.source, destination, force=arguments.force, **plan_options(arguments))
     lines = Lines(sys.stderr if arguments.json else sys.stdout)
@@ -56,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def plan_options(arguments: argparse.Namespace) -> PlanOptions:
-    """The planning keywords among the arguments."""
+    """The options of a plan, from the arguments."""
     return PlanOptions(
         mapping=arguments.mapping,
         architecture=arguments.architecture,
@@ -72,7 +74,7 @@ def plan_options(arguments: argparse.Namespace) -> PlanOptions:
 
 
 def describe(planned: Plan, lines: Lines) -> None:
-    """What was found and what was decided."""
+    """Print what was found and what was decided."""
     checkpoint, ledger, sizes = planned.checkpoint, planned.ledger, planned.sizes.values
     count = len(checkpoint.tensors)
     lines.add(
@@ -85,8 +87,8 @@ def describe(planned: Plan, lines: Lines) -> None:
     lines.add("source", _states(ledger.source_counts()))
     for state in ("ignored", "excluded"):
         reasons: dict[str, list[str]] = {}
-        for name, at in ledger.sources.items():
-            if at == state:
+        for name, source_state in ledger.sources.items():
+            if source_state == state:
                 reasons.setdefault(ledger.reasons[name], []).append(name)
         for reason, names in reasons.items():
             folded = [text for text, _ in fold(names)]
@@ -99,9 +101,9 @@ def describe(planned: Plan, lines: Lines) -> None:
     if planned.casing is not None:
         lines.add("tokenizer", planned.casing.reason)
     elif has_tokenizer(planned.companions):
-        lines.add("tokenizer", f"handed on as it is: {', '.join(path.name for path in planned.companions)}")
+        lines.add("tokenizer", f"copied unchanged: {', '.join(path.name for path in planned.companions)}")
     else:
-        lines.add("tokenizer", "none: there is no vocabulary (vocab.txt) beside the checkpoint")
+        lines.add("tokenizer", "no tokenizer: there is no vocabulary (vocab.txt) beside the checkpoint")
     for note in planned.notes:
         lines.add("note", note)
 
@@ -111,7 +113,5 @@ def _states(counts: Mapping[Any, int]) -> str:
 
 
 def _finished(done: Conversion, seconds: float, lines: Lines) -> None:
-    lines.add(
-        "wrote", f"{done.path} ({format_size(done.nbytes)} of tensors in {seconds:.2f} s; the account is in {REPORT})"
-    )
+    lines.add("wrote", f"{done.path} ({format_size(done.nbytes)} of tensors in {seconds:.2f} s; details in {REPORT})")
     lines.add("load it", f'transformers.{done.plan.architecture.name}.from_pretrained("{done.path}")')

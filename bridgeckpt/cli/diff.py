@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from bridgeckpt.comparing.difference import Compared, Difference, Stored, Uncompared
 
-_SHOWN = 20  # differing tensors, unless all are asked for
+_SHOWN = 20  # rows of differing tensors without --all
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compare as the arguments say; exit status 0 when both hold the same tensors, 1 when not."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy compares here: its algebra's threads only cost time
+    """Compare as the arguments say. The exit status is 0 if both hold the same tensors, else 1."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy only compares here, so threads of BLAS would cost time
     options = DiffOptions(
         mapping=arguments.mapping,
         architecture=arguments.architecture,
@@ -35,68 +35,68 @@ def run(arguments: argparse.Namespace) -> int:
         scope=arguments.scope,
         ema=arguments.ema,
     )
-    found = diff(arguments.a, arguments.b, verify=arguments.verify, **options)
+    result = diff(arguments.a, arguments.b, verify=arguments.verify, **options)
     if arguments.json:
-        print_json(_record(found))
+        print_json(_record(result))
     else:
-        _show(found, everything=arguments.all)
-    return 0 if found.same else 1
+        _show(result, everything=arguments.all)
+    return 0 if result.same else 1
 
 
-def _show(found: Difference, *, everything: bool) -> None:
-    print(f"A and B: {_summary(found)}")
+def _show(result: Difference, *, everything: bool) -> None:
+    print(f"A and B: {_summary(result)}")
     lines = Lines(sys.stdout)
-    for label, checkpoint, naming in zip("AB", (found.a, found.b), found.naming, strict=True):
+    for label, checkpoint, naming in zip("AB", (result.a, result.b), result.naming, strict=True):
         held = f"{checkpoint.format}, {len(checkpoint.tensors)} tensors, {format_size(checkpoint.nbytes)}"
         lines.add(label, f"{checkpoint.path} ({held}; {naming})")
-    for note in found.notes:
+    for note in result.notes:
         lines.add("note", note)
-    if found.naming == (STORED, STORED) and (found.missing or found.extra):
+    if result.naming == (STORED, STORED) and (result.missing or result.extra):
         lines.add("note", "every tensor is compared by its TensorFlow name, optimizer state too; --architecture CLASS")
-        lines.add("note", "compares the weights of that class alone")
-    for key, some in (("unmapped", found.unmapped), ("left out", found.uncompared)):
-        for text in _reasons(some):
+        lines.add("note", "compares only the weights of that class")
+    for key, tensors in (("unmapped", result.unmapped), ("left out", result.uncompared)):
+        for text in _reasons(tensors):
             lines.add(key, text)
-    if rounded := [one for one in found.differing if one.rounded]:
+    if rounded := [one for one in result.differing if one.rounded]:
         dtypes = ", ".join(sorted({_dtypes(one) for one in rounded}))
-        lines.add("rounding", f"{len(rounded)} of those that differ do so by rounding alone: {dtypes}")
-    if widened := [one for one in found.identical if one.a.dtype != one.b.dtype]:
+        lines.add("rounding", f"{len(rounded)} of those that differ do so only by rounding: {dtypes}")
+    if widened := [one for one in result.identical if one.a.dtype != one.b.dtype]:
         dtypes = ", ".join(sorted({_dtypes(one) for one in widened}))
         lines.add("dtypes", f"{len(widened)} of the identical have the same values in other dtypes: {dtypes}")
-    for one in (*found.identical, *found.shapes):
-        if one.tied and not (everything and one in found.identical):
+    for one in (*result.identical, *result.shapes):
+        if one.tied and not (everything and one in result.identical):
             lines.add("tied", f"{one.name}: {one.tied}")
-    _differing(found.differing if everything else found.differing[:_SHOWN])
-    if (more := len(found.differing) - _SHOWN) > 0 and not everything:
-        print(f"and {more} more, which differ less (--all lists them)")
-    _table(("of another shape", "count", "in A", "in B", ""), _shapes(found.shapes))
-    _table(("missing in B", "count", "shape", "in A as"), _lone(found.missing))
-    _table(("extra in B", "count", "shape", "in B as"), _lone(found.extra))
+    _differing(result.differing if everything else result.differing[:_SHOWN])
+    if (more := len(result.differing) - _SHOWN) > 0 and not everything:
+        print(f"and {more} more that differ less (--all lists them)")
+    _table(("of another shape", "count", "in A", "in B", ""), _shapes(result.shapes))
+    _table(("missing in B", "count", "shape", "in A as"), _on_one_side(result.missing))
+    _table(("extra in B", "count", "shape", "in B as"), _on_one_side(result.extra))
     if everything:
         _table(
             ("identical", "shape", "dtype", "in A as", "in B as"),
             (
                 (one.name, shape_text(one.a.shape), _dtypes(one), ", ".join(one.a.names), ", ".join(one.b.names))
-                for one in found.identical
+                for one in result.identical
             ),
         )
 
 
-def _summary(found: Difference) -> str:
+def _summary(result: Difference) -> str:
     parts = [
-        f"{len(found.identical)} identical",
-        f"{len(found.differing)} differ",
-        f"{len(found.missing)} missing",
-        f"{len(found.extra)} extra",
+        f"{len(result.identical)} identical",
+        f"{len(result.differing)} differ",
+        f"{len(result.missing)} missing",
+        f"{len(result.extra)} extra",
     ]
-    rest = ((found.shapes, "of another shape"), (found.unmapped, "unmapped"), (found.uncompared, "left out"))
-    return ", ".join([*parts, *(f"{len(some)} {what}" for some, what in rest if some)])
+    rest = ((result.shapes, "of another shape"), (result.unmapped, "unmapped"), (result.uncompared, "left out"))
+    return ", ".join([*parts, *(f"{len(tensors)} {text}" for tensors, text in rest if tensors)])
 
 
-def _reasons(some: Iterable[Uncompared]) -> list[str]:
-    """One line for each reason and side, the names folded over layers, the first three of them."""
+def _reasons(tensors: Iterable[Uncompared]) -> list[str]:
+    """One line for each reason and side, with the first three names, folded over layers."""
     by_reason: dict[tuple[str, str], list[str]] = {}
-    for one in some:
+    for one in tensors:
         by_reason.setdefault((one.side.upper(), one.reason), []).append(one.name)
     texts = []
     for (side, reason), names in by_reason.items():
@@ -107,8 +107,8 @@ def _reasons(some: Iterable[Uncompared]) -> list[str]:
     return texts
 
 
-def _differing(some: Sequence[Compared]) -> None:
-    """A row for each tensor: how many elements, the largest difference, where, and what the sides have there."""
+def _differing(tensors: Sequence[Compared]) -> None:
+    """Print a row for each tensor: how many elements differ, the largest difference, its index, both values there."""
     _table(
         ("differs", "elements", "by up to", "relative", "at", "A, B there", ""),
         (
@@ -121,18 +121,18 @@ def _differing(some: Sequence[Compared]) -> None:
                 _values(*one.values),
                 "; ".join(_remarks(one)),
             )
-            for one in some
+            for one in tensors
         ),
     )
 
 
 def _remarks(one: Compared) -> list[str]:
-    """What a row of the differing says beside its numbers."""
+    """The remarks in the row of a differing tensor."""
     remarks = [f"tied: {one.tied}"] if one.tied else []
     if one.nans:
         remarks.append(f"NaN on one side only: {one.nans:,}")
     elif not one.largest:
-        remarks.append("by the signs of zeros or the bits of NaNs alone")
+        remarks.append("only by the signs of zeros or the bits of NaNs")
     if one.rounded:
         remarks.append("rounded")
     elif one.a.dtype != one.b.dtype:
@@ -144,20 +144,20 @@ def _dtypes(one: Compared) -> str:
     return one.a.dtype if one.a.dtype == one.b.dtype else f"{one.a.dtype} in A, {one.b.dtype} in B"
 
 
-def _shapes(some: Iterable[Compared]) -> list[tuple[str, ...]]:
-    """Rows for the tensors of two shapes, folded over layers."""
-    alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[str]] = {}
-    for one in some:
-        alike.setdefault((one.a.shape, one.b.shape), []).append(one.name)
+def _shapes(tensors: Iterable[Compared]) -> list[tuple[str, ...]]:
+    """Rows for the tensors whose shapes differ, folded over layers."""
+    by_shapes: dict[tuple[tuple[int, ...], tuple[int, ...]], list[str]] = {}
+    for one in tensors:
+        by_shapes.setdefault((one.a.shape, one.b.shape), []).append(one.name)
     return [
         (folded, str(len(names)), shape_text(a), shape_text(b), "the axes are reversed" if a == b[::-1] else "")
-        for (a, b), of_shapes in alike.items()
-        for folded, names in fold(of_shapes)
+        for (a, b), all_names in by_shapes.items()
+        for folded, names in fold(all_names)
     ]
 
 
 def _values(a: float, b: float) -> str:
-    """Two values, with as many digits as it takes to tell them apart."""
+    """Two values, with six digits, or with all digits if six are not enough to see the difference."""
     short = [f"{value:.6g}" for value in (a, b)]
     return ", ".join(short if short[0] != short[1] else [str(a), str(b)])
 
@@ -166,21 +166,21 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _lone(some: Mapping[str, Stored]) -> list[tuple[str, str, str, str]]:
-    """Rows for the tensors of one side only, folded over layers."""
+def _on_one_side(tensors: Mapping[str, Stored]) -> list[tuple[str, str, str, str]]:
+    """Rows for the tensors that only one side has, folded over layers."""
     by_shape: dict[tuple[int, ...], list[str]] = {}
-    for name, stored in some.items():
+    for name, stored in tensors.items():
         by_shape.setdefault(stored.shape, []).append(name)
     rows = []
-    for shape, alike in by_shape.items():
-        for folded, names in fold(alike):
-            spelled = ", ".join(text for text, _ in fold(stored for name in names for stored in some[name].names))
-            rows.append((folded, str(len(names)), shape_text(shape), spelled if spelled != folded else ""))
+    for shape, all_names in by_shape.items():
+        for folded, names in fold(all_names):
+            own_names = ", ".join(text for text, _ in fold(stored for name in names for stored in tensors[name].names))
+            rows.append((folded, str(len(names)), shape_text(shape), own_names if own_names != folded else ""))
     return rows
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table after a blank line, unless it would be empty; a last column that says nothing is left out."""
+    """Print a table after a blank line. An empty table is not printed, nor is a last column without any text."""
     rows = list(rows)
     if not rows:
         return
@@ -190,15 +190,15 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table(header, rows)
 
 
-def _record(found: Difference) -> dict[str, Any]:
+def _record(result: Difference) -> dict[str, Any]:
     """The result as JSON-ready values."""
     return {
-        "ok": found.same,
+        "ok": result.same,
         **{
             side: {"path": str(checkpoint.path), "format": checkpoint.format, "names": naming}
-            for side, checkpoint, naming in zip("ab", (found.a, found.b), found.naming, strict=True)
+            for side, checkpoint, naming in zip("ab", (result.a, result.b), result.naming, strict=True)
         },
-        "identical": [_compared(one) for one in found.identical],
+        "identical": [_compared(one) for one in result.identical],
         "differing": [
             {
                 **_compared(one),
@@ -210,14 +210,14 @@ def _record(found: Difference) -> dict[str, Any]:
                 "nans": one.nans,
                 "rounding": one.rounded,
             }
-            for one in found.differing
+            for one in result.differing
         ],
-        "shapes": [_compared(one) for one in found.shapes],
-        "missing": [{"name": name, **stored._asdict()} for name, stored in found.missing.items()],
-        "extra": [{"name": name, **stored._asdict()} for name, stored in found.extra.items()],
-        "unmapped": [one._asdict() for one in found.unmapped],
-        "uncompared": [one._asdict() for one in found.uncompared],
-        "notes": found.notes,
+        "shapes": [_compared(one) for one in result.shapes],
+        "missing": [{"name": name, **stored._asdict()} for name, stored in result.missing.items()],
+        "extra": [{"name": name, **stored._asdict()} for name, stored in result.extra.items()],
+        "unmapped": [one._asdict() for one in result.unmapped],
+        "uncompared": [one._asdict() for one in result.uncompared],
+        "notes": result.notes,
     }
 
 

@@ -15,29 +15,29 @@ from bridgeckpt.wording import shape_text
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Inspect as the arguments say. A checkpoint that would be refused is still inspected: exit status 0."""
-    found = inspect(arguments.source, **plan_options(arguments))
+    """Inspect as the arguments say. The exit status is 0 even if a conversion of the checkpoint would be refused."""
+    inspection = inspect(arguments.source, **plan_options(arguments))
     if arguments.json:
-        print_json({"ok": True, **found.record()})
+        print_json({"ok": True, **inspection.record()})
         return 0
-    _describe(found, Lines(sys.stdout))
-    rows = [(f.name, str(f.tensors), f.dtype, shape_text(f.shape), f.state) for f in found.families]
+    _describe(inspection, Lines(sys.stdout))
+    rows = [(f.name, str(f.tensors), f.dtype, shape_text(f.shape), f.state) for f in inspection.families]
     table(("tensor", "count", "dtype", "shape", "state"), rows)
     return 0
 
 
-def _describe(found: Inspection, lines: Lines) -> None:
-    checkpoint, plan = found.checkpoint, found.plan
+def _describe(inspection: Inspection, lines: Lines) -> None:
+    checkpoint, plan = inspection.checkpoint, inspection.plan
     lines.add("checkpoint", str(checkpoint.path))
-    lines.add("format", checkpoint.format + (f", written by {found.writer}" if found.writer else ""))
+    lines.add("format", checkpoint.format + (f", written by {inspection.writer}" if inspection.writer else ""))
     lines.add("size", f"{len(checkpoint.tensors)} tensors, {format_size(checkpoint.nbytes)}")
     for note in plan.notes if plan else checkpoint.notes:
         lines.add("note", note)
     if plan is None:
-        refusal = found.refusal
+        refusal = inspection.refusal
         if isinstance(refusal, PlanError) and refusal.kind == "unrecognised":
             lines.add("dialect", f"unknown: {say(refusal.message)}")
-        elif refusal is not None:  # the dialect is known, and there is another reason
+        elif refusal is not None:  # the dialect is known, but the plan is refused for another reason
             lines.add("refused", refusal.message)
         return
     lines.add("dialect", f"{plan.table.name}: {plan.table.title}")
@@ -49,7 +49,7 @@ def _describe(found: Inspection, lines: Lines) -> None:
             lines.add("config", f"{key} = {plan.configuration.values[key]}, {say(provenance)}")
     if plan.casing is not None:
         lines.add("tokenizer", plan.casing.reason)
-    for slot, count in found.slots.items():
+    for slot, count in inspection.slots.items():
         lines.add("slots", f"{slot}: {count} tensors")
     for problem in plan.problems:
         lines.add("problem", problem.line)

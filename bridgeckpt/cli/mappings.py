@@ -16,7 +16,7 @@ from bridgeckpt.mapping.tables.rules import load_rules
 
 
 def list(arguments: argparse.Namespace) -> int:  # noqa: A001 - the verb of the command line
-    """Every table that is shipped."""
+    """List every shipped table."""
     loaded, rules = [load_table(name) for name in tables.names()], load_rules(tables.RULES)
     if arguments.json:
         records = [
@@ -32,53 +32,53 @@ def list(arguments: argparse.Namespace) -> int:  # noqa: A001 - the verb of the 
         print_json({"ok": True, "tables": records, "rules": {"name": rules.name, "title": rules.title}})
         return 0
     rows = [(t.name, t.model.name, t.title) for t in loaded]
-    table(("name", "model", "reads"), [*rows, (rules.name, "its class", rules.title)])
+    table(("name", "model", "reads"), [*rows, (rules.name, "any class", rules.title)])
     return 0
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """The TOML text of one table, mistakes and all; a model table too."""
+    """Print the TOML text of one table or model table, even if it has mistakes."""
     sys.stdout.write(tables.text(arguments.table))
     return 0
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Lint tables; exit status 1 when anything was found."""
+    """Check tables for mistakes. The exit status is 1 if there are any."""
     names = arguments.tables or tables.names()
-    found = {name: lints.check(name, coverage=arguments.coverage) for name in names}
+    problems = {name: lints.check(name, coverage=arguments.coverage) for name in names}
     if arguments.json:
         records = [
             {"table": name, "code": p.code, "message": p.message, "where": p.where}
             for name in names
-            for p in found[name]
+            for p in problems[name]
         ]
         print_json({"ok": not records, "checked": names, "problems": records})
     else:
         for name in names:
-            print(f"{name}: {len(found[name]) or 'no'} problem{'s' * (len(found[name]) != 1)}")
-            for problem in found[name]:
+            print(f"{name}: {len(problems[name]) or 'no'} problem{'s' * (len(problems[name]) != 1)}")
+            for problem in problems[name]:
                 print(f"  {problem.code:<18} {problem.where or ''} {say(problem.message)}")
-    return 1 if any(found.values()) else 0
+    return 1 if any(problems.values()) else 0
 
 
 def explain(arguments: argparse.Namespace) -> int:
-    """What a table does with one name."""
+    """Print what a table does with one name."""
     loaded = load_table(arguments.table)
-    found = explain_name(loaded, arguments.name)
-    if not found:
+    explanations = explain_name(loaded, arguments.name)
+    if not explanations:
         raise TableError(
-            f"{loaded.name} knows nothing of {arguments.name}",
-            hint="the name is a TensorFlow variable's, as `bridgeckpt inspect` prints it, or a PyTorch parameter's",
+            f"{loaded.name} says nothing about {arguments.name}",
+            hint="give the name of a TensorFlow variable, as `bridgeckpt inspect` prints it, or of a PyTorch parameter",
         )
     if arguments.json:
         records = [
             {**e._asdict(), "row": str(e.row.where) if e.row else None, "group": e.row.group if e.row else None}
-            for e in found
+            for e in explanations
         ]
         print_json({"ok": True, "explanations": records})
         return 0
     lines = Lines(sys.stdout)
-    for explanation in found:
+    for explanation in explanations:
         lines.add(explanation.kind.split()[0], explanation.name)
         if explanation.spelling != explanation.name:
             lines.add("matches", explanation.spelling)

@@ -1,4 +1,4 @@
-"""What several commands share of their arguments: the layout of a help text, SRC, options, and the types of values."""
+"""What the commands share: the layout of help texts, the argument SRC, common options, and the types of values."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from bridgeckpt.store.sizes import parse_size
 
 SOURCE = """\
-SRC is what you have of a checkpoint: its folder, the prefix (bert_model.ckpt), or any of its files (.index, .meta,
-.data-00000-of-00001, checkpoint); or a SavedModel's or hub module's folder. bert_config.json and vocab.txt are looked
-for beside it."""
+SRC is the checkpoint: its folder, its prefix (bert_model.ckpt) or any of its files (.index, .meta,
+.data-00000-of-00001, checkpoint), or the folder of a SavedModel or hub module. The files bert_config.json and vocab.txt
+are looked for beside it."""
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -30,15 +30,15 @@ def source(parser: argparse.ArgumentParser) -> None:
 
 
 def shared(group: argparse._ActionsContainer, *names: str) -> None:
-    """Options that mean the same in every command that has them."""
+    """Add options that mean the same in every command."""
     for name in names:
         group.add_argument(name, **_SHARED[name])
 
 
 def path(text: str) -> Path:
-    """A path, its ``~`` expanded."""
+    """A path, with ``~`` expanded."""
     if not text:
-        raise argparse.ArgumentTypeError("an empty path: is a variable of the shell not set?")
+        raise argparse.ArgumentTypeError("the path is empty: is a variable of the shell not set?")
     return Path(text).expanduser()
 
 
@@ -58,7 +58,7 @@ def positive(text: str) -> int:
 
 
 def seed(text: str) -> int:
-    """A whole number that a random generator begins with."""
+    """The seed of a random generator: a whole number of 0 or more."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
@@ -88,18 +88,25 @@ def _number(text: str) -> float:
 
 
 _SHARED: dict[str, dict[str, Any]] = {
-    "--mapping": {"metavar": "NAME|FILE", "help": "the mapping table, when it is not to be detected"},
-    "--architecture": {"metavar": "CLASS", "help": "the Hugging Face class, as in BertForTokenClassification"},
-    "--config": {"metavar": "FILE", "type": path, "help": "the config, when it is not beside the checkpoint"},
-    "--heads": {"metavar": "N", "type": positive, "help": "number of attention heads (no shape tells it)"},
-    "--hidden-act": {"metavar": "NAME", "help": "activation, as in gelu (erf), gelu_pytorch_tanh, relu"},
+    "--mapping": {"metavar": "NAME|FILE", "help": "the mapping table (default: detected)"},
+    "--architecture": {
+        "metavar": "CLASS",
+        "help": "the Hugging Face class, as in BertForTokenClassification (default: detected)",
+    },
+    "--config": {"metavar": "FILE", "type": path, "help": "the config, if it is not beside the checkpoint"},
+    "--heads": {
+        "metavar": "N",
+        "type": positive,
+        "help": "number of attention heads, if neither config nor graph has it",
+    },
+    "--hidden-act": {"metavar": "NAME", "help": "activation function: gelu (with erf), gelu_pytorch_tanh, relu, ..."},
     "--layer-norm-eps": {"metavar": "X", "type": epsilon, "help": "epsilon of the layer normalisations"},
-    "--scope": {"metavar": "PREFIX", "help": "which model, when the checkpoint holds several (student/bert/...)"},
-    "--ema": {"action": "store_true", "help": "take the exponential moving averages of the weights"},
+    "--scope": {"metavar": "PREFIX", "help": "which model, if the checkpoint holds several, as in student/"},
+    "--ema": {"action": "store_true", "help": "use the exponential moving averages of the weights"},
     "--skip-crc": {
         "dest": "verify",
         "action": "store_false",
-        "help": "do not check the CRC-32C of the tensors that are read",
+        "help": "do not check the checksums (CRC-32C) of the tensors that are read",
     },
     "--json": {"action": "store_true", "help": "print JSON on stdout and nothing else"},
 }

@@ -10,45 +10,45 @@ from bridgeckpt.cli.options import SOURCE, Formatter, path, seed, shared, source
 from bridgeckpt.dtypes import RUN_DTYPES
 
 _RECORD = f"""\
-Run a TensorFlow checkpoint in TensorFlow and write what it computes: REF, one file with the inputs, the embeddings,
-every hidden state and every head's logits, for `bridgeckpt verify` to hold a PyTorch model against, on any machine.
+Run a TensorFlow checkpoint in TensorFlow and write what it computes into REF: one file with the inputs, the embeddings,
+every hidden state and the logits of every head. `bridgeckpt verify` compares a PyTorch model with it, on any machine.
 
 {SOURCE}
 
-What runs is the graph that came with the checkpoint, and a forward pass in plain TensorFlow operations, which is run in
-float64 too. The inputs read every weight: padding, both segments, every position and every token.
+Two programs run: the graph beside the checkpoint, and a forward pass in plain TensorFlow operations. The latter also
+runs in float64. The inputs use every weight: they have padding, both segments, every position and every token.
 
-REF is a new file, REF.safetensors, or an older reference, which is replaced; nothing else is ever overwritten."""
+REF is a new file, as in REF.safetensors, or an older reference, which is replaced. No other file is overwritten."""
 
 _RECORD_END = """\
 examples:
-  bridgeckpt record bert_model.ckpt reference.safetensors               on the machine that has TensorFlow
-  bridgeckpt verify reference.safetensors bert/ --device cuda           on the machine that has the GPU
+  bridgeckpt record bert_model.ckpt reference.safetensors               on a machine with TensorFlow
+  bridgeckpt verify reference.safetensors bert/ --device cuda           on a machine with a GPU
 
   bridgeckpt record model.ckpt-3000 ref.safetensors --texts lines.txt --tokenizer bert/    inputs of your own
-  bridgeckpt record big.ckpt ref.safetensors --no-graph                 the plain forward pass alone
+  bridgeckpt record big.ckpt ref.safetensors --no-graph                 only the plain forward pass
 
 Needs TensorFlow: pip install "bridgeckpt[tensorflow]"."""
 
 _VERIFY = """\
-Does the PyTorch model in DST compute what the TensorFlow model computes? Runs DST on the reference's inputs, compares
-embeddings, every hidden state and every head's logits, and says PASS or FAIL; on FAIL where it first goes wrong and
-what is to blame.
+Does the PyTorch model in DST compute what the TensorFlow model computes? The command runs DST on the inputs of the
+reference. It compares the embeddings, every hidden state and the logits of every head, and says PASS or FAIL. On FAIL
+it says where the first error is and what causes it.
 
-SRC|REF is a reference that `bridgeckpt record` wrote, or the TensorFlow checkpoint itself, which is then recorded first
-(that needs TensorFlow in the same environment). Of several models in it, or of weights and their moving averages, that
-one is recorded which DST was converted from. DST is the folder that `bridgeckpt convert` made, or any folder that
+SRC|REF is a reference that `bridgeckpt record` wrote, or the TensorFlow checkpoint itself. A checkpoint is recorded
+first, which needs TensorFlow in the same environment. If it holds several models, or weights and their moving averages,
+the one that DST was converted from is recorded. DST is the folder that `bridgeckpt convert` made, or any folder that
 from_pretrained loads."""
 
 _VERIFY_END = """\
-how it is judged: the size of the rounding is measured, by running DST in float64 too; an error is counted in such
-roundings, and the limit of each stage follows from how many numbers it has. There is no tolerance to choose.
+how it is judged: DST also runs in float64, which measures the size of its rounding errors. Each difference is divided
+by this size. The limit of each stage follows from how many numbers it has. There is no tolerance to choose.
 
 examples:
-  bridgeckpt verify uncased_L-12_H-768_A-12/ bert/                      both sides here
+  bridgeckpt verify uncased_L-12_H-768_A-12/ bert/                      both sides on this machine
   bridgeckpt verify reference.safetensors bert/ --device cuda           without TensorFlow, on a GPU
   bridgeckpt verify reference.safetensors bert/ --device cuda --dtype tf32 --dtype bfloat16
-  bridgeckpt verify reference.safetensors bert/ --html parity.html      a page for the pull request
+  bridgeckpt verify reference.safetensors bert/ --html parity.html      a page, for a pull request for example
   bridgeckpt verify reference.safetensors bert/ --json > parity.json    numbers that are not finite are strings: "NaN"
 
 In a test suite (pytest finds the fixture by itself):
@@ -58,16 +58,16 @@ In a test suite (pytest finds the fixture by itself):
 Needs PyTorch and transformers: pip install "bridgeckpt[verify]". Exit status: 0 pass, 1 fail or refused."""
 
 _DIFF = """\
-Do two checkpoints hold the same tensors? A and B are checkpoints of any formats and dialects that we read, a Google
-checkpoint and a Hugging Face folder for example; they are compared tensor by tensor, each brought to PyTorch's names
-and axes by its mapping. Needs neither TensorFlow nor PyTorch."""
+Do two checkpoints hold the same tensors? A and B are checkpoints in any formats and dialects that bridgeckpt reads, for
+example a Google checkpoint and a Hugging Face folder. Mapping tables bring each of them to PyTorch's names and axes.
+Then they are compared tensor by tensor. The command needs neither TensorFlow nor PyTorch."""
 
 _DIFF_END = """\
 examples:
-  bridgeckpt diff uncased_L-12_H-768_A-12/ bert/              did anything change on the way?
-  bridgeckpt diff bert/ finetuned/ --all                      what did training move, and what not?
+  bridgeckpt diff uncased_L-12_H-768_A-12/ bert/              did the conversion change a value?
+  bridgeckpt diff bert/ finetuned/ --all                      what did training change, and what not?
 
-It compares values, not what is computed with them: `bridgeckpt verify` does that.
+`bridgeckpt diff` compares the values that are stored, `bridgeckpt verify` what the models compute with them.
 Exit status: 0 the same, 1 different or refused."""
 
 _SETTINGS = ("--config", "--heads", "--hidden-act", "--layer-norm-eps")
@@ -101,10 +101,10 @@ def _record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--no-float64",
         dest="float64",
         action="store_false",
-        help="leave out the run in float64: quicker, and less is proven of what rounding hides",
+        help="do not run in float64: quicker, but rounding can hide more errors",
     )
     runs.add_argument(
-        "--no-graph", dest="graph", action="store_false", help="leave out the graph that came with the checkpoint"
+        "--no-graph", dest="graph", action="store_false", help="do not run the graph beside the checkpoint"
     )
     shared(record, "--json")
 
@@ -126,7 +126,7 @@ def _verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         type=_device,
         default="auto",
         metavar="auto|cpu|cuda|cuda:N",
-        help="default: auto, a GPU if there is one",
+        help="the device to run on (default: auto, a GPU if there is one)",
     )
     running.add_argument(
         "--dtype",
@@ -134,28 +134,29 @@ def _verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         action="append",
         choices=RUN_DTYPES,
         default=[],
-        help="run it in this too, beside float32 (may be repeated)",
+        help="a precision to run in besides float32 (may be repeated)",
     )
     running.add_argument(
         "--atol",
         type=tolerance,
         metavar="X",
-        help="pass differences up to X + RTOL |value|, however much rounding explains",
+        help="pass every difference up to X + RTOL |value| (default: the measured rounding decides)",
     )
+    running.add_argument("--rtol", type=tolerance, metavar="X", help="the relative part of the tolerance, see --atol")
     running.add_argument(
-        "--rtol", type=tolerance, metavar="X", help="see --atol; by default the rounding that is measured decides"
+        "--any-checkpoint", action="store_true", help="accept a reference of another checkpoint than DST's"
     )
-    running.add_argument(
-        "--any-checkpoint", action="store_true", help="accept a reference that is of another checkpoint than DST is"
-    )
-    recording = verify.add_argument_group("how to record, when SRC is the checkpoint")
+    recording = verify.add_argument_group("how to record, if SRC is the checkpoint")
     _inputs(recording)
     shared(recording, "--scope", "--ema", *_SETTINGS)
-    verify.set_defaults(ema=None)  # as DST was converted
+    verify.set_defaults(ema=None)  # None: as DST was converted
     output = verify.add_argument_group("what to show")
-    output.add_argument("--all", action="store_true", help="every stage on a row of its own, agreeing or not")
+    output.add_argument("--all", action="store_true", help="show every stage on its own row, also those that agree")
     output.add_argument(
-        "--html", metavar="FILE", type=path, help="write a page with the errors as a picture; replaces such a page"
+        "--html",
+        metavar="FILE",
+        type=path,
+        help="write an HTML page with a picture of the errors; replaces such a page",
     )
     shared(output, "--json")
 
@@ -170,11 +171,11 @@ def _diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     diff.set_defaults(action="diff")
     diff.add_argument("a", metavar="A", type=path, help="a checkpoint: a folder, a prefix or any of its files")
-    diff.add_argument("b", metavar="B", type=path, help="the other")
+    diff.add_argument("b", metavar="B", type=path, help="the other checkpoint")
     reading = diff.add_argument_group("how to read them")
     shared(reading, "--mapping", "--architecture", "--config", "--heads", "--scope", "--ema", "--skip-crc")
     output = diff.add_argument_group("what to show")
-    output.add_argument("--all", action="store_true", help="identical tensors too")
+    output.add_argument("--all", action="store_true", help="list all differing tensors, and the identical ones too")
     shared(output, "--json")
 
 
@@ -183,19 +184,19 @@ def _inputs(group: argparse._ArgumentGroup) -> None:
         "--texts",
         metavar="FILE",
         type=path,
-        help="run on these texts in place of random tokens: UTF-8, one a line, a tab between the two of a pair",
+        help="run on these texts instead of random tokens: UTF-8, one text per line, or two with a tab between them",
     )
-    group.add_argument("--seed", metavar="N", type=seed, help="what the random inputs begin with (default: 0)")
+    group.add_argument("--seed", metavar="N", type=seed, help="the seed of the random inputs (default: 0)")
 
 
 def _device(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not auto, cpu, cuda or, as in cuda:1, one of several GPUs")
+        raise argparse.ArgumentTypeError(f"{text!r} is not auto, cpu, cuda, or cuda:N as in cuda:1")
     return text
 
 
 def _reference(text: str) -> Path:
-    found = path(text)
-    if found.suffix != ".safetensors":
-        raise argparse.ArgumentTypeError(f"{text!r} does not end in .safetensors, which is what it will be")
-    return found
+    file = path(text)
+    if file.suffix != ".safetensors":
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .safetensors")
+    return file

@@ -1,4 +1,4 @@
-"""``bridgeckpt record``: run the checkpoint in TensorFlow, say what was kept."""
+"""``bridgeckpt record``: run the checkpoint in TensorFlow, print what was recorded."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ def run(arguments: argparse.Namespace) -> int:
     check_output(path, "a reference", is_reference)
     texts = read_texts(arguments.texts)
     if arguments.tokenizer is not None and texts is None:
-        raise ParityError("--tokenizer is for --texts, and there are none", hint="leave it out, or give --texts FILE")
+        raise ParityError(
+            "--tokenizer is only for --texts, and --texts is not given", hint="leave it out, or give --texts FILE"
+        )
     with steps(quiet=arguments.json) as step:
         if step is not None:
             step("recording in TensorFlow")
-        made = recording.record_checkpoint(
+        reference = recording.record_checkpoint(
             arguments.source,
             path,
             scope=arguments.scope,
@@ -45,17 +47,17 @@ def run(arguments: argparse.Namespace) -> int:
         )
     seconds = perf_counter() - began
     if arguments.json:
-        print_json(_record(made, path, seconds))
+        print_json(_record(reference, path, seconds))
     else:
-        _describe(made, path, seconds, Lines(sys.stdout))
+        _describe(reference, path, seconds, Lines(sys.stdout))
     return 0
 
 
 def read_texts(path: Path | None) -> list[str] | None:
-    """The lines of a file that are not blank; None when there is no file to read.
+    """The lines of a file that are not blank; None if ``path`` is None.
 
     Raises:
-        ParityError: it cannot be read, holds nothing, or a line is no text and no pair of texts.
+        ParityError: the file cannot be read or holds no text, or a line is not one text or two texts with a tab.
     """
     if path is None:
         return None
@@ -69,7 +71,7 @@ def read_texts(path: Path | None) -> list[str] | None:
         if (line.strip() and not all(part.strip() for part in line.split("\t", 1))) or line.count("\t") > 1:
             raise ParityError(
                 f"line {number} of {path} is neither a text nor two texts with a tab between them",
-                hint="one tab, between the two of a pair",
+                hint="put exactly one tab between the two texts",
             )
     texts = [line for line in lines if line.strip()]
     if not texts:
@@ -77,36 +79,38 @@ def read_texts(path: Path | None) -> list[str] | None:
     return texts
 
 
-def _describe(made: Reference, path: Path, seconds: float, lines: Lines) -> None:
-    for key, said in provenance("from", made.provenance):
-        lines.add(key, said)
-    for name, probe in made.probes.items():
+def _describe(reference: Reference, path: Path, seconds: float, lines: Lines) -> None:
+    for key, text in provenance("from", reference.provenance):
+        lines.add(key, text)
+    for name, probe in reference.probes.items():
         shapes = {" x ".join(map(str, array.shape)) for array in probe.inputs.values()}
         lines.add("inputs", f"{name} ({', '.join(sorted(shapes))})")
-    for run, stages in _kept(made).items():
+    for run, stages in _kept(reference).items():
         lines.add("kept", f"{run}: {counted(len(stages), 'stage')}, {stages[0]} to {stages[-1]}")
-    for note in made.notes:
+    for note in reference.notes:
         lines.add("note", note)
     lines.add("wrote", f"{path} ({format_size(path.stat().st_size)} in {seconds:.2f} s)")
     lines.add("verify it", f"bridgeckpt verify {path} DST")
 
 
-def _kept(made: Reference) -> dict[str, list[str]]:
+def _kept(reference: Reference) -> dict[str, list[str]]:
     """The stages of each run, over all probes."""
-    return {run: [*dict.fromkeys(s for kept in probes.values() for s in kept)] for run, probes in made.runs.items()}
+    return {
+        run: [*dict.fromkeys(s for kept in probes.values() for s in kept)] for run, probes in reference.runs.items()
+    }
 
 
-def _record(made: Reference, path: Path, seconds: float) -> dict[str, object]:
+def _record(reference: Reference, path: Path, seconds: float) -> dict[str, object]:
     return {
         "ok": True,
         "path": str(path),
         "bytes": path.stat().st_size,
         "seconds": round(seconds, 3),
         "inputs": {
-            name: {of: array.shape for of, array in probe.inputs.items()} for name, probe in made.probes.items()
+            name: {of: array.shape for of, array in probe.inputs.items()} for name, probe in reference.probes.items()
         },
-        "runs": _kept(made),
-        "provenance": made.provenance,
-        "variables": made.variables,
-        "notes": made.notes,
+        "runs": _kept(reference),
+        "provenance": reference.provenance,
+        "variables": reference.variables,
+        "notes": reference.notes,
     }

@@ -1,4 +1,4 @@
-"""``bridgeckpt verify``: compare, show the verdict, write the page."""
+"""``bridgeckpt verify``: compare, print the verdict, write the page."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_recording(arguments: argparse.Namespace) -> None:
-    """Refuse options that would do nothing: what they ask for was decided when the reference was recorded.
+    """Refuse options of recording if the reference is recorded already.
 
     Raises:
-        ParityError: naming them.
+        ParityError: such options are given. The message names them.
     """
     given = {
         "--texts": arguments.texts is not None,
@@ -78,13 +78,13 @@ def _check_recording(arguments: argparse.Namespace) -> None:
     names = [name for name, is_given in given.items() if is_given]
     if names and is_reference(arguments.source):
         raise ParityError(
-            f"{' and '.join(names)} would do nothing: {arguments.source} is a recorded reference",
+            f"{' and '.join(names)} would have no effect: {arguments.source} is a recorded reference",
             hint=f"leave out {' and '.join(names)}, or record again with it",
         )
 
 
 def _show(verdict: Verdict, *, every: bool) -> None:
-    """Print a verdict on stdout; in a pipe plain lines, however long."""
+    """Print a verdict on stdout. In a pipe, long lines are not wrapped."""
     from rich.console import Console
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""The words of the command line: how it spells the settings that errors, problems and notes name."""
+"""The settings that errors, problems and notes name, written as options of the command line."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from bridgeckpt.sentences import say as say_with
 
 
 def say(text: str) -> str:
-    """A text with the options of the command line in it."""
+    """A text with its settings as options of the command line."""
     return say_with(text, option)
 
 
 def option(setting: Setting) -> str:
-    """A setting as an option: ``--heads N``, ``--ema``, ``--scope student/``; what is none stays as it is in Python."""
+    """A setting as an option: ``--heads N``, ``--ema``, ``--scope student/``; as in Python if there is no option."""
     spellings = options().get(setting.name)
     if spellings is None:
         return python_words(setting)
-    if None not in spellings:  # flags, each for a value of its own
+    if None not in spellings:  # flags, one for each value
         chosen = spellings.get(setting.value)
         return chosen if chosen is not None else "/".join(map(str, spellings.values()))
     import shlex  # only when an option is spelled
@@ -32,22 +32,22 @@ def option(setting: Setting) -> str:
 
 @cache
 def options() -> dict[str, dict[object, str]]:
-    """The options of all commands by the setting that each is; a flag also by the value that it stands for.
+    """The options of all commands: setting to value to option. The value is None for an option that is not a flag.
 
-    A setting is named as the keyword of the function is, and so is the attribute in which argparse puts an option.
+    The name of a setting is a keyword of the Python function, and also the attribute in which argparse stores it.
     """
-    found: dict[str, dict[object, str]] = {}
+    spellings: dict[str, dict[object, str]] = {}
     for action in _actions(parser()):
         if isinstance(action, argparse.BooleanOptionalAction):
-            found.setdefault(action.dest, dict(zip((True, False), action.option_strings, strict=True)))
+            spellings.setdefault(action.dest, dict(zip((True, False), action.option_strings, strict=True)))
         elif action.option_strings:
             value = action.const if action.nargs == 0 else None
-            found.setdefault(action.dest, {}).setdefault(value, action.option_strings[-1])
-    return found
+            spellings.setdefault(action.dest, {}).setdefault(value, action.option_strings[-1])
+    return spellings
 
 
-def _actions(of: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    for action in of._actions:  # noqa: SLF001 - argparse has no other list of them
+def _actions(command_line: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    for action in command_line._actions:  # noqa: SLF001 - argparse has no other list of them
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             for command in action.choices.values():
                 yield from _actions(command)

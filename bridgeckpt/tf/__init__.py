@@ -1,14 +1,14 @@
-"""Warm starts: the weights of any checkpoint that bridgeckpt reads, in the variables of a TensorFlow program.
+"""Warm starts: the variables of a TensorFlow program start from any checkpoint that bridgeckpt reads.
 
-For programs of TensorFlow 1 (``tf.compat.v1``) and 2. Nothing is skipped in silence: what has no value, or one of
-another shape, is an error or said aloud. TensorFlow is imported when a function is called, not before.
+The program may be written for TensorFlow 1 (``tf.compat.v1``) or 2. Nothing is skipped silently: a variable without a
+value, or with a value of another shape, is an error or is reported. TensorFlow is imported when a function is called.
 
 =======================================  ===============================================================================
-``get_assignment_map_from_checkpoint``   what google-research/bert's function of this name returns
-``init_from_checkpoint``                 what ``tf.compat.v1.train.init_from_checkpoint`` does, from any checkpoint
+``get_assignment_map_from_checkpoint``   replaces the function of this name in google-research/bert
+``init_from_checkpoint``                 replaces ``tf.compat.v1.train.init_from_checkpoint``
 ``WarmStartHook``                        a SessionRunHook that sets variables before the first step
-``scaffold_fn``                          a function that makes a Scaffold which does so
-``assign``                               sets the variables of a module or model, or of a graph in a session, at once
+``scaffold_fn``                          a function that makes a Scaffold, which sets variables before the first step
+``assign``                               sets variables at once: of a module, a model, or a graph in a session
 =======================================  ===============================================================================
 """
 

@@ -1,4 +1,4 @@
-"""Assigning: the variables of a module, a model, or a list, set at once."""
+"""``assign``: set the variables of a module, a model or a list at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bridgeckpt.tf.start import Start, announce, plan_by_names
 from bridgeckpt.tf.values import assign as assign_now
 from bridgeckpt.tf.values import feed, read_all
 from bridgeckpt.tf.variables import initialisers, is_of_a_graph
-from bridgeckpt.warmstart.matching import opened_from
+from bridgeckpt.warmstart.matching import open_absolute
 from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport, check
 from bridgeckpt.warmstart.stored import VALUE
 
@@ -26,134 +26,136 @@ if TYPE_CHECKING:
     from bridgeckpt.tf.variables import Variable
     from bridgeckpt.warmstart.matching import Source
 
-_NUMBER = re.compile(r"_[0-9]+(?=/)")  # Keras', at the end of a layer's name
+_NUMBER = re.compile(r"_[0-9]+(?=/)")  # the number that Keras appends to a layer's name
 
 
 @checked(WarmStartOptions)
 def assign(
-    model_or_variables: Any,  # noqa: ANN401 - what TensorFlow and Keras have
+    model_or_variables: Any,  # noqa: ANN401 - TensorFlow and Keras have no types
     checkpoint: Source,
     *,
     session: Any = None,  # noqa: ANN401
     **options: Unpack[WarmStartOptions],
 ) -> WarmStartReport:
-    """Set variables to what a checkpoint has for them.
+    """Set variables to the values that a checkpoint has for them.
 
-    Variables go by their full names: a Keras 3 variable's path, else the variable's name without ``:0``. Where these
-    find less, or are not unique, they go by the path of attributes that leads to them (``encoder/kernel``); for the
-    checkpoint of an object graph, whose keys are such paths, by these first, also below a prefix such as ``model/``.
-    A model's names that Keras has numbered otherwise than the checkpoint's are refused.
+    A variable is looked up by its full name: the path of a Keras 3 variable, else the name without ``:0``. It is also
+    looked up by the path of attributes that leads to it (``encoder/kernel``). The names that find more variables are
+    used. The keys of an object graph's checkpoint are such paths. There, paths are tried first, also below a prefix
+    such as ``model/``. If Keras has numbered the layers of the model differently, the warm start is refused.
 
     Args:
         model_or_variables: a Keras model or layer, a ``tf.Module``, a ``hub.KerasLayer`` or ``hub.Module``, a
             loaded SavedModel, any trackable object, variables, or a dict of variables by names of your own.
-        checkpoint: any path of anything that bridgeckpt reads, or a checkpoint that is open.
-        session: for variables of a graph: where they are initialised already. The graph may be finalised.
+        checkpoint: the path of a checkpoint in any format that bridgeckpt reads, or an open checkpoint.
+        session: for variables of a graph: the session in which they are initialised. The graph may be finalised.
         options: see :class:`bridgeckpt.tf.WarmStartOptions`.
 
     Returns:
         What was set and what was not.
 
     Raises:
-        CheckpointError: the checkpoint cannot be found or read, or a tensor is damaged; then no variable is set.
+        CheckpointError: the checkpoint cannot be found or read, or a tensor is damaged. No variable is set then.
         TableError: a mapping table is malformed.
-        PrecisionError: a value does not fit its variable's dtype; then no variable is set.
-        WarmStartError: no variable is in the checkpoint, a tensor has another shape, or names are numbered otherwise;
-            what else, ``strict`` says.
-        BridgeckptError: there are no variables, they are of a graph and no session is given, or an option is not
+        PrecisionError: a value does not fit its variable's dtype. No variable is set then.
+        WarmStartError: no variable is in the checkpoint, a tensor has another shape, Keras numbered the layers
+            differently, or ``strict`` refuses something else.
+        BridgeckptError: there are no variables, they belong to a graph and no session is given, or an option is not
             valid.
     """
-    asked = resolve_options(checkpoint, options)
+    resolved = resolve_options(checkpoint, options)
     if session is None and not tensorflow().executing_eagerly():
         raise _no_session()
     _check_session(session)
-    opened = opened_from(checkpoint)
-    start = _start(model_or_variables, opened, asked)
-    check(start.report, strict=asked.strict)
+    opened = open_absolute(checkpoint)
+    start = _start(model_or_variables, opened, resolved)
+    check(start.report, strict=resolved.strict)
     if session is not None:
         _check_graph(start.set, session)
     elif any(is_of_a_graph(part.variable) for variable in start.set for part in variable.parts):
         raise _no_session()
-    read_all(start.set, start.matching.found)
+    read_all(start.set, start.matching.values)
     if session is None:
-        assign_now(start.set, start.matching.found)
+        assign_now(start.set, start.matching.values)
     else:
-        feed(session, start.set, start.matching.found)
-    announce(start.report, asked.report)
+        feed(session, start.set, start.matching.values)
+    announce(start.report, resolved.report)
     return start.report
 
 
 def _no_session() -> BridgeckptError:
     return BridgeckptError(
-        "variables of a graph are set in a session, and none is given",
-        hint="pass session=, in which they are initialised; or while the graph is built, call "
-        "bridgeckpt.tf.init_from_checkpoint",
+        "variables of a graph are set in a session, and no session is given",
+        hint="pass the session in which they are initialised, session=; or call bridgeckpt.tf.init_from_checkpoint "
+        "while the graph is built",
     )
 
 
 def _check_session(session: Any) -> None:  # noqa: ANN401
     if session is not None and not hasattr(session, "run"):
         raise BridgeckptError(
-            f"session is {shorten(repr(session), 80)}", hint="it takes a tf.compat.v1.Session, or what runs as one does"
+            f"session is {shorten(repr(session), 80)}",
+            hint="pass a tf.compat.v1.Session, or another object with a method run()",
         )
 
 
 def _check_graph(variables: Iterable[Variable], session: Any) -> None:  # noqa: ANN401
-    """See that variables are of a session's graph."""
+    """Check that variables belong to the graph of the session."""
     graph = getattr(session, "graph", None)
     for part in (part for variable in variables for part in variable.parts):
-        found = initialisers(part.variable)
-        if not found or (graph is not None and any(one.graph is not graph for one in found)):
+        operations = initialisers(part.variable)
+        if not operations or (graph is not None and any(operation.graph is not graph for operation in operations)):
             raise BridgeckptError(
-                f"{part.name} is no variable of the session's graph",
-                hint="pass a session of the graph that the variables are of; variables of an eager program need none",
+                f"{part.name} is not a variable of the session's graph",
+                hint="pass a session of the variables' own graph; variables of an eager program need no session",
             )
 
 
-def _start(model_or_variables: Any, checkpoint: Checkpoint, asked: ResolvedOptions) -> Start:  # noqa: ANN401
-    """The plan by the names that find most."""
+def _start(model_or_variables: Any, checkpoint: Checkpoint, resolved: ResolvedOptions) -> Start:  # noqa: ANN401
+    """Plan with the names that find most variables."""
     best: Start | None = None
-    failed: BridgeckptError | None = None
-    any_scope = is_model(model_or_variables) and not asked.renaming.scope
+    first_error: BridgeckptError | None = None
+    any_scope = is_model(model_or_variables) and not resolved.renaming.scope
     paths = {name.removesuffix(VALUE) for name in checkpoint.tensors if name.endswith(VALUE)}
     for variables in namings(model_or_variables, paths):
         try:
-            start = plan_by_names(checkpoint, variables, asked, any_scope=any_scope)
-        except BridgeckptError as error:  # options that speak of other names than these
-            failed = failed or error
+            start = plan_by_names(checkpoint, variables, resolved, any_scope=any_scope)
+        except BridgeckptError as error:  # for example: renames fits other names of the variables than these
+            first_error = first_error or error
             continue
-        if best is None or len(start.matching.found) > len(best.matching.found):
+        if best is None or len(start.matching.values) > len(best.matching.values):
             best = start
         if best.report.complete:
             break
     if best is not None:
-        if is_model(model_or_variables) and asked.strict is not False:
+        if is_model(model_or_variables) and resolved.strict is not False:
             _check_numbers(best)
         return best
-    raise failed or BridgeckptError(
+    raise first_error or BridgeckptError(
         f"{shorten(repr(model_or_variables), 80)} has no variables",
-        hint="it takes a model or variables; a Keras model makes its own when it is built or first called",
+        hint="pass a model or variables; a Keras model creates its variables when it is built or first called",
     )
 
 
 def _check_numbers(start: Start) -> None:
-    """See that variables of equal names are not of other layers.
+    """Check that variables of equal names belong to the same layers.
 
-    Keras calls the first of its layers ``dense``, the next ``dense_1``, whichever model they are of: a model that has
-    no first one was built after another.
+    Keras calls the first dense layer of a program ``dense`` and the next one ``dense_1``, even in another model. So a
+    model without the first name was built after another model.
 
     Raises:
-        WarmStartError: the checkpoint has a first one.
+        WarmStartError: the checkpoint has a first name that the model does not have.
     """
-    asked, available = set(start.keys.values()), set(start.report.available)
-    for name in start.matching.found:
+    wanted, available = set(start.keys.values()), set(start.report.available)
+    for name in start.matching.values:
         for number in _NUMBER.finditer(start.keys[name]):
             first = start.keys[name][: number.start()] + start.keys[name][number.end() :]
-            if first in available and first not in asked:
+            if first in available and first not in wanted:
                 raise WarmStartError(
-                    f"{start.keys[name]} need not be the variable of that name in {start.report.checkpoint}: Keras "
-                    f"numbers layers in the order they are built, and {first} is there, but not in the model",
+                    f"{start.keys[name]} may be another variable than the one of that name in "
+                    f"{start.report.checkpoint}: Keras numbers layers in the order they are built, and {first} is in "
+                    "the checkpoint, but not in the model",
                     start.report,
-                    hint="build the model first in a program, or after keras.backend.clear_session(); or say what is "
-                    "meant: assign({'name in the checkpoint': variable}, checkpoint)",
+                    hint="build the model first in a program, or after keras.backend.clear_session(); or name each "
+                    "variable: assign({'name in the checkpoint': variable}, checkpoint)",
                 )

@@ -1,6 +1,6 @@
-"""The two calls of every training script around google-research/bert: make an assignment map, initialise by it.
+"""The two calls that training scripts of google-research/bert make: get an assignment map, and initialise with it.
 
-The function that this one stands in for is ``get_assignment_map_from_checkpoint`` in modeling.py of
+:func:`get_assignment_map_from_checkpoint` replaces the function of this name in modeling.py of
 https://github.com/google-research/bert.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from bridgeckpt.options import PlanOptions, checked
 from bridgeckpt.store.source import is_folder
-from bridgeckpt.tf.default_graph import check_graph, earlier_initialisers, warn_of
+from bridgeckpt.tf.default_graph import check_graph, earlier_initialisers, warn_of_earlier
 from bridgeckpt.tf.options import Report, WarmStartOptions, resolve_options
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.start import Start, announce, plan_by_map, plan_by_names
@@ -26,43 +26,43 @@ if TYPE_CHECKING:
     from bridgeckpt.tf.variables import Variable
     from bridgeckpt.warmstart.matching import Source
 
-_PATTERN = set("*?[\\")  # signs that TensorFlow takes for a pattern of paths
+_WILDCARDS = set("*?[\\")  # TensorFlow takes a path with one of these for a pattern
 
 
 @checked(WarmStartOptions)
 def get_assignment_map_from_checkpoint(
     tvars: Iterable[Any], init_checkpoint: Source, **options: Unpack[WarmStartOptions]
 ) -> tuple[OrderedDict[str, str], dict[str, int]]:
-    """Which variables of the graph start from which tensor of a checkpoint.
+    """Get a map from the names of a checkpoint to the variables of the graph that start from them.
 
     Args:
-        tvars: the variables, as ``tf.compat.v1.trainable_variables()`` returns them; parts of a partitioned variable
-            stand for the whole.
-        init_checkpoint: any path of anything that bridgeckpt reads, or a checkpoint that is open. One of another code
-            base is read through the mapping tables, under the names that the graph has for its tensors.
+        tvars: the variables, as ``tf.compat.v1.trainable_variables()`` returns them. A part of a partitioned variable
+            stands for the whole variable.
+        init_checkpoint: the path of a checkpoint in any format that bridgeckpt reads, or an open checkpoint. The
+            checkpoint of another code base is read through the mapping tables, under the graph's names.
         options: see :class:`bridgeckpt.tf.WarmStartOptions`.
 
     Returns:
-        The names of the checkpoint, sorted, with the graph's names for them without ``:0``; and the graph's names, with
-        ``:0`` and without, each with 1, in the same order. Where tensors are stored under these names, the first is for
-        ``tf.compat.v1.train.init_from_checkpoint`` as well as for :func:`init_from_checkpoint`; else for the latter.
+        Two dicts in the same order. The first maps the checkpoint's names, sorted, to the graph's names without ``:0``.
+        The second maps the graph's names, with and without ``:0``, to 1. :func:`init_from_checkpoint` takes the first.
+        ``tf.compat.v1.train.init_from_checkpoint`` takes it too if the checkpoint stores its tensors under these names.
 
     Raises:
         CheckpointError: the checkpoint cannot be found or read.
         TableError: a mapping table is malformed.
-        WarmStartError: no variable is in the checkpoint, or a tensor has another shape than its variable; what else,
-            ``strict`` says. ``report`` has the details.
+        WarmStartError: no variable is in the checkpoint, a tensor has another shape than its variable, or ``strict``
+            refuses something else. ``report`` has the details.
         BridgeckptError: an option or one of ``tvars`` is not valid.
     """
-    asked = resolve_options(init_checkpoint, options)
-    start = plan_by_names(init_checkpoint, wholes(tvars), asked)
-    check(start.report, strict=asked.strict)
-    listed = [one.name for one in start.set] if asked.strict is not False else _matching_by_name_only(start)
-    taken = _by_checkpoint_name(start, listed)
-    announce(start.report, asked.report)
+    resolved = resolve_options(init_checkpoint, options)
+    start = plan_by_names(init_checkpoint, wholes(tvars), resolved)
+    check(start.report, strict=resolved.strict)
+    names = [variable.name for variable in start.set] if resolved.strict is not False else _matching_by_name_only(start)
+    by_key = _by_checkpoint_name(start, names)
+    announce(start.report, resolved.report)
     assignment_map, initialized = OrderedDict[str, str](), dict[str, int]()
-    for key in sorted(taken):
-        variable = taken[key]
+    for key in sorted(by_key):
+        variable = by_key[key]
         assignment_map[key] = variable.name
         for name in dict.fromkeys([variable.name, *(part.name for part in variable.parts)]):
             initialized[name] = 1
@@ -80,65 +80,68 @@ def init_from_checkpoint(
 ) -> None:
     """Make variables of the default graph start from a checkpoint, as ``tf.compat.v1.train.init_from_checkpoint`` does.
 
-    Call it before the operation is made that runs the initialisers, and before the graph is finalised. A checkpoint
-    that TensorFlow reads by these names is left to TensorFlow; the values of any other one are read in this process
-    when the initialisers are run.
+    Call it before you make the operation that runs the initialisers, and before the graph is finalised. If TensorFlow
+    can read the checkpoint by these names, it does. Otherwise this process reads the values when the initialisers run.
 
     Args:
-        init_checkpoint: any path of anything that bridgeckpt reads, or a checkpoint that is open.
-        assignment_map: names of the checkpoint with variables, lists of parts, or names of the graph; or prefixes of
-            both, which end in ``/``. A dict, or pairs. The names of a checkpoint that is read through the mapping
-            tables are those that :func:`get_assignment_map_from_checkpoint` returns: the graph's spelling.
+        init_checkpoint: the path of a checkpoint in any format that bridgeckpt reads, or an open checkpoint.
+        assignment_map: a dict or a list of pairs. Each pair is a name of the checkpoint and a variable, a list of the
+            parts of one, or the name of one in the graph; or it is two prefixes, which end in ``/``. For a checkpoint
+            that is read through the mapping tables, use the names that :func:`get_assignment_map_from_checkpoint`
+            returns.
         report: called with the report; None logs it.
-        reading: how to read a checkpoint whose names are translated, where it has to be told.
+        reading: how to read a TensorFlow checkpoint whose names are translated, see
+            :class:`bridgeckpt.tf.WarmStartOptions`.
 
     Raises:
         CheckpointError: the checkpoint cannot be found or read.
         TableError: a mapping table is malformed.
-        WarmStartError: a name is in neither the graph nor the checkpoint, or a tensor has another shape.
+        WarmStartError: a name is not in the graph or not in the checkpoint, or a tensor has another shape.
     """
-    asked = resolve_options(init_checkpoint, {"report": report, "reading": reading})
+    resolved = resolve_options(init_checkpoint, {"report": report, "reading": reading})
     check_graph()
-    start = plan_by_map(init_checkpoint, assignment_map, asked.reading)
+    start = plan_by_map(init_checkpoint, assignment_map, resolved.reading)
     earlier = earlier_initialisers(start.set)
-    if _is_tensorflows_own(start):
-        pairs = [(start.keys[one.name], _as_tensorflow_takes_it(one)) for one in start.set]
+    if _is_read_by_tensorflow(start):
+        pairs = [(start.keys[variable.name], _variable_or_parts(variable)) for variable in start.set]
         tensorflow().compat.v1.train.init_from_checkpoint(str(start.matching.checkpoint.path), pairs)
     else:
-        initialize_with(start.set, start.matching.found)
-    announce(start.report, asked.report)
-    warn_of(earlier)
+        initialize_with(start.set, start.matching.values)
+    announce(start.report, resolved.report)
+    warn_of_earlier(earlier)
 
 
 def _matching_by_name_only(start: Start) -> list[str]:
-    """The variables that the original lists: those of equal names; shapes and dtypes are not compared."""
+    """The variables that google-research/bert lists: names are compared, shapes and dtypes are not."""
     stored, known = start.matching.checkpoint.tensors, set(start.report.with_a_tensor)
     return [name for name, key in start.keys.items() if key in stored or name in known]
 
 
 def _by_checkpoint_name(start: Start, names: Iterable[str]) -> dict[str, Variable]:
-    taken: dict[str, Variable] = {}
+    """The variables called ``names``, by the checkpoint's names for them."""
+    by_key: dict[str, Variable] = {}
     for variable in (start.variables[name] for name in names):
         key = start.keys[variable.name]
-        if key in taken:
+        if key in by_key:
             raise WarmStartError(
-                f"{taken[key].name} and {variable.name} would both start from {key}, which no assignment map can say",
+                f"{by_key[key].name} and {variable.name} would both start from {key}, and an assignment map can have "
+                "only one variable for a name",
                 hint="make one map for each, with scope= or other tvars",
             )
-        taken[key] = variable
-    return taken
+        by_key[key] = variable
+    return by_key
 
 
-def _is_tensorflows_own(start: Start) -> bool:
-    """Whether TensorFlow reads each value itself, by the same name and in the same dtype."""
+def _is_read_by_tensorflow(start: Start) -> bool:
+    """Whether TensorFlow can read each value itself, by the same name and in the same dtype."""
     checkpoint = start.matching.checkpoint
     if not (start.matching.as_stored and checkpoint.read_by_tensorflow):
         return False
-    if is_folder(checkpoint.path) or not _PATTERN.isdisjoint(str(checkpoint.path)):
-        return False  # TensorFlow would look into the folder of the prefix's name, or into others that the path fits
-    return all(checkpoint.tensors[start.keys[one.name]].dtype == one.wanted.dtype for one in start.set)
+    if is_folder(checkpoint.path) or not _WILDCARDS.isdisjoint(str(checkpoint.path)):
+        return False  # TensorFlow would read the folder of this name, or another path that matches the pattern
+    return all(checkpoint.tensors[start.keys[variable.name]].dtype == variable.wanted.dtype for variable in start.set)
 
 
-def _as_tensorflow_takes_it(variable: Variable) -> Any:  # noqa: ANN401 - a variable, or the list of its parts
+def _variable_or_parts(variable: Variable) -> Any:  # noqa: ANN401 - a variable, or the list of its parts
     parts = [part.variable for part in variable.parts]
     return parts[0] if variable.parts[0].start is None else parts

@@ -1,4 +1,4 @@
-"""The default graph: its variables, those that an assignment map names, and what may still be done to it."""
+"""The default graph: its variables, those that an assignment map names, and warnings about its operations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridgeckpt.warmstart.report import WarmStartError
 
 AssignmentMap = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
-_AVERAGE = "ExponentialMovingAverage"  # ends the names of tf.train.ExponentialMovingAverage's variables
+_AVERAGE = "ExponentialMovingAverage"  # the end of the names of tf.train.ExponentialMovingAverage's variables
 _log = logging.getLogger("bridgeckpt.tf")
 
 
@@ -26,17 +26,18 @@ def graph_variables() -> list[Any]:
 
 
 def resolve(assignment_map: AssignmentMap) -> tuple[dict[str, str], dict[str, Variable]]:
-    """The name of the checkpoint for each variable that a map names, and the variables of the default graph themselves.
+    """Resolve a map: the checkpoint's name for each variable, and the variables of the default graph, by their names.
 
     Raises:
         WarmStartError: the graph has no such variable.
-        BridgeckptError: a list of variables is no partitioned variable.
+        BridgeckptError: a list of variables is not one partitioned variable, or a variable belongs to another graph.
     """
     keys, variables = dict[str, str](), dict[str, Variable]()
     default = tensorflow().compat.v1.get_default_graph()
     for key, variable in _pairs(assignment_map, wholes(graph_variables())):
         for part in variable.parts:
-            if is_of_a_graph(part.variable) and any(one.graph is not default for one in initialisers(part.variable)):
+            operations = initialisers(part.variable)
+            if is_of_a_graph(part.variable) and any(operation.graph is not default for operation in operations):
                 raise BridgeckptError(
                     f"{part.name} is a variable of another graph than the default one",
                     hint="call it inside `with graph.as_default():`",
@@ -47,68 +48,69 @@ def resolve(assignment_map: AssignmentMap) -> tuple[dict[str, str], dict[str, Va
 
 
 def check_graph() -> None:
-    """See that the default graph takes other initialisers.
+    """Check that initialisers of the default graph can be replaced.
 
     Raises:
-        BridgeckptError: there is none, or it is finalised.
+        BridgeckptError: the program runs eagerly, or the graph is finalised.
     """
     tf1 = tensorflow().compat.v1
     if tf1.executing_eagerly():
         raise BridgeckptError(
-            "initialisers are of a graph, and this program runs eagerly",
+            "only a graph has initialisers, and this program runs eagerly",
             hint="bridgeckpt.tf.assign(model_or_variables, checkpoint) sets the variables at once",
         )
     if tf1.get_default_graph().finalized:
         raise BridgeckptError(
-            "the graph is finalised, and takes no other initialisers",
+            "the graph is finalised, so its initialisers cannot be replaced",
             hint="call it before the session is made; or use WarmStartHook, scaffold_fn, or assign with session=",
         )
 
 
 def earlier_initialisers(variables: Iterable[Variable]) -> list[str]:
-    """Operations of the graph that run the initialisers which these variables have now."""
-    earlier = {one for variable in variables for part in variable.parts for one in initialisers(part.variable)}
+    """The names of the graph's operations that run the present initialisers of these variables."""
+    present = {one for variable in variables for part in variable.parts for one in initialisers(part.variable)}
     graph = tensorflow().compat.v1.get_default_graph()
-    return [one.name for one in graph.get_operations() if one.type == "NoOp" and earlier & {*one.control_inputs}]
+    return [one.name for one in graph.get_operations() if one.type == "NoOp" and present & {*one.control_inputs}]
 
 
-def warn_of(operations: list[str]) -> None:
-    """Say that operations run initialisers which have been replaced."""
+def warn_of_earlier(operations: list[str]) -> None:
+    """Warn that operations run initialisers that have been replaced."""
     if operations:
         _log.warning(
-            "the operation %s was made before the warm start: it sets variables to the initial values of then. Make "
+            "the operation %s was made before the warm start: it sets variables to their former initial values. Make "
             "tf.compat.v1.global_variables_initializer() after bridgeckpt.tf.init_from_checkpoint",
             " and ".join(map(repr, operations)),
         )
 
 
 def warn_of_averages(variables: Iterable[Variable]) -> None:
-    """Say so if moving averages of variables keep what these were initialised with, before they were set."""
+    """Warn if moving averages of variables still have the variables' initial values after the warm start."""
     names = {f"{part.name}/{_AVERAGE}" for variable in variables for part in variable.parts}
-    cold = [one.name for one in graph_variables() if one.name.removesuffix(":0") in names]
-    if cold:
+    averages = [one.name for one in graph_variables() if one.name.removesuffix(":0") in names]
+    if averages:
         _log.warning(
-            "%d moving averages, %s for one, begin with what their variables were initialised with, not with what they "
-            "were set to; bridgeckpt.tf.init_from_checkpoint, called before ExponentialMovingAverage.apply, warms both",
-            len(cold),
-            cold[0],
+            "%d moving averages, for example %s, begin with the initial values of their variables, not with the values "
+            "of the warm start; bridgeckpt.tf.init_from_checkpoint, called before ExponentialMovingAverage.apply, "
+            "starts both",
+            len(averages),
+            averages[0],
         )
 
 
 def warn_of_no_counting(step: Any) -> None:  # noqa: ANN401 - a variable of TensorFlow
-    """Say so if nothing in the graph changes the global step, by which a restart is told from a first start."""
+    """Warn if nothing in the graph changes the global step, which tells a restart from a first start."""
     graph = tensorflow().compat.v1.get_default_graph() if not hasattr(step, "graph") else step.graph
     places = {_place(one) for one in on_each_device(step)}
     if not any(_changes(one, places) and one not in initialisers(step) for one in graph.get_operations()):
         _log.warning(
-            "nothing in the graph counts the global step (%s): a training that goes on cannot be told from one that "
-            "starts, and would be set anew; pass global_step= to the optimizer's minimize",
+            "nothing in the graph counts the global step (%s): a training that continues looks like one that starts, "
+            "and would be set again; pass global_step= to the optimizer's minimize",
             step.name,
         )
 
 
 def _place(variable: Any) -> str:  # noqa: ANN401
-    """The name of the operation in which a variable of a graph is kept."""
+    """The name of the operation that holds a variable of a graph."""
     handle = getattr(variable, "handle", None)
     return str(variable.op.name if handle is None else handle.op.name)
 
@@ -122,25 +124,25 @@ def _changes(operation: Any, places: set[str]) -> bool:  # noqa: ANN401
     value = operation.inputs[1].op
     while value.type == "Identity":
         value = value.inputs[0].op
-    return not value.type.startswith("Restore")  # a Saver's
+    return not value.type.startswith("Restore")  # by a Saver
 
 
 def _items(assignment_map: AssignmentMap) -> list[tuple[str, Any]]:
     """The pairs of a map.
 
     Raises:
-        BridgeckptError: it is none, or empty.
+        BridgeckptError: the value is not a map, or it is empty.
     """
-    hint = "it takes {'name in the checkpoint': 'name in the graph'}, as get_assignment_map_from_checkpoint returns it"
+    hint = "pass {'name in the checkpoint': 'name in the graph'}, as get_assignment_map_from_checkpoint returns it"
     if isinstance(assignment_map, tuple) and len(assignment_map) == 2 and isinstance(assignment_map[0], Mapping):
-        hint = "these are both values of get_assignment_map_from_checkpoint: the first of them is the map"
+        hint = "these are both results of get_assignment_map_from_checkpoint: the first of them is the map"
     elif isinstance(assignment_map, Mapping):
         assignment_map = list(assignment_map.items())
     if isinstance(assignment_map, (list, tuple)) and all(_is_pair(one) for one in assignment_map):
         if assignment_map:
             return list(assignment_map)
         raise BridgeckptError("the assignment map is empty: nothing would be warm-started", hint=hint)
-    raise BridgeckptError(f"{shorten(repr(assignment_map), 80)} is no assignment map", hint=hint)
+    raise BridgeckptError(f"{shorten(repr(assignment_map), 80)} is not an assignment map", hint=hint)
 
 
 def _is_pair(what: object) -> bool:
@@ -148,7 +150,7 @@ def _is_pair(what: object) -> bool:
 
 
 def _pairs(assignment_map: AssignmentMap, graph: Mapping[str, Variable]) -> Iterator[tuple[str, Variable]]:
-    """Each name of the checkpoint with its variable, prefixes spelled out."""
+    """Each name of the checkpoint with its variable; prefixes become whole names."""
     for key, value in _items(assignment_map):
         if not isinstance(value, str):
             yield key, whole(value)
@@ -171,12 +173,12 @@ def _below(theirs: str, ours: str, graph: Mapping[str, Variable]) -> Iterator[tu
 def _no_variable(name: str, graph: Mapping[str, Variable]) -> WarmStartError:
     from difflib import get_close_matches  # only for the message
 
-    prefixes = dict.fromkeys(one[: at + 1] for one in graph for at in range(len(one)) if one[at] == "/")
+    prefixes = dict.fromkeys(other[: end + 1] for other in graph for end in range(len(other)) if other[end] == "/")
     near = get_close_matches(name, prefixes if name.endswith("/") else graph, 3)
     hint = f"the nearest: {', '.join(near)}" if near else f"it has {len(graph)} variables, such as {next(iter(graph))}"
     if f"{name}/" in prefixes:
         hint = f"a prefix ends in /, on both sides: '{name}/'"
     return WarmStartError(
         f"the graph has no variable {name}" + ("..." if not name or name.endswith("/") else ""),
-        hint=hint if graph else "it has none: build the model first",
+        hint=hint if graph else "the graph has no variables: build the model first",
     )

@@ -1,4 +1,4 @@
-"""A session hook that warm-starts. Imports TensorFlow, since it is one of TensorFlow's hooks."""
+"""A session hook that warm-starts. The module imports TensorFlow, because the hook derives from one of its classes."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _log = logging.getLogger("bridgeckpt.tf")
 
 
 class WarmStartHook(_SessionRunHook):  # type: ignore[misc]  # TensorFlow has no types
-    """Sets variables in a session, after the initialisers and before the first step; the graph stays as it is.
+    """Sets variables in a session, after the initialisers and before the first step. The graph is not changed.
 
-    For ``MonitoredTrainingSession(chief_only_hooks=)``, ``Estimator.train(hooks=)`` and whatever else runs hooks. A
-    session whose global step is above 0 was restored from a checkpoint of the training, and is left alone. One that was
-    restored at step 0 is set again: that checkpoint may have been saved between the initialisers and the hook, and no
-    step has been made from it.
+    It is for ``MonitoredTrainingSession(chief_only_hooks=)``, ``Estimator.train(hooks=)`` and everything else that runs
+    hooks. A session whose global step is above 0 was restored from a checkpoint of the training, so nothing is set. A
+    session that was restored at step 0 is set again: its checkpoint may have been saved between the initialisers and
+    the hook, and no step has been made since.
 
     Attributes:
-        report: What is set, known from ``begin`` on.
-        ran: Whether the hook has set the variables of the session that it was last shown.
+        report: What is set and what is not; None before ``begin``.
+        ran: Whether the hook has set the variables of the latest session.
     """
 
     report: WarmStartReport | None
@@ -49,46 +49,46 @@ class WarmStartHook(_SessionRunHook):  # type: ignore[misc]  # TensorFlow has no
         variables: Iterable[Any] | None = None,
         **options: Unpack[WarmStartOptions],
     ) -> None:
-        """Args: as of :func:`bridgeckpt.tf.scaffold_fn`.
+        """The arguments are those of :func:`bridgeckpt.tf.scaffold_fn`.
 
         options: see :class:`bridgeckpt.tf.WarmStartOptions`.
 
         Raises:
             BridgeckptError: an option is not valid.
         """
-        variables = None if variables is None else list(variables)  # it may be asked for again, for another graph
-        asked = resolve_beside_map(init_checkpoint, assignment_map, variables, options)
-        self._asked = init_checkpoint, assignment_map, variables, asked
+        variables = None if variables is None else list(variables)  # ``begin`` may be called again, for another graph
+        resolved = resolve_beside_map(init_checkpoint, assignment_map, variables, options)
+        self._arguments = init_checkpoint, assignment_map, variables, resolved
         self._start: Start | None = None
         self._step: Any = None
         self.report = None
         self.ran = False
 
     def begin(self) -> None:
-        """Plan for the default graph; nothing is added to it.
+        """Plan for the default graph. Nothing is added to the graph.
 
         Raises:
             CheckpointError: the checkpoint cannot be found or read.
-            WarmStartError: it does not fit; or the graph has no global step, by which a restart is told from a start.
+            WarmStartError: the checkpoint does not fit, or the graph has no global step.
         """
         self._step = tensorflow().compat.v1.train.get_global_step()
         if self._step is None:
             raise WarmStartError(
-                "the graph has no global step, by which a restart is told from a first start",
+                "the graph has no global step, which tells a restart from a first start",
                 hint="call tf.compat.v1.train.get_or_create_global_step() while the graph is built; in a plain session "
-                "bridgeckpt.tf.assign(variables, checkpoint, session=session) needs none",
+                "bridgeckpt.tf.assign(variables, checkpoint, session=session) needs no global step",
             )
-        self._start = plan_for_graph(*self._asked)
+        self._start = plan_for_graph(*self._arguments)
         self.report = self._start.report
 
     def after_create_session(self, session: Any, coord: Any = None) -> None:  # noqa: ANN401, ARG002
-        """Set the variables, unless the session goes on with a training.
+        """Set the variables, unless the session continues a training.
 
         Raises:
             CheckpointError: a tensor is damaged.
             PrecisionError: a value does not fit the variable's dtype.
         """
-        if self._start is None:  # a loop that does not call begin
+        if self._start is None:  # some training loops do not call begin
             self.begin()
         start = self._start
         if start is None:
@@ -97,8 +97,8 @@ class WarmStartHook(_SessionRunHook):  # type: ignore[misc]  # TensorFlow has no
         self.ran = step == 0
         if self.ran:
             warn_of_no_counting(self._step)
-            feed(session, start.set, start.matching.found)
-            announce(start.report, self._asked[-1].report)
+            feed(session, start.set, start.matching.values)
+            announce(start.report, self._arguments[-1].report)
             warn_of_averages(start.set)
         else:
-            _log.info("no warm start from %s: the session goes on at step %d", start.report.checkpoint, step)
+            _log.info("no warm start from %s: the session continues at step %d", start.report.checkpoint, step)

@@ -1,4 +1,4 @@
-"""The names by which the variables of a module, a model or a list can be looked for; there may be several ways."""
+"""The ways to name the variables of a module, a model or a list: by full names, or by paths of attributes."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ if TYPE_CHECKING:
 
 
 def is_model(what: Any) -> bool:  # noqa: ANN401
-    """Whether it is an object that owns its variables, rather than variables."""
+    """Whether ``what`` is an object that owns variables, not a variable or a collection of them."""
     if isinstance(what, Mapping) or is_variable(what):
         return False
     return _owned(what) is not None or not isinstance(what, Iterable)
 
 
 def _owned(model: Any) -> list[Any] | None:  # noqa: ANN401
-    """The variables that an object has by its own account: of Keras, its weights; None where it gives none."""
+    """The variables that an object lists itself, for Keras its weights; None if it lists none."""
     module = tensorflow().Module
     try:
-        if hasattr(model, "trainable_weights"):  # of Keras
-            found = model.weights
-        elif isinstance(model, module):  # whatever attributes of these names the user has given it
-            found = module.variables.fget(model)
+        if hasattr(model, "trainable_weights"):  # Keras
+            owned = model.weights
+        elif isinstance(model, module):  # the user may have overwritten the attribute ``variables``
+            owned = module.variables.fget(model)
         else:
-            found = getattr(model, "variables", None)
-    except ValueError:  # Keras 2, of a model that is not built yet
+            owned = getattr(model, "variables", None)
+    except ValueError:  # Keras 2 raises it for a model that is not built yet
         return []
-    return list(found) if isinstance(found, (list, tuple)) and all(map(is_variable, found)) else None
+    return list(owned) if isinstance(owned, (list, tuple)) and all(map(is_variable, owned)) else None
 
 
 def namings(model: Any, stored_paths: Collection[str]) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
-    """The variables by their names, in each way that there is; none without any.
+    """The variables by their names, once for each way to name them. Nothing is yielded if there are no variables.
 
-    ``stored_paths``: the paths of attributes that a checkpoint names its variables by. If it has any, the model's own
-    are tried before names, which Keras numbers by what else was built; also below the one prefix that has all of them,
-    such as ``model/`` of ``tf.train.Checkpoint(model=model)``.
+    ``stored_paths`` are the paths of attributes by which a checkpoint names its variables. If there are any, the
+    model's paths come before its names, because Keras numbers names by what else was built. The paths also come below a
+    prefix, such as ``model/`` of ``tf.train.Checkpoint(model=model)``, if exactly one prefix has all of them.
     """
     if isinstance(model, Mapping):
         yield from filter(None, [named(model)])
-    elif hasattr(model, "variable_map"):  # a hub.Module: by names without the scope that it was given
+    elif hasattr(model, "variable_map"):  # a hub.Module: its names do not include its scope
         yield named(model.variable_map)
     elif not is_model(model):
         yield from filter(None, [wholes([model] if is_variable(model) else model)])
@@ -55,11 +55,11 @@ def namings(model: Any, stored_paths: Collection[str]) -> Iterator[dict[str, Var
             prefixes = _prefixes(by_path, stored_paths)
             if len(prefixes) == 1:
                 yield _below(prefixes[0], by_path)
-        owned = _owned(model) or [part.variable for one in by_path.values() for part in one.parts]
+        owned = _owned(model) or [part.variable for variable in by_path.values() for part in variable.parts]
         if owned and len({name_of(one) for one in owned}) == len({id(one) for one in owned}):
             by_name = wholes(owned)
             yield by_name
-            yield from filter(None, [_below_the_root(model, by_name)])
+            yield from filter(None, [_without_root(model, by_name)])
         if by_path and not stored_paths:
             yield by_path
 
@@ -75,8 +75,11 @@ def _below(prefix: str, variables: Mapping[str, Variable]) -> dict[str, Variable
     return {prefix + name: one._replace(name=prefix + name) for name, one in variables.items()}
 
 
-def _below_the_root(model: Any, by_name: dict[str, Variable]) -> dict[str, Variable]:  # noqa: ANN401
-    """The names without that of the model itself, which Keras numbers in the order of construction; {} if not so."""
+def _without_root(model: Any, by_name: dict[str, Variable]) -> dict[str, Variable]:  # noqa: ANN401
+    """The names without the model's own, which Keras numbers in the order of construction.
+
+    The result is empty if some name does not begin with the model's.
+    """
     root = f"{getattr(model, 'name', '')}/"
     if not all(name.startswith(root) for name in by_name):
         return {}
@@ -86,20 +89,20 @@ def _below_the_root(model: Any, by_name: dict[str, Variable]) -> dict[str, Varia
 def _by_path(root: Any) -> dict[str, Any]:  # noqa: ANN401
     """The variables of a trackable object by the shortest path of attributes that leads to each."""
     tf = tensorflow()
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     seen, waiting = {id(root)}, deque([("", root)])
     while waiting:
         path, owner = waiting.popleft()
         try:
             children = tf.train.TrackableView.children(owner)
-        except (AttributeError, TypeError, ValueError):  # nothing that TensorFlow saves
+        except (AttributeError, TypeError, ValueError):  # not a trackable object
             continue
         for name, child in children.items():
             if id(child) in seen:
                 continue
             seen.add(id(child))
             if is_variable(child):
-                found[f"{path}{name}"] = child
+                variables[f"{path}{name}"] = child
             else:
                 waiting.append((f"{path}{name}/", child))
-    return found
+    return variables

@@ -1,4 +1,4 @@
-"""The options of a warm start: what a caller may decide, and what is taken where it does not."""
+"""The options of a warm start, and their defaults."""
 
 from __future__ import annotations
 
@@ -18,40 +18,41 @@ _WITH_A_MAP = ("report", "reading")
 
 
 class WarmStartOptions(TypedDict, total=False):
-    """What a caller may decide; every function that plans a warm start takes these keywords."""
+    """The options of a warm start. Every function that plans a warm start takes these keywords."""
 
     strict: Annotated[
         bool | None,
-        "None refuses what cannot be meant: no variable has a value, or one has a value of another shape. True also "
+        "None refuses obvious mistakes: no variable has a value, or one has a value of another shape. True also "
         "refuses a variable without a value, False nothing.",
     ]
     report: Annotated[
         Report | None,
-        "called with the WarmStartReport, print for instance; None logs it, as a warning when a variable has no value, "
-        "under the name bridgeckpt.tf.",
+        "called with the WarmStartReport, for example print; None logs it under the name bridgeckpt.tf, as a warning "
+        "if a variable has no value.",
     ]
     scope: Annotated[
-        str | None, "the program's variables are below it, the checkpoint's are not: one tower of several."
+        str | None,
+        "a prefix that the program's variables have and the checkpoint's do not: that of one tower, for example.",
     ]
     renames: Annotated[
         Mapping[str, str] | None,
-        "names, or prefixes that end in /, of the checkpoint, and what the program has instead below scope.",
+        "names of the checkpoint, or prefixes that end in /, each with the program's name or prefix below scope.",
     ]
     new: Annotated[
         str | Iterable[str],
-        "names of variables, or patterns such as cls/squad/*, that keep their initial values, whatever the checkpoint "
-        "has.",
+        "names of variables, or patterns such as cls/squad/*, that keep their initial values even if the checkpoint "
+        "has them.",
     ]
     reading: Annotated[
         PlanOptions | None,
-        'how to read a TensorFlow checkpoint, where that is not detected: a dict of PlanOptions, such as {"ema": True} '
-        "for its moving averages, or the scope of one of several models in it. It is read through a table then, and "
-        "refused if it is not so. A map knows nothing of it: pass it to both calls.",
+        'how to read a TensorFlow checkpoint if that is not detected: a dict of PlanOptions, such as {"ema": True} for '
+        "its moving averages, or the scope of one of several models in it. It is then read through a table, "
+        "and refused if it does not fit. An assignment map does not contain it: pass it to both calls.",
     ]
 
 
 class ResolvedOptions(NamedTuple):
-    """The options of a warm start, those that were not given included."""
+    """The options of a warm start with their defaults."""
 
     strict: bool | None
     report: Report | None
@@ -61,10 +62,10 @@ class ResolvedOptions(NamedTuple):
 
 
 def resolve_options(source: object, options: WarmStartOptions) -> ResolvedOptions:
-    """The options with their defaults; ``source`` is the checkpoint, or a path of it.
+    """Resolve the options; ``source`` is the checkpoint or its path.
 
     Raises:
-        BridgeckptError: ``source`` is not a checkpoint, or ``scope`` and ``renames`` contradict each other.
+        BridgeckptError: ``source`` is not a checkpoint, or ``renames`` is not valid.
     """
     if not _is_source(source):
         raise OptionError(f"the checkpoint must be a path, not {source!r}", option="checkpoint")
@@ -79,7 +80,7 @@ def resolve_options(source: object, options: WarmStartOptions) -> ResolvedOption
 
 
 def _is_source(what: object) -> bool:
-    """Whether it is an open checkpoint, or a path that is text."""
+    """Whether ``what`` is an open checkpoint, or a path as text that is not empty."""
     return isinstance(what, Checkpoint) or (
         isinstance(what, (str, os.PathLike)) and isinstance(path := os.fspath(what), str) and path != ""
     )
@@ -88,16 +89,16 @@ def _is_source(what: object) -> bool:
 def resolve_beside_map(
     source: object, assignment_map: object, variables: object, options: WarmStartOptions
 ) -> ResolvedOptions:
-    """:func:`resolve_options`, where an assignment map may say already what the other options are about.
+    """Resolve the options of a function that also takes an assignment map.
 
     Raises:
-        BridgeckptError: as :func:`resolve_options`, or an option contradicts the map.
+        BridgeckptError: as :func:`resolve_options`, or an option is given together with the map, which replaces it.
     """
-    asked = resolve_options(source, options)
+    resolved = resolve_options(source, options)
     given = [*(["variables"] if variables is not None else []), *(key for key in options if key not in _WITH_A_MAP)]
     if assignment_map is not None and given:
         raise BridgeckptError(
-            f"assignment_map says which variable starts from what, and {' and '.join(given)} would say it again",
+            f"assignment_map says already what each variable starts from, so {' and '.join(given)} cannot be given too",
             hint="leave one of them out",
         )
-    return asked
+    return resolved

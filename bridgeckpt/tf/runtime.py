@@ -1,4 +1,4 @@
-"""TensorFlow as the caller's program uses it: imported late, and nothing about it changed."""
+"""The caller's TensorFlow: imported when it is needed, and not configured in any way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def tensorflow() -> Any:  # noqa: ANN401 - TensorFlow has no types
     """The module ``tensorflow``.
 
     Raises:
-        BridgeckptError: it is not installed, or its installation is broken.
+        BridgeckptError: TensorFlow is not installed, or its installation is broken.
     """
     try:
         return import_module("tensorflow")

@@ -1,4 +1,4 @@
-"""A Scaffold that warm-starts: TensorFlow runs its ``init_fn`` after the initialisers, and never after a restore."""
+"""A Scaffold that warm-starts: TensorFlow runs its ``init_fn`` after the initialisers, but not after a restore."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ def scaffold_fn(
     variables: Iterable[Any] | None = None,
     **options: Unpack[WarmStartOptions],
 ) -> Callable[[], Any]:
-    """A function that makes a ``tf.compat.v1.train.Scaffold``, as ``TPUEstimatorSpec(scaffold_fn=)`` takes one.
+    """Get a function that makes a ``tf.compat.v1.train.Scaffold``, for ``TPUEstimatorSpec(scaffold_fn=)``.
 
-    Called where the graph is built. The scaffold sets the variables in the session, once its initialisers have run,
-    whatever machine computes; nothing is added to the graph. A session that is restored from a checkpoint of the
-    training is left as it is. For ``MonitoredTrainingSession(scaffold=)`` call the function yourself.
+    The function is called where the graph is built. The scaffold sets the variables in the session after the
+    initialisers have run, on any kind of device. Nothing is added to the graph. A session that is restored from a
+    checkpoint of the training is left as it is. For ``MonitoredTrainingSession(scaffold=)`` call the function yourself.
 
     Args:
-        init_checkpoint: any path of anything that bridgeckpt reads, or a checkpoint that is open.
-        assignment_map: as :func:`bridgeckpt.tf.init_from_checkpoint` takes it; None goes by names and ``options``.
+        init_checkpoint: the path of a checkpoint in any format that bridgeckpt reads, or an open checkpoint.
+        assignment_map: as :func:`bridgeckpt.tf.init_from_checkpoint` takes it; None uses names and ``options``.
         variables: those that start from the checkpoint; None takes the trainable ones. Not with a map.
         options: see :class:`bridgeckpt.tf.WarmStartOptions`; with a map, only ``report`` and ``reading``.
 
     Raises:
-        BridgeckptError: here for options that are not valid; when the returned function is called, what
-            :func:`bridgeckpt.tf.init_from_checkpoint` raises.
+        BridgeckptError: an option is not valid. The returned function raises the errors of
+            :func:`bridgeckpt.tf.init_from_checkpoint`.
     """
-    variables = None if variables is None else list(variables)  # it may be asked for again, for another graph
-    asked = resolve_beside_map(init_checkpoint, assignment_map, variables, options)
+    variables = None if variables is None else list(variables)  # the function may be called again, for another graph
+    resolved = resolve_beside_map(init_checkpoint, assignment_map, variables, options)
 
     def scaffold() -> Any:  # noqa: ANN401 - of TensorFlow
-        start = plan_for_graph(init_checkpoint, assignment_map, variables, asked)
+        start = plan_for_graph(init_checkpoint, assignment_map, variables, resolved)
 
         def init_fn(scaffold: Any, session: Any) -> None:  # noqa: ANN401, ARG001
-            feed(session, start.set, start.matching.found)
-            announce(start.report, asked.report)
+            feed(session, start.set, start.matching.values)
+            announce(start.report, resolved.report)
             warn_of_averages(start.set)
 
         return tensorflow().compat.v1.train.Scaffold(init_fn=init_fn)

@@ -1,4 +1,4 @@
-"""A warm start, planned: which variables of the program get which values, checked before anything is set."""
+"""The plan of a warm start: which variables of the program get which values. It is checked before anything is set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.tf.default_graph import graph_variables, resolve
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.variables import wholes
-from bridgeckpt.warmstart.matching import Matching, Request, match
+from bridgeckpt.warmstart.matching import Matching, Request, match_variables
 from bridgeckpt.warmstart.renaming import common_change
 from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport, check
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("bridgeckpt.tf")
 
-_MAP = "bridgeckpt.tf.get_assignment_map_from_checkpoint returns a map of what is there"
+_MAP = "bridgeckpt.tf.get_assignment_map_from_checkpoint returns a map of the names that are there"
 
 
 class Start(NamedTuple):
-    """The program's ``variables`` by their names, the checkpoint's name for each in ``keys``, and what it has."""
+    """The program's ``variables``, the checkpoint's name for each in ``keys``, and the match of both, all by name."""
 
     variables: Mapping[str, Variable]
     keys: Mapping[str, str]
@@ -41,7 +41,7 @@ class Start(NamedTuple):
     @property
     def set(self) -> list[Variable]:
         """The variables that get a value."""
-        return [self.variables[name] for name in self.matching.found]
+        return [self.variables[name] for name in self.matching.values]
 
     @property
     def report(self) -> WarmStartReport:
@@ -50,33 +50,35 @@ class Start(NamedTuple):
 
 
 def plan_by_names(
-    source: Source, variables: Mapping[str, Variable], asked: ResolvedOptions, *, any_scope: bool = False
+    source: Source, variables: Mapping[str, Variable], resolved: ResolvedOptions, *, any_scope: bool = False
 ) -> Start:
-    """Find what a checkpoint has for each variable, by its name; nothing is refused but options that cannot be.
+    """Find what a checkpoint has for each variable, by its name. A poor match is not refused yet.
 
-    ``any_scope``: the scope of the names means nothing, where a table is asked.
+    ``any_scope``: the scope of the names means nothing if a table translates them.
 
     Raises:
         CheckpointError: the checkpoint cannot be found or read.
         TableError: a mapping table is malformed.
-        WarmStartError: there are no variables, or none in the scope that was asked for.
-        BridgeckptError: a pattern of ``new`` is no variable's.
+        WarmStartError: there are no variables, or no variable is in ``scope``.
+        BridgeckptError: no variable has a name of ``renames`` or matches a pattern of ``new``.
     """
-    keys = {name: key for name in variables if (key := asked.renaming.of(name)) is not None}
-    if not keys and asked.strict is not False:
-        raise _no_variables(variables, asked)
-    if unused := asked.renaming.unused(variables) if asked.strict is not False else ():
+    keys = {name: key for name in variables if (key := resolved.renaming.of(name)) is not None}
+    if not keys and resolved.strict is not False:
+        raise _no_variables(variables, resolved)
+    if unused := resolved.renaming.unused(variables) if resolved.strict is not False else ():
         raise BridgeckptError(
             f"renames has {unused[0]!r}, and no variable is called so",
-            hint="it takes {name of the checkpoint: name of the program}; prefixes end in / on both sides",
+            hint="write {name of the checkpoint: name of the program}; prefixes end in / on both sides",
         )
-    new = _new(keys, asked)
+    new = _declared_new(keys, resolved)
     keys = {name: key for name, key in keys.items() if name not in set(new)}
-    others = {key: wanted for name, wanted in _of_the_program().items() if (key := asked.renaming.of(name)) is not None}
+    others = {
+        key: wanted for name, wanted in _graph_wanted().items() if (key := resolved.renaming.of(name)) is not None
+    }
     wanted = {name: variables[name].wanted for name in keys}
-    stored_only = asked.strict is False  # as in the function of google-research/bert
-    request = Request(keys, wanted, others, new, asked.reading, stored_only, any_scope)
-    return Start(variables, keys, match(source, request))
+    stored_only = resolved.strict is False  # as in the function of google-research/bert
+    request = Request(keys, wanted, others, new, resolved.reading, stored_only, any_scope)
+    return Start(variables, keys, match_variables(source, request))
 
 
 def plan_by_map(source: Source, assignment_map: AssignmentMap, reading: PlanOptions) -> Start:
@@ -85,33 +87,34 @@ def plan_by_map(source: Source, assignment_map: AssignmentMap, reading: PlanOpti
     Raises:
         CheckpointError: the checkpoint cannot be found or read.
         TableError: a mapping table is malformed.
-        WarmStartError: a name is in neither the graph nor the checkpoint, or a tensor has another shape.
+        WarmStartError: a name is not in the graph or not in the checkpoint, or a tensor has another shape.
     """
     keys, variables = resolve(assignment_map)
     wanted = {name: variable.wanted for name, variable in variables.items()}
     ours, theirs = common_change(keys.items())
-    program = _of_the_program()
-    others = {theirs + name.removeprefix(ours): one for name, one in program.items() if name.startswith(ours)}
-    if ours and theirs:  # one part of the model for another, rather than another scope of all of it
+    program = _graph_wanted()
+    others = {theirs + name.removeprefix(ours): other for name, other in program.items() if name.startswith(ours)}
+    if ours and theirs:  # the map renames a part of the model, not the scope of the whole model
         others = {**program, **others}
-    matching = match(source, Request(keys, wanted, others, (), reading))
+    matching = match_variables(source, Request(keys, wanted, others, (), reading))
     check(matching.report, strict=True, hint=_MAP)
     return Start(variables, keys, matching)
 
 
 def plan_for_graph(
-    source: Source, assignment_map: AssignmentMap | None, variables: Iterable[Any] | None, asked: ResolvedOptions
+    source: Source, assignment_map: AssignmentMap | None, variables: Iterable[Any] | None, resolved: ResolvedOptions
 ) -> Start:
     """Plan for the default graph: by a map, or for ``variables`` (None: the trainable ones) by their names.
 
     Raises:
-        WarmStartError: as ``strict`` says; what else, as :func:`plan_by_map` and :func:`plan_by_names`.
+        WarmStartError: ``strict`` refuses the warm start. Other errors are those of :func:`plan_by_map` and
+            :func:`plan_by_names`.
     """
     if assignment_map is not None:
-        return plan_by_map(source, assignment_map, asked.reading)
+        return plan_by_map(source, assignment_map, resolved.reading)
     tvars = tensorflow().compat.v1.trainable_variables() if variables is None else variables
-    start = plan_by_names(source, wholes(tvars), asked)
-    check(start.report, strict=asked.strict)
+    start = plan_by_names(source, wholes(tvars), resolved)
+    check(start.report, strict=resolved.strict)
     return start
 
 
@@ -125,35 +128,33 @@ def announce(report: WarmStartReport, to: Report | None) -> None:
         _log.warning("%s", report.warning)
 
 
-def _of_the_program() -> dict[str, Wanted]:
-    """All variables of the default graph; an eager program has no list of its own."""
+def _graph_wanted() -> dict[str, Wanted]:
+    """All variables of the default graph; {} for an eager program, which has no such list."""
     if tensorflow().executing_eagerly():
         return {}
     return {name: whole.wanted for name, whole in wholes(graph_variables()).items()}
 
 
-def _new(names: Iterable[str], asked: ResolvedOptions) -> tuple[str, ...]:
-    """The variables that are declared new, by patterns of their names or of what is left of these below the scope."""
-    known = {name: name.removeprefix(asked.renaming.scope) for name in names}
-    found = dict[str, None]()
-    for pattern in asked.new:
+def _declared_new(names: Iterable[str], resolved: ResolvedOptions) -> tuple[str, ...]:
+    """The variables that match a pattern of ``new``, with the scope or without it."""
+    known = {name: name.removeprefix(resolved.renaming.scope) for name in names}
+    new = dict[str, None]()
+    for pattern in resolved.new:
         fitting = [name for name, below in known.items() if fnmatchcase(name, pattern) or fnmatchcase(below, pattern)]
         if not fitting:
             near = get_close_matches(pattern, [*known, *known.values()], 3)
-            hint = (
-                f"the nearest: {', '.join(near)}" if near else "it takes names without :0, or patterns: 'cls/squad/*'"
-            )
+            hint = f"the nearest: {', '.join(near)}" if near else "write names without :0, or patterns: 'cls/squad/*'"
             raise BridgeckptError(f"new has {pattern!r}, and no variable is called so", hint=hint)
-        found.update(dict.fromkeys(fitting))
-    return tuple(found)
+        new.update(dict.fromkeys(fitting))
+    return tuple(new)
 
 
-def _no_variables(variables: Mapping[str, Variable], asked: ResolvedOptions) -> WarmStartError:
+def _no_variables(variables: Mapping[str, Variable], resolved: ResolvedOptions) -> WarmStartError:
     if not variables:
         return WarmStartError("there are no variables to start", hint="build the model first, and pass its variables")
     shared = os.path.commonpath(variables).strip("/")
     scopes = [shared] if shared else [*dict.fromkeys(name.partition("/")[0] for name in variables)][:5]
     return WarmStartError(
-        f"none of the {len(variables)} variables is below {asked.renaming.scope}",
+        f"none of the {len(variables)} variables is below {resolved.renaming.scope}",
         hint=f"they are below {', '.join(scopes)}",
     )

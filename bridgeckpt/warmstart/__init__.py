@@ -1,1 +1,4 @@
-"""The half of :mod:`bridgeckpt.tf` that needs no TensorFlow: which tensor of a checkpoint a variable starts from."""
+"""Warm starts without TensorFlow: which tensor of a checkpoint each variable of a program starts from.
+
+:mod:`bridgeckpt.tf` stands on it.
+"""

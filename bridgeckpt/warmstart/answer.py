@@ -1,4 +1,4 @@
-"""Answers: what a checkpoint has for the variables that are asked of it, whichever way its names were understood."""
+"""The records of a search: what a checkpoint has for each variable, whether by its own names or through a table."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class Wanted(NamedTuple):
-    """What a variable of the program holds: its whole ``shape`` (None where TensorFlow does not know it) and dtype."""
+    """What a variable of the program holds: its whole ``shape`` (None if TensorFlow does not know it) and its dtype."""
 
     shape: tuple[int, ...] | None
     dtype: str
 
 
-class Found(NamedTuple):
-    """The value for a variable: the stored names that it is made of, and ``make``, which makes it in a given dtype.
+class StoredValue(NamedTuple):
+    """The value for a variable: the stored tensors that it is made of, and ``make``, which reads it in a given dtype.
 
-    ``checkpoint`` is held because what it keeps in temporary files is gone when nobody holds it.
+    ``checkpoint`` is kept alive because its temporary files are deleted with it.
     """
 
     checkpoint: Checkpoint
@@ -34,17 +34,17 @@ class Found(NamedTuple):
     make: Callable[[str], Array]
 
     def read(self, dtype: str) -> Array:
-        """The whole value, of ``dtype``, with the variable's shape.
+        """The whole value in ``dtype`` and in the variable's shape.
 
         Raises:
-            CheckpointError: a tensor is damaged, cut short or missing.
+            CheckpointError: a tensor is damaged, truncated or missing.
             PrecisionError: a value does not fit ``dtype``.
         """
         return self.make(dtype)
 
 
 class Misfit(NamedTuple):
-    """A tensor that is there, of ``shape``, where the variable needs it to be of shape ``needed``."""
+    """A stored tensor whose ``shape`` is not the shape ``needed`` for the variable."""
 
     source: str
     shape: tuple[int, ...]
@@ -52,16 +52,23 @@ class Misfit(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a checkpoint has, by the names it was asked for.
+    """What a checkpoint has for each name that was asked for.
 
-    ``how`` says how its names were understood, ``reasons`` why a variable has nothing where that is known.
-    ``available`` are all names that could have been asked for. ``used`` are tensors, by their stored or their PyTorch
-    names, that something is made of, ``unused`` the others; of the latter ``slots`` more are optimizer state.
-    ``as_stored`` says that each name asked for is that of one stored tensor, so that TensorFlow can find it too.
+    Attributes:
+        how: How the checkpoint's names were understood, as text.
+        values: The values, by the names asked for.
+        misfits: The tensors of another shape, by the names asked for.
+        reasons: Why a variable has no value, by the names asked for, if the reason is known.
+        available: All names that could have been asked for.
+        used: The tensors that were paired with a variable, by their stored or PyTorch names.
+        unused: The other tensors, without optimizer state.
+        slots: The number of unused tensors of optimizer state.
+        notes: Remarks for the report.
+        as_stored: Whether each name asked for is the stored name of one tensor, so that TensorFlow finds it too.
     """
 
     how: str
-    found: Mapping[str, Found]
+    values: Mapping[str, StoredValue]
     misfits: Mapping[str, Misfit]
     reasons: Mapping[str, str]
     available: tuple[str, ...]
@@ -73,20 +80,21 @@ class Answer(NamedTuple):
 
     @property
     def known(self) -> int:
-        """How many of the variables asked for it knows, those that do not fit included."""
-        return len(self.found) + len(self.misfits)
+        """The number of variables that it has a tensor for, misfits included."""
+        return len(self.values) + len(self.misfits)
 
     def lacking(self, wanted: Iterable[str]) -> list[str]:
-        """Which of the variables asked for it does not know."""
-        return [name for name in wanted if name not in self.found and name not in self.misfits]
+        """The names in ``wanted`` that it has no tensor for."""
+        return [name for name in wanted if name not in self.values and name not in self.misfits]
 
 
-def joined(answer: Answer, other: Answer) -> Answer:
-    """What either reading found, the first one's where both did."""
-    found = {**other.found, **answer.found}
+def merge(answer: Answer, other: Answer) -> Answer:
+    """Both answers as one; ``answer`` wins for a name that both have."""
+    values = {**other.values, **answer.values}
+    misfits = {**other.misfits, **answer.misfits}
     return answer._replace(
-        found=found,
-        misfits={name: one for name, one in {**other.misfits, **answer.misfits}.items() if name not in found},
+        values=values,
+        misfits={name: misfit for name, misfit in misfits.items() if name not in values},
         reasons={**other.reasons, **answer.reasons},
         available=tuple(dict.fromkeys((*answer.available, *other.available))),
         used=answer.used | other.used,
@@ -94,11 +102,10 @@ def joined(answer: Answer, other: Answer) -> Answer:
     )
 
 
-def unreadable(job: Job, dtype: str) -> str | None:
+def dtype_conflict(job: Job, dtype: str) -> str | None:
     """Why a tensor cannot become a value of ``dtype``; None if it can."""
     if job.dtype == dtype:
         return None if dtype in DTYPES and DTYPES[dtype].itemsize else f"it is of dtype {dtype}"
-    both = (job.dtype, dtype)
-    if all(name in DTYPES and DTYPES[name].floating for name in both):
+    if all(name in DTYPES and DTYPES[name].floating for name in (job.dtype, dtype)):
         return None
-    return f"it is {job.dtype} there and {dtype} here, which are not converted into one another"
+    return f"it is {job.dtype} in the checkpoint and {dtype} in the program: only floating dtypes are converted"

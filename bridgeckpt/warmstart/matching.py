@@ -1,4 +1,4 @@
-"""Matching: the variables of a program with what a checkpoint has for them, and the report of both."""
+"""The match between a program's variables and a checkpoint's tensors, and its report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.locating.locate import is_address
 from bridgeckpt.sentences import within
-from bridgeckpt.warmstart.answer import joined
+from bridgeckpt.warmstart.answer import merge
 from bridgeckpt.warmstart.report import Match, Mismatch, Unmatched, WarmStartReport
 from bridgeckpt.warmstart.stored import by_stored_names
 from bridgeckpt.warmstart.translation import by_tables
@@ -21,23 +21,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bridgeckpt.options import PlanOptions
-    from bridgeckpt.warmstart.answer import Answer, Found, Wanted
+    from bridgeckpt.warmstart.answer import Answer, StoredValue, Wanted
 
     Source = str | os.PathLike[str] | Checkpoint
 
-_READING = "reading"  # the argument of a warm start that takes what a plan takes as keywords
-_LONGEST = 300  # characters of an error that becomes a note
+_READING = "reading"  # the argument of a warm start that holds the keywords of a plan
+_NOTE_LENGTH = 300  # characters: a longer error is shortened when it becomes a note
 
 
 class Request(NamedTuple):
-    """Variables that are to start from a checkpoint.
+    """The variables that start from a checkpoint, and how the checkpoint is read.
 
-    ``keys`` maps each variable's name to the name that the checkpoint should have for it, ``wanted`` what it holds.
-    ``others`` are further variables of the program, by such names, which tell how it spells a model. ``new`` are
-    variables that are to keep their initial values. ``reading`` settles how the checkpoint is read through a table,
-    which it then is. ``stored_only``: the tables are not asked where a stored name fits, or where names are all that
-    TensorFlow 1 has. ``any_scope``: the scope of the program's names means nothing, as in a model that Keras has
-    numbered.
+    Attributes:
+        keys: The checkpoint's name for each variable, by the variable's name.
+        wanted: The shape and dtype of each variable, by the variable's name.
+        others: Further variables of the program, by the checkpoint's names for them; they help to detect its dialect.
+        new: Variables that keep their initial values.
+        reading: Options of the plan. If there are any, the checkpoint is read through a mapping table.
+        stored_only: Use no table if a stored name fits or if the checkpoint is TensorFlow 1's, which has only names.
+        any_scope: The scope of the program's names means nothing, for example because Keras numbered the model.
     """
 
     keys: Mapping[str, str]
@@ -50,45 +52,47 @@ class Request(NamedTuple):
 
 
 class Matching(NamedTuple):
-    """What each variable starts from, by its name, and the report.
+    """The value of each variable that has one, by the variable's name, and the report.
 
-    ``as_stored`` says that TensorFlow can find the values too, under the names asked for.
+    ``as_stored`` says whether TensorFlow finds the values too, under the names asked for.
     """
 
     checkpoint: Checkpoint
-    found: Mapping[str, Found]
+    values: Mapping[str, StoredValue]
     report: WarmStartReport
     as_stored: bool
 
 
-def match(source: Source, request: Request) -> Matching:
-    """Find the value of each variable, by the checkpoint's own names or through the mapping tables: what finds more.
+def match_variables(source: Source, request: Request) -> Matching:
+    """Find the value of each variable.
+
+    Names are compared with the checkpoint's own names, and translated by the mapping tables if that finds more.
 
     Raises:
         CheckpointError: the checkpoint cannot be found or read.
-        ConfigError: ``reading`` names a config that cannot be.
-        PlanError: it cannot be read as ``reading`` says.
+        ConfigError: the config that ``reading`` names is not valid.
+        PlanError: the checkpoint cannot be read as ``reading`` says.
         TableError: a mapping table is malformed.
     """
-    checkpoint = opened_from(source)
-    answered = [(names, *_answer(checkpoint, names, request)) for names in _rounds(request)]
+    checkpoint = open_absolute(source)
+    answers = [(names, *_answer(checkpoint, names, request)) for names in _rounds(request)]
     checkpoint.check_files()
-    found = {
-        name: answer.found[key] for names, answer, _ in answered for name, key in names.items() if key in answer.found
+    values = {
+        name: answer.values[key] for names, answer, _ in answers for name, key in names.items() if key in answer.values
     }
-    report = _report(checkpoint, request, answered)
-    return Matching(checkpoint, found, report, all(answer.as_stored for _, answer, _ in answered))
+    report = _report(checkpoint, request, answers)
+    return Matching(checkpoint, values, report, all(answer.as_stored for _, answer, _ in answers))
 
 
 def _rounds(request: Request) -> list[dict[str, str]]:
-    """The variables and their names in the checkpoint, so that no round asks for one name in two shapes or dtypes.
+    """The ``keys`` in rounds: within a round, no name is asked for in two shapes or dtypes.
 
-    Two towers may start from one model, and differ in size.
+    Two towers of different size may start from one model.
     """
     rounds: list[tuple[dict[str, str], dict[str, Wanted]]] = [({}, {})]
     for name, key in request.keys.items():
         wanted = request.wanted[name]
-        fitting = next((one for one in rounds if one[1].get(key, wanted) == wanted), None)
+        fitting = next((pair for pair in rounds if pair[1].get(key, wanted) == wanted), None)
         if fitting is None:
             fitting = {}, {}
             rounds.append(fitting)
@@ -98,31 +102,31 @@ def _rounds(request: Request) -> list[dict[str, str]]:
 
 
 def _answer(checkpoint: Checkpoint, names: Mapping[str, str], request: Request) -> tuple[Answer, list[str]]:
-    """What the checkpoint has by some of the names, and what to say aloud."""
+    """What the checkpoint has for the ``names`` of one round, and notes for the report."""
     wanted = {key: request.wanted[name] for name, key in names.items()}
     if request.reading:
         try:
-            return _as_told(checkpoint, wanted, request), []
+            return _read_by_options(checkpoint, wanted, request), []
         except BridgeckptError as error:
             raise error.within(_READING) from error.__cause__
     answer, notes = by_stored_names(checkpoint, wanted), list[str]()
-    stored_only = request.stored_only and (answer.known or _is_tensorflow_1s(checkpoint))
+    stored_only = request.stored_only and (answer.known or _is_name_based(checkpoint))
     if answer.known < len(wanted) and not stored_only:
         try:
             translated = by_tables(checkpoint, wanted, request.others, request.reading, any_scope=request.any_scope)
         except (PlanError, ConfigError) as error:
-            notes.append(_untranslated(error.within(_READING)))
+            notes.append(_translation_note(error.within(_READING)))
         else:
             if translated is not None and (translated.known > answer.known or not answer.known):
-                answer = joined(translated, answer)
+                answer = merge(translated, answer)
     return answer, notes
 
 
-def opened_from(source: Source) -> Checkpoint:
-    """The checkpoint, opened by its absolute path: it may be read when the program is in another folder.
+def open_absolute(source: Source) -> Checkpoint:
+    """Open the checkpoint by its absolute path: the program may change its working folder before values are read.
 
     Raises:
-        CheckpointError: it cannot be found or read.
+        CheckpointError: the checkpoint cannot be found or read.
     """
     if isinstance(source, Checkpoint):
         return source
@@ -130,45 +134,46 @@ def opened_from(source: Source) -> Checkpoint:
     return open_checkpoint(path if is_address(path) else path.absolute())
 
 
-def _is_tensorflow_1s(checkpoint: Checkpoint) -> bool:
+def _is_name_based(checkpoint: Checkpoint) -> bool:
+    """Whether TensorFlow finds variables in the checkpoint by name only, as TensorFlow 1 does."""
     return checkpoint.read_by_tensorflow and not checkpoint.variable_names
 
 
-def _as_told(checkpoint: Checkpoint, wanted: Mapping[str, Wanted], request: Request) -> Answer:
-    """What is found when the checkpoint is read as the caller says; equal names say nothing then."""
+def _read_by_options(checkpoint: Checkpoint, wanted: Mapping[str, Wanted], request: Request) -> Answer:
+    """What the checkpoint has when it is read through a table with ``request.reading``, equal names or not."""
     if checkpoint.has_pytorch_names:
         raise BridgeckptError(
-            f"reading says how to read a TensorFlow checkpoint, and {checkpoint.path} has PyTorch's names already",
+            f"reading says how to read a TensorFlow checkpoint, but {checkpoint.path} has PyTorch's names already",
             hint="leave it out",
         )
     answer = by_tables(checkpoint, wanted, request.others, request.reading, any_scope=True)
     if answer is None:
-        raise AssertionError("with any scope, one dialect is as good as two")
+        raise AssertionError("by_tables answers None only if the scope matters")
     return answer
 
 
-def _untranslated(error: BridgeckptError) -> str:
-    said = shorten(" ".join(error.message.split()), _LONGEST)
-    return f"its names were not translated: {said}" + (f" (hint: {error.hint})" if error.hint else "")
+def _translation_note(error: BridgeckptError) -> str:
+    message = shorten(" ".join(error.message.split()), _NOTE_LENGTH)
+    return f"its names were not translated: {message}" + (f" (hint: {error.hint})" if error.hint else "")
 
 
 def _report(
-    checkpoint: Checkpoint, request: Request, answered: list[tuple[dict[str, str], Answer, list[str]]]
+    checkpoint: Checkpoint, request: Request, rounds: list[tuple[dict[str, str], Answer, list[str]]]
 ) -> WarmStartReport:
     matched, mismatched, unmatched = [], [], []
-    answer_for = {name: answer for names, answer, _ in answered for name in names}
+    answer_for = {name: answer for names, answer, _ in rounds for name in names}
     for name, key in request.keys.items():
         shape, answer = request.wanted[name].shape, answer_for[name]
-        if key in answer.found:
-            matched.append(Match(name, shape, answer.found[key].sources))
+        if key in answer.values:
+            matched.append(Match(name, shape, answer.values[key].sources))
         elif key in answer.misfits:
-            source, found, needed = answer.misfits[key]
-            mismatched.append(Mismatch(name, shape, source, found, needed))
+            misfit = answer.misfits[key]
+            mismatched.append(Mismatch(name, shape, misfit.source, misfit.shape, misfit.needed))
         else:
             unmatched.append(Unmatched(name, shape, key, answer.reasons.get(key)))
-    answers = [answer for _, answer, _ in answered]
+    answers = [answer for _, answer, _ in rounds]
     used = {name for answer in answers for name in answer.used}
-    notes = [*checkpoint.notes, *(note for _, answer, own in answered for note in (*own, *answer.notes))]
+    notes = [*checkpoint.notes, *(note for _, answer, own in rounds for note in (*own, *answer.notes))]
     return WarmStartReport(
         checkpoint=checkpoint.path,
         how=answers[0].how,

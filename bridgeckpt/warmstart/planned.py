@@ -1,6 +1,6 @@
-"""Both sides of a translation, planned: the program's variables like a checkpoint, and the checkpoint itself.
+"""The plans of a translation: one for the program's variables, treated as a checkpoint, one for the checkpoint itself.
 
-Each plan says which PyTorch name its side's tensors have, unless the checkpoint has PyTorch's names already.
+Each plan gives PyTorch names to its tensors. A checkpoint that has PyTorch's names already needs no plan.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from bridgeckpt.planning.record import Plan
     from bridgeckpt.warmstart.answer import Wanted
 
-_PROGRAM = Path("the program")  # where a checkpoint has its path: no config lies beside it
-_NUMBER = re.compile(r"(?<=[-_/.])\d{1,3}(?!\d)")  # as of a layer: one in the middle of a word, as in conv2d, is none
+_PROGRAM = Path("the program")  # stands for the path of the checkpoint, so no config is found beside it
+_NUMBER = re.compile(r"(?<=[-_/.])\d{1,3}(?!\d)")  # a layer's number; a digit inside a word, as in conv2d, is not one
 
 
 class Sides(NamedTuple):
-    """The plan of the program's variables, their side of the comparison and the checkpoint's.
+    """The plan of the program's variables, and both sides of the comparison.
 
-    ``architecture`` is the class that the checkpoint is of, where that is known.
+    ``architecture`` is the class of the checkpoint, None if it is not known.
     """
 
     plan: Plan
@@ -44,48 +44,53 @@ class Sides(NamedTuple):
 
 
 def as_checkpoint(wanted: Mapping[str, Wanted]) -> Checkpoint:
-    """The program's variables as a checkpoint to plan: of names and shapes, without a byte."""
+    """The program's variables as a checkpoint to plan: names and shapes without data."""
     tensors = {name: TensorInfo(name, dtype, shape, ()) for name, (shape, dtype) in wanted.items() if shape is not None}
     return Checkpoint(_PROGRAM, tensors, directory=_PROGRAM)
 
 
-def programs(wanted: Mapping[str, Wanted], others: Mapping[str, Wanted]) -> Iterator[tuple[dict[str, Wanted], bool]]:
-    """What may be all of the program's model, the likeliest first; and whether the order of its numbers may be one.
+def candidate_programs(
+    wanted: Mapping[str, Wanted], others: Mapping[str, Wanted]
+) -> Iterator[tuple[dict[str, Wanted], bool]]:
+    """Sets of variables that may be the whole model of the program, the likeliest first.
 
-    That is: the variables that are wanted; all that there are; those that begin like them, without further models. Then
-    with layers between or before those that there are, since a student may want every other one of a larger model.
+    With each comes whether the order of its layer numbers may be read as the order of the layers.
+
+    The first three sets are the wanted variables, all variables, and those under the same scopes as the wanted ones.
+    The further sets add layers before and between the existing ones: a student may take every other layer of a larger
+    model.
     """
     roots = {name.partition("/")[0] for name in wanted}
     whole = {**others, **wanted}
-    kin = {name: one for name, one in whole.items() if name.partition("/")[0] in roots}
-    yield from ((names, True) for names in (dict(wanted), whole, kin))
-    yield from ((_filled(names, least), False) for least in (2, 1) for names in (whole, kin))
+    related = {name: variable for name, variable in whole.items() if name.partition("/")[0] in roots}
+    yield from ((names, True) for names in (dict(wanted), whole, related))
+    yield from ((_with_lower_layers(names, least), False) for least in (2, 1) for names in (whole, related))
 
 
 def is_numbered(name: str) -> bool:
-    """Whether a variable may be of a layer."""
+    """Whether a variable may belong to a numbered layer."""
     return _NUMBER.search(name) is not None
 
 
-def _filled(wanted: Mapping[str, Wanted], least: int) -> dict[str, Wanted]:
-    """The variables, and where there are ``least`` by number also those of every lower one.
+def _with_lower_layers(wanted: Mapping[str, Wanted], least: int) -> dict[str, Wanted]:
+    """The variables, and for names that occur with ``least`` or more numbers also those of every lower number.
 
-    A single number is rather that of a scope, as in ``bert_1/``, than of a layer.
+    A name with a single number rather has the number of a scope, as in ``bert_1/``, than of a layer.
     """
     filled = dict(wanted)
-    numbers: dict[tuple[str, str], dict[int, Wanted]] = {}  # by the name before and after the number
-    for name, one in wanted.items():
+    by_name: dict[tuple[str, str], dict[int, Wanted]] = {}  # by the name before and after the number
+    for name, variable in wanted.items():
         for number in _NUMBER.finditer(name):
-            numbers.setdefault((name[: number.start()], name[number.end() :]), {})[int(number[0])] = one
-    for (before, after), given in numbers.items():
-        if len(given) >= least:
-            for lower in range(max(given)):
-                filled.setdefault(f"{before}{lower}{after}", next(iter(given.values())))
+            by_name.setdefault((name[: number.start()], name[number.end() :]), {})[int(number[0])] = variable
+    for (before, after), by_number in by_name.items():
+        if len(by_number) >= least:
+            for lower in range(max(by_number)):
+                filled.setdefault(f"{before}{lower}{after}", next(iter(by_number.values())))
     return filled
 
 
 def depends_on_sibling_order(plan: Plan) -> bool:
-    """Whether the order of the program's numbers has a meaning, so that none may be added."""
+    """Whether the order of the program's numbers has a meaning, so that no layer may be added."""
     rows = [assignment.row for assignment in plan.ledger.assignments]
     spellings = [spelling for row in rows for spelling in (row.tf, *row.also)]
     return any(template.depends_on_sibling_order for spelling in spellings for template in spelling)
@@ -94,44 +99,46 @@ def depends_on_sibling_order(plan: Plan) -> bool:
 def plan_both(
     program: Checkpoint, checkpoint: Checkpoint, reading: PlanOptions, any_scope: bool, architecture: str | None
 ) -> Sides | None:
-    """Both sides, unless they are of one dialect; ``architecture`` is the program's class, None if its names tell.
+    """Plan both sides; None if both have the same dialect and the scope matters.
+
+    ``architecture`` is the program's class; None detects it by the names.
 
     Raises:
         ConfigError: a config is malformed or of another model.
-        PlanError: no table reads the names of a side, they are of two models, or the checkpoint is not what ``reading``
-            says.
+        PlanError: no table reads the names of a side, the sides are of different models, or the checkpoint is not what
+            ``reading`` says.
     """
     if checkpoint.has_pytorch_names:
-        with _of_the_program():
-            planned = _plan_like(program, checkpoint, architecture)
-        side = pytorch_side(checkpoint, planned.model)
-        return Sides(planned, tensorflow_side(planned, keep_unfit=True), side, class_of(checkpoint))
+        with _errors_about_program():
+            program_plan = _plan_like(program, checkpoint, architecture)
+        side = pytorch_side(checkpoint, program_plan.model)
+        return Sides(program_plan, tensorflow_side(program_plan, keep_unfit=True), side, class_of(checkpoint))
     options = reading.copy()
     options.setdefault("architecture", architecture)
-    theirs = draft(checkpoint, **options)
-    _check_reading(theirs, reading)
-    with _of_the_program():
-        planned = draft(program, architecture=architecture)
-    if planned.table.name == theirs.table.name and not any_scope:
+    stored_plan = draft(checkpoint, **options)
+    _check_reading(stored_plan, reading)
+    with _errors_about_program():
+        program_plan = draft(program, architecture=architecture)
+    if program_plan.table.name == stored_plan.table.name and not any_scope:
         return None
-    if planned.model.model != theirs.model.model:
+    if program_plan.model.model != stored_plan.model.model:
         raise PlanError(
-            f"the program's variables are of the model {planned.model.model}, and {checkpoint.path} is of "
-            f"{theirs.model.model}"
+            f"the program's variables are of the model {program_plan.model.model}, and {checkpoint.path} is of "
+            f"{stored_plan.model.model}"
         )
-    planned = _with_heads(planned, theirs.sizes.axes.get("heads"))
-    if "heads" not in theirs.sizes.axes:
-        options["heads"] = planned.sizes.axes["heads"]
-        theirs = draft(checkpoint, **options)
-    program_side = tensorflow_side(planned, keep_unfit=True)
-    return Sides(planned, program_side, tensorflow_side(theirs), theirs.architecture.name)
+    program_plan = _with_heads(program_plan, stored_plan.sizes.axes.get("heads"))
+    if "heads" not in stored_plan.sizes.axes:
+        options["heads"] = program_plan.sizes.axes["heads"]
+        stored_plan = draft(checkpoint, **options)
+    program_side = tensorflow_side(program_plan, keep_unfit=True)
+    return Sides(program_plan, program_side, tensorflow_side(stored_plan), stored_plan.architecture.name)
 
 
 def further_classes(sides: Sides, wanted: Mapping[str, Wanted]) -> list[str]:
-    """Classes as which both sides can be read again, for what no pair was found.
+    """The other classes to plan both sides as, for variables without a pair.
 
-    Some dialects call the head of every task alike: then the checkpoint's class says what the program's head is. And no
-    class has everything that a program can have, such as a masked language model with a pooler.
+    Some dialects give the heads of all tasks one name. Then the checkpoint's class says what the program's head is.
+    And a program may have more than any one class, for example a masked language model with a pooler.
     """
     plan = sides.plan
     excluded = any(plan.ledger.sources.get(name) == "excluded" for name in wanted)
@@ -140,8 +147,8 @@ def further_classes(sides: Sides, wanted: Mapping[str, Wanted]) -> list[str]:
 
 
 @contextmanager
-def _of_the_program() -> Iterator[None]:
-    """Have errors of planning speak of the program, which has variables, and advise what a warm start takes."""
+def _errors_about_program() -> Iterator[None]:
+    """Rewrite errors of planning: they name the program and its variables, and advise options of a warm start."""
     try:
         yield
     except PlanError as error:
@@ -149,27 +156,29 @@ def _of_the_program() -> Iterator[None]:
         if error.kind == "unrecognised":
             heading = f"no mapping table recognises {_PROGRAM}"
             message = unread(heading, f"it has {len(error.names)} variables", error.names)
-        hint = "scope= chooses one of several models in the program, renames= says what it calls the checkpoint's names"
+        hint = (
+            "scope= chooses one of several models in the program, renames= maps the names of the checkpoint to its own"
+        )
         raise PlanError(message, error.problems, kind=error.kind, names=error.names, hint=hint) from error
 
 
 def _plan_like(program: Checkpoint, checkpoint: Checkpoint, architecture: str | None) -> Plan:
-    """The program's plan for a Hugging Face checkpoint; the model of one that no table knows is told by its config."""
+    """The program's plan for a Hugging Face checkpoint; if its names suit no table, the checkpoint's config decides."""
     config = checkpoint.directory / "config.json"
     try:
-        planned = plan_like(program, checkpoint, {"architecture": architecture})
+        plan = plan_like(program, checkpoint, {"architecture": architecture})
     except PlanError:
         if not is_file(config):
             raise
         return draft(program, architecture=architecture, config=config)
-    return _with_heads(planned, None)
+    return _with_heads(plan, None)
 
 
 def _check_reading(plan: Plan, reading: PlanOptions) -> None:
-    """See that a checkpoint is what the caller says of it: what else a conversion is refused for is only noted.
+    """Check the checkpoint against ``reading``. Other problems, which a conversion would refuse, become notes.
 
     Raises:
-        PlanError: it has no moving averages, or the number of heads or the config contradict its shapes.
+        PlanError: the checkpoint has no moving averages, or the number of heads or the config contradicts its shapes.
     """
     kinds = {"missing"} if reading.get("ema") and not plan.ema else set()
     if reading.get("heads") is not None or reading.get("config") is not None:
@@ -178,12 +187,12 @@ def _check_reading(plan: Plan, reading: PlanOptions) -> None:
         raise PlanError(render(f"{plan.checkpoint.path} cannot be read as reading says", problems), problems)
 
 
-def _with_heads(planned: Plan, heads: int | None) -> Plan:
-    """The program's plan with a number of attention heads: what it tells itself, else ``heads``, else 1.
+def _with_heads(plan: Plan, heads: int | None) -> Plan:
+    """The program's plan with a number of attention heads: its own, else ``heads``, else 1.
 
-    Where neither side tells it, both keep the heads of a matrix together and in one order, so that what becomes of the
-    elements does not depend on their number.
+    If neither side has a number, 1 is safe: both sides keep the heads of a matrix together and in one order, so the
+    values do not depend on it.
     """
-    if "heads" in planned.sizes.axes or "heads" not in planned.model.dims:
-        return planned
-    return draft(planned.checkpoint, architecture=planned.architecture.name, heads=heads or 1)
+    if "heads" in plan.sizes.axes or "heads" not in plan.model.dims:
+        return plan
+    return draft(plan.checkpoint, architecture=plan.architecture.name, heads=heads or 1)

@@ -1,4 +1,4 @@
-"""The report of a warm start: for each variable what it starts from, or why it keeps its initial value."""
+"""The report of a warm start, and the refusal: what each variable starts from, or why it keeps its initial value."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...] | None
 
-_SHOWN = 8  # lines of a kind: a checkpoint of another model may share nothing with the program
-_LIKE = 300  # names among which the nearest one is looked for
+_SHOWN = 8  # lines of one kind: a checkpoint of another model may share nothing with the program
+_COMPARED = 300  # names among which the nearest one is searched
 
 
 class Match(NamedTuple):
-    """A variable that starts from the checkpoint: its name, its shape, and the stored tensors that it is made of."""
+    """A variable that starts from the checkpoint: its name, its shape, and the names of the stored tensors it needs."""
 
     variable: str
     shape: Shape
@@ -29,8 +29,8 @@ class Match(NamedTuple):
 class Mismatch(NamedTuple):
     """A variable whose tensor has another shape.
 
-    ``source`` is the tensor, of ``found``; it would have to be of ``needed``, which is ``shape``, the variable's own,
-    unless axes are in another order there.
+    ``source`` is the tensor and ``found`` its shape. ``needed`` is the shape that would fit. It equals ``shape``, the
+    variable's own, unless the checkpoint has the axes in another order.
     """
 
     variable: str
@@ -41,7 +41,7 @@ class Mismatch(NamedTuple):
 
 
 class Unmatched(NamedTuple):
-    """A variable that the checkpoint has nothing for: the name that was looked for, and the reason if there is more."""
+    """A variable without a value in the checkpoint: the name ``wanted`` there, and a reason other than its absence."""
 
     variable: str
     shape: Shape
@@ -52,9 +52,17 @@ class Unmatched(NamedTuple):
 class WarmStartReport(NamedTuple):
     """What a warm start sets, and what it does not.
 
-    ``how`` says how the checkpoint's names were understood. ``new`` are variables that were declared to have no value
-    there. ``unused`` are tensors of the checkpoint that no variable starts from, without the optimizer state beside
-    those that one does, of which there are ``slots``. ``available`` are all names that could have been asked for.
+    Attributes:
+        checkpoint: The path of the checkpoint.
+        how: How the checkpoint's names were understood, as text.
+        matched: The variables that start from the checkpoint.
+        mismatched: The variables whose tensor has another shape.
+        unmatched: The variables without a value in the checkpoint.
+        new: The variables that the caller declared new.
+        unused: The tensors of the checkpoint that no variable starts from, without optimizer state.
+        slots: The number of unused tensors of optimizer state.
+        available: All names of the checkpoint that could have been asked for.
+        notes: Remarks, for example on a damaged companion file.
     """
 
     checkpoint: Path
@@ -70,22 +78,22 @@ class WarmStartReport(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Whether every variable starts from the checkpoint, but those that were declared new."""
+        """Whether every variable that was not declared new starts from the checkpoint."""
         return bool(self.matched) and not self.mismatched and not self.unmatched
 
     @property
     def with_a_tensor(self) -> tuple[str, ...]:
         """The variables that the checkpoint has a tensor for, of the right shape or not."""
-        return (*(one.variable for one in self.matched), *(one.variable for one in self.mismatched))
+        return (*(match.variable for match in self.matched), *(mismatch.variable for mismatch in self.mismatched))
 
     @property
     def advice(self) -> str | None:
-        """The ``scope`` or ``renames``, instead of those given, by which more variables would be found; or None."""
-        asked = [one.variable for one in self.unmatched if one.reason is None]
-        return advice(asked, self.available, more_than=len(self.matched))
+        """A ``scope`` or ``renames`` that would find more variables than the given ones; None if there is none."""
+        missing = [unmatched.variable for unmatched in self.unmatched if unmatched.reason is None]
+        return advice(missing, self.available, more_than=len(self.matched))
 
     def nearest(self, name: str, n: int = 2) -> list[str]:
-        """The names of the checkpoint most like ``name``, best first."""
+        """The at most ``n`` names of the checkpoint that are most like ``name``, the best first."""
         from difflib import SequenceMatcher, get_close_matches  # only for messages
 
         last = name.rpartition("/")[2]
@@ -93,13 +101,13 @@ class WarmStartReport(NamedTuple):
         alike = [other for other in available if other.endswith(("/" + name, "/" + last)) or other == last]
         alike.sort(key=lambda other: -SequenceMatcher(None, name, other).quick_ratio())
         ends = [other for other in alike if other.endswith("/" + name) or name.endswith("/" + other)]
-        return (ends or get_close_matches(name, alike[:_LIKE] or available[:_LIKE], n))[:n]
+        return (ends or get_close_matches(name, alike[:_COMPARED] or available[:_COMPARED], n))[:n]
 
     @property
     def summary(self) -> str:
         """One line: how many variables start from which checkpoint."""
-        asked = len(self.matched) + len(self.mismatched) + len(self.unmatched) + len(self.new)
-        return f"warm start: {len(self.matched)} of {asked} variables from {self.checkpoint}, {self.how}"
+        count = len(self.matched) + len(self.mismatched) + len(self.unmatched) + len(self.new)
+        return f"warm start: {len(self.matched)} of {count} variables from {self.checkpoint}, {self.how}"
 
     @property
     def warning(self) -> str:
@@ -117,7 +125,7 @@ class WarmStartReport(NamedTuple):
     def __str__(self) -> str:
         """The whole report, as text for people."""
         lines = [self.summary]
-        lines += _listed("set", [one.variable for one in self.matched])
+        lines += _listed("set", [match.variable for match in self.matched])
         lines += _shown(self.problems)
         lines += _listed("new", list(self.new))
         lines += _listed("unused", list(self.unused))
@@ -127,30 +135,31 @@ class WarmStartReport(NamedTuple):
         return "\n".join(lines)
 
     def _mismatches(self) -> Iterator[Problem]:
-        by_name = {one.variable: one for one in self.mismatched}
+        by_name = {mismatch.variable: mismatch for mismatch in self.mismatched}
         for folded, names in fold(by_name):
-            one = by_name[names[0]]
-            same = one.needed == one.shape
-            there = f"{one.source} is {shape_text(one.found)}"
-            detail = there if same else f"{there}, and would have to be {shape_text(one.needed)}"
-            yield Problem("shape", f"{folded} {_text(one.shape)}", (detail,), None, tuple(names))
+            first = by_name[names[0]]
+            detail = f"{first.source} is {shape_text(first.found)}"
+            if first.needed != first.shape:
+                detail += f", and would have to be {shape_text(first.needed)}"
+            yield Problem("shape", f"{folded} {_text(first.shape)}", (detail,), None, tuple(names))
 
     def _unmatches(self) -> Iterator[Problem]:
-        by_name = {one.variable: one for one in self.unmatched}
-        for at, (folded, names) in enumerate(fold(by_name)):
-            one = by_name[names[0]]
-            details = (one.reason,) if one.reason else self._not_there(one) if at < _SHOWN else ()
-            yield Problem("unmatched", f"{folded} {_text(one.shape)}", details, None, tuple(names))
+        by_name = {unmatched.variable: unmatched for unmatched in self.unmatched}
+        for row, (folded, names) in enumerate(fold(by_name)):
+            first = by_name[names[0]]
+            details = (first.reason,) if first.reason else self._absence(first) if row < _SHOWN else ()
+            yield Problem("unmatched", f"{folded} {_text(first.shape)}", details, None, tuple(names))
 
-    def _not_there(self, one: Unmatched) -> tuple[str, ...]:
-        near = self.nearest(one.wanted)
-        renamed = f"{one.wanted} is " if one.wanted != one.variable else ""
-        told = f"{renamed}not there" + (f"; the nearest: {', '.join(near)}" if near else "")
-        return (told,) if near or renamed else ()
+    def _absence(self, unmatched: Unmatched) -> tuple[str, ...]:
+        """A line that says which name is not there, if it is not the variable's, and which are near; or no line."""
+        near = self.nearest(unmatched.wanted)
+        other_name = f"{unmatched.wanted} is " if unmatched.wanted != unmatched.variable else ""
+        line = f"{other_name}not there" + (f"; the nearest: {', '.join(near)}" if near else "")
+        return (line,) if near or other_name else ()
 
 
 class WarmStartError(BridgeckptError):
-    """A warm start that is refused; ``report`` has the details of each variable, where it came to one."""
+    """A warm start is refused. ``report`` has the details of each variable, None if there was no report yet."""
 
     def __init__(self, message: str, report: WarmStartReport | None = None, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -158,25 +167,28 @@ class WarmStartError(BridgeckptError):
 
 
 def check(report: WarmStartReport, *, strict: bool | None, hint: str | None = None) -> None:
-    """Refuse a warm start.
+    """Refuse a warm start that ``strict`` does not allow.
 
-    None refuses what cannot be meant: nothing is found, or a tensor has another shape than its variable. True refuses
-    a variable without a value as well. False refuses nothing. ``hint`` takes the place of the one that fits most.
+    Args:
+        report: What would be set.
+        strict: None refuses obvious mistakes: no variable has a value, or a tensor has another shape than its variable.
+            True also refuses a variable without a value. False refuses nothing.
+        hint: The hint of the error, in place of the usual one.
 
     Raises:
-        WarmStartError: with every variable that is to blame and the nearest names.
+        WarmStartError: the warm start is refused. The message names every such variable and the nearest names.
     """
     if strict is False or report.complete:
         return
     if not report.matched and not report.mismatched and not report.unmatched:
         heading = f"nothing would be warm-started: all {len(report.new)} variables are declared new"
-        hint = hint or "new= names those alone that are to keep their initial values"
+        hint = hint or "new= is for the variables that keep their initial values, not for all"
     elif not report.matched and not report.mismatched:
         heading = f"nothing would be warm-started: {report.checkpoint} has none of the variables"
     elif strict or report.mismatched or not report.matched:
-        asked = len(report.matched) + len(report.mismatched) + len(report.unmatched)
+        count = len(report.matched) + len(report.mismatched) + len(report.unmatched)
         unfit = len(report.mismatched) + (len(report.unmatched) if strict or not report.matched else 0)
-        heading = f"{report.checkpoint} does not fit {unfit} of {asked} variables"
+        heading = f"{report.checkpoint} does not fit {unfit} of {count} variables"
     else:
         return
     kinds = ("shape", "unmatched") if strict or not report.matched else ("shape",)
@@ -187,8 +199,8 @@ def check(report: WarmStartReport, *, strict: bool | None, hint: str | None = No
 
 def _hint(report: WarmStartReport) -> str:
     if report.matched:
-        return "is it the checkpoint of this model? new= declares the variables that are to keep their initial values"
-    return "is it the checkpoint of this model? scope= and renames= say where its variables have other names"
+        return "is it the checkpoint of this model? new= declares the variables that keep their initial values"
+    return "is it the checkpoint of this model? scope= and renames= are for variables that have other names there"
 
 
 def _text(shape: Shape) -> str:
@@ -204,8 +216,8 @@ def _shown(problems: Sequence[Problem]) -> list[str]:
 
 
 def _listed(kind: str, names: list[str]) -> list[str]:
-    folded = [spelled for spelled, _ in fold(names)]
-    lines = [f"  {'' if at else kind:<10} {spelled}" for at, spelled in enumerate(folded[:_SHOWN])]
+    folded = [text for text, _ in fold(names)]
+    lines = [f"  {'' if row else kind:<10} {text}" for row, text in enumerate(folded[:_SHOWN])]
     return [*lines, *_more(len(folded))]
 
 

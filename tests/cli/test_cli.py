@@ -204,7 +204,7 @@ def test_mappings_explain_says_one_thing_of_a_name(name, becomes, capsys):
 
 def test_mappings_explain_a_name_nobody_knows(capsys):
     assert main(["mappings", "explain", "bert/google", "bert/adapter"]) == 1
-    assert "knows nothing of bert/adapter" in capsys.readouterr().err
+    assert "says nothing about bert/adapter" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("unbuffered", "status"), [("", 0), ("1", 1)])

@@ -254,7 +254,7 @@ def test_moving_averages_that_stay_cold_are_said_aloud(in_a_graph, example_folde
 
 @pytest.mark.parametrize("make", [WarmStartHook, scaffold_fn])
 def test_a_map_and_variables_contradict(make, example_folder):
-    with pytest.raises(BridgeckptError, match="variables and scope would say it again"):
+    with pytest.raises(BridgeckptError, match="so variables and scope cannot be given too"):
         make(example_folder, {"bert/": "bert/"}, variables=[], scope="student")
 
 

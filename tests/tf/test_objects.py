@@ -301,7 +301,7 @@ def test_integers_are_not_made_floats(tmp_path):
     path = tf.train.Checkpoint(a=tf.Variable([1, 2]), b=tf.Variable([1.0])).write(str(tmp_path / "ckpt"))
     report = assign({"a": tf.Variable([0.0, 0.0]), "b": tf.Variable([0.0])}, path)
     assert [(one.variable, one.reason) for one in report.unmatched] == [
-        ("a", "it is int32 there and float32 here, which are not converted into one another")
+        ("a", "it is int32 in the checkpoint and float32 in the program: only floating dtypes are converted")
     ]
 
 
@@ -313,7 +313,7 @@ def test_an_eager_program_has_no_initialisers(example):
 
 @pytest.mark.parametrize("wrong", [[1, 2], ["bert/pooler"], [None]])
 def test_what_is_no_variable_is_refused(example_folder, wrong):
-    with pytest.raises(BridgeckptError, match="is no variable of TensorFlow"):
+    with pytest.raises(BridgeckptError, match="is not a variable of TensorFlow"):
         assign(wrong, example_folder)
 
 
@@ -322,11 +322,11 @@ def test_what_is_no_session_of_the_variables_is_refused(example, example_values)
     with pytest.raises(BridgeckptError, match="session is True"):
         assign(variables, example, session=True)
     with tf.Graph().as_default(), tf1.Session() as opened:
-        with pytest.raises(BridgeckptError, match="is no variable of the session's graph"):
+        with pytest.raises(BridgeckptError, match="is not a variable of the session's graph"):
             assign(variables, example, session=opened)
         with tf.Graph().as_default():
             other = tf1.get_variable("bert/pooler/dense/bias", (36,))
-            with pytest.raises(BridgeckptError, match="is no variable of the session's graph"):
+            with pytest.raises(BridgeckptError, match="is not a variable of the session's graph"):
                 assign([other], example, session=opened)
 
 

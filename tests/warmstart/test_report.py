@@ -14,7 +14,7 @@ import bridgeckpt
 from bridgeckpt.errors import BridgeckptError, CheckpointError
 from bridgeckpt.tf import WarmStartError, get_assignment_map_from_checkpoint, init_from_checkpoint
 from bridgeckpt.warmstart.answer import Wanted
-from bridgeckpt.warmstart.matching import Request, match
+from bridgeckpt.warmstart.matching import Request, match_variables
 from bridgeckpt.warmstart.renaming import Renaming, advice
 
 tf = pytest.importorskip("tensorflow")
@@ -278,10 +278,10 @@ def test_the_report_has_everything(built):
         ({"bert/pooler/dense/bais": "bert/pooler/dense/bias"}, "has none of the variables"),
         ({"bert/pooler/dense/kernel": "bert/pooler/dense/bias"}, "does not fit 1 of 1 variables"),
         ({"bert/pooler/": "bert/pooler"}, "the graph has no variable bert/pooler"),
-        (({"bert/": "bert/"}, {}), "is no assignment map"),
+        (({"bert/": "bert/"}, {}), "is not an assignment map"),
         ({}, "the assignment map is empty"),
-        (None, "None is no assignment map"),
-        ({1: "bert/pooler/dense/bias"}, "is no assignment map"),
+        (None, "None is not an assignment map"),
+        ({1: "bert/pooler/dense/bias"}, "is not an assignment map"),
     ],
 )
 def test_a_wrong_map(example, given_map, message):
@@ -387,11 +387,11 @@ def test_two_models_in_the_source_are_told_by_reading(built, tmp_path):
     }
     wanted = {name: Wanted(shape, "float32") for name, shape in shapes.items()}
     keys = {name: name for name in wanted}
-    report = match(both, Request(keys, wanted, {}, (), {})).report
+    report = match_variables(both, Request(keys, wanted, {}, (), {})).report
     assert not report.matched
     assert any("holds 2 models of dialect bert/google" in note for note in report.notes)
     assert any('choose one with reading["scope"]' in note for note in report.notes)
-    report = match(both, Request(keys, wanted, {}, (), {"scope": "b", "heads": 3})).report
+    report = match_variables(both, Request(keys, wanted, {}, (), {"scope": "b", "heads": 3})).report
     assert len(report.mismatched) == 39  # that model is larger; but it was found
 
 

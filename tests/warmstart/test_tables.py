@@ -12,7 +12,7 @@ from paths import CASES, FIXTURES
 import bridgeckpt
 from bridgeckpt.errors import PlanError
 from bridgeckpt.warmstart.answer import Wanted
-from bridgeckpt.warmstart.matching import Request, match
+from bridgeckpt.warmstart.matching import Request, match_variables
 from bridgeckpt.warmstart.translation import by_tables
 
 
@@ -26,7 +26,7 @@ def wanted_of(checkpoint, names):
 def ask(checkpoint, wanted, others=(), **options):
     """The report and values for variables that go by their own names."""
     request = Request({name: name for name in wanted}, wanted, dict(others), (), {}, **options)
-    return match(checkpoint, request)
+    return match_variables(checkpoint, request)
 
 
 @pytest.mark.parametrize("folder", [case for case in CASES if case.name != "mg_averages"], ids=lambda case: case.name)
@@ -40,7 +40,7 @@ def test_every_code_base_gets_back_what_it_wrote(folder, tmp_path):
     assert matching.report.complete, str(matching.report)
     assert not matching.report.unused
     for name in names:
-        found = matching.found[name.removesuffix(":0")].read(source.tensors[name].dtype)
+        found = matching.values[name.removesuffix(":0")].read(source.tensors[name].dtype)
         np.testing.assert_array_equal(found, source.get_tensor(name), err_msg=name)
 
 
@@ -60,9 +60,9 @@ def test_some_variables_of_a_program_start_as_they_would_with_the_others(folder,
         chosen = [name for name in made if any(f"layer.{number}." in to for to in made[name]) == alone]
         for others in ({}, everything):
             matching = ask(tmp_path / "hf", wanted_of(source, chosen), others)
-            assert not others or len(matching.found) == len(chosen), str(matching.report)
+            assert not others or len(matching.values) == len(chosen), str(matching.report)
             for name in chosen:
-                if (found := matching.found.get(name.removesuffix(":0"))) is not None:
+                if (found := matching.values.get(name.removesuffix(":0"))) is not None:
                     value = found.read(source.tensors[name].dtype)
                     np.testing.assert_array_equal(value, source.get_tensor(name), err_msg=name)
 
@@ -81,7 +81,7 @@ def test_classes_by_rules_get_back_what_they_wrote(case, tmp_path):
     matching = ask(tmp_path / "hf", wanted_of(source, names))
     assert matching.report.complete, str(matching.report)
     for name in names:
-        found = matching.found[name.removesuffix(":0")].read(source.tensors[name].dtype)
+        found = matching.values[name.removesuffix(":0")].read(source.tensors[name].dtype)
         np.testing.assert_array_equal(found, source.get_tensor(name), err_msg=name)
     assert bridgeckpt.diff(tmp_path / "source", tmp_path / "hf").same
 
@@ -108,10 +108,10 @@ def test_one_code_base_starts_from_another_as_from_its_conversion(theirs, ours, 
     names = [name for name, state in program.ledger.sources.items() if state == "mapped"]
     wanted = wanted_of(program.checkpoint, names)
     directly, by_folder = ask(path, wanted), ask(tmp_path / "hf", wanted)
-    assert directly.found.keys() == by_folder.found.keys()
-    assert len(directly.found) >= 30, str(directly.report)
-    for name, value in directly.found.items():
-        np.testing.assert_array_equal(value.read("float32"), by_folder.found[name].read("float32"), err_msg=name)
+    assert directly.values.keys() == by_folder.values.keys()
+    assert len(directly.values) >= 30, str(directly.report)
+    for name, value in directly.values.items():
+        np.testing.assert_array_equal(value.read("float32"), by_folder.values[name].read("float32"), err_msg=name)
 
 
 def test_few_variables_are_told_by_the_others(example, tmp_path):
@@ -119,9 +119,9 @@ def test_few_variables_are_told_by_the_others(example, tmp_path):
     source = bridgeckpt.open_checkpoint(example)
     everything = wanted_of(source, source.tensors)
     one = {"bert/pooler/dense/kernel": everything["bert/pooler/dense/kernel"]}
-    assert not ask(tmp_path / "hf", one).found
+    assert not ask(tmp_path / "hf", one).values
     matching = ask(tmp_path / "hf", one, everything)
-    found = matching.found["bert/pooler/dense/kernel"].read("float32")
+    found = matching.values["bert/pooler/dense/kernel"].read("float32")
     np.testing.assert_array_equal(found, source.get_tensor("bert/pooler/dense/kernel"))
     assert matching.report.complete
 
@@ -143,7 +143,7 @@ def test_fewer_layers_take_the_first_ones(tmp_path, built):
     matching = ask(tmp_path / "hf", wanted_of(bridgeckpt.open_checkpoint(source.prefix), names))
     assert matching.report.complete
     for name in names:
-        np.testing.assert_array_equal(matching.found[name].read("float32"), source.variables[name])
+        np.testing.assert_array_equal(matching.values[name].read("float32"), source.variables[name])
     assert all("layer.2." in name for name in matching.report.unused)
 
 
@@ -169,7 +169,7 @@ def test_a_lone_safetensors_file_needs_no_config(example, tmp_path):
     matching = ask(tmp_path / "alone.safetensors", wanted_of(source, source.tensors))
     assert matching.report.complete
     for name in source.tensors:
-        np.testing.assert_array_equal(matching.found[name].read("float32"), source.get_tensor(name))
+        np.testing.assert_array_equal(matching.values[name].read("float32"), source.get_tensor(name))
 
 
 def test_a_checkpoint_without_config_and_graph_starts_a_program_of_another_code_base(built, tmp_path):
@@ -193,7 +193,7 @@ def test_a_checkpoint_without_config_and_graph_starts_a_program_of_another_code_
     assert matching.report.complete, str(matching.report)
     for name in names:
         value = expected[shapes[name].targets[0]]
-        found = matching.found[name].read("float32")
+        found = matching.values[name].read("float32")
         np.testing.assert_array_equal(found, value.T if "kernel" in name else value)
 
 
@@ -202,7 +202,7 @@ def test_names_of_one_dialect_are_not_translated(example):
     scoped = {f"student/{name}": want for name, want in wanted_of(source, source.tensors).items()}
     assert by_tables(source, scoped, {}, {}, any_scope=False) is None
     anywhere = by_tables(source, scoped, {}, {}, any_scope=True)
-    assert len(anywhere.found) == len(scoped)
+    assert len(anywhere.values) == len(scoped)
 
 
 def test_two_models_do_not_meet(example, tmp_path):
