@@ -339,7 +339,7 @@ def test_what_is_no_path_is_refused(example_values, wrong):
 def test_names_of_pytorch_are_of_another_layout(example_folder):
     """A square kernel would fit as it is, and be transposed."""
     variable = tf.Variable(tf.zeros((36, 36)))
-    with pytest.raises(WarmStartError, match="that is PyTorch's name"):
+    with pytest.raises(WarmStartError, match="this is PyTorch's name"):
         assign({"bert.pooler.dense.weight": variable}, example_folder)
     assert not variable.numpy().any()
 
