@@ -1,8 +1,8 @@
-"""Which TensorFlow architectures of transformers 4 convert by the general rules, and how far the outputs are apart.
+"""Measures which TensorFlow architectures of transformers 4 convert by the general rules, and how the outputs differ.
 
-Every case of ``tests/fixtures/architectures`` is converted and run as the tests do, or every one in a FOLDER that
-``tests/fixtures/make_architectures.py --every FOLDER`` made; ``--write`` writes the table to
-``results/architectures.md``. Needs what the tests need.
+Converts and runs each case of ``tests/fixtures/architectures`` as the tests do, or each case in a FOLDER that
+``tests/fixtures/make_architectures.py --every FOLDER`` made. ``--write`` writes the table to
+``results/architectures.md``. It needs the packages that the tests need.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ def main() -> int:
     cases.FOLDER = arguments.folder or cases.FOLDER
     rows = []
     for case in sorted(path.stem for path in cases.FOLDER.glob("*.json")):
-        kind = json.loads((cases.FOLDER / f"{case}.json").read_text())["config"]["model_type"]
+        model_type = json.loads((cases.FOLDER / f"{case}.json").read_text())["config"]["model_type"]
         with tempfile.TemporaryDirectory() as work:
             try:
                 bridgeckpt.convert(cases.write_source(case, Path(work) / "source"), Path(work) / "out")
                 shares = cases.differences(case, Path(work) / "out")
-                told = f"{max(shares.values()):.1e}" if shares else "not compared: no output is small enough to keep"
+                result = f"{max(shares.values()):.1e}" if shares else "not compared: no output is small enough to keep"
             except bridgeckpt.BridgeckptError as error:
                 problems = getattr(error, "problems", ())
                 why = problems[0].explanation[0] if problems else error.message.partition("\n")[0]
-                told = f"refused: {why}"
-            except AssertionError as error:  # of the PyTorch class, or of what is compared
-                told = f"not compared: {str(error).partition('. ')[0]}"
-        rows.append(f"| {kind} | {case} | {told.replace(work, '').replace('|', ' ')} |")
+                result = f"refused: {why}"
+            except AssertionError as error:  # in the PyTorch class, or in the comparison
+                result = f"not compared: {str(error).partition('. ')[0]}"
+        rows.append(f"| {model_type} | {case} | {result.replace(work, '').replace('|', ' ')} |")
         print(rows[-1], flush=True)
     text = HEAD.format(transformers=f"transformers {transformers.__version__}") + "\n".join(sorted(rows)) + "\n"
     if arguments.write:

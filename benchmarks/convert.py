@@ -1,12 +1,12 @@
-"""Measures ``bridgeckpt convert tf2pt``: whole processes, in turn with ``cp`` and with what people use today.
+"""Measures ``bridgeckpt convert tf2pt``: whole processes, in turn with ``cp`` and with today's alternatives.
 
     python benchmarks/convert.py --preset base --preset large --preset tiny100k
     python benchmarks/convert.py --hidden 512 --layers 8 --slots --shards 4 --rounds 15
 
-A round runs every command once, one after another, from a warm page cache into fresh files; a ratio is the median of
-the rounds' ratios, so that a machine that is busy for a while slows both sides of it. Checkpoints are made with
-TensorFlow, which this interpreter needs, and stay in ``--keep`` if it is given. The peer that needs transformers before
-5.0 runs under ``--peer-python``, or not at all.
+A round runs each command once, one after another, from a warm page cache into new files. A ratio is the median of the
+rounds' ratios: a machine that is busy for a while slows both sides. The checkpoints are made with TensorFlow, which
+this interpreter needs. They stay in ``--keep`` if it is given. The peer that needs transformers before 5.0 runs only
+with ``--peer-python``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CONVERT, BARE, SUMS, SCRIPT, LOADER, COPY = (
     "cp",
 )
 WITHOUT_SLOTS = "bridgeckpt convert, no slots"
-# preset: (what the issue asks for, the command it is about, the one it is compared with or None for seconds, at most)
+# By preset: the command, the command that it is compared with (None: seconds), and the largest ratio (or seconds).
 AIMS: Mapping[str, Sequence[tuple[str, str | None, float]]] = {
     "base": [(CONVERT, COPY, 1.8), (CONVERT, SCRIPT, 1 / 15), (CONVERT, LOADER, 1 / 35)],
     "base+slots": [(CONVERT, WITHOUT_SLOTS, 1.1)],
@@ -60,7 +60,7 @@ def peak_mebibytes(usage: resource.struct_rusage) -> float:
 
 @dataclass
 class Runs:
-    """A command, the seconds that each of its runs took (by round) and the most memory it had, in MiB."""
+    """A command, the seconds of its runs by round, and its largest resident set in MiB."""
 
     command: Sequence[str]
     every: int = 1  # rounds from one run to the next
@@ -68,7 +68,7 @@ class Runs:
     peak: float = 0
 
     def run(self, number: int, folder: Path) -> None:
-        """Run it once. OUTPUT in the command becomes a path that does not exist."""
+        """Run the command once. OUTPUT in it becomes a path that does not exist."""
         output = folder / "output"
         command = [word.replace("OUTPUT", str(output)) for word in self.command]
         with (folder / "log").open("w+") as log:
@@ -84,12 +84,13 @@ class Runs:
         shutil.rmtree(output, ignore_errors=True)
 
     def ratio(self, other: Runs) -> float:
-        """The median over the rounds that ran both of this one's time over the other's."""
-        return median(self.seconds[at] / other.seconds[at] for at in self.seconds.keys() & other.seconds.keys())
+        """The median ratio of this command's seconds to the other's, over the rounds that ran both."""
+        both = self.seconds.keys() & other.seconds.keys()
+        return median(self.seconds[number] / other.seconds[number] for number in both)
 
 
 def commands(folder: Path, with_slots: Path | None, peer_python: str | None) -> dict[str, Runs]:
-    """What is measured on a checkpoint; if there is one, on the same checkpoint with slots."""
+    """The commands for a checkpoint; with ``with_slots``, for the same checkpoint with slots too."""
     python, peers = sys.executable, str(HERE / "peers.py")
     convert = [python, "-m", "bridgeckpt", "convert", "tf2pt", str(folder), "OUTPUT"]
     data = [str(path) for path in sorted(folder.glob("*.data-*"))]
@@ -111,7 +112,7 @@ def commands(folder: Path, with_slots: Path | None, peer_python: str | None) -> 
 
 
 def make(folder: Path, sizes: Mapping[str, int], *, slots: bool) -> Path:
-    """The checkpoint of these sizes, made if it is not there yet, and in the page cache."""
+    """Make the checkpoint of these sizes if it is missing, and read it into the page cache."""
     path = folder / "-".join([*(f"{key}{value}" for key, value in sizes.items()), *["slots"] * slots])
     if not path.exists():
         options = [*(f"--{key}={value}" for key, value in sizes.items()), *["--slots"] * slots]
@@ -126,15 +127,15 @@ def make(folder: Path, sizes: Mapping[str, int], *, slots: bool) -> Path:
 def measure(
     folder: Path, sizes: Mapping[str, int], rounds: int, *, slots: bool, peer_python: str | None
 ) -> dict[str, Runs]:
-    """Every command's runs on a checkpoint of these sizes."""
+    """Run every command on a checkpoint of these sizes."""
     runs = commands(make(folder, sizes, slots=False), make(folder, sizes, slots=True) if slots else None, peer_python)
     if sizes["layers"] > 100:  # the peers take hours: transformers' loader is quadratic in the number of variables
-        runs = {name: one for name, one in runs.items() if name not in (SCRIPT, LOADER)}
+        runs = {name: timed for name, timed in runs.items() if name not in (SCRIPT, LOADER)}
     for number in range(rounds):
-        for name, one in runs.items():
-            if number % one.every == 0:
+        for name, timed in runs.items():
+            if number % timed.every == 0:
                 print(f"\r{name}, round {number + 1} of {rounds}\033[K", end="", file=sys.stderr, flush=True)
-                one.run(number, folder)
+                timed.run(number, folder)
     print("\r\033[K", end="", file=sys.stderr)
     return runs
 
@@ -143,10 +144,10 @@ def table(runs: Mapping[str, Runs]) -> list[str]:
     """The runs as a Markdown table."""
     lines = ["| command | median s | fastest s | times cp | peak MiB |", "|---|---|---|---|---|"]
     own = peak_mebibytes(resource.getrusage(resource.RUSAGE_SELF))  # a process begins as a copy of this one
-    for name, one in runs.items():
-        seconds = one.seconds.values()
-        peak = f"{one.peak:.0f}" if one.peak > own + 1 else f"< {own:.0f}"
-        ratio = one.ratio(runs[COPY])
+    for name, timed in runs.items():
+        seconds = timed.seconds.values()
+        peak = f"{timed.peak:.0f}" if timed.peak > own + 1 else f"< {own:.0f}"
+        ratio = timed.ratio(runs[COPY])
         lines.append(f"| {name} | {median(seconds):.3f} | {min(seconds):.3f} | {ratio:.2f} | {peak} |")
     return lines
 
@@ -157,10 +158,10 @@ def verdicts(preset: str, runs: Mapping[str, Runs]) -> list[str]:
     for name, other, aim in AIMS.get(preset, ()):
         if other is not None and other not in runs:
             continue
-        found = runs[name].ratio(runs[other]) if other else median(runs[name].seconds.values())
-        wanted, got = (f"1/{1 / aim:.0f}", f"1/{1 / found:.0f}") if aim < 0.5 else (f"{aim:g}", f"{found:.2f}")
+        value = runs[name].ratio(runs[other]) if other else median(runs[name].seconds.values())
+        wanted, got = (f"1/{1 / aim:.0f}", f"1/{1 / value:.0f}") if aim < 0.5 else (f"{aim:g}", f"{value:.2f}")
         unit = f"of {other}" if other else "s"
-        lines.append(f"- {name} at most {wanted} {unit}: {got}, {'reached' if found <= aim else 'missed'}")
+        lines.append(f"- {name} at most {wanted} {unit}: {got}, {'reached' if value <= aim else 'missed'}")
     if preset in ("base", "large"):
         peak = runs[CONVERT].peak
         lines.append(f"- at most {MEMORY_AIM} MiB: {peak:.0f}, {'reached' if peak <= MEMORY_AIM else 'missed'}")
@@ -168,7 +169,7 @@ def verdicts(preset: str, runs: Mapping[str, Runs]) -> list[str]:
 
 
 def startup() -> list[str]:
-    """How long the commands take that do nothing."""
+    """The seconds of commands that do nothing."""
     lines = []
     for option, aim in (("--version", 0.1), ("--help", 0.3)):
         seconds = []
@@ -178,19 +179,20 @@ def startup() -> list[str]:
                 [sys.executable, "-m", "bridgeckpt", option], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
             )
             seconds.append(time.perf_counter() - begin)
-        found = median(seconds)
-        lines.append(f"- `bridgeckpt {option}` under {aim} s: {found:.3f}, {'reached' if found < aim else 'missed'}")
+        value = median(seconds)
+        lines.append(f"- `bridgeckpt {option}` under {aim} s: {value:.3f}, {'reached' if value < aim else 'missed'}")
     return lines
 
 
 def machine(folder: Path) -> str:
-    """What this ran on."""
+    """Describe the machine that this runs on."""
     cpu, file_system = platform.machine(), "unknown file system"
     if (info := Path("/proc/cpuinfo")).exists():
         cpu = next((line.split(":")[1].strip() for line in info.open() if line.startswith("model name")), cpu)
     if (mounts := Path("/proc/mounts")).exists():
         mounted = [line.split()[1:3] for line in mounts.open()]
-        file_system = max((at for at in mounted if folder.is_relative_to(at[0])), key=lambda at: len(at[0]))[1]
+        around = (mount for mount in mounted if folder.is_relative_to(mount[0]))
+        file_system = max(around, key=lambda mount: len(mount[0]))[1]
     return f"{os.cpu_count()} cores of {cpu}, {file_system}, Python {platform.python_version()}"
 
 
@@ -215,8 +217,8 @@ def main() -> None:
         for name, sizes in (cases or {"own": {key: getattr(options, key) for key in SIZES}}).items():
             slots = options.slots or name.endswith("slots")
             runs = measure(folder, sizes, options.rounds, slots=slots, peer_python=options.peer_python)
-            said = ", ".join(f"{key} {value}" for key, value in sizes.items())
-            lines += [f"## {name}", "", f"{said}.", "", *table(runs), "", *verdicts(name, runs), ""]
+            listed = ", ".join(f"{key} {value}" for key, value in sizes.items())
+            lines += [f"## {name}", "", f"{listed}.", "", *table(runs), "", *verdicts(name, runs), ""]
     lines += ["## Start-up", "", *startup()]
     text = "\n".join(lines) + "\n"
     print(text)

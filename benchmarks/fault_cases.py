@@ -1,7 +1,7 @@
-"""The models that faults are injected into and that false alarms are counted on, each on disk with its reference.
+"""Makes and reads the models for fault injection and for counting false alarms, each with its reference.
 
-Real TensorFlow writes a checkpoint (``tests/support/tfbert.py``), which is converted and recorded. What stays is enough
-for a machine without TensorFlow: the converted folder, the reference, and the facts of how both were made.
+TensorFlow writes a checkpoint (``tests/support/tfbert.py``), which is converted and recorded. The files that stay are
+enough for a machine without TensorFlow: the converted folder, the reference, and the facts of how both were made.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bridgeckpt.parity.reference.reference import Reference, read_reference
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 SCALED, OWN = "scaled", "BERT's own"
-STATES, LOGITS = "hidden states and logits", "logits alone"  # what a function of a user's own may return
+STATES, LOGITS = "hidden states and logits", "logits alone"  # what a user's own function may return
 _CLASSES = {"token": "BertForTokenClassification", "classifier": "BertForSequenceClassification"}
 _ACTIVATIONS = {"gelu": "gelu_pytorch_tanh", "gelu_erf": "gelu", "relu": "relu", "tanh": "tanh", "swish": "silu"}
 
@@ -40,7 +40,7 @@ class Case(NamedTuple):
 
 
 def faulty_specs() -> list[Spec]:
-    """Models with all heads between them, that differ in what else faults may depend on."""
+    """Models that together have all heads, and that differ in other facts that faults may depend on."""
     return [
         {"head": "pretraining", "positions": 40, "seed": 1},
         {"head": "classifier", "port": "keras", "hidden_act": "gelu_erf", "seed": 2},
@@ -70,7 +70,7 @@ def correct_specs(count: int) -> Iterator[tuple[Spec, str]]:
             "eps": [None, None, 1e-12, 1e-5, 1e-3][int(rng.integers(5))],
             "port": str(rng.choice(["google", "google", "keras", "keras_all"])),
             "static": bool(rng.integers(2)),
-            # Only a graph tells a classifier of tokens from one of sequences.
+            # Only a graph distinguishes a token classifier from a sequence classifier.
             "meta": bool(rng.integers(2)) or head == "token",
         }
         yield spec, (SCALED, OWN)[number % 2]
@@ -84,7 +84,7 @@ def make(folder: Path, spec: Spec, initialiser: str) -> None:
     with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
         made = build(Path(scratch) / "scaled", **spec)
         source = made.prefix if initialiser == SCALED else _initialised(made, Path(scratch) / "own")
-        known: dict[str, Any] = {}  # what the graph would have told
+        known: dict[str, Any] = {}  # what the graph would show
         if not made.spec.meta:
             known = {"hidden_act": _ACTIVATIONS[made.spec.hidden_act], "layer_norm_eps": made.spec.epsilon}
         bridgeckpt.convert(source, folder / "model", architecture=_CLASSES.get(made.spec.head), **known)
@@ -93,7 +93,7 @@ def make(folder: Path, spec: Spec, initialiser: str) -> None:
 
 
 def _initialised(made: Any, folder: Path) -> Path:
-    """The checkpoint ``made`` once more, its variables as BERT initialises them."""
+    """Write the checkpoint ``made`` again, with its variables as BERT initialises them."""
     import tensorflow as tf
 
     shutil.copytree(made.directory, folder)
@@ -114,13 +114,13 @@ def _initialised(made: Any, folder: Path) -> Path:
 
 
 def read(folder: Path) -> Case:
-    """A case that :func:`make` made."""
+    """Read a case that :func:`make` made."""
     facts = json.loads((folder / "facts.json").read_text())
     return Case(facts, load(folder / "model", family_of), read_reference(folder / "reference.safetensors"))
 
 
 def reduced(reference: Reference, kind: str, run: str = "float32", probe: str = "mixed") -> Reference | None:
-    """What a user's own function would have returned in float32 on one probe; None if it has no such output."""
+    """The reference that a user's own function would give in float32 on one probe; None without such outputs."""
 
     def is_kept(stage: str) -> bool:
         return stage in HEADS or (kind == STATES and (stage == "embeddings" or stage.endswith(".output")))

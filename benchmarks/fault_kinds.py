@@ -1,7 +1,7 @@
-"""The faults that are injected into a correct model: into every tensor, and into every fact of its config.
+"""The faults that are injected into a correct model: in every tensor and in every fact of its config.
 
-A wrong tensor is changed in place and put back afterwards, so that thousands take minutes. A wrong config is loaded
-from a folder of its own.
+A tensor is changed in place and restored afterwards, so thousands of faults take minutes. A wrong config is loaded from
+its own folder.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class Fault(NamedTuple):
     """One fault.
 
     Attributes:
-        kind: What is done.
-        subject: To which parameter or config key.
-        stages: Those that it makes wrong by themselves.
+        kind: The kind of change.
+        subject: The parameter or config key that is changed.
+        stages: The stages whose own computation becomes wrong.
         named: The parameters or config keys that a diagnosis may blame.
-        words: Of a fault that is no parameter's, what a diagnosis may call it.
-        faulty: The model with the fault; leaving the context undoes it.
+        words: Words that a diagnosis may use for a fault that is not in a parameter.
+        faulty: The model with the fault; leaving the context undoes the fault.
     """
 
     kind: str
@@ -45,7 +45,7 @@ def all_faults(subject: Subject) -> list[Fault]:
 
 
 def tensor_faults(subject: Subject) -> Iterator[Fault]:
-    """Every fault of every parameter. One that several modules share, as words and decoder do, counts once."""
+    """Every fault of every parameter. A shared parameter (of word embeddings and decoder) counts once."""
     parameters = dict(subject.model.named_parameters())
     called: dict[str, list[str]] = {name: [] for name in parameters}
     first = {id(parameter): name for name, parameter in parameters.items()}
@@ -74,8 +74,8 @@ def _changes(parameter: Any) -> dict[str, Callable[[Any], Any]]:
 
     def one_element(p: Any) -> Any:
         changed = p.clone()
-        at = int(torch.randint(p.numel(), (1,), generator=torch.Generator().manual_seed(p.numel())))
-        changed.view(-1)[at] *= 1.01
+        position = int(torch.randint(p.numel(), (1,), generator=torch.Generator().manual_seed(p.numel())))
+        changed.view(-1)[position] *= 1.01
         return changed
 
     changes: dict[str, Callable[[Any], Any]] = {}
@@ -92,16 +92,16 @@ def _changes(parameter: Any) -> dict[str, Callable[[Any], Any]]:
 
 
 def _sibling(name: str, parameters: dict[str, Any]) -> str | None:
-    """The parameter that it is most easily taken for: gamma for beta, query for key and so on, in the same shape."""
+    """The parameter of the same shape that it is most easily confused with: gamma and beta, query and key, ..."""
     module, _, ending = name.rpartition(".")
     if module.endswith("LayerNorm"):
         return f"{module}.{'bias' if ending == 'weight' else 'weight'}"
     names = list(parameters)
-    at = names.index(name)
+    position = names.index(name)
     return next(
         (
             other
-            for other in (*names[at + 1 :], *reversed(names[:at]))
+            for other in (*names[position + 1 :], *reversed(names[:position]))
             if other.endswith(f".{ending}") and ".LayerNorm." not in other
             if parameters[other].shape == parameters[name].shape
         ),
@@ -130,10 +130,10 @@ def _write(parameters: dict[str, Any], values: dict[str, Any]) -> None:
 
 
 def config_faults(subject: Subject) -> Iterator[Fault]:
-    """Every fault of the config, of what the model is fed, and of the order of its layers."""
+    """Every fault of the config, of the model's inputs, and of the order of its layers."""
     model, sites = subject.model, subject.sites
     layers = tuple(stage for stage in sites if stage.startswith("layer."))
-    attending = tuple(stage for stage in layers if stage.endswith(".context"))
+    attention = tuple(stage for stage in layers if stage.endswith(".context"))
     activated = tuple(s for s in sites if s.endswith(".intermediate") or s == "transform")
     normalised = tuple(stage for stage, site in sites.items() if "gamma" in site.parameters)
     acts = [act for act in ("gelu", "gelu_pytorch_tanh", "relu") if act != model.config.hidden_act]
@@ -143,7 +143,7 @@ def config_faults(subject: Subject) -> Iterator[Fault]:
     for kind, key, values, stages in (
         ("wrong activation", "hidden_act", acts, activated),
         ("wrong epsilon", "layer_norm_eps", epsilons, normalised),
-        ("wrong number of heads", "num_attention_heads", heads, attending),
+        ("wrong number of heads", "num_attention_heads", heads, attention),
     ):
         for value in values:
             named = (f"config.json: {key}",)
@@ -152,13 +152,13 @@ def config_faults(subject: Subject) -> Iterator[Fault]:
     ignored = _fed(subject, sites["embeddings"].module, "token_type_ids", lambda ids: ids * 0)
     yield Fault("type ids ignored", "token_type_ids", ("embeddings",), (types,), ("token types",), ignored)
     inverted = _fed(subject, "", "attention_mask", lambda mask: 1 - mask)
-    yield Fault("mask inverted", "attention_mask", attending, (), ("mask",), inverted)
+    yield Fault("mask inverted", "attention_mask", attention, (), ("mask",), inverted)
     if model.config.num_hidden_layers > 1:
         yield Fault("layers shifted by one", "encoder.layer", layers, (), ("the layers are",), _shifted(subject))
 
 
 def _configured(subject: Subject, key: str, value: object) -> Callable[[], Faulty]:
-    """The same weights under a config that says otherwise."""
+    """The same weights with a changed config."""
 
     @contextmanager
     def faulty() -> Iterator[Subject]:
@@ -174,7 +174,7 @@ def _configured(subject: Subject, key: str, value: object) -> Callable[[], Fault
 
 
 def _fed(subject: Subject, module: str, name: str, change: Callable[[Any], Any]) -> Callable[[], Faulty]:
-    """A module that is fed something else than it is given."""
+    """The model with a changed input of one module."""
 
     def hook(_module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return args, {**kwargs, name: change(kwargs[name])} if kwargs.get(name) is not None else kwargs
@@ -191,7 +191,7 @@ def _fed(subject: Subject, module: str, name: str, change: Callable[[Any], Any])
 
 
 def _shifted(subject: Subject) -> Callable[[], Faulty]:
-    """Every layer in the place of the one before, the first in that of the last."""
+    """The model with each layer in the place of the one before, and the first in the last place."""
 
     @contextmanager
     def faulty() -> Iterator[Subject]:
@@ -207,5 +207,5 @@ def _shifted(subject: Subject) -> Callable[[], Faulty]:
 
 
 def _place(places: Any, layers: list[Any]) -> None:
-    for at, layer in enumerate(layers):
-        places[at] = layer
+    for number, layer in enumerate(layers):
+        places[number] = layer

@@ -1,4 +1,4 @@
-"""What becomes of each fault: what it changes, and whether it is caught, located and named; with the tables of that."""
+"""Injects each fault: what it changes, and whether it is caught, located and named; with tables of the results."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
     from bridgeckpt.parity.reference.reference import Reference
 
 FULL = "all that `record` writes"
-# What a fault does, in float64, to what the model computes.
+# What a fault changes in the model's values, in float64.
 SAME, BELOW, INNER, HIDDEN, SHOWN = "nothing", "less than rounding", "inner values", "hidden states", "logits"
-_NOISE = 1e-6  # of float32's rounding: so much is float64's own
-_BANDS = (1.0, 4.0, 16.0, 64.0, np.inf)  # times the rounding of float32 that a fault moves something
+_NOISE = 1e-6  # times the rounding of float32: the size of float64's own rounding
+_BANDS = (1.0, 4.0, 16.0, 64.0, np.inf)  # sizes of a change, as multiples of the rounding of float32
 _READS_POOLER = ("nsp_logits", "logits")
 
 
 class Outcome(NamedTuple):
-    """What a reference of one kind showed of a fault.
+    """The result for one fault and one kind of reference.
 
     Attributes:
-        moved: By how many times the rounding of float32 the fault moves what the reference holds.
+        moved: The change of the values in the reference, as a multiple of the rounding of float32.
         caught: Whether the verdict fails.
-        located: Whether it names the stage that is wrong, or the first after it that the reference holds; None if a
-            cause was not looked for.
-        named: Whether it blames the parameter or the config key.
-        proven: Whether undoing what it blames was tried and helped.
-        found: The stage and the cause that it told.
+        located: Whether the verdict names the wrong stage, or the first stage after it that the reference holds; None
+            without a diagnosis.
+        named: Whether the diagnosis blames the parameter or the config key.
+        proven: Whether undoing the blamed change was tried and helped.
+        found: The stage and the cause in the diagnosis.
     """
 
     moved: float
@@ -55,7 +55,7 @@ class Outcome(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """What became of one fault, by the kind of reference."""
+    """The results for one fault, by the kind of reference."""
 
     initialiser: str
     kind: str
@@ -65,7 +65,7 @@ class Trial(NamedTuple):
 
 
 def inject(folder: Path, device: str, part: int, parts: int) -> list[Trial]:
-    """Every fault whose number is ``part`` modulo ``parts``, injected into the case in ``folder``."""
+    """Inject every fault whose number is ``part`` modulo ``parts`` into the case in ``folder``."""
     case = read(folder)
     references = {
         FULL: case.reference,
@@ -91,15 +91,15 @@ def inject(folder: Path, device: str, part: int, parts: int) -> list[Trial]:
 
 def _moved(truth: Any, rounded: Any, wrong: Any, case: Case) -> dict[tuple[str, str], float]:
     """By probe and stage: the largest change of a row, root mean square, in units of the stage's float32 rounding."""
-    found = {}
+    moved = {}
     for name, stages in truth.items():
         rows = case.reference.probes[name].rows
         for stage, values in stages.items():
             right = rows(values)
             noise = np.mean((rows(rounded[name][stage]) - right) ** 2 + (right * UNITS["float32"]) ** 2 / 3)
             change = np.max(np.mean((rows(wrong[name][stage]) - right) ** 2, axis=1))
-            found[name, stage] = float(np.sqrt(change / noise))
-    return found
+            moved[name, stage] = float(np.sqrt(change / noise))
+    return moved
 
 
 def _effect(moved: Mapping[tuple[str, str], float]) -> str:
@@ -117,25 +117,25 @@ def _outcome(kind: str, fault: Fault, case: Case, device: str, moved: Mapping[tu
     reference, subject = case.reference, case.subject
     held = {stage for probes in reference.runs.values() for stages in probes.values() for stage in stages}
     strength = max(by for (probe, stage), by in moved.items() if probe in reference.probes and stage in held)
-    if kind == LOGITS:  # a cause is not looked for: of logits alone, any of many can be it
+    if kind == LOGITS:  # no diagnosis: with logits alone, many causes are possible
         return Outcome(strength, not _agrees(reference, case))
     verdict = judge(reference, subject, device, (), None, Clock(), diagnose)
-    found = verdict.diagnosis
-    if verdict.passed or found is None:
-        return Outcome(strength, not verdict.passed, None if verdict.passed else False, found=_told(verdict))
-    stages = {seen for stage in fault.stages for seen in _seen(stage, held)}
+    diagnosis = verdict.diagnosis
+    if verdict.passed or diagnosis is None:
+        return Outcome(strength, not verdict.passed, None if verdict.passed else False, found=_describe(verdict))
+    stages = {shown for stage in fault.stages for shown in _first_shown(stage, held)}
     return Outcome(
         strength,
         True,
-        bool(stages & {verdict.first, found.stage}),
-        found.parameter in fault.named or any(word in found.cause for word in fault.words),
-        found.proven,
-        _told(verdict),
+        bool(stages & {verdict.first, diagnosis.stage}),
+        diagnosis.parameter in fault.named or any(word in diagnosis.cause for word in fault.words),
+        diagnosis.proven,
+        _describe(verdict),
     )
 
 
-def _seen(stage: str, held: set[str]) -> set[str]:
-    """Where a stage that is wrong shows first in a reference that holds these."""
+def _first_shown(stage: str, held: set[str]) -> set[str]:
+    """The first stages of those ``held`` in a reference that a wrong stage makes wrong."""
     if stage in held:
         return {stage}
     if (layer := layer_of(stage)) is not None:
@@ -144,7 +144,7 @@ def _seen(stage: str, held: set[str]) -> set[str]:
 
 
 def _agrees(reference: Reference, case: Case) -> bool:
-    """The verdict without a search for the cause."""
+    """Whether the case passes; without a diagnosis."""
     wanted, _ = what_to_run(reference, case.subject)
     rounded = in_float32(reference, case.subject, wanted)
     truth, _ = in_float64(reference, case.subject, wanted, False)
@@ -154,9 +154,9 @@ def _agrees(reference: Reference, case: Case) -> bool:
     return all(result.passed for result in results)
 
 
-def _told(verdict: Verdict) -> str:
-    found = verdict.diagnosis
-    return f"{verdict.first}: {found.cause}" if found else "; ".join(verdict.failures)
+def _describe(verdict: Verdict) -> str:
+    diagnosis = verdict.diagnosis
+    return f"{verdict.first}: {diagnosis.cause}" if diagnosis else "; ".join(verdict.failures)
 
 
 def matrix(trials: Sequence[Trial]) -> Iterator[str]:
@@ -164,55 +164,56 @@ def matrix(trials: Sequence[Trial]) -> Iterator[str]:
     yield f"| fault | injected | {SAME} | {BELOW} | {INNER} | {HIDDEN} | {SHOWN} | caught | located | named | proven |"
     yield "|---|---|---|---|---|---|---|---|---|---|---|"
     for kind in [*dict.fromkeys(trial.kind for trial in trials), None]:
-        these = [trial for trial in trials if kind in (None, trial.kind)]
-        effects = Counter(trial.effect for trial in these)
-        caught = [trial.outcomes[FULL] for trial in these if trial.outcomes[FULL].caught]
-        cells = [len(these), *(effects[effect] for effect in (SAME, BELOW, INNER, HIDDEN, SHOWN)), len(caught)]
-        cells += [sum(getattr(one, right) for one in caught) for right in ("located", "named", "proven")]
+        of_kind = [trial for trial in trials if kind in (None, trial.kind)]
+        effects = Counter(trial.effect for trial in of_kind)
+        caught = [trial.outcomes[FULL] for trial in of_kind if trial.outcomes[FULL].caught]
+        cells = [len(of_kind), *(effects[effect] for effect in (SAME, BELOW, INNER, HIDDEN, SHOWN)), len(caught)]
+        cells += [sum(getattr(outcome, result) for outcome in caught) for result in ("located", "named", "proven")]
         yield f"| {kind or 'all'} | {' | '.join(map(str, cells))} |"
 
 
 def by_reference(trials: Sequence[Trial]) -> Iterator[str]:
-    """What each kind of reference shows, by how far the fault moves what the reference holds, as a Markdown table."""
+    """The results of each kind of reference, by the size of the change in its values, as a Markdown table."""
     names = [f"{low:g} to {high:g}" for low, high in pairwise(_BANDS[:-1])] + [f"above {_BANDS[-2]:g}"]
     yield f"| reference | {' | '.join(names)} | located | named | proven |"
     yield "|---|" + "---|" * (len(names) + 3)
     for kind in (FULL, STATES, LOGITS):
         outcomes = [trial.outcomes[kind] for trial in trials if kind in trial.outcomes]
-        caught = [one for one in outcomes if one.caught]
-        within = [[one for one in outcomes if low <= one.moved < high] for low, high in pairwise(_BANDS)]
-        cells = [f"{sum(one.caught for one in these)} of {len(these)}" for these in within]
-        told = [sum(bool(getattr(one, right)) for one in caught) for right in ("located", "named", "proven")]
-        cells += ["", "", ""] if kind == LOGITS else [f"{count} of {len(caught)}" for count in told]
+        caught = [outcome for outcome in outcomes if outcome.caught]
+        bands = [[outcome for outcome in outcomes if low <= outcome.moved < high] for low, high in pairwise(_BANDS)]
+        cells = [f"{sum(outcome.caught for outcome in band)} of {len(band)}" for band in bands]
+        counts = [sum(bool(getattr(outcome, key)) for outcome in caught) for key in ("located", "named", "proven")]
+        cells += ["", "", ""] if kind == LOGITS else [f"{count} of {len(caught)}" for count in counts]
         yield f"| {kind} | {' | '.join(cells)} |"
 
 
 def misses(trials: Sequence[Trial]) -> Iterator[str]:
-    """What a whole reference should have shown, and was missed, located elsewhere or called something else."""
+    """Faults that a whole reference should show, but that were missed, located elsewhere or named wrongly."""
     for trial in trials:
-        one = trial.outcomes[FULL]
-        wrong = _wrong(trial, one) or ("under another name" if one.caught and not one.named else None)
-        if wrong:
-            told = f"{trial.initialiser}, {trial.kind}, {trial.subject}; moves {trial.effect}"
-            yield f"- {wrong}: {told}{f': {one.found}' if one.caught else ''}"
+        outcome = trial.outcomes[FULL]
+        miss = _miss(trial, outcome) or ("under another name" if outcome.caught and not outcome.named else None)
+        if miss:
+            fault = f"{trial.initialiser}, {trial.kind}, {trial.subject}; moves {trial.effect}"
+            yield f"- {miss}: {fault}{f': {outcome.found}' if outcome.caught else ''}"
 
 
 def coarse_misses(trials: Sequence[Trial], kind: str) -> Iterator[str]:
-    """What a smaller reference of this kind missed or located elsewhere, a line for each kind of fault."""
-    found: dict[str, list[Trial]] = {}
+    """Faults that a smaller reference of this kind missed or located elsewhere; one line for each kind of fault."""
+    missed: dict[str, list[Trial]] = {}
     for trial in trials:
-        if kind in trial.outcomes and (wrong := _wrong(trial, trial.outcomes[kind])):
-            found.setdefault(f"- {wrong}: {trial.initialiser}, {trial.kind}", []).append(trial)
-    for told, these in found.items():
-        moved = [trial.outcomes[kind].moved for trial in these]
-        subjects = Counter(trial.subject for trial in these)
+        if kind in trial.outcomes and (miss := _miss(trial, trial.outcomes[kind])):
+            missed.setdefault(f"- {miss}: {trial.initialiser}, {trial.kind}", []).append(trial)
+    for heading, alike in missed.items():
+        moved = [trial.outcomes[kind].moved for trial in alike]
+        subjects = Counter(trial.subject for trial in alike)
         named = ", ".join(f"{name} ({count} models)" if count > 1 else name for name, count in subjects.items())
-        yield f"{told}: {len(these)}, moved by {min(moved):.2g} to {max(moved):.2g} times the rounding: {named}"
+        yield f"{heading}: {len(alike)}, moved by {min(moved):.2g} to {max(moved):.2g} times the rounding: {named}"
 
 
-def _wrong(trial: Trial, one: Outcome) -> str | None:
+def _miss(trial: Trial, outcome: Outcome) -> str | None:
+    """What is wrong with an outcome, or None."""
     if trial.effect == SAME:
-        return "caught although it changes nothing" if one.caught else None
-    if not one.caught:
-        return "not caught" if one.moved >= 1 else None
-    return None if one.located is not False else "at another stage"
+        return "caught although it changes nothing" if outcome.caught else None
+    if not outcome.caught:
+        return "not caught" if outcome.moved >= 1 else None
+    return None if outcome.located is not False else "at another stage"

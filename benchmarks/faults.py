@@ -1,15 +1,15 @@
-"""Measures what ``bridgeckpt verify`` catches, what it names, and how often it raises a false alarm.
+"""Measures which faults ``bridgeckpt verify`` catches and names, and how often it raises a false alarm.
 
     python benchmarks/faults.py --quick                             a minute
     python benchmarks/faults.py --models 200 --write                results/faults.md
     python benchmarks/faults.py --make cases/                       on a machine with TensorFlow, and then
     python benchmarks/faults.py --references cases/ --device cuda   on one with a GPU, without TensorFlow
 
-Every fault of ``fault_kinds`` is injected into models that real TensorFlow wrote, that were converted and whose
-references were recorded; with weights that let errors show, and with BERT's own initialiser (normal, standard deviation
-0.02; biases 0), whose logits hide them. What a fault changes is measured without the verdict: the faulty model in
-float64 against the correct one, in units of the rounding of float32. Then as many correct models as are asked for are
-verified, of many sizes, depths and seeds, and every failure is a false alarm.
+Each fault of ``fault_kinds`` is injected into converted models that TensorFlow wrote and that have recorded references.
+The weights either let errors show, or are drawn by BERT's own initialiser (normal, standard deviation 0.02; biases 0),
+whose logits hide errors. The effect of a fault is measured without the verdict: the faulty model in float64 against the
+correct one, in units of the rounding of float32. Then ``--models`` correct models of many sizes, depths and seeds are
+verified. Each failure of theirs is a false alarm.
 """
 
 from __future__ import annotations
@@ -30,28 +30,27 @@ from fault_cases import OWN, SCALED, correct_specs, faulty_specs, make, read
 from fault_trials import LOGITS, STATES, Trial, by_reference, coarse_misses, inject, matrix, misses
 
 HERE = Path(__file__).resolve().parent
-_PARTS = 12  # that the faults of a case are divided in; --quick injects one of them
+_PARTS = 12  # the faults of a case are divided into parts; --quick injects one part
 _REPRODUCE = """\
 Made by `python benchmarks/faults.py --models 200 --write`; for a machine without TensorFlow, in two steps: with
 `--make FOLDER` where it is, and with `--references FOLDER --device cuda --write` there.
 """
 _INTRODUCTION = """\
-A fault changes what is told in the third to seventh column, measured in float64: nothing; something by less than the
-rounding of float32; only values inside a layer (as a key's bias does, which the softmax cancels); hidden states but no
-logit by more than rounding; or logits. Caught: the verdict fails. Located: it or its diagnosis names the stage that the
-fault is in. Named: the diagnosis blames the tensor or the config key. Proven: undoing what it blames set the stage
-right.
+The third to seventh column say what a fault changes, measured in float64: nothing; values by less than the rounding of
+float32; only values inside a layer (as a key's bias, which the softmax cancels); hidden states but no logit by more than
+rounding; or logits. Caught: the verdict fails. Located: the verdict or its diagnosis names the stage of the
+fault. Named: the diagnosis blames the tensor or the config key. Proven: undoing the blamed change corrected the stage.
 """
 _REFERENCES = """\
-Caught, by how many times the rounding of float32 the fault moves what the reference holds; of a row of it, root mean
-square. The reference holds all that `record` writes; or what a function of one's own may return, in float32 alone: the
-hidden states and logits, or only logits, for which no cause is looked for here.
+Faults caught, by the size of the change in the reference's values: the root mean square of a row, as a multiple of the
+rounding of float32. The reference holds all that `record` writes, or only what a user's own function may return in
+float32: hidden states and logits, or only logits. With logits alone, there is no diagnosis here.
 """
 _RATIOS = """\
 For each stage, the largest ratio sqrt(x / F) of `bridgeckpt/parity/judging/rounding.py` over its rows, its columns and
-as a whole, at the chance of a false alarm that is in force: what MARGIN would have to be for it to pass. The last
-columns give the share of stages that exceed the limit at MARGIN = 1 for a chance of 1 in 10, 100 and 1,000 of each
-stage: what it would be if rounding errors were normal, independent and the same in both frameworks.
+the whole, at the usual chance of a false alarm. With a MARGIN of this size, the stage just passes. The last columns
+give the share of stages that exceed the limit at MARGIN = 1 for a chance of 1 in 10, 100 and 1,000 per stage. The shares
+would equal these chances if rounding errors were normal, independent and equally distributed in both frameworks.
 """
 
 
@@ -63,33 +62,33 @@ def make_all(pool: Executor, folder: Path, models: int, *, quick: bool) -> None:
         for letter, initialiser in (("a", SCALED), ("b", OWN))
         for number, spec in enumerate(specs)
     ]
-    cases += [(folder / "correct" / f"{at:04}", *one) for at, one in enumerate(correct_specs(models))]
+    cases += [(folder / "correct" / f"{number:04}", *spec) for number, spec in enumerate(correct_specs(models))]
     for _ in _spread(pool, "made", make, cases):
         pass
 
 
 def inject_all(pool: Executor, folder: Path, device: str, *, quick: bool) -> list[Trial]:
-    """Every fault in every case below ``folder``, in the order of the faults."""
+    """Inject every fault into every case below ``folder``; the scaled initialiser first."""
     parts = range(1 if quick else _PARTS)
     tasks = [(path, device, part, _PARTS) for path in sorted(folder.iterdir()) for part in parts]
-    trials = [trial for found in _spread(pool, "faults injected, parts", inject, tasks) for trial in found]
+    trials = [trial for part in _spread(pool, "faults injected, parts", inject, tasks) for trial in part]
     return sorted(trials, key=lambda trial: trial.initialiser != SCALED)
 
 
 def verify_all(pool: Executor, folder: Path, device: str) -> tuple[list[Reading], list[Ratios]]:
-    """The figures of every correct case below ``folder``."""
+    """Verify every correct case below ``folder``."""
     dtypes = ("float16", "bfloat16") if device == "cpu" else ("tf32", "float16", "bfloat16")
     tasks = [(path, device, dtypes) for path in sorted(folder.iterdir())]
     readings: list[Reading] = []
     ratios: list[Ratios] = []
-    for some, others in _spread(pool, "correct models verified", verify_correct, tasks):
-        readings += some
-        ratios += others
+    for case_readings, case_ratios in _spread(pool, "correct models verified", verify_correct, tasks):
+        readings += case_readings
+        ratios += case_ratios
     return readings, ratios
 
 
 def _spread(pool: Executor, what: str, do: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-    """The results of ``do`` for all tasks, in their order, and a line of progress meanwhile."""
+    """The results of ``do`` for all tasks, in their order; prints the progress."""
     futures = [pool.submit(do, *task) for task in tasks]
     for done, future in enumerate(as_completed(futures), 1):
         future.result()
@@ -105,8 +104,8 @@ def report(
     yield from ("# Faults and false alarms", "", described, "", *_REPRODUCE.splitlines(), "")
     yield from ("## Faults injected", "", *_INTRODUCTION.splitlines(), "")
     for initialiser in dict.fromkeys(trial.initialiser for trial in trials):
-        mine = [trial for trial in trials if trial.initialiser == initialiser]
-        yield from (f"### Weights: {initialiser} initialiser", "", *matrix(mine), "", *by_reference(mine), "")
+        alike = [trial for trial in trials if trial.initialiser == initialiser]
+        yield from (f"### Weights: {initialiser} initialiser", "", *matrix(alike), "", *by_reference(alike), "")
     yield from (*_REFERENCES.splitlines(), "", "### Missed, or blamed on something else", "")
     yield from (*(list(misses(trials)) or ["- nothing"]), "", "### Missed by smaller references", "")
     for kind in (STATES, LOGITS):
@@ -115,7 +114,7 @@ def report(
 
 
 def describe(folder: Path, device: str) -> str:
-    """The machine and the versions."""
+    """Describe the machine and the versions."""
     import torch
     import transformers
 
@@ -129,8 +128,8 @@ def describe(folder: Path, device: str) -> str:
     return f"{where}; {versions}."
 
 
-def _quiet() -> None:
-    """What every worker begins with."""
+def _set_up_worker() -> None:
+    """Silence TensorFlow, and use one thread in each worker."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import torch
 
@@ -151,7 +150,7 @@ def main() -> None:
     jobs = options.jobs or (os.cpu_count() if options.device == "cpu" else 1)
     with (
         tempfile.TemporaryDirectory(prefix="faults-") as scratch,
-        ProcessPoolExecutor(jobs, get_context("spawn"), _quiet) as pool,
+        ProcessPoolExecutor(jobs, get_context("spawn"), _set_up_worker) as pool,
     ):
         folder = options.make or options.references or Path(scratch)
         if not options.references:

@@ -2,9 +2,9 @@
 
     python benchmarks/h5.py --rounds 11 --write
 
-The file is made with h5py in the layout of Keras 2 and transformers, so no TensorFlow is needed. A round runs every
-command once, from a warm page cache; a ratio is the median of the rounds' ratios. What reading may cost is ``cp`` of
-the file plus the start of an interpreter that imports numpy, the one thing that every reader of arrays needs.
+The file is made with h5py in the layout of Keras 2 and transformers, so TensorFlow is not needed. A round runs each
+command once, from a warm page cache. A ratio is the median of the rounds' ratios. The aim for reading is the time of
+``cp`` plus the start of an interpreter that imports numpy, which every reader of arrays needs.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ with open_checkpoint(sys.argv[1]) as checkpoint, Sources() as sources:
     piece = np.empty(1 << 20, np.uint8)
     for info in checkpoint.tensors.values():
         reader = sources.reader(info, whole=True)
-        for at in range(0, reader.nbytes, len(piece)):
-            reader.read_into(piece[: reader.nbytes - at], at)
+        for offset in range(0, reader.nbytes, len(piece)):
+            reader.read_into(piece[: reader.nbytes - offset], offset)
 """
 LOADING = """
 import sys
@@ -73,7 +73,7 @@ with h5py.File(sys.argv[1]) as file:
 
 
 def shapes() -> dict[str, dict[str, tuple[int, ...]]]:
-    """The weights of TFBertForPreTraining by its layers, under the names that transformers gives them."""
+    """The shapes of TFBertForPreTraining's weights, by layer and by transformers' name."""
 
     def norm(scope: str) -> dict[str, tuple[int, ...]]:
         return {f"{scope}/LayerNorm/gamma:0": (HIDDEN,), f"{scope}/LayerNorm/beta:0": (HIDDEN,)}
@@ -107,7 +107,7 @@ def shapes() -> dict[str, dict[str, tuple[int, ...]]]:
 
 
 def make(path: Path) -> None:
-    """A model with random weights, as transformers saves it; it is then in the page cache."""
+    """Write a model with random weights as transformers saves it; the file is then in the page cache."""
     import h5py
     import numpy as np
 
@@ -131,7 +131,7 @@ def make(path: Path) -> None:
 
 
 def commands(path: Path) -> dict[str, Runs]:
-    """What is measured."""
+    """The commands that are measured."""
     python = sys.executable
     return {
         COPY: Runs(["cp", str(path), "OUTPUT"]),
@@ -156,24 +156,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch).resolve()
         path = folder / "bert-base" / "tf_model.h5"
-        # in a process of its own: those that are measured begin as copies of this one, which has to be small
+        # In another process: the measured processes begin as copies of this one, so this one must stay small.
         subprocess.run([sys.executable, __file__, "--make", path], check=True)
         size = path.stat().st_size
         runs = commands(path)
         if options.no_convert:
             del runs[CONVERT]
         for number in range(options.rounds):
-            for one in runs.values():
-                one.run(number, folder)
+            for timed in runs.values():
+                timed.run(number, folder)
                 (folder / "output").unlink(missing_ok=True)
         lines = ["# tf_model.h5 of BERT-base", "", f"{machine(folder)}; {options.rounds} rounds, warm page cache.", ""]
     lines += [f"{size:,} bytes.", "", *table(runs), ""]
     for name in (READ, LOAD):
-        found = median(
+        ratio = median(
             seconds / (runs[COPY].seconds[number] + runs[START].seconds[number])
             for number, seconds in runs[name].seconds.items()
         )
-        lines.append(f"- {name}: at most 1 of cp and {START}: {found:.2f}, {'reached' if found <= 1 else 'missed'}")
+        lines.append(f"- {name}: at most 1 of cp and {START}: {ratio:.2f}, {'reached' if ratio <= 1 else 'missed'}")
     text = "\n".join(lines) + "\n"
     print(text)
     if options.write:

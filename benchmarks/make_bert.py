@@ -1,4 +1,4 @@
-"""Writes a google-research/bert checkpoint of any size with TensorFlow, in a process of its own for its memory."""
+"""Writes a google-research/bert checkpoint of any size with TensorFlow. A separate process returns its memory."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def main() -> None:
     parts = [f"{prefix}-part-{number}" for number in range(options.shards)]
     for number, part in enumerate(parts):
         tensors: list[object] = [np.int64(1)] if number == 0 else []
-        mine = shapes[number :: options.shards]
-        tensors += [rng.standard_normal(shape, np.float32) * np.float32(0.02) for _, shape in mine]
-        kept = ["global_step"] * (number == 0) + [name for name, _ in mine]
+        in_shard = shapes[number :: options.shards]
+        tensors += [rng.standard_normal(shape, np.float32) * np.float32(0.02) for _, shape in in_shard]
+        kept = ["global_step"] * (number == 0) + [name for name, _ in in_shard]
         tf.raw_ops.SaveV2(prefix=part, tensor_names=kept, shape_and_slices=[""] * len(kept), tensors=tensors)
     tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=parts, destination_prefix=prefix, delete_old_dirs=False)
     if len(names) != len(tf.train.list_variables(prefix)):
-        raise SystemExit("the checkpoint does not hold what it should")
+        raise SystemExit("the checkpoint does not hold all variables")
     config = {
         "attention_probs_dropout_prob": 0.1,
         "hidden_act": "gelu",

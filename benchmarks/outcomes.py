@@ -1,4 +1,4 @@
-"""What every command makes of every checkpoint at hand, so that two versions of bridgeckpt can be compared.
+"""Records what every command makes of every available checkpoint, and compares two versions of bridgeckpt.
 
 ::
 
@@ -6,12 +6,12 @@
     python benchmarks/outcomes.py record after.json --verify       # with another
     python benchmarks/outcomes.py compare before.json after.json
 
-Each checkpoint is inspected, converted, compared with its conversion by ``diff``, and with ``--verify`` verified.
-Recorded are exit statuses, the JSON of each command and the SHA-256 of every file that was written.
+Each checkpoint is inspected, converted, compared with its conversion by ``diff``, and with ``--verify`` verified. The
+record holds exit statuses, the JSON of each command and the SHA-256 of every written file.
 
 ``compare`` lists what differs: ``file`` (other bytes) and ``fact`` (another exit status, or another value of the JSON).
-It counts ``text`` (sentences for people), ``added`` (new keys of the JSON) and ``table`` (the digest of a mapping table
-that was edited); ``--all`` lists these too.
+It counts ``text`` (sentences for people), ``added`` (new keys of the JSON) and ``table`` (the digest of an edited
+mapping table); ``--all`` also lists these.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def sources(work: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
-    """Every checkpoint at hand: its name here, its path, and the options that its case is converted with."""
+    """Every available checkpoint: its name here, its path, and the options for its conversion."""
     yield "example", ROOT / "examples/tiny-bert", {}
     fixtures = ROOT / "tests/fixtures"
     for case in sorted(fixtures.glob("*/case.json")):
@@ -51,7 +51,7 @@ def sources(work: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
     for path in sorted((fixtures / "refused").glob("*")):
         yield f"refused/{path.name}", path, {}
     for path in sorted((fixtures / "architectures").glob("*.json")):
-        yield f"architecture/{path.stem}", _drawn(path.stem, work), {}
+        yield f"architecture/{path.stem}", _write_architecture(path.stem, work), {}
     for kind in ("samples/golden", "samples/real", "cases", "cases/silent"):
         for path in sorted((SHARED / kind).glob("*")):
             if path.is_dir() and path.name not in ("_lib", "silent"):
@@ -61,8 +61,8 @@ def sources(work: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
             yield f"ema/{name}", SHARED / "samples/golden" / name, {"ema": True}
 
 
-def _drawn(name: str, work: Path) -> Path:
-    """The checkpoint of an architecture, written as its test writes it."""
+def _write_architecture(name: str, work: Path) -> Path:
+    """Write the checkpoint of an architecture as its test does."""
     for folder in ("tests/support", "tests"):
         if str(ROOT / folder) not in sys.path:
             sys.path.insert(0, str(ROOT / folder))
@@ -76,7 +76,7 @@ def _drawn(name: str, work: Path) -> Path:
 
 
 def run(*arguments: str) -> dict[str, Any]:
-    """Run a command with --json in this process: its exit status, and what it printed."""
+    """Run a command with --json in this process; returns its exit status and its output."""
     from bridgeckpt.cli import main
 
     out, err = io.StringIO(), io.StringIO()
@@ -95,7 +95,7 @@ def run(*arguments: str) -> dict[str, Any]:
 
 
 def options(given: dict[str, Any]) -> list[str]:
-    """Keywords of Python as options of the command line."""
+    """Python keywords as options of the command line."""
     words: list[str] = []
     for key, value in given.items():
         if key == "lowercase":
@@ -106,29 +106,28 @@ def options(given: dict[str, Any]) -> list[str]:
 
 
 def outcome(source: Path, given: dict[str, Any], folder: Path, *, verify: bool) -> dict[str, Any]:
-    """What the commands make of one checkpoint."""
+    """The results of all commands on one checkpoint."""
     words = options(given)
-    found = {"inspect": run("inspect", str(source), *words)}
-    found["convert"] = run("convert", "tf2pt", str(source), str(folder), *words)
-    if found["convert"]["status"] != 0:
-        return found
-    found["files"] = {path.name: _digest(path) for path in sorted(folder.iterdir())}
-    found["diff"] = run("diff", str(source), str(folder), *(["--ema"] if given.get("ema") else []))
+    results = {"inspect": run("inspect", str(source), *words)}
+    results["convert"] = run("convert", "tf2pt", str(source), str(folder), *words)
+    if results["convert"]["status"] != 0:
+        return results
+    results["files"] = {path.name: _digest(path) for path in sorted(folder.iterdir())}
+    results["diff"] = run("diff", str(source), str(folder), *(["--ema"] if given.get("ema") else []))
     if verify:
         settings = {key: value for key, value in given.items() if key in ("hidden_act", "layer_norm_eps", "heads")}
-        told = options(settings)
-        found["verify"] = run("verify", str(source), str(folder), "--device", "cpu", *told)
-    return found
+        results["verify"] = run("verify", str(source), str(folder), "--device", "cpu", *options(settings))
+    return results
 
 
 def _digest(path: Path) -> str:
     if path.name == "conversion_report.json":
-        return "listed"  # paths and versions are in it; its facts are those of convert --json
+        return "listed"  # it holds paths and versions; its facts are in convert --json
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _without(value: Any, replaced: dict[str, str]) -> Any:
-    """JSON without what depends on this run: folders by their role, and neither times nor versions."""
+    """JSON without the facts of this run: folders become roles; times and versions are left out."""
     if isinstance(value, dict):
         return {key: _without(inner, replaced) for key, inner in value.items() if key not in NEVER}
     if isinstance(value, list):
@@ -141,19 +140,19 @@ def _without(value: Any, replaced: dict[str, str]) -> Any:
 
 def record(to: Path, *, verify: bool, only: str) -> None:
     """Write the outcomes of every checkpoint whose name contains ``only``."""
-    found: dict[str, Any] = {}
+    outcomes: dict[str, Any] = {}
     work = Path(tempfile.mkdtemp())
     for name, path, given in sources(work):
         if only not in name:
             continue
         folder = work / "out"
         roles = {str(work): "WORK", str(ROOT): "ROOT", str(SHARED): "SHARED"}
-        found[name] = _without(outcome(path, given, folder, verify=verify), roles)
+        outcomes[name] = _without(outcome(path, given, folder, verify=verify), roles)
         shutil.rmtree(folder, ignore_errors=True)
-        print(name, {key: one["status"] for key, one in found[name].items() if key != "files"}, flush=True)
-        to.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        print(name, {key: result["status"] for key, result in outcomes[name].items() if key != "files"}, flush=True)
+        to.write_text(json.dumps(outcomes, indent=1), encoding="utf-8")
     shutil.rmtree(work)
-    print(f"{len(found)} checkpoints")
+    print(f"{len(outcomes)} checkpoints")
 
 
 def differences(before: Any, after: Any, where: str = "", key: str = "") -> Iterator[tuple[str, str, Any, Any]]:
@@ -164,14 +163,14 @@ def differences(before: Any, after: Any, where: str = "", key: str = "") -> Iter
                 before.get(name), after.get(name), f"{where}/{name}", name if name not in "ab" else key
             )
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after) and key not in TEXTS:
-        for at, pair in enumerate(zip(before, after, strict=True)):
-            yield from differences(*pair, f"{where}[{at}]", key)
-    elif before != after and not _close(before, after):
+        for index, pair in enumerate(zip(before, after, strict=True)):
+            yield from differences(*pair, f"{where}[{index}]", key)
+    elif before != after and not _is_close(before, after):
         yield _kind(where, before, after, key), where, before, after
 
 
-def _close(before: Any, after: Any) -> bool:
-    """Whether both are results of the same computation in floating point."""
+def _is_close(before: Any, after: Any) -> bool:
+    """Whether both are floats that differ by at most 5 %: one computation with other rounding."""
     return (
         isinstance(before, float)
         and isinstance(after, float)
@@ -194,21 +193,21 @@ def _is_text(before: Any, after: Any, key: str) -> bool:
 
 
 def compare(before: Path, after: Path, *, every: bool) -> int:
-    """Print what differs; 1 if a file or a fact does."""
+    """Print the differences; returns 1 if a file or a fact differs."""
     a, b = (json.loads(path.read_text(encoding="utf-8")) for path in (before, after))
     counts: Counter[str] = Counter()
     for kind, where, old, new in differences(a, b):
         counts[kind] += 1
         if every or kind in ("file", "fact"):
             print(f"{kind} {where}\n  - {old}\n  + {new}")
-    files = sum(len(one.get("files", ())) for one in a.values())
-    verified = sum("verify" in one for one in a.values())
+    files = sum(len(outcome.get("files", ())) for outcome in a.values())
+    verified = sum("verify" in outcome for outcome in a.values())
     print(f"{len(a)} checkpoints, {files} files, {verified} verdicts: {dict(counts) or 'no difference'}")
     return 1 if counts["file"] or counts["fact"] else 0
 
 
 def main() -> int:
-    """Run as the docstring of this module says."""
+    """Record or compare, as the module's docstring says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     recording = verbs.add_parser("record")

@@ -1,4 +1,4 @@
-"""What people convert with today, each run as a process of its own: ``python peers.py NAME FOLDER OUTPUT``."""
+"""The alternatives to bridgeckpt, each run as a separate process: ``python peers.py NAME FOLDER OUTPUT``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def script(folder: Path, output: Path) -> None:
-    """The script a competent user writes: TensorFlow reads, numpy transposes, safetensors writes."""
+    """The script that a competent user writes: TensorFlow reads, numpy transposes, safetensors writes."""
     import numpy as np
     import tensorflow as tf
     from safetensors.numpy import save_file

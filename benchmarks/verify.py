@@ -3,9 +3,9 @@
     python benchmarks/verify.py --rounds 5 --write
     python benchmarks/verify.py --hidden 256 --layers 4 --vocab 2000
 
-The yardstick is a script that loads the converted folder with transformers and runs the reference's inputs once in
-float32: what anyone has to do who looks at a model's outputs at all. TensorFlow is needed, to make the checkpoint and
-to record. A ratio is the median of the rounds' ratios.
+The baseline is a script that loads the converted folder with transformers and runs the reference's inputs once in
+float32, the least that any look at a model's outputs needs. TensorFlow is needed to make the checkpoint and to record.
+A ratio is the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RECORD = "bridgeckpt record SRC REF"
 
 
 def load_and_run(reference: str, folder: str) -> None:
-    """The yardstick, in a process of its own."""
+    """The baseline, in a separate process."""
     import torch
     import transformers
 
@@ -41,7 +41,7 @@ def load_and_run(reference: str, folder: str) -> None:
 
 
 def steps(command: list[str]) -> dict[str, float]:
-    """The seconds that a verification says each of its steps took."""
+    """The seconds of each step of a verification, from its JSON."""
     done = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True)
     verdict: dict[str, Any] = json.loads(done.stdout)
     if not verdict["passed"]:
@@ -75,18 +75,18 @@ def main() -> None:
             VERIFY: Runs(verify),
         }
         for number in range(options.rounds):
-            for one in runs.values():
-                one.run(number, work)
+            for timed in runs.values():
+                timed.run(number, work)
         taken = steps(verify)
         size = reference.stat().st_size
         head = f"{machine(work)}; {options.rounds} rounds, warm page cache, device {options.device}."
     lines = ["# Verifying", "", head, "", f"{', '.join(f'{name} {getattr(options, name)}' for name in SIZES)}.", ""]
     lines += ["| command | median s | fastest s | times loading and running | peak MiB |", "|---|---|---|---|---|"]
-    for name, one in runs.items():
-        seconds = one.seconds.values()
-        ratio = one.ratio(runs[LOAD])
-        lines.append(f"| {name} | {median(seconds):.2f} | {min(seconds):.2f} | {ratio:.2f} | {one.peak:.0f} |")
-    lines += ["", f"The reference has {size / 1e6:.0f} MB. Steps of one verification, as it tells them:", ""]
+    for name, timed in runs.items():
+        seconds = timed.seconds.values()
+        ratio = timed.ratio(runs[LOAD])
+        lines.append(f"| {name} | {median(seconds):.2f} | {min(seconds):.2f} | {ratio:.2f} | {timed.peak:.0f} |")
+    lines += ["", f"The reference has {size / 1e6:.0f} MB. Steps of one verification, as it reports them:", ""]
     lines += ["| step | s |", "|---|---|", *(f"| {step} | {took:.2f} |" for step, took in taken.items())]
     text = "\n".join(lines) + "\n"
     print(text)

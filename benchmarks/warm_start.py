@@ -1,11 +1,11 @@
-"""Measures warm-starting the variables of BERT-base: ours from each kind of source, and what there was before.
+"""Measures warm-starting the variables of BERT-base: bridgeckpt from each kind of source, and its alternatives.
 
     python benchmarks/warm_start.py --rounds 7 --write
 
-A round runs every way once, each in a process of its own that has TensorFlow imported and the graph's variables made
-before its clock starts. The clock stops when a session holds the values; the peak is what the process grew by above its
-size at the start, the variables themselves (420 MiB) included. Ratios are medians of the rounds' ratios to TensorFlow's
-own ``tf.train.init_from_checkpoint`` from the TF1 checkpoint.
+A round runs every method once, each in a separate process. The clock starts after TensorFlow is imported and the
+graph's variables are made. It stops when a session holds the values. The peak is the growth of the process in that
+time, with the variables themselves (420 MiB). Ratios are medians of the rounds' ratios to
+``tf.train.init_from_checkpoint`` from the TF1 checkpoint.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def by_hand(tf1: Any, tvars: Any, sources: dict[str, str], session: Any) -> None
         variable.load(value.T if variable.op.name.endswith("kernel") else value, session)
 
 
-def ours(source: str) -> Any:
+def by_assignment_map(source: str) -> Any:
     def run(tf1: Any, tvars: Any, sources: dict[str, str], session: Any) -> None:
         from bridgeckpt.tf import get_assignment_map_from_checkpoint, init_from_checkpoint
 
@@ -62,7 +62,7 @@ def ours(source: str) -> Any:
     return run
 
 
-def assigned(source: str) -> Any:
+def by_assign(source: str) -> Any:
     def run(tf1: Any, tvars: Any, sources: dict[str, str], session: Any) -> None:
         import bridgeckpt.tf
 
@@ -72,18 +72,18 @@ def assigned(source: str) -> Any:
     return run
 
 
-WAYS = {
+METHODS = {
     TENSORFLOW: by_tensorflow,
-    "TF1 checkpoint: bridgeckpt.tf": ours("tf1"),
-    "TF1 checkpoint: bridgeckpt.tf.assign in a session": assigned("tf1"),
+    "TF1 checkpoint: bridgeckpt.tf": by_assignment_map("tf1"),
+    "TF1 checkpoint: bridgeckpt.tf.assign in a session": by_assign("tf1"),
     BY_HAND: by_hand,
-    "Hugging Face: bridgeckpt.tf": ours("hf"),
-    "Hugging Face: bridgeckpt.tf.assign in a session": assigned("hf"),
+    "Hugging Face: bridgeckpt.tf": by_assignment_map("hf"),
+    "Hugging Face: bridgeckpt.tf.assign in a session": by_assign("hf"),
 }
 
 
-def one(way: str, sources: dict[str, str]) -> None:
-    """Warm-start once and print the seconds, the bytes by which the process grew and a number that the values make."""
+def run_once(method: str, sources: dict[str, str]) -> None:
+    """Warm-start once. Prints the seconds, the MiB by which the process grew, and a checksum of the values."""
     import tensorflow.compat.v1 as tf1
 
     tf1.disable_eager_execution()
@@ -93,7 +93,7 @@ def one(way: str, sources: dict[str, str]) -> None:
     checksum = tf1.add_n([tf1.reduce_sum(tf1.square(variable)) for variable in tvars])
     with tf1.Session() as session:
         before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-        WAYS[way](tf1, tvars, sources, session)
+        METHODS[method](tf1, tvars, sources, session)
         seconds = time.perf_counter() - start
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         print(json.dumps([seconds, grown / 1024, float(session.run(checksum))]))
@@ -103,10 +103,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--write", action="store_true", help="write the results to benchmarks/results/warm_start.md")
-    parser.add_argument("--one", nargs=2, metavar=("WAY", "SOURCES"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=2, metavar=("METHOD", "SOURCES"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        one(options.one[0], json.loads(options.one[1]))
+        run_once(options.one[0], json.loads(options.one[1]))
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch).resolve()
@@ -116,21 +116,21 @@ def main() -> None:
         subprocess.run(made, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         converting = [sys.executable, "-m", "bridgeckpt", "convert", "tf2pt", folder / "tf1", folder / "hf"]
         subprocess.run(converting, check=True, stdout=subprocess.DEVNULL)
-        found: dict[str, list[list[float]]] = {way: [] for way in WAYS}
+        runs: dict[str, list[list[float]]] = {method: [] for method in METHODS}
         for _ in range(options.rounds):
-            for way, results in found.items():
-                command = [sys.executable, __file__, "--one", way, json.dumps(sources)]
+            for method, results in runs.items():
+                command = [sys.executable, __file__, "--one", method, json.dumps(sources)]
                 environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
                 done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
                 results.append(json.loads(done.stdout.splitlines()[-1]))
-        if len({result[2] for results in found.values() for result in results}) != 1:
-            raise AssertionError("the ways did not set the same values")
+        if len({result[2] for results in runs.values() for result in results}) != 1:
+            raise AssertionError("the methods did not set the same values")
         lines = ["# Warm-starting BERT-base", "", f"{machine(folder)}; {options.rounds} rounds, warm page cache.", ""]
-    lines += ["| way | seconds, fastest | ratio | MiB, median |", "|---|---|---|---|"]
-    for way, results in found.items():
-        ratio = median(mine[0] / base[0] for mine, base in zip(results, found[TENSORFLOW], strict=True))
+    lines += ["| method | seconds, fastest | ratio | MiB, median |", "|---|---|---|---|"]
+    for method, results in runs.items():
+        ratio = median(result[0] / base[0] for result, base in zip(results, runs[TENSORFLOW], strict=True))
         fastest, grown = min(result[0] for result in results), median(result[1] for result in results)
-        lines.append(f"| {way} | {fastest:.2f} | {ratio:.2f} | {grown:.0f} |")
+        lines.append(f"| {method} | {fastest:.2f} | {ratio:.2f} | {grown:.0f} |")
     text = "\n".join(lines) + "\n"
     print(text)
     if options.write:

@@ -1,8 +1,8 @@
 """Fine-tune a BERT in TensorFlow 1 style, warm-started from a Hugging Face folder.
 
-The script is what google-research/bert's ``run_classifier.py`` comes down to: a graph with its variable names, the two
+The script is a short form of google-research/bert's ``run_classifier.py``: a graph with its variable names, the two
 calls that load pretrained weights, and a training session. The two calls are bridgeckpt's. The task is a toy: does a
-sequence hold the token 50 or not. TensorFlow 2.12 or later runs it, by ``tf.compat.v1``::
+sequence hold the token 50? The script runs with TensorFlow 2.12 or later, through ``tf.compat.v1``::
 
     bridgeckpt convert tf2pt examples/tiny-bert tiny-bert-hf
     python examples/fine_tune_tf1.py tiny-bert-hf fine-tuned
@@ -27,15 +27,15 @@ TOKEN, LENGTH, BATCH = 50, 16, 32
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("init_checkpoint", help="a Hugging Face folder, or any other checkpoint beside a config.json")
-    parser.add_argument("output", help="the folder of the training: run again, it goes on where it stopped")
+    parser.add_argument("output", help="the folder of the training; a second run continues it")
     parser.add_argument("--steps", type=int, default=100)
-    asked = parser.parse_args()
-    config_file = Path(asked.init_checkpoint) / "config.json"
+    options = parser.parse_args()
+    config_file = Path(options.init_checkpoint) / "config.json"
     if not config_file.is_file():
         parser.error(f"there is no {config_file}")
     config = json.loads(config_file.read_text())
     with tf.Graph().as_default():
-        train(config, asked.init_checkpoint, asked.output, asked.steps)
+        train(config, options.init_checkpoint, options.output, options.steps)
 
 
 def train(config: dict[str, Any], init_checkpoint: str, output: str, steps: int) -> None:
@@ -82,7 +82,7 @@ class Examples:
 
 
 def classifier(config: dict[str, Any], input_ids: Any, n_labels: int) -> Any:
-    """Logits of whole sequences; a BERT with the variables of google-research/bert, for sequences without padding."""
+    """Logits of whole sequences: a BERT with google-research/bert's variable names, for sequences without padding."""
     hidden = config["hidden_size"]
     with tf.variable_scope("bert"):
         with tf.variable_scope("embeddings"):
@@ -132,12 +132,12 @@ def layer_norm(inputs: Any) -> Any:
 
 
 def gelu(x: Any) -> Any:
-    """As transformers' word "gelu" has it."""
+    """The function that transformers calls "gelu"."""
     return x * 0.5 * (1 + tf.erf(x / 2**0.5))
 
 
 def gelu_by_tanh(x: Any) -> Any:
-    """As google-research/bert's word "gelu" has it."""
+    """The function that google-research/bert calls "gelu"."""
     return x * 0.5 * (1 + tf.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridgeckpt.errors import PlanError
 from bridgeckpt.mapping.notation.names import Names, bind
 from bridgeckpt.mapping.tables.dialect import load_table
-from bridgeckpt.mapping.tables.families import family_of
-from bridgeckpt.mapping.tables.shortlist import plausible
+from bridgeckpt.mapping.tables.families import find_unsupported_model
+from bridgeckpt.mapping.tables.shortlist import shortlist
 from bridgeckpt.sentences import Sentence, Setting
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def choose_table(checkpoint: Checkpoint, mapping: str | Path | None, scope: str 
     names = {"key": _names(checkpoint)}
     names |= {which: names["key"] if same else _names(view) for which, view in views.items() if which != "key"}
     either = {"key": names["key"], "variable": names["key"] if same else chain(names["variable"], names[_PLAIN])}
-    candidates = [load_table(name) for name in ([mapping] if mapping else plausible(either))]
+    candidates = [load_table(name) for name in ([mapping] if mapping else shortlist(either))]
     found = [(table, bind(table.detect, names[_spoken(table)], table.absent)) for table in candidates]
     matches = [(table, bindings) for table, bindings in found if bindings]
     if not matches:
@@ -115,7 +115,7 @@ def _unrecognised(checkpoint: Checkpoint, asked: list[Table]) -> PlanError:
 def unread(heading: str, holds: str, names: Sequence[str], details: Sequence[str] = ()) -> str:
     """The message that no table reads ``names``; ``holds`` says whose they are, and how many."""
     some = [*names[:5], *([f"and {len(names) - 5} more"] if len(names) > 5 else [])]
-    family = family_of(names)
+    family = find_unsupported_model(names)
     lines = [*details, *([f"it is {family}, which no table converts yet"] if family else [])]
     return "\n".join([heading, *(f"  {line}" for line in lines), f"{holds}:", *(f"  {name}" for name in some)])
 

@@ -25,7 +25,7 @@ from bridgeckpt.planning.refusals import refuse_variants, refused_heads
 from bridgeckpt.sidecar.config import translate
 from bridgeckpt.sidecar.config_files import load_config, named_class
 from bridgeckpt.sidecar.graph.facts import read_facts
-from bridgeckpt.sidecar.tokenizer.choice import tokenizing
+from bridgeckpt.sidecar.tokenizer.choice import select_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from bridgeckpt.planning.dialect import Dialect
     from bridgeckpt.sidecar.config import Configuration
     from bridgeckpt.sidecar.graph.facts import GraphFacts
-    from bridgeckpt.sidecar.tokenizer.choice import Tokenizing
+    from bridgeckpt.sidecar.tokenizer.choice import TokenizerChoice
 
 
 class Recognised(NamedTuple):
@@ -187,14 +187,16 @@ def account(recognised: Recognised, chosen: Chosen, options: PlanOptions) -> Acc
     return Accounted(ledger, ema, tuple(about_averages), tuple(optional), tuple(problems))
 
 
-def choose_tokenizer(recognised: Recognised, evidence: Evidence, chosen: Chosen, options: PlanOptions) -> Tokenizing:
+def choose_tokenizer(
+    recognised: Recognised, evidence: Evidence, chosen: Chosen, options: PlanOptions
+) -> TokenizerChoice:
     """Find the vocabulary and its casing, or the tokenizer's own files.
 
     Raises:
         ConfigError: the vocabulary is malformed, or several could be it.
     """
     dialect, roles = recognised.dialect, recognised.dialect.table.model.roles
-    return tokenizing(
+    return select_tokenizer(
         dialect.checkpoint,
         evidence.graph,
         dialect.table.tokenizer,
@@ -206,7 +208,7 @@ def choose_tokenizer(recognised: Recognised, evidence: Evidence, chosen: Chosen,
 
 
 def configure(
-    recognised: Recognised, evidence: Evidence, chosen: Chosen, tokens: Tokenizing, options: PlanOptions
+    recognised: Recognised, evidence: Evidence, chosen: Chosen, tokens: TokenizerChoice, options: PlanOptions
 ) -> Configuration:
     """Write the config.json of the converted model.
 

@@ -1,7 +1,7 @@
-"""The model's configuration: transformers' config.json, from what the source's says, with a reason for each guess.
+"""Makes transformers' config.json from the source's config, with a reason for each guess.
 
-What no tensor says is decided in :mod:`bridgeckpt.sidecar.decisions`. Planning solves the sizes from the shapes and
-hands them in.
+:mod:`bridgeckpt.sidecar.decisions` decides on the values that no tensor shows. Planning computes the sizes from the
+shapes and passes them in.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bridgeckpt.sidecar.tokenizer.vocabulary import Vocabulary
     from bridgeckpt.store.texts import JSON
 
-# Keys of a transformers config that are about its file or class; ours are written in their place.
+# Keys of a transformers config that describe its file or class. Ours are written instead.
 _REPLACED = (
     "_name_or_path",
     "architectures",
@@ -35,13 +35,18 @@ _REPLACED = (
     "torch_dtype",
     "transformers_version",
 )
-# Further keys of its older versions that say nothing of the model, or what is now said otherwise.
+# Keys of older versions that do not describe the model, or that later versions replaced.
 _OBSOLETE = ("output_past", "pruned_heads", "torchscript", "use_bfloat16", "tf_legacy_loss")
 
 
 class Configuration(NamedTuple):
-    """The content of config.json: ``values`` in transformers' order, ``provenance`` of what no tensor says, by key, and
-    ``notes`` for the user."""
+    """The content of config.json.
+
+    Attributes:
+        values: The content, sorted by key as transformers writes it.
+        provenance: By key, the origin of each value that no tensor shows.
+        notes: Notes for the user.
+    """
 
     values: JSON
     provenance: Mapping[str, str]
@@ -63,33 +68,33 @@ def translate(
     """The config.json of the converted model.
 
     Args:
-        source: what the config says, {} without one. What it may hand on is the model table's to say.
-        table: the dialect, which says what a word of its configs means and what it always computes.
+        source: the content of the source's config, {} without one. The model table says which keys are copied.
+        table: the dialect, which has the meaning of words in its configs and the values that its code always uses.
         architecture: the Hugging Face class.
-        sizes: every size by its config key, as the shapes have it.
-        facts: what the graph says.
+        sizes: every size by its config key, computed from the shapes.
+        facts: the facts of the graph.
         hidden_act: the user's choice of activation, by transformers' name.
         layer_norm_eps: the user's choice of epsilon.
-        labels: number of labels of a classifier, None for a model that has none.
-        vocabulary: says which token is padding.
+        labels: the number of labels of a classifier, None for other models.
+        vocabulary: the tokens, for the id of the padding token.
 
     Raises:
-        ConfigError: transformers does not know the activation, or the epsilon is not above 0.
+        ConfigError: the activation is unknown to transformers, the epsilon is not between 0 and 1, or one is not given.
     """
     model = table.model
-    written, left_out, overruled = _handed_on(source, table)
+    copied, left_out, overruled = _copied_values(source, table)
     notes = [f"not handed on from the config: {', '.join(left_out)}"] if left_out else []
     notes += overruled
     decisions: dict[str, Decision] = {}
     if (key := key_of(model, ACTIVATION, hidden_act)) is not None:
         by_transformers = "model_type" in source
-        decisions[key] = decide_activation(key, hidden_act, facts, written, table, by_transformers=by_transformers)
+        decisions[key] = decide_activation(key, hidden_act, facts, copied, table, by_transformers=by_transformers)
     if (key := key_of(model, EPSILON, layer_norm_eps)) is not None:
-        decisions[key] = decide_epsilon(key, layer_norm_eps, facts, written, table)
+        decisions[key] = decide_epsilon(key, layer_norm_eps, facts, copied, table)
     notes += [note for decision in decisions.values() for note in decision.notes]
     values = {
         **model.config.defaults,
-        **written,
+        **copied,
         **sizes,
         **{key: decision.value for key, decision in decisions.items()},
         "architectures": [architecture],
@@ -106,7 +111,7 @@ def _fixes_labels(model: ModelTable, architecture: str) -> bool:
 
 
 def _padding(table: Table, vocabulary: Vocabulary | None) -> JSON:
-    """Which token is padding, where the vocabulary has such a token."""
+    """The id of the padding token, if the vocabulary has that token."""
     token = table.tokenizer.special.get(PADDING) if table.tokenizer is not None else None
     if token is None or vocabulary is None or token not in vocabulary.ids:
         return {}
@@ -114,28 +119,30 @@ def _padding(table: Table, vocabulary: Vocabulary | None) -> JSON:
 
 
 def pass_through(source: Mapping[str, Any]) -> JSON:
-    """A config that transformers wrote, less what is about its file and class."""
+    """A config that transformers wrote, without the keys that describe its file and class."""
     return {key: value for key, value in source.items() if key not in (*_REPLACED, *_OBSOLETE)}
 
 
-def _handed_on(source: Mapping[str, Any], table: Table) -> tuple[JSON, list[str], list[str]]:
-    """The keys of a config that config.json takes over, the names of those left out that nothing else replaces, and
-    notes on values that the dialect computes otherwise, whatever the config says."""
+def _copied_values(source: Mapping[str, Any], table: Table) -> tuple[JSON, list[str], list[str]]:
+    """The values that are copied to config.json, the keys that are left out and not replaced, and notes.
+
+    A note says that the dialect's code does not use the value in the config.
+    """
     model = table.model
     if table.config.source.transformers:
-        values, always = pass_through(source), table.config.values
+        values, fixed = pass_through(source), table.config.values
         decided = {model.config.options.get(option) for option in (ACTIVATION, EPSILON)}
-        wrong = [key for key in always if key not in decided and values.get(key, always[key]) != always[key]]
-        notes = [f"{key} = {always[key]} is written, as TensorFlow computes, not {values[key]}" for key in wrong]
-        return values | {key: always[key] for key in wrong}, [], notes
+        wrong = [key for key in fixed if key not in decided and values.get(key, fixed[key]) != fixed[key]]
+        notes = [f"{key} = {fixed[key]} is written, as TensorFlow computes, not {values[key]}" for key in wrong]
+        return values | {key: fixed[key] for key in wrong}, [], notes
     known = model.config_keys
-    named = {model.config.keys.get(key, key): value for key, value in source.items()}
-    left_out = [key for key in named if key not in known and key not in (*_REPLACED, *table.config.source.required)]
-    return {key: value for key, value in named.items() if key in known}, left_out, []
+    renamed = {model.config.keys.get(key, key): value for key, value in source.items()}
+    left_out = [key for key in renamed if key not in known and key not in (*_REPLACED, *table.config.source.required)]
+    return {key: value for key, value in renamed.items() if key in known}, left_out, []
 
 
 def _labels(source: Mapping[str, Any], labels: int | None, notes: list[str]) -> JSON:
-    """id2label and label2id of a classifier: the source's names where they fit, else LABEL_0 and so on."""
+    """id2label and label2id of a classifier: the source's names if they fit, else LABEL_0, LABEL_1, ..."""
     if labels is None:
         return {}
     numbers = [str(number) for number in range(labels)]

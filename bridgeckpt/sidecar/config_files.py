@@ -1,7 +1,7 @@
-"""The source's config: found beside the checkpoint or inside it, and read under the names that transformers has.
+"""Finds the source's config, beside the checkpoint or inside it, and reads it with transformers' keys.
 
-Every code base writes a config of its own: a JSON file, Model Garden's ``params.yaml``, the description of a Keras
-model. ``[config.source]`` of a dialect says which, where in it the values are, and what they are called.
+Each code base writes its own kind of config: a JSON file, Model Garden's ``params.yaml``, the description of a Keras
+model. ``[config.source]`` of a dialect gives the file, the place of the values in it, and their keys.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.model_records import ModelTable
     from bridgeckpt.mapping.tables.records import ConfigSource, Table
 
-ACTIVATION, EPSILON = "hidden_act", "layer_norm_eps"  # options of a conversion, whose config keys the model table has
+ACTIVATION, EPSILON = "hidden_act", "layer_norm_eps"  # options of a conversion; the model table has their config keys
 _UNREADABLE = Sentence("check the path and its permissions; {config:FILE} gives another")
 _ANOTHER = Sentence("give the config of this checkpoint with {config:FILE}")
 
@@ -36,20 +36,20 @@ class SourceConfig(NamedTuple):
 
 
 def load_config(checkpoint: Checkpoint, table: Table, explicit: Path | None = None) -> SourceConfig:
-    """The config of a checkpoint of the dialect: ``explicit``, else the first of the dialect's that is there.
+    """Load the config of a checkpoint: ``explicit``, else the first of the dialect's configs that exists.
 
-    It is a text that the checkpoint itself holds, or a file beside it.
+    It is a text inside the checkpoint, or a file beside it.
 
     Raises:
-        ConfigError: it cannot be found or read, is of another model, or a value cannot be.
+        ConfigError: the config is missing, unreadable or of another model, or a value is invalid.
     """
     source = table.config.source
     for names in [source.files] if explicit is not None else [(name,) for name in source.files]:
         if explicit is None and names[0] in checkpoint.metadata:
             where = f"{names[0]} of {checkpoint.path}"
-            with _readable():
+            with _as_config_errors():
                 values = parse_json(checkpoint.metadata[names[0]], where)
-            return SourceConfig(_checked(values, where, table.model, source), names[0])
+            return SourceConfig(_check(values, where, table.model, source), names[0])
         path = find_config(checkpoint.directory, explicit, names)
         if path is not None:
             return SourceConfig(read_config(path, table.model, source), path.name)
@@ -57,7 +57,7 @@ def load_config(checkpoint: Checkpoint, table: Table, explicit: Path | None = No
 
 
 def named_class(values: Mapping[str, Any]) -> str | None:
-    """The PyTorch class that a config of transformers names; the TensorFlow class by its name without TF in front."""
+    """The PyTorch class that a config of transformers names, also by the name of the TensorFlow class; or None."""
     match values.get("architectures"):
         case [str(name)]:
             return name.removeprefix("TF")
@@ -67,10 +67,10 @@ def named_class(values: Mapping[str, Any]) -> str | None:
 def find_config(directory: Path, explicit: Path | None, names: Iterable[str]) -> Path | None:
     """The config file: ``explicit`` (a file, or a folder to look in), else the first of ``names`` in ``directory``.
 
-    A name may be a pattern (``*_config*.json``). None without one.
+    A name may be a pattern (``*_config*.json``). None if there is no config.
 
     Raises:
-        ConfigError: ``explicit`` does not exist, cannot be reached or holds no config; several files could be it.
+        ConfigError: ``explicit`` does not exist, is unreadable or holds no config; or several files match a pattern.
     """
     try:
         return _find(directory, explicit, list(names))
@@ -86,17 +86,17 @@ def _find(directory: Path, explicit: Path | None, names: list[str]) -> Path | No
         return explicit
     folder = explicit or directory
     for name in names:
-        found = [entry.path for entry in matching(folder, name) if entry.is_file]
-        if len(found) > 1:
-            listed = ", ".join(path.name for path in found)
+        paths = [entry.path for entry in matching(folder, name) if entry.is_file]
+        if len(paths) > 1:
+            listed = ", ".join(path.name for path in paths)
             raise ConfigError(
-                f"{folder} holds {len(found)} configs: {listed}", hint=Sentence("say which with {config:FILE}")
+                f"{folder} holds {len(paths)} configs: {listed}", hint=Sentence("say which with {config:FILE}")
             )
-        if found:
-            return found[0]
+        if paths:
+            return paths[0]
     if explicit is not None:
-        plain = [name for name in names if "*" not in name]
-        raise ConfigError(f"there is no config in {explicit}", hint=f"it would be called {' or '.join(plain)}")
+        exact_names = [name for name in names if "*" not in name]
+        raise ConfigError(f"there is no config in {explicit}", hint=f"its name would be {' or '.join(exact_names)}")
     return None
 
 
@@ -104,58 +104,58 @@ def read_config(path: Path, model: ModelTable, source: ConfigSource) -> JSON:
     """Read a config of ``model`` and check the keys that a conversion uses.
 
     Raises:
-        ConfigError: the file is neither JSON nor YAML, it is the config of another model, or a value cannot be.
+        ConfigError: the file is neither JSON nor YAML, it is the config of another model, or a value is invalid.
     """
-    return _checked(read_values(path), str(path), model, source)
+    return _check(read_values(path), str(path), model, source)
 
 
 def read_values(path: Path) -> JSON:
-    """The content of a config, of whatever model.
+    """The content of a config of any model.
 
     Raises:
-        ConfigError: it cannot be read, is neither JSON nor YAML, or holds no object.
+        ConfigError: the file is unreadable, is neither JSON nor YAML, or holds no object.
     """
-    with _readable():
+    with _as_config_errors():
         return texts.read_config(path)
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
-    """The errors of reading a text as errors of a config."""
+def _as_config_errors() -> Iterator[None]:
+    """Raise a TextError as a ConfigError."""
     try:
         yield
     except TextError as error:
         if error.fault == "too large":
-            message = f"{error.where} is no model config: it {error.what}"
+            message = f"{error.where} is not a model config: it {error.what}"
             raise ConfigError(message, hint=Sentence("give the config with {config:FILE}")) from error
         raise ConfigError(error.message, hint=_UNREADABLE if error.fault == "unreadable" else error.hint) from error
 
 
-def _checked(values: JSON, where: str, model: ModelTable, source: ConfigSource) -> JSON:
-    """The values under transformers' keys, once it is sure that they can be of the model."""
-    values = _renamed(values, source)
+def _check(values: JSON, where: str, model: ModelTable, source: ConfigSource) -> JSON:
+    """The values by transformers' keys. Refuses a config of another model and invalid values."""
+    values = _rename(values, source)
     for key, wanted in source.required.items():
         if values.get(key, wanted) != wanted:
             raise ConfigError(
-                f"{where} says {key} = {shown(values[key])}: what that computes, no class of transformers does",
+                f"{where} says {key} = {shown(values[key])}: no class of transformers computes that",
                 hint=f"only models with {key} = {shown(wanted)} can be converted",
             )
     kind = values.get("model_type", model.model)
     if kind != model.model:
-        raise _of_another_model(where, f'"model_type" is {shown(kind)}', model)
+        raise _wrong_model(where, f'"model_type" is {shown(kind)}', model)
     for key, other in model.config.foreign.items():
         if values.get(key) is not None:
-            raise _of_another_model(where, f'"{key}" is a key of {other}', model)
-    if wrong := [f"{key} = {shown(values[key])}: {reason}" for key, reason in _wrong(values, model)]:
-        raise ConfigError("\n  ".join([f"{where} holds values that cannot be:", *wrong]), hint="correct the file")
+            raise _wrong_model(where, f'"{key}" is a key of {other}', model)
+    if invalid := [f"{key} = {shown(values[key])}: {reason}" for key, reason in _invalid_values(values, model)]:
+        raise ConfigError("\n  ".join([f"{where} holds invalid values:", *invalid]), hint="correct the file")
     return values
 
 
-def _renamed(values: JSON, source: ConfigSource) -> JSON:
-    """What is at the roots that exist, of several the first one's word, under transformers' keys; else all of it."""
-    found = [inner for root in source.roots if (inner := _under(values, root.split("."))) is not None]
+def _rename(values: JSON, source: ConfigSource) -> JSON:
+    """The values at the roots that exist (the first root wins), else all values; by transformers' keys."""
+    objects = [inner for root in source.roots if (inner := _under(values, root.split("."))) is not None]
     merged: JSON = {}
-    for inner in found or [values]:
+    for inner in objects or [values]:
         for path, key in source.keys.items():
             *parents, last = path.split(".")
             holder = _under(inner, parents)
@@ -163,45 +163,45 @@ def _renamed(values: JSON, source: ConfigSource) -> JSON:
                 merged.setdefault(key, _plain(holder[last]))
         for key, value in inner.items():
             merged.setdefault(source.keys.get(key, key), _plain(value))
-    if found and source.keys:  # another vocabulary: of it only what has a translation means something here
+    if objects and source.keys:  # the keys are not transformers': one without a translation has another meaning
         known = {*source.keys.values(), *source.required}
         merged = {key: value for key, value in merged.items() if key in known}
     return merged
 
 
 def _under(values: object, path: list[str]) -> JSON | None:
-    """The object at the end of a path of keys; in a list, a key is the ``name`` of one of its objects."""
+    """The object at a path of keys, or None. In a list, a key is the ``name`` of one of its objects."""
     for key in path:
         if isinstance(values, list):
-            values = next((one for one in values if isinstance(one, dict) and one.get("name") == key), None)
+            values = next((item for item in values if isinstance(item, dict) and item.get("name") == key), None)
         else:
             values = values.get(key) if isinstance(values, dict) else None
     return values if isinstance(values, dict) else None
 
 
 def _plain(value: object) -> object:
-    """A value, unwrapped from the form in which Keras writes functions: ``{"class_name": ..., "config": "gelu"}``."""
+    """A value; a function as Keras writes it becomes its name: ``{"class_name": ..., "config": "gelu"}``."""
     inner = value.get("config") if isinstance(value, dict) and "class_name" in value else None
     return inner if isinstance(inner, str) else value
 
 
-def _of_another_model(where: str, evidence: str, model: ModelTable) -> ConfigError:
+def _wrong_model(where: str, evidence: str, model: ModelTable) -> ConfigError:
     return ConfigError(f"{where} is not the config of a {model.model} model: {evidence}", hint=_ANOTHER)
 
 
-def _wrong(values: Mapping[str, Any], model: ModelTable) -> list[tuple[str, str]]:
-    """The keys whose values cannot be, and why."""
+def _invalid_values(values: Mapping[str, Any], model: ModelTable) -> list[tuple[str, str]]:
+    """The keys with invalid values, each with the reason."""
     sizes, options = model.size_keys, model.config.options
     numbers = {key for key, value in model.config.defaults.items() if isinstance(value, float)}
     numbers |= {options[EPSILON]} if EPSILON in options else set()
-    wrong = []
+    invalid = []
     for key, value in values.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
         name = model.config.keys.get(key, key)
-        if name in sizes and not (number and isinstance(value, int) and value > 0):
-            wrong.append((key, "a size is a whole number above 0"))
-        elif name in numbers and not (number and 0 <= value <= 1):
-            wrong.append((key, "a number from 0 to 1 is expected"))
+        if name in sizes and not (is_number and isinstance(value, int) and value > 0):
+            invalid.append((key, "a size is a whole number above 0"))
+        elif name in numbers and not (is_number and 0 <= value <= 1):
+            invalid.append((key, "a number from 0 to 1 is expected"))
         elif name == options.get(ACTIVATION) and not (value is None or isinstance(value, str)):
-            wrong.append((key, "the name of an activation is expected"))
-    return wrong
+            invalid.append((key, "the name of an activation is expected"))
+    return invalid

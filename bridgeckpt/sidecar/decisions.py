@@ -1,8 +1,8 @@
-"""What no tensor says: the activation, and what a LayerNorm adds to the variance; each with a reason for the guess.
+"""Decides on values that no tensor shows: the activation and LayerNorm's epsilon, each with a reason.
 
-Configs say little: many have no epsilon, and the "gelu" of one is the tanh approximation where transformers' is the
-error function. In order, the truth is what the user says, what the graph computes, what the config's word means in its
-dialect, what the dialect always does. The model table says under which keys a config has both.
+Configs are not enough: many have no epsilon, and "gelu" is the tanh approximation in some code bases and the error
+function in transformers. The first of these decides: the user, the graph, the config (with the meaning of its word in
+the dialect), the dialect's own value. The model table has the config keys of both.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from bridgeckpt.sidecar.graph.facts import GraphFacts
     from bridgeckpt.store.texts import JSON
 
-# transformers.activations.ACT2FN: the names that mean one function, with no parameter of their own.
+# transformers.activations.ACT2FN: the names of one function without parameters of its own.
 ACTIVATIONS = (
     *("gelu", "gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python", "gelu_pytorch_tanh", "laplace"),
     *("linear", "mish", "quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu", "swish", "tanh"),
 )
-# Names of one function: which of them stands in a config is no disagreement.
+# Different names of one function. They do not contradict each other.
 _SAME = {"gelu_new": "gelu_pytorch_tanh", "gelu_accurate": "gelu_pytorch_tanh", "gelu_python": "gelu", "swish": "silu"}
 
 Value = str | float
 
 
 class Decision(NamedTuple):
-    """The value of a key of config.json, where it comes from, and notes for the user."""
+    """The value of a key of config.json, its origin, and notes for the user."""
 
     value: Value
     origin: str
@@ -39,10 +39,10 @@ class Decision(NamedTuple):
 
 
 def key_of(model: ModelTable, option: str, asked: Value | None) -> str | None:
-    """The config key that an option of a conversion sets; None where the model has no such key.
+    """The config key that an option of a conversion sets; None if the model has no such key.
 
     Raises:
-        ConfigError: the caller ``asked`` for a value nevertheless.
+        ConfigError: the model has no such key, but the caller ``asked`` for a value.
     """
     key = model.config.options.get(option)
     if key is None and asked is not None:
@@ -66,10 +66,10 @@ def decide_activation(
     *,
     by_transformers: bool,
 ) -> Decision:
-    """Decide on the activation, which config.json has under ``key``; ``written`` is what the source's config says.
+    """Decide on the activation, the value of ``key``; ``written`` are the values of the source's config.
 
     Raises:
-        ConfigError: transformers does not know it, or nothing tells.
+        ConfigError: transformers does not know the activation, or nothing gives it.
     """
     claim = _activation_claim(key, written, table, by_transformers=by_transformers)
     decision = _decide(key, ACTIVATION, asked, facts, claim, table)
@@ -78,10 +78,10 @@ def decide_activation(
 
 
 def decide_epsilon(key: str, asked: float | None, facts: GraphFacts | None, written: JSON, table: Table) -> Decision:
-    """Decide on the epsilon, which config.json has under ``key``; ``written`` is what the source's config says.
+    """Decide on the epsilon, the value of ``key``; ``written`` are the values of the source's config.
 
     Raises:
-        ConfigError: it is not between 0 and 1, or nothing tells.
+        ConfigError: the epsilon is not between 0 and 1, or nothing gives it.
     """
     decision = _decide(key, EPSILON, asked, facts, _epsilon_claim(key, written), table)
     _check_epsilon(key, decision.value, decision.origin)
@@ -102,7 +102,7 @@ def _check_epsilon(key: str, value: Value, origin: str) -> None:
 
 
 class _Claim(NamedTuple):
-    """What a config says: the value, how it came about, the config's words for it, and what to say if it is taken."""
+    """A value in a config: its origin, the config's words for it, and a note for the user if the value is taken."""
 
     value: Value
     provenance: str
@@ -111,15 +111,15 @@ class _Claim(NamedTuple):
 
 
 def _activation_claim(key: str, written: JSON, table: Table, *, by_transformers: bool) -> _Claim | None:
-    """The activation by the config's word, as the dialect defines it: its code made the tensors."""
+    """The activation in the config, with the meaning that the dialect gives its word: its code made the tensors."""
     if key not in written:
         return None
-    word = (written[key] or "linear").lower()  # as get_activation of google-research/bert has it
+    word = (written[key] or "linear").lower()  # as in get_activation of google-research/bert
     meaning = _meaning(table, key, word)
     if meaning == word:
         return _Claim(word, "read from the config", f'"{word}"')
     note = Sentence(
-        '{key}: the config has a "model_type", as transformers writes it, whose "{word}" is another function; '
+        '{key}: the config has a "model_type", as transformers writes it, but there "{word}" is another function; '
         "it is taken as {table} computes it ({meaning}), and {other} gives transformers'",
         key=key,
         word=word,
@@ -145,18 +145,18 @@ def _meaning(table: Table, key: str, word: str) -> str:
 def _decide(
     key: str, option: str, asked: Value | None, facts: GraphFacts | None, claim: _Claim | None, table: Table
 ) -> Decision:
-    """Decide on the value of ``key``; notes say where the reader would be surprised.
+    """Decide on the value of ``key``, with notes on surprises.
 
-    ``option`` is the one that the caller may set it with, ``claim`` what the config says.
+    ``option`` is the option with which the caller may set it, ``claim`` the value in the config.
     """
     if asked is not None:
         return Decision(asked, "as asked", ())
-    drawn = facts.values.get(key) if facts is not None else None
-    if facts is not None and drawn is not None:
-        contradicted = claim is not None and _same(claim.value) != _same(drawn)
+    computed = facts.values.get(key) if facts is not None else None
+    if facts is not None and computed is not None:
+        is_contradicted = claim is not None and _unique_name(claim.value) != _unique_name(computed)
         words = claim.words if claim is not None else ""
-        note = f"{key} = {drawn}, as the graph computes it, although the config says {words}"
-        return Decision(drawn, f"read from the graph ({facts.evidence[key]})", (note,) * contradicted)
+        note = f"{key} = {computed}, as the graph computes it, although the config says {words}"
+        return Decision(computed, f"read from the graph ({facts.evidence[key]})", (note,) * is_contradicted)
     doubts = (f"{key}: {table.config.doubts[key]}",) if key in table.config.doubts else ()
     if claim is not None:
         return Decision(claim.value, claim.provenance, (*doubts, claim.note) if claim.note else doubts)
@@ -173,6 +173,6 @@ def _decide(
     return Decision(assumed, f"assumed by {table.name}: neither a graph (.meta) nor a config says", doubts)
 
 
-def _same(value: Value) -> Value:
-    """One name for all names of a function."""
+def _unique_name(value: Value) -> Value:
+    """The same name for all names of one function."""
     return _SAME.get(value, value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Makes this folder's checkpoint with TensorFlow: a two-layer BERT as google-research/bert names and computes it.
+"""Makes this folder's checkpoint with TensorFlow: a two-layer BERT with the names and the code of google-research/bert.
 
     pip install tensorflow && python make.py
 

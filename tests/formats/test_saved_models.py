@@ -25,7 +25,7 @@ from bridgeckpt.mapping.notation.names import Template
 from bridgeckpt.mapping.tables.dialect import load_table
 from bridgeckpt.mapping.tables.graph import GraphScopes
 from bridgeckpt.sidecar.graph.facts import GraphFacts, read_facts
-from bridgeckpt.sidecar.tokenizer.casing import casing_of
+from bridgeckpt.sidecar.tokenizer.casing import read_stated_casing
 
 MODULE, TUNED, SERVING, MODULE_2, CLASSIFIER_2 = (
     FIXTURES / name / "source"
@@ -395,11 +395,11 @@ def test_casing_is_read_of_a_variable_and_of_a_constant(tmp_path, lowercase):
     for folder in ("one", "two"):
         checkpoint = open_checkpoint(tmp_path / folder)
         assert checkpoint.graph_path is not None
-        casing = casing_of(checkpoint, read_graph(checkpoint.graph_path))
+        casing = read_stated_casing(checkpoint, read_graph(checkpoint.graph_path))
         assert casing is not None
         assert casing.lowercase is lowercase
-    assert casing_of(open_checkpoint(tmp_path / "one"), None) is None
-    assert casing_of(open_checkpoint(SERVING), read_graph(SERVING / "saved_model.pb")) is None
+    assert read_stated_casing(open_checkpoint(tmp_path / "one"), None) is None
+    assert read_stated_casing(open_checkpoint(SERVING), read_graph(SERVING / "saved_model.pb")) is None
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

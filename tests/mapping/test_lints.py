@@ -300,7 +300,7 @@ def test_coverage_of_a_dialect_that_makes_no_class(shipped):
 
 def test_coverage_without_transformers(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert not target_coverage.available()
+    assert not target_coverage.is_available()
     assert check("bert/google") == []
     with pytest.raises(BridgeckptError, match="not installed"):
         check("bert/google", coverage=True)

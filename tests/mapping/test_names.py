@@ -20,7 +20,7 @@ def test_placeholders():
     parsed = template("{scope}bert/encoder/layer_{layer}/x{layer + 1}/{root}")
     assert parsed.wildcards == ("scope", "root")
     assert parsed.indices == ("layer",)
-    assert not parsed.counters
+    assert not parsed.has_counter
 
 
 def test_render():
@@ -41,9 +41,9 @@ def test_counters_are_written_as_keras_numbers_a_fresh_model():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a{layer", "a brace without its twin"),
-        ("a}layer", "a brace without its twin"),
-        ("a{{layer}}", "a brace without its twin"),
+        ("a{layer", "an unmatched brace"),
+        ("a}layer", "an unmatched brace"),
+        ("a{{layer}}", "an unmatched brace"),
         ("{scope + 1}", '"scope" in {scope + 1} is not an index'),
         ("dense{#scope}", "is not an index"),
         ("{}", "is empty"),

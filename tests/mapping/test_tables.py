@@ -17,8 +17,8 @@ from bridgeckpt.errors import TableError
 from bridgeckpt.mapping.notation.names import Names, bind
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.dialect import load_table
-from bridgeckpt.mapping.tables.families import family_of
-from bridgeckpt.mapping.tables.shortlist import plausible
+from bridgeckpt.mapping.tables.families import find_unsupported_model
+from bridgeckpt.mapping.tables.shortlist import shortlist
 
 if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.records import Table
@@ -317,7 +317,7 @@ BAD_DIALECTS = {
     ),
     "fill that is text": (row('tf = "x", pt = "x", layout = "hidden", fill = "0"'), "schema", 12, "not a number"),
     "layout syntax": (row('tf = "x", pt = "x", layout = "hidden ->> out"'), "schema", 12, 'has ">"'),
-    "a brace": (row('tf = "x{", pt = "x", layout = "hidden"'), "schema", 12, "a brace without its twin"),
+    "a brace": (row('tf = "x{", pt = "x", layout = "hidden"'), "schema", 12, "an unmatched brace"),
     "an unknown wildcard": (row('tf = "{root}x", pt = "x", layout = "hidden"'), "schema", 12, "an unknown {root}"),
     "a wildcard in pt": (row('tf = "x", pt = "{scope}x", layout = "hidden"'), "schema", 12, "an unknown {scope}"),
     "names of something else": ('names = "node"\n' + DIALECT, "schema", 1, '"names" is "node"'),
@@ -725,10 +725,10 @@ def test_planning_and_loading_need_the_standard_library_only():
 
 def test_only_tables_whose_names_may_be_there_are_loaded():
     google = "my/bert/encoder/layer_0/attention/output/LayerNorm/gamma"
-    assert "bert/google" in plausible({"key": [google], "variable": [google]})
+    assert "bert/google" in shortlist({"key": [google], "variable": [google]})
     port = "bert/encoder/layer_0/attention/output/layer_normalization_4/gamma"
-    assert "bert/google" not in plausible({"key": [port], "variable": [port]})
-    assert plausible({"key": [], "variable": []}) == []
+    assert "bert/google" not in shortlist({"key": [port], "variable": [port]})
+    assert shortlist({"key": [], "variable": []}) == []
 
 
 def test_every_table_is_on_the_shortlist_of_what_it_is_recognised_by():
@@ -738,20 +738,20 @@ def test_every_table_is_on_the_shortlist_of_what_it_is_recognised_by():
             template.render({**dict.fromkeys(template.wildcards, ""), **dict.fromkeys(template.indices, 0)})
             for template in table.detect
         ]
-        assert name in plausible({"key": [], "variable": [], table.names: written})
+        assert name in shortlist({"key": [], "variable": [], table.names: written})
 
 
 def test_a_table_that_cannot_be_read_is_not_ruled_out(monkeypatch, tmp_path):
     (tmp_path / "bert").mkdir()
     (tmp_path / "bert" / "broken.toml").write_text("schema = \n[group.x]\n")
     monkeypatch.setattr(tables, "folder", lambda: tmp_path)
-    assert plausible({"key": ["x"], "variable": ["x"]}) == ["bert/broken"]
+    assert shortlist({"key": ["x"], "variable": ["x"]}) == ["bert/broken"]
 
 
 def test_models_without_a_table_are_known_by_a_name():
-    assert family_of(["global_step", "my/model/h0/attn/c_attn/w"]) == "GPT-2 (openai/gpt-2)"
-    assert family_of(["supermodel/h0/attn/c_attn/w"]) is None
-    assert family_of([]) is None
+    assert find_unsupported_model(["global_step", "my/model/h0/attn/c_attn/w"]) == "GPT-2 (openai/gpt-2)"
+    assert find_unsupported_model(["supermodel/h0/attn/c_attn/w"]) is None
+    assert find_unsupported_model([]) is None
 
 
 @pytest.mark.parametrize("name", tables.names())

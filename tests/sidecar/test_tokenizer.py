@@ -43,7 +43,7 @@ def tokenizer_files(vocabulary: Vocabulary, lowercase: bool, length: int | None)
 
 def find_vocabulary(directory: Path, explicit: Path | None = None) -> Path | None:
     """The vocabulary that is taken."""
-    found = choice.read_beside(directory, BERT, explicit)
+    found = choice.read_vocabulary_in(directory, BERT, explicit)
     return found.path if found is not None else None
 
 

@@ -1,1 +1,1 @@
-"""Tables checked without tensors: lints, coverage of the Hugging Face classes, and what a table does with a name."""
+"""Checks of tables without a checkpoint: lints, coverage of the Hugging Face classes, explanations of one name."""

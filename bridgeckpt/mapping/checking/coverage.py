@@ -1,7 +1,7 @@
 """The target-coverage lint: do the rows make exactly the parameters of the Hugging Face classes, in the right shapes?
 
-The classes are built on torch's meta device, small and with sizes that are all different. This is the one module of the
-mapping language that needs transformers and torch.
+The classes are built on torch's meta device, small and with sizes that are all different. Only this module of the
+mapping language needs transformers and torch.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
     Shape = tuple[int, ...]
 
-# For config keys: distinct, and so are their multiples by the divisors below.
+# Sizes for config keys. They are distinct, and so are their multiples by the divisors below.
 _PRIMES = (23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107)
-_DIVISORS = (3, 5, 7, 11, 13)  # for config keys that another one is divided by, as hidden_size is by the heads
+_DIVISORS = (3, 5, 7, 11, 13)  # for config keys that divide another one, as the number of heads divides hidden_size
 _COUNT = 2  # values of each index: enough to tell a constant from an index
-_LABELS = 19  # of a classifier that fixes no number of them: a size that is nothing else
+_LABELS = 19  # for a classifier whose number of labels is free: no other size is 19
 
 
-def available() -> bool:
+def is_available() -> bool:
     """Whether transformers and torch are installed."""
     from importlib.util import find_spec
 
     return find_spec("transformers") is not None and find_spec("torch") is not None
 
 
-def coverage(table: Table) -> list[LintProblem]:
-    """Compare each class that the dialect can make with what transformers says it holds.
+def check_coverage(table: Table) -> list[LintProblem]:
+    """Compare the rows with the parameters of every Hugging Face class that the dialect can make.
 
     Raises:
         BridgeckptError: transformers or torch is not installed.
     """
-    if not available():
+    if not is_available():
         raise BridgeckptError(
             "target-coverage needs transformers and torch, which are not installed",
             hint=Sentence("pip install 'bridgeckpt[coverage]', or check without {coverage:True}"),
@@ -58,7 +58,7 @@ def coverage(table: Table) -> list[LintProblem]:
 
 
 class _Target(NamedTuple):
-    """What a class holds: shapes by name, and for each parameter a number that those tied to it share."""
+    """Tensors of a class by name: their ``shapes``, and ``storage``, a number that tied parameters share."""
 
     shapes: Mapping[str, Shape]
     storage: Mapping[str, int]
@@ -67,8 +67,10 @@ class _Target(NamedTuple):
 def _compare(table: Table, architecture: Architecture) -> Iterator[LintProblem]:
     values = _config_values(table.model)
     try:
-        target = _target(table.model.model, architecture.name, (*_labels(table.model, architecture), *values.items()))
-    except (TypeError, ValueError) as error:  # what configurations and modules raise for sizes that do not go together
+        target = _build_target(
+            table.model.model, architecture.name, (*_labels(table.model, architecture), *values.items())
+        )
+    except (TypeError, ValueError) as error:  # configurations and modules raise these if sizes do not fit
         message = f"transformers does not build {architecture.name} with {values}: {error}"
         yield LintProblem("target-coverage", message, str(table.model.path))
         return
@@ -76,7 +78,7 @@ def _compare(table: Table, architecture: Architecture) -> Iterator[LintProblem]:
         message = f"transformers has no class {architecture.name} for {table.model.model}"
         yield LintProblem("target-coverage", message, str(table.model.path))
         return
-    free = dict(architecture.sizes)
+    free_sizes = dict(architecture.sizes)
     made: set[str] = set()
     for row in table.rows_of(architecture):
         for full_name in _names(row):
@@ -85,10 +87,10 @@ def _compare(table: Table, architecture: Architecture) -> Iterator[LintProblem]:
             if name not in target.shapes:
                 message = f"{architecture.name} has no parameter {name}"
                 yield LintProblem("target-coverage", message, str(row.where))
-            elif problem := _misfit(row, name, target.shapes[name], values, free, table.model):
+            elif problem := _shape_mismatch(row, name, target.shapes[name], values, free_sizes, table.model):
                 yield LintProblem("target-coverage", problem, str(row.where))
     tied = {name.removeprefix(architecture.drop_prefix): twin for name, twin in _tied_names(table.model)}
-    optional = _lacking(table, architecture)
+    optional = _missing_prefixes(table, architecture)
     for name in (name for name in target.shapes if name not in made):
         if optional and name.startswith(optional):
             continue
@@ -105,26 +107,26 @@ def _labels(model: ModelTable, architecture: Architecture) -> Iterator[tuple[str
         yield model.config.labels, architecture.sizes.get(model.roles.labels or "", _LABELS)
 
 
-def _lacking(table: Table, architecture: Architecture) -> tuple[str, ...]:
-    """What the names begin with of parameters that the class can do without and the dialect never has."""
+def _missing_prefixes(table: Table, architecture: Architecture) -> tuple[str, ...]:
+    """Prefixes of the class's optional parameters that the dialect never has."""
     groups = [name for name in architecture.optional if name not in table.groups]
     others = [load_table(name) for name in tables.names()] if groups else []
-    alike = [other for other in others if other.model.path == table.model.path]
-    prefixes = {other.groups[name].pt for other in alike for name in groups if name in other.groups}
+    siblings = [other for other in others if other.model.path == table.model.path]
+    prefixes = {other.groups[name].pt for other in siblings for name in groups if name in other.groups}
     return tuple(prefix.removeprefix(architecture.drop_prefix) for prefix in sorted(prefixes))
 
 
 @cache
-def _target(model: str, architecture: str, values: tuple[tuple[str, int], ...]) -> _Target | None:
+def _build_target(model: str, architecture: str, values: tuple[tuple[str, int], ...]) -> _Target | None:
     """Build a class on the meta device; None when transformers does not have it."""
     import torch
     import transformers
 
-    kind = getattr(transformers, architecture, None)
-    if kind is None or model not in transformers.CONFIG_MAPPING:
+    model_class = getattr(transformers, architecture, None)
+    if model_class is None or model not in transformers.CONFIG_MAPPING:
         return None
     with torch.device("meta"):
-        built = kind(transformers.AutoConfig.for_model(model, **dict(values)))
+        built = model_class(transformers.AutoConfig.for_model(model, **dict(values)))
     shapes = {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
     numbers: dict[int, int] = {}
     parameters = built.named_parameters(remove_duplicate=False)
@@ -160,14 +162,14 @@ def _tied_names(model: ModelTable) -> Iterator[tuple[str, str]]:
         yield from zip(_expand(tied.pt), _expand(tied.to), strict=True)
 
 
-def _misfit(
-    row: Row, name: str, shape: Shape, values: Mapping[str, int], free: dict[str, int], model: ModelTable
+def _shape_mismatch(
+    row: Row, name: str, shape: Shape, values: Mapping[str, int], free_sizes: dict[str, int], model: ModelTable
 ) -> str | None:
-    """Why the row does not make a parameter of this shape; a free axis gets its size from the first one it is in."""
+    """Why the row does not make a parameter of this shape, or None. Adds sizes of free axes to ``free_sizes``."""
     terms = row.layout.pt.terms
     if len(terms) != len(shape):
         return f'{name} is {list(shape)}, and "{row.layout.pt}" has {len(terms)} dimensions'
-    sizes = {**dict.fromkeys(model.indices, _COUNT), **free}
+    sizes = {**dict.fromkeys(model.indices, _COUNT), **free_sizes}
     for axis, expression in model.dims.items():
         if not expression.free:
             try:
@@ -176,6 +178,6 @@ def _misfit(
                 return error.message
     for term, size in zip(terms, shape, strict=True):
         if len(term.axes) == 1 and not term.pad and term.axes[0] not in sizes:
-            sizes[term.axes[0]] = free[term.axes[0]] = size
+            sizes[term.axes[0]] = free_sizes[term.axes[0]] = size
     expected = row.layout.pt.shape(sizes)
     return f'{name} is {list(shape)}, and "{row.layout.pt}" makes it {list(expected)}' if expected != shape else None

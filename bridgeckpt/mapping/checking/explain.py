@@ -1,4 +1,4 @@
-"""Following one name through a table: which row speaks of it, what it becomes, and how its axes move."""
+"""Explains one name: which row of a table has it, what it becomes, and how its axes move."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Explanation(NamedTuple):
 
 
 def explain(table: Table, name: str) -> list[Explanation]:
-    """Everything that ``table`` says about a TensorFlow or PyTorch name; empty when it knows nothing of it."""
+    """Everything that ``table`` says about a TensorFlow or PyTorch name; empty when the table does not have it."""
     return [*_rows(table, name), *_slots(table, name), *_others(table, name)]
 
 
 def _rows(table: Table, name: str) -> list[Explanation]:
-    """The rows that speak of ``name``, each once; of several, those whose wildcards stand for the least text.
+    """The rows that have ``name``, each once. If several match, those whose wildcards match the least text.
 
-    A wildcard matches anything: ``{scope}output_weights`` is also every other name that ends so.
+    A wildcard matches any text: ``{scope}output_weights`` also matches all longer names that end in output_weights.
     """
-    found: list[tuple[int, Explanation]] = []
+    candidates: list[tuple[int, Explanation]] = []
     for row in (row for group in table.groups.values() for row in group.rows):
         spellings = [template for spelling in (row.tf, *row.also) for template in spelling]
         for kind, templates, other in (
@@ -49,7 +49,7 @@ def _rows(table: Table, name: str) -> list[Explanation]:
                         name=name,
                         kind=kind,
                         spelling=template.text,
-                        becomes=_spelled(other, values),
+                        becomes=_render_names(other, values),
                         why=row.layout.text,
                         row=row,
                     ),
@@ -57,9 +57,9 @@ def _rows(table: Table, name: str) -> list[Explanation]:
                 for template in templates
                 if (values := _match(template, name, table)) is not None
             ]
-            found += sorted(matches, key=itemgetter(0))[:1]
-    least = min((free for free, _ in found), default=0)
-    return [explanation for free, explanation in found if free == least]
+            candidates += sorted(matches, key=itemgetter(0))[:1]
+    shortest = min((length for length, _ in candidates), default=0)
+    return [explanation for length, explanation in candidates if length == shortest]
 
 
 def _slots(table: Table, name: str) -> Iterator[Explanation]:
@@ -88,25 +88,25 @@ def _others(table: Table, name: str) -> Iterator[Explanation]:
 def _without_row(
     name: str, kind: str, why: str, *, spelling: str | None = None, becomes: tuple[str, ...] = ()
 ) -> Explanation:
-    """What a table says of a name that none of its rows has."""
+    """The explanation of a name that is in no row."""
     return Explanation(name=name, kind=kind, spelling=spelling or name, becomes=becomes, why=why, row=None)
 
 
 def _match(template: Template, name: str, table: Table) -> dict[str, str | int] | None:
-    """What the placeholders of ``template`` stand for when it is ``name``."""
+    """The values of the placeholders of ``template`` if it matches ``name``, else None."""
     match = template.pattern({}).fullmatch(name)
     if match is None:
         return None
-    found = match.groupdict()
-    if any(not found[index].isdecimal() for index in found.keys() & table.model.indices.keys()):
+    values = match.groupdict()
+    if any(not values[index].isdecimal() for index in values.keys() & table.model.indices.keys()):
         return None
-    return {key: int(value) if key in table.model.indices else value for key, value in found.items()}
+    return {key: int(value) if key in table.model.indices else value for key, value in values.items()}
 
 
-def _spelled(templates: tuple[Template, ...], values: dict[str, str | int]) -> tuple[str, ...]:
-    """The names of the other side; what this side does not tell stays a placeholder."""
-    spelled = []
+def _render_names(templates: tuple[Template, ...], values: dict[str, str | int]) -> tuple[str, ...]:
+    """The names of the other side. A placeholder whose value is unknown stays in the name."""
+    names = []
     for template in templates:
         unknown = {key: f"{{{key}}}" for key in (*template.wildcards, *template.indices) if key not in values}
-        spelled.append(template.text if unknown and template.counters else template.render({**values, **unknown}))
-    return tuple(spelled)
+        names.append(template.text if unknown and template.has_counter else template.render({**values, **unknown}))
+    return tuple(names)

@@ -1,8 +1,8 @@
-"""Static lints: what can be known to be wrong with a mapping table without a checkpoint.
+"""Static lints: mistakes in a mapping table that can be found without a checkpoint.
 
-:func:`check` reports every problem of a table. Those that would make it unusable are found while it is loaded, the
-rest here; :mod:`bridgeckpt.mapping.checking.coverage` compares it with the Hugging Face classes. What each lint means
-stands in :data:`bridgeckpt.mapping.notation.errors.CODES`.
+:func:`check` reports every problem of a table. Loading finds the problems that make a table unusable, and this module
+finds the others. :mod:`bridgeckpt.mapping.checking.coverage` compares a table with the Hugging Face classes.
+:data:`bridgeckpt.mapping.notation.errors.CODES` says what each lint means.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _BIASES = ("bias", "beta")  # how TensorFlow names end
 _WEIGHTS = ("kernel", "gamma", "weights", "embeddings")
 _PRIMES = (2, 3, 5, 7, 11, 13, 17, 19)
-_COUNT = 2  # values of an index that are spelled out
+_COUNT = 2  # values of each index in example names
 
 
 def check(table: Table | str | Path, *, coverage: bool | None = None) -> list[LintProblem]:
@@ -43,7 +43,7 @@ def check(table: Table | str | Path, *, coverage: bool | None = None) -> list[Li
     Args:
         table: the table, the name of a shipped one (``"bert/google"``), or the path of a TOML file.
         coverage: compare with the Hugging Face classes, which needs transformers and torch and takes seconds. None
-            does so when both are installed (:func:`bridgeckpt.mapping.checking.coverage.available` tells).
+            compares if both are installed (:func:`bridgeckpt.mapping.checking.coverage.is_available`).
 
     Raises:
         BridgeckptError: ``coverage`` is True, and transformers or torch is not installed.
@@ -58,11 +58,11 @@ def check(table: Table | str | Path, *, coverage: bool | None = None) -> list[Li
     others = [other for other in _shipped() if other.name != loaded.name]
     problems = [*_role(loaded), *_orientation(loaded), *_merge_order(loaded), *_round_trip(loaded)]
     problems += [problem for other in others for problem in _agreement(loaded, other)]
-    if loaded.name in tables.names():  # a table of the user's is named, not detected
+    if loaded.name in tables.names():  # a user's own table is given by its path, not detected
         problems += [problem for other in others for problem in _detect(loaded, other)]
     problems += _detect(loaded, loaded)
-    if coverage or (coverage is None and target_coverage.available()):
-        problems += target_coverage.coverage(loaded)
+    if coverage or (coverage is None and target_coverage.is_available()):
+        problems += target_coverage.check_coverage(loaded)
     return problems
 
 
@@ -76,7 +76,7 @@ def _shipped() -> Iterator[Table]:
 
 
 def _role(table: Table) -> Iterator[LintProblem]:
-    """Swapped rows of one module have shapes that fit; their names tell."""
+    """Swapped rows of one module may have equal shapes, but their names show the mistake."""
     for row in table.rows:
         source, target = row.tf[0].text.removesuffix(table.suffix), row.pt[0].text
         if (source.endswith(_BIASES) and target.endswith("weight")) or (
@@ -99,19 +99,19 @@ def _orientation(table: Table) -> Iterator[LintProblem]:
 
 
 def _merge_order(table: Table) -> Iterator[LintProblem]:
-    """Two rows that merge the same axes on the same side, one of them in another order: one is likely a slip."""
+    """Two rows that merge the same axes of one side in different orders: one is probably a mistake."""
     seen: dict[tuple[str, frozenset[str]], tuple[tuple[str, ...], Row]] = {}
     for row in table.rows:
         for name, side in (("tf", row.layout.tf), ("pt", row.layout.pt)):
             for axes in (term.axes for term in side.terms if len(term.axes) > 1):
-                first, where = seen.setdefault((name, frozenset(axes)), (axes, row))
-                if first != axes and row.orientation is None:
+                first_axes, first_row = seen.setdefault((name, frozenset(axes)), (axes, row))
+                if first_axes != axes and row.orientation is None:
                     yield LintProblem(
                         "merge-order",
                         f"{name} of {row.pt[0].text} merges ({' '.join(axes)}), "
-                        f"that of {where.pt[0].text} ({' '.join(first)})",
+                        f"that of {first_row.pt[0].text} ({' '.join(first_axes)})",
                         str(row.where),
-                        'the order is meaning, slowest first; give a reason in "orientation" if both are right',
+                        'the order of merged axes matters, slowest first; if both are right, say why in "orientation"',
                     )
 
 
@@ -127,13 +127,13 @@ def _agreement(table: Table, other: Table) -> Iterator[LintProblem]:
                     "dialect-agreement",
                     f'{name.text} is "{row.layout.pt}" here and "{side}" in {other.name} ({twin.where})',
                     str(row.where),
-                    "a parameter has one layout, whatever it was converted from",
+                    "a parameter has one layout, whichever dialect it is converted from",
                 )
 
 
 def _detect(table: Table, other: Table) -> Iterator[LintProblem]:
-    """Whether the names that ``table`` writes are recognised by ``other``: by itself they must be, by no one else."""
-    names = Names(_written(table))
+    """Check that ``table`` recognises the names that it writes, and that no ``other`` table does."""
+    names = Names(_example_names(table))
     bindings = bind(other.detect, names, other.absent)
     bound = {name for template in table.detect for name in template.wildcards}
     if other is table and bindings != [{name: text for name, text in table.wildcards.items() if name in bound}]:
@@ -143,19 +143,19 @@ def _detect(table: Table, other: Table) -> Iterator[LintProblem]:
             if not bindings
             else f"the names that {table.name} writes are recognised {len(bindings)} times by its own detect",
             str(table.path),
-            "detect holds names of rows, and no name that another row ends in",
+            "detect holds names of rows, but no name that is the ending of another row's name",
         )
     if other is not table and bindings:
         yield LintProblem(
             "detect",
             f"{other.name} recognises the names of {table.name} too",
             str(table.path),
-            'exactly one dialect may: put a name in detect that the other lacks, or one of its own with "!" in front',
+            'only one dialect may: put a name in detect that the other lacks, or a name of the other with "!" in front',
         )
 
 
-def _written(table: Table) -> Iterator[str]:
-    """The tf names of a small model, as the table would write them."""
+def _example_names(table: Table) -> Iterator[str]:
+    """The tf names of a small model, as the table writes them."""
     for row in table.rows:
         for template in row.tf:
             for numbers in product(range(_COUNT), repeat=len(template.indices)):
@@ -166,17 +166,17 @@ def _round_trip(table: Table) -> Iterator[LintProblem]:
     for row in table.rows:
         sizes = _sizes(row)
         count = prod(sizes[axis] for axis in (*row.layout.pt.axes, *filter(None, [row.layout.pt.listed])))
-        there = _apply(row.layout, _distinct(row.layout.tf, sizes), sizes)
-        back = _apply(row.layout.reversed(), there, sizes)
+        forward = _apply(row.layout, _numbered_tensors(row.layout.tf, sizes), sizes)
+        back = _apply(row.layout.reversed(), forward, sizes)
         again = _apply(row.layout, back, sizes)
-        values = [value for tensor in there for value in tensor.flat if value]
-        steady = all((a == b).all() for a, b in zip(there, again, strict=True))
-        if not len(values) == len({*values}) == count or not steady:
+        values = [value for tensor in forward for value in tensor.flat if value]
+        is_same = all((a == b).all() for a, b in zip(forward, again, strict=True))
+        if not len(values) == len({*values}) == count or not is_same:
             yield LintProblem("round-trip", f'"{row.layout.text}" and its inverse lose or move values', str(row.where))
 
 
 def _sizes(row: Row) -> dict[str, int]:
-    """A different prime for each axis; the length of the list for one that a table lists."""
+    """A different prime for each axis; a listed axis counts the tensors of its list."""
     sizes = dict(zip(row.layout.axes, _PRIMES, strict=False))
     for side, names in ((row.layout.tf, row.tf), (row.layout.pt, row.pt)):
         if side.listed and len(names) > 1:
@@ -184,8 +184,8 @@ def _sizes(row: Row) -> dict[str, int]:
     return sizes
 
 
-def _distinct(side: Side, sizes: Mapping[str, int]) -> list[Array]:
-    """The tensors of one side, every element another number above 0."""
+def _numbered_tensors(side: Side, sizes: Mapping[str, int]) -> list[Array]:
+    """The tensors of one side; every element is a different number above 0."""
     import numpy as np
 
     shape = (sizes[side.listed] if side.listed else 1, *side.shape(sizes))
@@ -193,7 +193,7 @@ def _distinct(side: Side, sizes: Mapping[str, int]) -> list[Array]:
 
 
 def _apply(layout: Layout, sources: Iterable[Array], sizes: Mapping[str, int]) -> list[Array]:
-    """What the layout makes of whole tensors in memory; 0 where nothing is copied."""
+    """The target tensors of the layout, made in memory; an element is 0 where nothing is copied."""
     import numpy as np
 
     sources, targets = [*sources], []

@@ -7,7 +7,7 @@
     factor     = integer | name | "(" expression ")"
 
 A name is a key of config.json (in a template: an index). Division is exact: a remainder is an error. ``"*"`` alone is a
-size that is in no config and is solved from the checkpoint.
+size that no config has. It is computed from the shapes in the checkpoint.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PRECEDENCE = {"(": 0, "+": 1, "-": 1, "*": 2, "/": 2}
 
 
 class Expression:
-    """A parsed expression; ``text`` as it was written, ``keys`` the names in it, ``free`` whether it is ``"*"``."""
+    """A parsed expression: ``text`` as written, the ``keys`` in it, and ``free``, whether it is ``"*"``."""
 
     __slots__ = ("_postfix", "free", "keys", "text")
 
@@ -50,24 +50,24 @@ class Expression:
         """Parse an expression, or take an integer as it is.
 
         Raises:
-            TableError: the text is not in the grammar.
+            TableError: the text does not follow the grammar.
         """
         text = str(text).strip()
         return cls(text, () if text == "*" else tuple(_postfix(text)))
 
     @property
     def key(self) -> str | None:
-        """The config key that this expression is, when it is nothing but one."""
+        """The config key, if the expression is a single key."""
         return self.keys[0] if len(self._postfix) == 1 and self.keys else None
 
     @property
     def divisors(self) -> tuple[str, ...]:
-        """The names that something is divided by outright."""
+        """The names that come directly after a division sign."""
         pairs = zip(self._postfix, self._postfix[1:], strict=False)
         return tuple(str(name) for name, operator in pairs if operator == "/" and name in self.keys)
 
     def evaluate(self, values: Mapping[str, int]) -> int:
-        """The number that the expression is for these ``values``, which hold each of its ``keys``.
+        """The value of the expression; ``values`` holds a number for each of its ``keys``.
 
         Raises:
             ConfigError: a division leaves a remainder, or its divisor is zero.
@@ -99,47 +99,47 @@ class Expression:
 
 
 def _postfix(text: str) -> list[str | int]:
-    """Operands and operators in the order a stack machine takes them (Dijkstra's shunting yard: no recursion)."""
+    """Operands and operators in postfix order (Dijkstra's shunting-yard algorithm: no recursion)."""
     output: list[str | int] = []
-    waiting: list[str] = []
-    operand_due = True
-    at = 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
+    operators: list[str] = []
+    expects_operand = True
+    position = 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
         if match is None:
-            raise _malformed(text, f'has "{text[at:].strip()[0]}" at position {at}')
-        found, at = match[1], match.end()
-        if operand_due == (found in "+-*/)"):
-            due = "a name or number" if operand_due else "an operator"
-            raise _malformed(text, f'has "{found}" where {due} belongs')
-        if found == "(":
-            waiting.append(found)
-        elif found == ")":
-            while waiting and waiting[-1] != "(":
-                output.append(waiting.pop())
-            if not waiting:
+            raise _malformed(text, f'has "{text[position:].strip()[0]}" at position {position}')
+        symbol, position = match[1], match.end()
+        if expects_operand == (symbol in "+-*/)"):
+            expected = "a name or number" if expects_operand else "an operator"
+            raise _malformed(text, f'has "{symbol}" where {expected} belongs')
+        if symbol == "(":
+            operators.append(symbol)
+        elif symbol == ")":
+            while operators and operators[-1] != "(":
+                output.append(operators.pop())
+            if not operators:
                 raise _malformed(text, 'has ")" without "("')
-            waiting.pop()
-        elif found in _PRECEDENCE:
-            while waiting and _PRECEDENCE[waiting[-1]] >= _PRECEDENCE[found]:
-                output.append(waiting.pop())
-            waiting.append(found)
-            operand_due = True
+            operators.pop()
+        elif symbol in _PRECEDENCE:
+            while operators and _PRECEDENCE[operators[-1]] >= _PRECEDENCE[symbol]:
+                output.append(operators.pop())
+            operators.append(symbol)
+            expects_operand = True
         else:
-            output.append(int(found) if found.isdigit() else found)
-            operand_due = False
-    if operand_due:
+            output.append(int(symbol) if symbol.isdigit() else symbol)
+            expects_operand = False
+    if expects_operand:
         raise _malformed(text, "ends where a name or number belongs" if text else "is empty")
-    while waiting:
-        if waiting[-1] == "(":
+    while operators:
+        if operators[-1] == "(":
             raise _malformed(text, 'has "(" without ")"')
-        output.append(waiting.pop())
+        output.append(operators.pop())
     return output
 
 
-def _malformed(text: str, what: str) -> LintError:
+def _malformed(text: str, fault: str) -> LintError:
     return LintError(
         "schema",
-        f'expression "{text}" {what}',
+        f'expression "{text}" {fault}',
         hint='write config keys, integers, + - * / and ( ), as in "inner / (2 * heads)"',
     )

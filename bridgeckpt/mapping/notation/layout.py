@@ -1,14 +1,14 @@
-"""The layout notation: the axes of a TensorFlow tensor and of its PyTorch twin, and what follows from their order.
+"""The layout notation: the axes of a TensorFlow tensor and of its PyTorch counterpart, and the copies between them.
 
 ::
 
-    layout = side [ "->" side ]                 one side alone: both sides alike
+    layout = side [ "->" side ]                 one side alone: both sides are equal
     side   = [ "[" axis "]" ] { term }
     term   = axis | "1" | "(" axis { axis } ")" | "(" axis "+" axis ")"
 
 The notation is einops' (Rogozhnikov, "Einops: Clear and Reliable Tensor Manipulations with Einstein-like Notation",
 ICLR 2022) with ``[axis]`` for a list of tensors and ``+`` for padding; a side without terms is a scalar. This module
-parses it and turns it, with sizes for the axes, into :class:`~bridgeckpt.moves.Move` records. It touches no tensor.
+parses layouts and, given the sizes of the axes, makes :class:`~bridgeckpt.moves.Move` records. It reads no tensors.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 class Term(NamedTuple):
-    """A dimension of a tensor: the axes merged into it (slowest first; none for ``1``), and the axis of its padding."""
+    """A dimension of a tensor: the axes merged into it (slowest first; empty for ``1``), and its padding axis."""
 
     axes: tuple[str, ...]
     pad: str | None = None
@@ -62,7 +62,7 @@ class Side(NamedTuple):
 
     @property
     def pads(self) -> dict[str, str]:
-        """Padded axis to the axis that counts its padding."""
+        """The axis that counts the padding, by padded axis."""
         return {term.axes[0]: term.pad for term in self.terms if term.pad}
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
@@ -70,7 +70,7 @@ class Side(NamedTuple):
         return tuple(term.size(sizes) for term in self.terms)
 
     def split_shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
-        """Shape with one dimension per axis: what the tensor is reshaped to before axes move."""
+        """Shape with one dimension per axis, to which the tensor is reshaped before axes move."""
         pads = self.pads
         return tuple(sizes[axis] + (sizes[pads[axis]] if axis in pads else 0) for axis in self.axes)
 
@@ -87,13 +87,13 @@ class Layout(NamedTuple):
         """Parse the notation.
 
         Raises:
-            TableError: the text is not in the grammar, an axis stands twice on one side, or the sides have other axes.
+            TableError: the text is malformed, an axis is twice on a side, or the sides have different axes.
         """
         return _parse(text)
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """Every axis name in order of appearance, listed ones and padding included."""
+        """Every axis name in order of appearance, with listed axes and padding."""
         names: dict[str, None] = {}
         for side in (self.tf, self.pt):
             names.update(dict.fromkeys(filter(None, [side.listed])))
@@ -103,7 +103,7 @@ class Layout(NamedTuple):
 
     @property
     def moves_axes(self) -> bool:
-        """Whether any axis changes its place between the sides (a transpose, whatever the sizes are)."""
+        """Whether any axis changes its place between the sides (a transpose, for any sizes)."""
         shared = [axis for axis in self.tf.axes if axis in self.pt.axes]
         return shared != [axis for axis in self.pt.axes if axis in shared]
 
@@ -112,7 +112,7 @@ class Layout(NamedTuple):
         return Layout(f"{self.pt} -> {self.tf}", self.pt, self.tf)
 
     def moves(self, sizes: Mapping[str, int]) -> tuple[tuple[Move, ...], ...]:
-        """For each target (``pt``) tensor the copies that fill it; ``sizes`` counts the elements along each axis."""
+        """For each target (``pt``) tensor, the copies that fill it; ``sizes`` has the length of each axis."""
         targets = range(sizes[self.pt.listed]) if self.pt.listed else (0,)
         return tuple(tuple(self._moves_to(target, sizes)) for target in targets)
 
@@ -136,34 +136,34 @@ class Layout(NamedTuple):
 
 @cache
 def _parse(text: str) -> Layout:
-    tokens = _tokens(text)
+    tokens = _tokenize(text)
     if tokens.count("->") > 1:
         raise LintError("schema", f'layout "{text}" has two arrows', hint="write  tf axes -> pt axes")
-    cut = tokens.index("->") if "->" in tokens else None
-    left = _side(tokens[:cut], text)
-    right = left if cut is None else _side(tokens[cut + 1 :], text)
-    if cut is None and left.listed:
+    arrow = tokens.index("->") if "->" in tokens else None
+    left = _parse_side(tokens[:arrow], text)
+    right = left if arrow is None else _parse_side(tokens[arrow + 1 :], text)
+    if arrow is None and left.listed:
         raise LintError("schema", f'layout "{text}" has a list on both sides', hint="write both sides and the arrow")
     _check_same_axes(left, right, text)
     return Layout(text, left, right)
 
 
-def _tokens(text: str) -> list[str]:
-    tokens, at = [], 0
-    while at < len(text.rstrip()):
-        match = _TOKEN.match(text, at)
+def _tokenize(text: str) -> list[str]:
+    tokens, position = [], 0
+    while position < len(text.rstrip()):
+        match = _TOKEN.match(text, position)
         if match is None:
             raise LintError(
                 "schema",
-                f'layout "{text}" has "{text[at:].strip()[0]}" at position {at}',
+                f'layout "{text}" has "{text[position:].strip()[0]}" at position {position}',
                 hint='a layout holds axis names, 1, ( ), [ ], + and ->, as in "in out -> out in"',
             )
         tokens.append(match[1])
-        at = match.end()
+        position = match.end()
     return tokens
 
 
-def _side(tokens: list[str], text: str) -> Side:
+def _parse_side(tokens: list[str], text: str) -> Side:
     listed, rest = None, list(tokens)
     if rest[:1] == ["["]:
         if len(rest) < 3 or not _IDENTIFIER.match(rest[1]) or rest[2] != "]":
@@ -175,19 +175,19 @@ def _side(tokens: list[str], text: str) -> Side:
         listed, rest = rest[1], rest[3:]
     terms: list[Term] = []
     while rest:
-        found = rest.pop(0)
-        if found == "(":
+        symbol = rest.pop(0)
+        if symbol == "(":
             if ")" not in rest:
                 raise LintError("schema", f'layout "{text}" has "(" without ")"')
             end = rest.index(")")
-            terms.append(_group(rest[:end], text))
+            terms.append(_parse_merged(rest[:end], text))
             del rest[: end + 1]
-        elif found == "1":
+        elif symbol == "1":
             terms.append(Term(()))
-        elif _IDENTIFIER.match(found):
-            terms.append(Term((found,)))
+        elif _IDENTIFIER.match(symbol):
+            terms.append(Term((symbol,)))
         else:
-            raise LintError("schema", f'layout "{text}" has "{found}" where an axis name, 1 or "(" belongs')
+            raise LintError("schema", f'layout "{text}" has "{symbol}" where an axis name, 1 or "(" belongs')
     side = Side(listed, tuple(terms))
     names = [*filter(None, [listed]), *side.axes, *side.pads.values()]
     for name in names:
@@ -201,7 +201,7 @@ def _side(tokens: list[str], text: str) -> Side:
     return side
 
 
-def _group(tokens: list[str], text: str) -> Term:
+def _parse_merged(tokens: list[str], text: str) -> Term:
     if len(tokens) == 3 and tokens[1] == "+" and _IDENTIFIER.match(tokens[0]) and _IDENTIFIER.match(tokens[2]):
         return Term((tokens[0],), tokens[2])
     if tokens and all(_IDENTIFIER.match(token) for token in tokens):
@@ -209,18 +209,18 @@ def _group(tokens: list[str], text: str) -> Term:
     raise LintError(
         "schema",
         f'layout "{text}" has "({" ".join(tokens)})"',
-        hint='inside ( ) stand axis names, slowest first, or one axis + its padding, as in "(vocab + pad)"',
+        hint='inside ( ) write axis names, slowest first, or one axis + its padding, as in "(vocab + pad)"',
     )
 
 
 def _check_same_axes(left: Side, right: Side, text: str) -> None:
     names = [{*side.axes, *filter(None, [side.listed])} for side in (left, right)]
-    if alone := sorted(names[0] ^ names[1]):
-        where = "left" if alone[0] in names[0] else "right"
+    if one_sided := sorted(names[0] ^ names[1]):
+        where = "left" if one_sided[0] in names[0] else "right"
         raise LintError(
             "one-sided-axis",
-            f'layout "{text}": the axis "{alone[0]}" is only on the {where} side',
-            hint="both sides hold the same axes; only the tail of a + and the unit axis 1 may stand alone",
+            f'layout "{text}": the axis "{one_sided[0]}" is only on the {where} side',
+            hint="both sides have the same axes; only the padding after a + and the unit axis 1 may be on one side",
         )
     for side, other in ((left, right), (right, left)):
         for axis, pad in side.pads.items():

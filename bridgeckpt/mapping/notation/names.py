@@ -1,15 +1,15 @@
 """Names in mapping tables: templates such as ``{scope}bert/encoder/layer_{layer}/``, and the names of a checkpoint.
 
-A template expands to exact names; nothing is matched by a pattern except where a dialect is recognised.
+A template expands to exact names. Patterns are matched only where a dialect is recognised.
 
 =====================  =============================================================================================
 ``{layer}``            an index of the model table; ``{layer + 1}`` is arithmetic over indices
-``{scope}``            a wildcard: any text, none included (``my_model/``), bound when the dialect is recognised
+``{scope}``            a wildcard: any text, also empty (``my_model/``), bound when the dialect is recognised
 ``{tf}``               in ``[slots]``: the name of the weight that the slot belongs to
-``{#}``, ``{#layer}``  a counter. Keras numbers the layers of one kind over the whole model: nothing for the first, then
-                       ``_1``, ``_2``, ... The numbers depend on what else was built, so only their order has a meaning:
-                       ``dense{#k}`` is the k-th, in numeric order and from 1, of the names that differ from the
-                       template in the counter alone. ``{#}`` is ``{#1}``. A name holds at most one counter.
+``{#}``, ``{#layer}``  a counter. Keras numbers the layers of one kind in a model: no number for the first, then ``_1``,
+                       ``_2``, ... The numbers depend on the layers built before, so only their order counts:
+                       ``dense{#k}`` is the k-th name (from 1, in numeric order) of those that differ from the
+                       template only in the counter. ``{#}`` is ``{#1}``. A name holds at most one counter.
 =====================  =============================================================================================
 """
 
@@ -33,7 +33,7 @@ Values = Mapping[str, int | str]
 
 
 class Counter(NamedTuple):
-    """The counter of a template: the name before it and after it, and which of the numbered names is meant."""
+    """The counter of a template: the text before and after it, and the position among the numbered names."""
 
     before: Template
     after: Template
@@ -41,7 +41,7 @@ class Counter(NamedTuple):
 
 
 class Template:
-    """A parsed name: ``text`` as written, ``wildcards`` and ``indices`` its placeholders, its ``counter`` or None."""
+    """A parsed name: ``text`` as written, its ``wildcards`` and ``indices``, and its ``counter`` or None."""
 
     __slots__ = ("_computed", "counter", "indices", "text", "wildcards")
 
@@ -79,11 +79,11 @@ class Template:
         """Parse a template; a placeholder named in ``indices`` is an index, any other name a wildcard.
 
         Raises:
-            TableError: a brace without its twin, arithmetic over something that is no index, two counters.
+            TableError: a brace is unmatched, arithmetic uses a name that is not an index, or there are two counters.
         """
         rest = _PLACEHOLDER.sub("", text)
         if "{" in rest or "}" in rest:
-            raise LintError("schema", f'name "{text}" has a brace without its twin')
+            raise LintError("schema", f'name "{text}" has an unmatched brace')
         template = cls(text, indices)
         pieces = _COUNTER.split(text)
         if len(pieces) > 3:
@@ -94,13 +94,13 @@ class Template:
         return template
 
     @property
-    def counters(self) -> bool:
+    def has_counter(self) -> bool:
         """Whether the name holds a counter."""
         return self.counter is not None
 
     @property
     def depends_on_sibling_order(self) -> bool:
-        """Whether it may mean another than the first of the names that its counter fits."""
+        """Whether the counter may select a name other than the first of the numbered names."""
         return self.counter is not None and self.counter.ordinal.text != "1"
 
     def render(self, values: Values) -> str:
@@ -114,7 +114,7 @@ class Template:
         return self.text.format_map(filled)
 
     def render_range(self, values: Values, index: str, count: int) -> list[str]:
-        """The names for ``index`` = 0 to ``count`` - 1; as :meth:`render` otherwise, and quick for many."""
+        """The names for ``index`` = 0 to ``count`` - 1, as :meth:`render` makes them, but faster."""
         placeholder = f"{{{index}}}"
         if self._computed or self.text.count(placeholder) != 1:
             return [self.render({**values, index: number}) for number in range(count)]
@@ -122,7 +122,7 @@ class Template:
         return [f"{before}{number}{after}" for number in range(count)]
 
     def pattern(self, values: Values) -> re.Pattern[str]:
-        """Matches the names for any text of the wildcards that are not in ``values`` (a group each) and any counter."""
+        """A pattern of the names for any counter; wildcards that are not in ``values`` are groups for any text."""
         pieces = _PLACEHOLDER.split(self.text)
         parts, bound = [re.escape(pieces[0])], set[str]()
         for content, literal in zip(pieces[1::2], pieces[2::2], strict=True):
@@ -141,7 +141,7 @@ class Template:
 
 
 class Names:
-    """The names of a checkpoint's tensors, to look templates up in."""
+    """The names of a checkpoint's tensors, with a lookup of templates."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = dict.fromkeys(names)  # a set that keeps the order
@@ -168,7 +168,7 @@ class Names:
         return numbered[position - 1] if 1 <= position <= len(numbered) else None
 
     def nearest(self, name: str, n: int = 3) -> list[str]:
-        """The names most like ``name``, best first."""
+        """The ``n`` names most similar to ``name``, best first."""
         from difflib import get_close_matches  # only for messages
 
         candidates: Iterable[str] = self._names
@@ -178,30 +178,30 @@ class Names:
         return get_close_matches(name, candidates, n)
 
     def _with_counter(self, before: str, after: str) -> list[str]:
-        """The names that are ``before``, a counter, ``after``; in the order of their numbers."""
+        """The names of the form ``before``, counter, ``after``, in the order of the counter."""
         if (known := self._numbered.get((before, after))) is not None:
             return known
         if self._sorted is None:
             self._sorted = sorted(self._names)
-        found: list[tuple[int, str]] = []
-        for at in range(bisect_left(self._sorted, before), len(self._sorted)):
-            name = self._sorted[at]
+        matches: list[tuple[int, str]] = []
+        for position in range(bisect_left(self._sorted, before), len(self._sorted)):
+            name = self._sorted[position]
             if not name.startswith(before):
                 break
             counter = name[len(before) : len(name) - len(after)]
             if name == f"{before}{counter}{after}" and (not counter or _NUMBER.match(counter)):
-                found.append((int(counter[1:] or 0), name))
-        self._numbered[before, after] = numbered = [name for _, name in sorted(found)]
+                matches.append((int(counter[1:] or 0), name))
+        self._numbered[before, after] = numbered = [name for _, name in sorted(matches)]
         return numbered
 
 
 def bind(
     templates: Sequence[Template], names: Collection[str], absent: Sequence[Template] = ()
 ) -> list[dict[str, str]]:
-    """Every way of filling the wildcards so that all ``templates``, and none of ``absent``, are among ``names``.
+    """The values of the wildcards with which all ``templates`` are among ``names``, and no template of ``absent`` is.
 
-    Every index is 0. Linear in the number of names. Two towers in one checkpoint (``bert/...`` and
-    ``student/bert/...``) are two.
+    Every index is 0. The time is linear in the number of names. A checkpoint with two towers (``bert/...`` and
+    ``student/bert/...``) has two bindings.
     """
     bindings: list[dict[str, str]] = [{}]
     for template in templates:
@@ -210,9 +210,9 @@ def bind(
 
 
 def _extend(binding: dict[str, str], template: Template, names: Collection[str]) -> list[dict[str, str]]:
-    """The bindings that go on from ``binding`` and name a ``template`` that is there."""
+    """``binding`` with the wildcards of ``template`` added: one for each way in which it is among ``names``."""
     pattern = template.pattern({**dict.fromkeys(template.indices, 0), **binding})
-    literal_end = template.text.rpartition("}")[2]  # cheap to compare, and rules out nearly every name
+    literal_end = template.text.rpartition("}")[2]  # cheap to compare, and excludes nearly every name
     matches = filter(None, (pattern.fullmatch(name) for name in names if name.endswith(literal_end)))
     extended = dict.fromkeys(tuple({**binding, **match.groupdict()}.items()) for match in matches)
     return [dict(items) for items in extended]

@@ -1,1 +1,1 @@
-"""Mapping tables loaded: documents, records, groups, rules, and the library of shipped tables."""
+"""Loads mapping tables: documents, records, groups, rules, and the library of shipped tables."""

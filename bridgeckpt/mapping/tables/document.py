@@ -1,7 +1,7 @@
-"""TOML files as mapping tables need them: typed access to values, and the line on which each of them stands.
+"""TOML files of mapping tables: values with their types checked, and the line of each value.
 
-``tomllib`` keeps no line numbers, so a second, much simpler scan finds where headers, keys and the elements of arrays
-begin. Every error is a :class:`LintError` with ``file:line``.
+``tomllib`` keeps no line numbers. A second, much simpler scan finds the lines on which headers, keys and elements of
+arrays begin. Every error is a :class:`LintError` with ``file:line``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Key = tuple[str | int, ...]
 
-# What matters to the scan: strings and comments (to step over them), brackets, line ends, and "key =".
+# The tokens of the scan: strings and comments (which it skips), brackets, line ends, and "key =".
 _TOKEN = re.compile(
     r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\''
     r"|#[^\n]*|[\[\]{}\n]|([A-Za-z0-9_.-]+)[ \t]*=",
@@ -53,12 +53,12 @@ class Document:
         return Section(self, (), self.data)
 
     def line(self, key: Key) -> int:
-        """The line (from 1) on which ``key`` begins, or the innermost thing around it that was found."""
+        """The line (from 1) on which ``key`` begins, or the innermost known section around it."""
         return self.lines[key] if key in self.lines else self.line(key[:-1]) if key else 1
 
 
 class Section:
-    """A table in a document. Each method takes the value of a key, checks its type, and refuses with file and line."""
+    """A table in a document. Its methods return the value of a key; a wrong type is a LintError with file and line."""
 
     def __init__(self, document: Document, key: Key, data: Mapping[str, Any]) -> None:
         self.document = document
@@ -77,20 +77,20 @@ class Section:
         return self.document.line(self.key)
 
     def where(self, *key: str | int) -> str:
-        """``file:line`` of the section, or of what ``key`` names in it."""
+        """``file:line`` of the section, or of ``key`` in it."""
         return f"{self.document.label}:{self.document.line((*self.key, *key))}"
 
     def error(self, code: str, message: str, *key: str | int, hint: str | None = None) -> LintError:
-        """The error ``message`` about the section, or about what ``key`` names in it."""
+        """An error about the section, or about ``key`` in it."""
         return LintError(code, message, where=self.where(*key), hint=hint)
 
-    def placed(self, error: TableError, *key: str | int) -> LintError:
-        """A lower layer's error (about a layout, a name, an expression) with its place."""
+    def with_place(self, error: TableError, *key: str | int) -> LintError:
+        """An error in a layout, a name or an expression, with ``file:line`` added."""
         code, message = (error.code, error.reason) if isinstance(error, LintError) else ("schema", error.message)
         return LintError(code, message, where=self.where(*key), hint=error.hint)
 
-    def only(self, *known: str) -> None:
-        """Refuse keys that the language does not have."""
+    def allow_only(self, *known: str) -> None:
+        """Refuse keys that are not ``known``."""
         for key in self.data:
             if key not in known:
                 from difflib import get_close_matches  # only for messages
@@ -105,7 +105,7 @@ class Section:
         if value is None:
             raise self.error("schema", f'"{key}" is missing{self._inside()}')
         if not isinstance(value, str):
-            raise self._unlike(key, "a string")
+            raise self._wrong_type(key, "a string")
         return value
 
     def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
@@ -115,7 +115,7 @@ class Section:
             raise self.error("schema", f'"{key}" is missing{self._inside()}')
         values = [value] if isinstance(value, str) else value
         if not isinstance(values, list | tuple) or not all(isinstance(element, str) for element in values):
-            raise self._unlike(key, "a string or a list of strings")
+            raise self._wrong_type(key, "a string or a list of strings")
         return tuple(values)
 
     def choice(self, key: str, choices: tuple[str, ...], default: str | None = None) -> str:
@@ -130,14 +130,14 @@ class Section:
         """``true`` or ``false``; false when absent."""
         value = self.data.get(key, False)
         if not isinstance(value, bool):
-            raise self._unlike(key, "true or false")
+            raise self._wrong_type(key, "true or false")
         return value
 
     def number(self, key: str) -> float | None:
         """A number, or None when absent."""
         value = self.data.get(key)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise self._unlike(key, "a number")
+            raise self._wrong_type(key, "a number")
         return value
 
     def count(self, key: str, default: int | None = None) -> int:
@@ -146,24 +146,24 @@ class Section:
         if value is None:
             raise self.error("schema", f'"{key}" is missing{self._inside()}')
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self._unlike(key, "a whole number above 0")
+            raise self._wrong_type(key, "a whole number above 0")
         return value
 
     def table(self, key: str) -> Section:
-        """A table within; empty when absent."""
+        """An inner table; empty when absent."""
         value = self.data.get(key, {})
         if not isinstance(value, dict):
-            raise self._unlike(key, "a table")
+            raise self._wrong_type(key, "a table")
         return Section(self.document, (*self.key, key), value)
 
     def tables(self, key: str) -> list[Section]:
         """A list of tables; empty when absent."""
         value = self.data.get(key, [])
         if not isinstance(value, list) or not all(isinstance(element, dict) for element in value):
-            raise self._unlike(key, "a list of tables")
-        return [Section(self.document, (*self.key, key, at), element) for at, element in enumerate(value)]
+            raise self._wrong_type(key, "a list of tables")
+        return [Section(self.document, (*self.key, key, number), element) for number, element in enumerate(value)]
 
-    def _unlike(self, key: str, expected: str) -> LintError:
+    def _wrong_type(self, key: str, expected: str) -> LintError:
         return self.error("schema", f'"{key}"{self._inside()} is {self.data[key]!r}, not {expected}', key)
 
     def _inside(self) -> str:
@@ -172,36 +172,36 @@ class Section:
 
 
 def _lines(text: str) -> Iterator[tuple[Key, int]]:
-    """Where headers, keys and the inline tables in an array begin: pairs of key and line."""
+    """The key and the line of every header, every key and every inline table in an array."""
     section: Key = ()
     key: Key = ()
     counts: dict[Key, int] = {}
-    line, depth, at = 1, 0, 0
-    line_start = True
-    while at < len(text):
-        if depth == 0 and line_start and (header := _HEADER.match(text, at)):
+    line, depth, position = 1, 0, 0
+    is_line_start = True
+    while position < len(text):
+        if depth == 0 and is_line_start and (header := _HEADER.match(text, position)):
             section = tuple(part.strip().strip("\"'") for part in header[2].split("."))
             if header[1] == "[[":
                 counts[section] = counts.get(section, -1) + 1
                 section = (*section, counts[section])
             yield section, line
-            at = header.end()
-        line_start = False
-        token = _TOKEN.search(text, at)
-        if token is None:
+            position = header.end()
+        is_line_start = False
+        match = _TOKEN.search(text, position)
+        if match is None:
             return
-        at, found = token.end(), token[0]
-        if found == "\n":
-            line, line_start = line + 1, True
-        elif found in ("[", "{"):
-            if found == "{" and depth == 1:
+        position, symbol = match.end(), match[0]
+        if symbol == "\n":
+            line, is_line_start = line + 1, True
+        elif symbol in ("[", "{"):
+            if symbol == "{" and depth == 1:
                 counts[key] = counts.get(key, -1) + 1
                 yield (*key, counts[key]), line
             depth += 1
-        elif found in ("]", "}"):
+        elif symbol in ("]", "}"):
             depth -= 1
-        elif token[1] is not None and depth == 0:
-            key = (*section, *token[1].split("."))
+        elif match[1] is not None and depth == 0:
+            key = (*section, *match[1].split("."))
             yield key, line
         else:
-            line += found.count("\n")
+            line += symbol.count("\n")

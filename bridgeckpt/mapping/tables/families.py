@@ -1,4 +1,4 @@
-"""Models that no table converts, told by a name: what ``mappings/families.toml`` lists."""
+"""Models that no table converts, recognised by the name of a tensor: the list in ``mappings/families.toml``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _FILE = "families.toml"
 
 
-def family_of(names: Collection[str]) -> str | None:
-    """What a checkpoint of these names is, or None if it is nothing known.
+def find_unsupported_model(names: Collection[str]) -> str | None:
+    """The title of the listed model that has one of these tensor ``names``, or None.
 
     Raises:
         TableError: the list is malformed.
@@ -23,7 +23,7 @@ def family_of(names: Collection[str]) -> str | None:
     root = Document(tables.folder() / _FILE, f"mappings/{_FILE}").root
     check_schema(root)
     for section in root.tables("family"):
-        section.only("title", "name")
+        section.allow_only("title", "name")
         wanted = section.text("name")
         if any(name == wanted or name.endswith(f"/{wanted}") for name in names):
             return section.text("title")

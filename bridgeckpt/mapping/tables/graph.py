@@ -1,8 +1,8 @@
-"""``[graph]`` of a dialect: the facts that a graph of the code base gives, and the name scopes that hold them.
+"""``[graph]`` of a dialect: which facts a graph of the code base shows, and in which name scopes.
 
-A key is a key of config.json, and says what is computed and in which scope: ``n_head = { heads = "model/h0/attn" }``.
-``[graph.head]`` tells heads apart whose names and shapes are alike: ``kernel`` is the variable that makes the logits,
-and each kind of head gives the scope whose output that kernel is multiplied with.
+Each key is a key of config.json. Its value names a kind of computation and the scope of that computation:
+``n_head = { heads = "model/h0/attn" }``. ``[graph.head]`` distinguishes heads with equal names and shapes. ``kernel``
+is the variable that makes the logits. Each kind of head gives the scope whose output is multiplied with the kernel.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ COMPUTATIONS = ("epsilon", "activation", "heads")  # what can be recognised in a
 
 
 class Computed(NamedTuple):
-    """A fact of a graph: the kind of computation that gives it, and the name scope of that computation."""
+    """A fact of a graph: the kind of computation that shows it, and the name scope of that computation."""
 
     computation: str
     scope: Template
 
 
 class HeadScopes(NamedTuple):
-    """How a graph tells which head it has: the kernel of the logits, and by kind of head the scope that feeds it."""
+    """How a graph shows which head it has: the kernel of the logits, and by kind of head the scope that feeds it."""
 
     kernel: Template
     outputs: Mapping[str, Template]
 
 
 class GraphScopes(NamedTuple):
-    """Where a graph says what no tensor does: ``facts`` by config key, and the ``head``, None where it cannot tell."""
+    """Where a graph shows what no tensor shows: ``facts`` by config key, and the ``head`` or None."""
 
     facts: Mapping[str, Computed] = FrozenDict()
     head: HeadScopes | None = None
 
-    def over(self, base: GraphScopes) -> GraphScopes:
-        """These, and those of ``base`` that are not among them."""
+    def merged_over(self, base: GraphScopes) -> GraphScopes:
+        """These scopes, and those of ``base`` that are missing here."""
         return GraphScopes({**base.facts, **self.facts}, self.head or base.head)

@@ -17,28 +17,28 @@ def load_graph(section: Section, naming: Naming) -> GraphScopes:
     """Load ``[graph]``.
 
     Raises:
-        TableError: a key is in no config of the model, or names no computation, or a scope is malformed.
+        TableError: a key is not in the model's config, a computation is unknown, or a scope is malformed.
     """
-    section.only(*sorted(naming.model.config_keys), _HEAD)
+    section.allow_only(*sorted(naming.model.config_keys), _HEAD)
     facts = {key: _computed(section, key, naming) for key in section if key != _HEAD}
     return GraphScopes(facts, _head(section.table(_HEAD), naming) if _HEAD in section else None)
 
 
 def _computed(graph: Section, key: str, naming: Naming) -> Computed:
-    written = graph.data[key]
-    if not isinstance(written, dict) or len(written) != 1:
-        hint = f'as in  {{ {COMPUTATIONS[0]} = "scope" }}; known are {", ".join(COMPUTATIONS)}'
+    value = graph.data[key]
+    if not isinstance(value, dict) or len(value) != 1:
+        hint = f'as in  {{ {COMPUTATIONS[0]} = "scope" }}; the known ones are {", ".join(COMPUTATIONS)}'
         raise graph.error("schema", f'"{key}" in [graph] is not one computation and its scope', key, hint=hint)
     section = graph.table(key)
-    section.only(*COMPUTATIONS)
+    section.allow_only(*COMPUTATIONS)
     (computation,) = section
     return Computed(computation, naming.template(section, computation, section.text(computation)))
 
 
 def _head(section: Section, naming: Naming) -> HeadScopes:
-    section.only(_KERNEL, *HEADS)
+    section.allow_only(_KERNEL, *HEADS)
     outputs = {kind: naming.template(section, kind, section.text(kind)) for kind in section if kind != _KERNEL}
     if not outputs:
         hint = f"give the scope of one or more of {', '.join(HEADS)}"
-        raise section.error("schema", f"no kind of head stands in [{'.'.join(map(str, section.key))}]", hint=hint)
+        raise section.error("schema", f"there is no kind of head in [{'.'.join(map(str, section.key))}]", hint=hint)
     return HeadScopes(naming.template(section, _KERNEL, section.text(_KERNEL)), outputs)

@@ -1,4 +1,4 @@
-"""The ``[group.NAME]`` sections of a dialect: rows under a pair of prefixes, borrowed rows included."""
+"""The ``[group.NAME]`` sections of a dialect: rows under a pair of prefixes, own and borrowed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Naming(NamedTuple):
-    """What the names of a dialect may hold: the indices of its model and its wildcards; and what ends each tf name."""
+    """The placeholders that a dialect's names may have: indices and wildcards; and the ``suffix`` of tf names."""
 
     model: ModelTable
     wildcards: Mapping[str, str]
@@ -34,10 +34,10 @@ class Naming(NamedTuple):
     def template(
         self, section: Section, key: str, text: str, placeholders: Mapping[str, str] | None = None
     ) -> Template:
-        """Parse a name; ``placeholders`` are allowed beside the indices, by default the wildcards.
+        """Parse a name. Besides the indices it may hold ``placeholders``, by default the wildcards.
 
         Raises:
-            TableError: the name is malformed or has a placeholder that means nothing here.
+            TableError: the name is malformed or has an unknown placeholder.
         """
         allowed = self.wildcards if placeholders is None else placeholders
         template = parse_at(section, key, Template.parse, text, self.model.indices)
@@ -51,7 +51,7 @@ class Naming(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """A row as it is written: its names lack the prefixes of the group, so that another group can borrow it."""
+    """A row as written: its names are without the prefixes of the group, so another group can borrow it."""
 
     section: Section
     where: Where
@@ -61,21 +61,21 @@ class _Row(NamedTuple):
     layout: Layout
 
 
-def document(path: Path) -> Document:
-    """A dialect's file; parsed once for all tables that borrow from it, until it is modified."""
-    return _document(path, path.stat().st_mtime_ns)
+def read_document(path: Path) -> Document:
+    """Parse a dialect's file; it is parsed again only after it is modified."""
+    return _read(path, path.stat().st_mtime_ns)
 
 
 @cache
-def _document(path: Path, _modified: int) -> Document:
+def _read(path: Path, _modified: int) -> Document:
     return Document(path, tables.label(path)[1])
 
 
 def load_group(source: Document, name: str, naming: Naming, files: dict[str, bytes]) -> Group:
-    """Load one group of a dialect; the files that it borrows from are added to ``files``.
+    """Load one group of a dialect; adds the files that it borrows from to ``files``.
 
     Raises:
-        TableError: the group or one of its rows is not well formed, or borrows from what is not there.
+        TableError: the group or a row is malformed, or it borrows from a group that does not exist.
     """
     section, model = source.root.table("group").table(name), naming.model
     if not any(name in (*a.groups, *a.optional) for a in model.architectures.values()):
@@ -84,7 +84,7 @@ def load_group(source: Document, name: str, naming: Naming, files: dict[str, byt
     written, pt = _rows(source, name, ()), section.text("pt")
     files.update((row.section.document.label, row.section.document.source) for row in written)
     rows, *others = (
-        tuple(_placed(row, name, prefix, pt, naming) for row in written)
+        tuple(_with_prefixes(row, name, prefix, pt, naming) for row in written)
         for prefix in (section.text("tf"), *section.texts("also", ()))
     )
     refused = reason(section, "refused") if "refused" in section else None
@@ -98,8 +98,8 @@ def load_group(source: Document, name: str, naming: Naming, files: dict[str, byt
     )
 
 
-def _placed(row: _Row, group: str, prefix: str, pt: str, naming: Naming) -> Row:
-    """A row under the prefixes of its group."""
+def _with_prefixes(row: _Row, group: str, prefix: str, pt: str, naming: Naming) -> Row:
+    """The row with the prefixes of its group in front of its names."""
     section = row.section
     check_axes(section, row.layout, (*naming.model.dims, *naming.model.indices))
     tf, *also = (
@@ -123,15 +123,17 @@ def _placed(row: _Row, group: str, prefix: str, pt: str, naming: Naming) -> Row:
 
 
 def _rows(source: Document, name: str, borrowers: Texts) -> list[_Row]:
-    """The rows of a group: borrowed ones, own ones in the place of those with the same pt, then its other own ones."""
+    """The rows of a group: borrowed rows (or the own row with the same pt in their place), then the other own rows."""
     section = source.root.table("group").table(name)
-    section.only("tf", "pt", "rows", "use", "also", "optional", "refused")
-    place = f"{source.label} [group.{name}]"
-    if place in borrowers:
-        circle = " -> ".join((*borrowers, place))
+    section.allow_only("tf", "pt", "rows", "use", "also", "optional", "refused")
+    borrower = f"{source.label} [group.{name}]"
+    if borrower in borrowers:
+        circle = " -> ".join((*borrowers, borrower))
         raise section.error("reference", f'the group "{name}" borrows from itself: {circle}', "use")
-    borrowed = _borrowed(source, section, (*borrowers, place)) if "use" in section else []
-    own = [_row(row, Where(source.label, row.line, at, name)) for at, row in enumerate(section.tables("rows"), 1)]
+    borrowed = _borrowed(source, section, (*borrowers, borrower)) if "use" in section else []
+    own = [
+        _row(row, Where(source.label, row.line, number, name)) for number, row in enumerate(section.tables("rows"), 1)
+    ]
     replacing = {row.pt: row for row in own}
     kept = [replacing.get(row.pt, row) for row in borrowed]
     return [*kept, *(row for row in own if not any(row is other for other in kept))]
@@ -143,7 +145,7 @@ def _borrowed(source: Document, section: Section, borrowers: Texts) -> list[_Row
         hint = f'name a table and its group, as in "{tables.names()[0]}.GROUP"'
         raise section.error("reference", f'"use" is "{section.text("use")}"', "use", hint=hint)
     path = parse_at(section, "use", tables.find, table, source.path.parent)
-    other = document(path)
+    other = read_document(path)
     if group not in other.root.table("group"):
         hint = f"its groups: {', '.join(other.root.table('group'))}"
         raise section.error("reference", f'{table} has no group "{group}"', "use", hint=hint)
@@ -151,7 +153,7 @@ def _borrowed(source: Document, section: Section, borrowers: Texts) -> list[_Row
 
 
 def _row(section: Section, where: Where) -> _Row:
-    section.only("tf", "pt", "layout", "also", "optional", "fill", "orientation")
+    section.allow_only("tf", "pt", "layout", "also", "optional", "fill", "orientation")
     tf, pt = section.texts("tf"), section.texts("pt")
     layout = parse_at(section, "layout", Layout.parse, section.text("layout"))
     if isinstance(section.data["tf"], str):
@@ -163,21 +165,21 @@ def _row(section: Section, where: Where) -> _Row:
 
 
 def _check_indices(row: _Row, tf: Spelling, pt: Spelling, model: ModelTable) -> None:
-    """Refuse names that run over different indices, and lists that do not fit the ``[axis]`` of the layout."""
+    """Refuse names with different indices, and lists that do not fit the ``[axis]`` of the layout."""
     sides = (("tf", tf, row.layout.tf), ("pt", pt, row.layout.pt))
     for key, templates, side in sides:
         if fault := _list_fault(templates, side, model):
             raise row.section.error("index-mismatch", f'"{key}" {fault} in "{row.layout.text}"', key)
-    running = [{index for template in names for index in template.indices} - {side.listed} for _, names, side in sides]
-    if running[0] != running[1]:
-        alone = min(running[0] ^ running[1])
-        message = f'{{{alone}}} is in only one of "{tf[0].text}" and "{pt[0].text}"'
-        hint = "each value of an index names one tensor on both sides, unless the layout has it as an [axis]"
+    indices = [{index for template in names for index in template.indices} - {side.listed} for _, names, side in sides]
+    if indices[0] != indices[1]:
+        one_sided = min(indices[0] ^ indices[1])
+        message = f'{{{one_sided}}} is in only one of "{tf[0].text}" and "{pt[0].text}"'
+        hint = "each value of an index names one tensor on both sides, unless the index is an [axis] of the layout"
         raise row.section.error("index-mismatch", message, hint=hint)
 
 
 def _list_fault(templates: Spelling, side: Side, model: ModelTable) -> str | None:
-    """Why these names are not the tensors of ``side``, or None."""
+    """Why these names do not fit ``side``, or None."""
     if side.listed is None:
         return f"is a list of {len(templates)} without an [axis]" if len(templates) != 1 else None
     if side.listed in model.indices:

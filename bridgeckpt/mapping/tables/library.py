@@ -1,7 +1,7 @@
-"""Where mapping tables are: those that come with bridgeckpt, by name, and a user's own, by path.
+"""Finds mapping tables: shipped tables by name, a user's own by path.
 
-A table is named by its path under ``mappings/`` without the suffix: ``bert/google``. The wheel carries that folder
-inside the package; in a checkout it stands beside the package.
+A table is named by its path under ``mappings/`` without the suffix: ``bert/google``. The wheel has that folder
+inside the package; in a checkout it is beside the package.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bridgeckpt.mapping.notation.errors import LintError
 
-MODEL = "model"  # the file of this name in a folder is its PyTorch side, every other one a dialect
-RULES = "transformers/general"  # but this one: rules for many models, of bridgeckpt.mapping.tables.rules
+MODEL = "model"  # the file with this name is the PyTorch side of a folder; all others are dialects
+RULES = "transformers/general"  # except this one: rules for many models (bridgeckpt.mapping.tables.rules)
 
 
 def folder() -> Path:
@@ -23,8 +23,8 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """The shipped dialects, sorted: ``["bert/google", ...]``."""
-    found = (f"{path.parent.name}/{path.stem}" for path in folder().glob("*/*.toml") if path.stem != MODEL)
-    return sorted(name for name in found if name != RULES)
+    stems = (f"{path.parent.name}/{path.stem}" for path in folder().glob("*/*.toml") if path.stem != MODEL)
+    return sorted(name for name in stems if name != RULES)
 
 
 def models() -> list[Path]:
@@ -36,7 +36,7 @@ def find(name: str | Path, beside: Path | None = None) -> Path:
     """The file of a table, given its name or a path (relative to the folder ``beside``, if given).
 
     Raises:
-        TableError: there is no such table, and the message names the nearest ones; or it cannot be reached.
+        TableError: the table does not exist (the hint names a similar one) or cannot be read.
     """
     try:
         return _find(name, beside)
@@ -67,15 +67,15 @@ def _find(name: str | Path, beside: Path | None) -> Path:
         "reference",
         f'there is no mapping table "{name}"',
         hint=(f"did you mean {near[0]}? " if near else "")
-        + f"The tables here are {', '.join(names())}; your own is given as the path of a .toml file",
+        + f"The tables here are {', '.join(names())}; for your own, give the path of a .toml file",
     )
 
 
 def text(name: str | Path) -> str:
-    """The text of a table, whatever it says.
+    """The text of a table, without parsing it.
 
     Raises:
-        TableError: there is no such table, or it cannot be read.
+        TableError: the table does not exist or cannot be read.
     """
     path = find(name)
     try:
@@ -85,7 +85,7 @@ def text(name: str | Path) -> str:
 
 
 def label(path: Path) -> tuple[str, str]:
-    """The name of the table in ``path``, and the file as messages show it."""
+    """The name of the table in ``path``, and the file's name in messages."""
     if path.parent.parent == folder():
         name = f"{path.parent.name}/{path.stem}"
         return name, f"mappings/{name}.toml"

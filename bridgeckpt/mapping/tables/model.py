@@ -4,24 +4,24 @@
 ``schema = 1``                 version of the language
 ``model = "bert"``             ``model_type`` in config.json
 ``[dims]`` axis = expression   the size of each axis: a config key, an integer, ``+ - * /`` over them, or ``"*"``: in no
-                               config, solved from the checkpoint and the same everywhere (``labels``)
+                               config, computed from the shapes and the same everywhere (``labels``)
 ``[indices]`` name = ...       how many values ``{name}`` takes
-``[roles]`` role = axis        which axis is the ``vocabulary``, which the ``positions`` (the longest sequence) and the
-                               ``labels`` of a classifier, where the model has them
-``[[tied]]`` pt, to            ``pt`` is the parameter ``to`` under a second name: not written
+``[roles]`` role = axis        which axis is the ``vocabulary``, which is the ``positions`` (the longest sequence), and
+                               which is the ``labels`` of a classifier, if the model has them
+``[[tied]]`` pt, to            ``pt`` is a second name of the parameter ``to`` and is not written
 ``[[derived]]`` pt, value,     a buffer that the model rebuilds: ``arange``, ``zeros``, ``ones`` or ``lower_triangle``
 layout, reason
-``[architectures]`` Class =    the groups that make up a Hugging Face class, and those it takes when they are there;
-{ groups, optional,            what its parameter names lack at the front; what one row of its logits is about
-drop_prefix, head, sizes,      (``sequence``, ``token``, ``choice``, ``span``); axes that it fixes (``labels``); by
-load_without }                 optional group, how the class is loaded without it (``add_pooling_layer=False``)
+``[architectures]`` Class =    a Hugging Face class: ``groups`` that it needs; ``optional`` groups; ``drop_prefix``, a
+{ groups, optional,            prefix that its parameter names lack; ``head``, what one row of its logits is about
+drop_prefix, head, sizes,      (``sequence``, ``token``, ``choice``, ``span``); ``sizes`` that it fixes (``labels``);
+load_without }                 ``load_without``: arguments that load it without a group (``add_pooling_layer=False``)
 ``[config]``                   for config.json: ``files`` are names or patterns of the source's config, unless a dialect
-                               gives others (by default ``config.json``); ``labels`` is the key that takes the number of
-                               labels; ``keys`` renames keys of the source, ``defaults`` are for absent ones, ``kept``
-                               lists keys of the source that are handed on, ``padded`` lists sizes that a checkpoint
-                               may exceed, ``foreign`` maps a key found only in another model's config to the name of
-                               that model
-``[config.options]``           the key of config.json that each option of a conversion sets, where the model has one:
+                               gives others (by default ``config.json``); ``labels`` is the key of the number of
+                               labels; ``keys`` renames keys of the source, ``defaults`` are values of absent keys,
+                               ``kept`` lists further keys that are copied, ``padded`` lists sizes that a checkpoint may
+                               exceed, ``foreign`` maps a key found only in another model's config to the name of that
+                               model
+``[config.options]``           the key of config.json that each option of a conversion sets, if the model has one:
 option = key                   ``heads``, ``hidden_act``, ``layer_norm_eps``
 ``[tokenizer]``                see :mod:`bridgeckpt.mapping.tables.tokenizer`
 =============================  =========================================================================================
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA = 1
-CONFIG = "config.json"  # what a source's config is called where neither model nor dialect says
+CONFIG = "config.json"  # the source's config, if neither the model nor the dialect names it
 DERIVED_VALUES = ("arange", "zeros", "ones", "lower_triangle")
-OPTIONS = ("heads", "hidden_act", "layer_norm_eps")  # options of a conversion that set a key of config.json
+OPTIONS = ("heads", "hidden_act", "layer_norm_eps")  # options of a conversion that set a config key
 
 _KEYS = ("schema", "model", "dims", "indices", "roles", "tied", "derived", "architectures", "config", "tokenizer")
 
@@ -57,7 +57,7 @@ Parsed = TypeVar("Parsed")
 
 
 def load_model(path: Path) -> ModelTable:
-    """Load a model's table; kept until the file is modified.
+    """Load a model's table; it is loaded again only after the file is modified.
 
     Raises:
         TableError: the file is not a model table; the message begins with ``file:line``.
@@ -75,7 +75,7 @@ def _load(path: Path, _modified: int) -> ModelTable:
     name, label = tables.label(path)
     document = Document(path, label)
     root = document.root
-    root.only(*_KEYS)
+    root.allow_only(*_KEYS)
     check_schema(root)
     dims, indices = _expressions(root.table("dims")), _expressions(root.table("indices"))
     if both := sorted({*dims} & {*indices}):
@@ -98,27 +98,27 @@ def _load(path: Path, _modified: int) -> ModelTable:
 
 
 def check_schema(root: Section) -> None:
-    """Refuse a version of the language that this program does not read."""
-    found = root.data.get("schema")
-    if found != SCHEMA:
+    """Refuse a version of the language that this program cannot read."""
+    version = root.data.get("schema")
+    if version != SCHEMA:
         raise root.error(
             "schema",
-            f"schema is {found}, and this version of bridgeckpt reads {SCHEMA}" if found else '"schema" is missing',
+            f"schema is {version}, and this version of bridgeckpt reads {SCHEMA}" if version else '"schema" is missing',
             "schema",
             hint=f"begin the file with  schema = {SCHEMA}",
         )
 
 
 def parse_at(section: Section, key: str, parse: Callable[..., Parsed], *arguments: object) -> Parsed:
-    """``parse(*arguments)``, an error in it placed at ``key`` of ``section``."""
+    """``parse(*arguments)``; an error gets the place of ``key`` in ``section``."""
     try:
         return parse(*arguments)
     except TableError as error:
-        raise section.placed(error, key) from None
+        raise section.with_place(error, key) from None
 
 
 def check_axes(section: Section, layout: Layout, known: Collection[str]) -> None:
-    """Refuse a layout with an axis that is not ``known``: nothing sizes it."""
+    """Refuse a layout with an axis that has no size because it is not ``known``."""
     for axis in layout.axes:
         if axis not in known:
             from difflib import get_close_matches  # only for messages
@@ -130,10 +130,12 @@ def check_axes(section: Section, layout: Layout, known: Collection[str]) -> None
 
 
 def reason(section: Section, key: str = "reason") -> str:
-    """A reason, which has to say something."""
+    """A reason, which must not be empty."""
     text = section.text(key, "").strip()
     if not text:
-        raise section.error("reason", f'"{key}" is missing or empty', hint="say in one line why: the report prints it")
+        raise section.error(
+            "reason", f'"{key}" is missing or empty', hint="give the reason in one line: the report prints it"
+        )
     return text
 
 
@@ -145,7 +147,7 @@ def _expressions(section: Section) -> dict[str, Expression]:
 
 
 def _roles(section: Section, dims: dict[str, Expression]) -> Roles:
-    section.only(*Roles._fields)
+    section.allow_only(*Roles._fields)
     for role in section:
         if section.text(role) not in dims:
             message = f'"{role}" is "{section.text(role)}", which is not an axis'
@@ -154,12 +156,12 @@ def _roles(section: Section, dims: dict[str, Expression]) -> Roles:
 
 
 def _tied(section: Section, indices: dict[str, Expression]) -> Tied:
-    section.only("pt", "to")
+    section.allow_only("pt", "to")
     return Tied(_parameter(section, "pt", indices), _parameter(section, "to", indices))
 
 
 def _derived(section: Section, dims: dict[str, Expression], indices: dict[str, Expression]) -> Derived:
-    section.only("pt", "value", "layout", "reason")
+    section.allow_only("pt", "value", "layout", "reason")
     value = section.text("value")
     if value not in DERIVED_VALUES:
         raise section.error("schema", f'"value" is "{value}"', "value", hint=f"one of {', '.join(DERIVED_VALUES)}")
@@ -170,13 +172,13 @@ def _derived(section: Section, dims: dict[str, Expression], indices: dict[str, E
 
 def _parameter(section: Section, key: str, indices: dict[str, Expression]) -> Template:
     template = parse_at(section, key, Template.parse, section.text(key), indices)
-    if template.wildcards or template.counters:
-        raise section.error("schema", f'"{key}" is "{template.text}": only indices stand in a parameter\'s name', key)
+    if template.wildcards or template.has_counter:
+        raise section.error("schema", f'"{key}" is "{template.text}": a parameter\'s name may hold only indices', key)
     return template
 
 
 def _architecture(section: Section, dims: dict[str, Expression]) -> Architecture:
-    section.only("groups", "optional", "drop_prefix", "head", "sizes", "load_without")
+    section.allow_only("groups", "optional", "drop_prefix", "head", "sizes", "load_without")
     head = section.text("head") if "head" in section else None
     if head is not None and head not in HEADS:
         raise section.error("schema", f'"head" is "{head}"', hint=f"one of {', '.join(HEADS)}")
@@ -187,7 +189,7 @@ def _architecture(section: Section, dims: dict[str, Expression]) -> Architecture
         if isinstance(size, bool) or not isinstance(size, int):
             raise section.error("schema", f'the size of "{axis}" is {size!r}, not an integer')
     optional, load_without = section.texts("optional", ()), section.table("load_without")
-    load_without.only(*optional)
+    load_without.allow_only(*optional)
     return Architecture(
         name=str(section.key[-1]),
         groups=section.texts("groups"),
@@ -200,9 +202,9 @@ def _architecture(section: Section, dims: dict[str, Expression]) -> Architecture
 
 
 def _config(section: Section) -> ModelConfig:
-    section.only("files", "options", "labels", "keys", "defaults", "kept", "padded", "foreign")
+    section.allow_only("files", "options", "labels", "keys", "defaults", "kept", "padded", "foreign")
     options, keys, foreign = section.table("options"), section.table("keys"), section.table("foreign")
-    options.only(*OPTIONS)
+    options.allow_only(*OPTIONS)
     return ModelConfig(
         files=section.texts("files", (CONFIG,)),
         options={option: options.text(option) for option in options},

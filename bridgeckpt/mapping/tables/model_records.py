@@ -1,4 +1,4 @@
-"""The PyTorch side of a model once its table is loaded: axes, classes, ties, buffers, config and tokenizer."""
+"""Records of a model's table, the PyTorch side: axes, classes, ties, buffers, config and tokenizer."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Architecture(NamedTuple):
-    """A Hugging Face class: the ``groups`` it needs and those it takes when they are there.
+    """A Hugging Face class: the ``groups`` that it needs, and ``optional`` ones.
 
-    ``drop_prefix`` is what its parameter names lack at the front. ``head`` says what one row of its logits is about
-    ("sequence", "token", "choice") where names and shapes leave it open. ``sizes`` are axes that it fixes.
+    Its parameter names are without ``drop_prefix``. ``head`` says what one row of its logits is about ("sequence",
+    "token", "choice") if names and shapes do not show it. ``sizes`` are sizes of axes that the class fixes.
     ``load_without`` says, by optional group, how the class is loaded when a checkpoint lacks the group.
     """
 
@@ -34,9 +34,10 @@ class Architecture(NamedTuple):
 
 
 class Roles(NamedTuple):
-    """The axes that a conversion has to know by their meaning; None where a model has no such axis.
+    """The axes whose meaning a conversion needs; None if a model has no such axis.
 
-    ``vocabulary`` counts tokens, ``positions`` is the length of the longest sequence, ``labels`` are a classifier's.
+    ``vocabulary`` counts tokens, ``positions`` is the length of the longest sequence, ``labels`` counts the labels of a
+    classifier.
     """
 
     vocabulary: str | None = None
@@ -45,7 +46,7 @@ class Roles(NamedTuple):
 
 
 class Tied(NamedTuple):
-    """A parameter ``pt`` that is the parameter ``to`` under a second name, and is not stored."""
+    """``pt`` is a second name of the parameter ``to``, and is not stored."""
 
     pt: Template
     to: Template
@@ -63,12 +64,15 @@ class Derived(NamedTuple):
 class ModelConfig(NamedTuple):
     """What config.json needs beyond the source's own keys.
 
-    ``files`` are names or patterns of the source's config, unless a dialect gives others; ``options`` is the config key
-    that each option of a conversion sets (``heads``, ``hidden_act``, ``layer_norm_eps``), where the model has one;
-    ``labels`` is the key that takes the number of labels. ``keys`` renames keys of the source; ``defaults`` are values
-    for keys that it lacks, ``kept`` the further ones that are handed on (any other could change what is loaded);
-    ``padded`` are sizes that the checkpoint may exceed; ``foreign`` maps a key found only in another
-    model's config to the name of that model.
+    Attributes:
+        files: Names or patterns of the source's config, unless a dialect gives others.
+        options: The config key that each option of a conversion sets (``heads``, ``hidden_act``, ``layer_norm_eps``).
+        labels: The key of the number of labels.
+        keys: Transformers' key by the source's key.
+        defaults: Values for keys that the source lacks.
+        kept: Further keys of the source that are copied. No others are: they could change what is loaded.
+        padded: Sizes that the checkpoint may exceed.
+        foreign: The name of another model, by a key that only configs of that model have.
     """
 
     files: tuple[str, ...] = ()
@@ -102,7 +106,7 @@ class ModelTable(NamedTuple):
 
     @property
     def size_keys(self) -> set[str]:
-        """The config keys that sizes are made of."""
+        """The config keys in the expressions of sizes."""
         return {key for expression in (*self.dims.values(), *self.indices.values()) for key in expression.keys}
 
     @property

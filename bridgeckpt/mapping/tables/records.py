@@ -1,7 +1,7 @@
-"""What a mapping table is made of once it is loaded: plain records that planning reads and nothing here changes.
+"""Records of a loaded mapping table. Planning reads them; nothing changes them.
 
-The language itself is described in :mod:`bridgeckpt.mapping.tables.dialect`. Records are tuples here and elsewhere in
-the package, since the machinery of dataclasses costs a dozen milliseconds each time the program starts.
+The language is described in :mod:`bridgeckpt.mapping.tables.dialect`. Records are tuples in the whole package, because
+importing dataclasses costs about 12 ms at each start of the program.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Spelling = tuple["Template", ...]
 
 
 class Where(NamedTuple):
-    """Where a row is written: the file as shown to people, its line, and its number (from 1) in its group."""
+    """Where a row is written: the file's name in messages, the line, and the row's number (from 1) in its group."""
 
     file: str
     line: int
@@ -38,10 +38,9 @@ class Where(NamedTuple):
 class Row(NamedTuple):
     """One line of a table: TensorFlow tensors, PyTorch parameters, and the axes of both.
 
-    ``tf`` and ``pt`` are full names, prefix included; one, unless the layout has an ``[axis]`` and the table lists
-    them. ``also`` holds further spellings of the whole of ``tf``, accepted when reading. ``fill`` is what added padding
-    holds, ``orientation`` the reason why a kernel is not transposed. ``axes`` are sizes of this row's alone, where its
-    axes have names that mean nothing elsewhere.
+    ``tf`` and ``pt`` are full names, with the prefix: one name each, or several if the layout has an ``[axis]``.
+    ``also`` holds alternatives to the whole of ``tf``, accepted when reading. ``fill`` is the value of added padding,
+    ``orientation`` the reason why a kernel is not transposed. ``axes`` are sizes of axes that only this row has.
     """
 
     group: str
@@ -57,11 +56,10 @@ class Row(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Rows under one prefix a side (``pt`` is PyTorch's), there together or, when ``optional``, not at all.
+    """Rows under one TensorFlow prefix and one PyTorch prefix (``pt``). An ``optional`` group may be absent as a whole.
 
-    ``alternative_prefixes`` holds the same rows under each further tf prefix at which a checkpoint may have the group
-    instead.
-    ``refused`` says why no class of transformers computes what the source does with these tensors.
+    ``alternative_prefixes`` holds the same rows under each further tf prefix that a checkpoint may use instead.
+    ``refused`` is the reason why no class of transformers computes what the source does with these tensors, or None.
     """
 
     name: str
@@ -73,9 +71,10 @@ class Group(NamedTuple):
 
 
 class Ignored(NamedTuple):
-    """Tensors that are never converted, or because of which nothing is, and why.
+    """Tensors that are never converted, or that make a checkpoint unsupported, and the reason.
 
-    ``pattern`` is a name; ``**/`` in front is any path or none, a wildcard there any text, ``**`` at the end any rest.
+    ``pattern`` is a name. ``**/`` in front stands for any path, also none; a wildcard in front for any text; ``**`` at
+    the end for any rest.
     """
 
     pattern: str
@@ -96,10 +95,12 @@ class Ignored(NamedTuple):
 class ConfigSource(NamedTuple):
     """The config that a code base writes.
 
-    ``files`` are its names, or patterns, the first found is taken; a text that the checkpoint itself holds goes by a
-    name too. Its values are at ``roots``; ``keys`` renames them, or what is at a path of keys from there; those in
-    ``required`` must be as they are there.
-    ``transformers``: it is transformers' own, all of which is handed on.
+    Attributes:
+        files: Names or patterns of files, or of texts inside the checkpoint. The first that exists is read.
+        roots: Paths of keys to the objects with the values.
+        keys: Transformers' key, by the key or path of keys below a root.
+        required: The only values of these keys that can be converted.
+        transformers: Whether transformers wrote the config. Then all of it is copied.
     """
 
     files: tuple[str, ...] = ()
@@ -110,9 +111,9 @@ class ConfigSource(NamedTuple):
 
 
 class DialectConfig(NamedTuple):
-    """What a dialect implies: ``values`` for config.json and, by key, what a word of the source's config means here.
+    """What a dialect implies: ``values`` for config.json, and by key the meaning of ``words`` in the source's config.
 
-    ``source`` is where that config is. ``doubts`` says, by key, why a value that no graph tells may be another.
+    ``source`` says where that config is. ``doubts`` says, by key, why a value that no graph shows may be wrong.
     """
 
     values: Mapping[str, Any] = FrozenDict()
@@ -122,9 +123,9 @@ class DialectConfig(NamedTuple):
 
 
 class TableSummary(NamedTuple):
-    """What a plan was made by, for messages and the report: a dialect, or a table of rules.
+    """The table that a plan was made with, for messages and the report: a dialect or a table of rules.
 
-    ``files`` are the bytes of the files that it is made of, by the name that people are shown.
+    ``files`` are the bytes of its files, by their names in messages.
     """
 
     name: str
@@ -140,15 +141,14 @@ class TableSummary(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A dialect: how one TensorFlow code base spells the tensors of ``model``.
+    """A dialect: how one TensorFlow code base names the tensors of ``model``.
 
-    ``detect`` names are all in a checkpoint of the dialect and ``absent`` names are not. ``names`` says which name of a
-    variable the table speaks of: "key" (in the checkpoint) or "variable" (its full name in the object graph). Every tf
-    name ends in ``suffix`` already. A checkpoint with one of the ``refused`` tensors is of a variant that no class
-    computes. ``graph`` says where a graph holds what no tensor does, ``tokenizer`` what a vocabulary beside the
-    checkpoint is made into. ``heads`` says which head a checkpoint has by how the path of one of its objects ends.
-    ``files`` are the bytes of the files that it is made of, by the name that people are shown: its own, those it
-    borrows from, the model's.
+    A checkpoint of the dialect has all ``detect`` names and no ``absent`` names. ``names`` says which name of a
+    variable the table uses: "key" (in the checkpoint) or "variable" (its full name in the object graph). Every tf name
+    already ends in ``suffix``. A checkpoint with a ``refused`` tensor is a variant that no class computes. ``graph``
+    says where a graph shows what no tensor shows, ``tokenizer`` what is made of a vocabulary beside the checkpoint.
+    ``heads`` gives, by head, endings of paths in the object graph. ``files`` are the bytes of its files, by their names
+    in messages: its own, those it borrows from, the model's.
     """
 
     name: str
@@ -179,7 +179,7 @@ class Table(NamedTuple):
         return TableSummary(self.name, self.title, self.files)
 
     def rows_of(self, architecture: Architecture) -> list[Row]:
-        """The rows of the groups that a class needs or takes."""
+        """The rows of the groups that a class needs, and of its optional groups."""
         names = (*architecture.groups, *architecture.optional)
         return [row for name in names if name in self.groups for row in self.groups[name].rows]
 

@@ -1,24 +1,24 @@
-"""Rules: a table for any model of one code base whose names follow from the PyTorch ones, loaded and applied to names.
+"""Rules: a table for many models of one code base, whose TensorFlow names follow from the PyTorch names.
 
-A dialect lists names; a table of rules (``mappings/transformers/general.toml``) says how to make them.
+A dialect lists names. A table of rules (``mappings/transformers/general.toml``) says how to make them.
 
 =========================  =============================================================================================
-``suffix``                 what a name may end in, and says nothing
-``front``                  what may stand in front of a weight's path; ``{name}`` is one segment
-``segments = [{tf, pt}]``  how one segment is rewritten, as often as it fits; ``{name}`` is any text in it
-``rows = [{ ... }]``       ``tf``, ``pt``, ``layouts``: ``{path**}`` is any path, on the PyTorch side rewritten as
-                           ``segments`` say and joined with dots; the layouts are tried in their order, and the sizes
-                           of their axes are the tensor's
-``derived``                ``pt``, ``reason``: what the PyTorch model makes for itself
-``[model.TYPE]``           of one ``model_type``: ``rows``, before the others; ``renames`` (``pt``, ``to``) of PyTorch
-                           names by later versions; ``ignored`` (``tf``, ``reason``), where the class has no parameter;
-                           ``optional`` (``pt``, ``reason``), what TensorFlow's class has not; ``notes``, where
-                           the PyTorch class computes something else than TensorFlow's; ``refused`` (``class``,
-                           ``reason``), where that is another result; ``config``, what TensorFlow's class
-                           computes with, whatever its config says
+``suffix``                 an ending that names may have, and that means nothing
+``front``                  what may be in front of a weight's path; ``{name}`` is one segment
+``segments = [{tf, pt}]``  how one segment is rewritten, as often as it matches; ``{name}`` is any text in it
+``rows = [{ ... }]``       ``tf``, ``pt``, ``layouts``: ``{path**}`` is any path, rewritten by ``segments`` and joined
+                           with dots on the PyTorch side; the layouts are tried in their order, and the tensor's shape
+                           gives the sizes of their axes
+``derived``                ``pt``, ``reason``: what the PyTorch model makes itself
+``[model.TYPE]``           for one ``model_type``: ``rows``, tried before the others; ``renames`` (``pt``, ``to``) of
+                           PyTorch names in later versions; ``ignored`` (``tf``, ``reason``): the PyTorch class has no
+                           such parameter; ``optional`` (``pt``, ``reason``): TensorFlow's class has no such variable;
+                           ``notes`` on differences between the two classes; ``refused`` (``class``, ``reason``): the
+                           PyTorch class gives other results; ``config``: values that TensorFlow's class always uses,
+                           also if its config differs
 =========================  =============================================================================================
 
-Which of several names a tensor gets is not for the rules to say: planning asks the PyTorch class.
+If rules give several names for a tensor, planning chooses the one that the PyTorch class has.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PLACEHOLDER = re.compile(r"\{([a-z_]+)(\*\*)?\}")
 
 
 class Pattern(NamedTuple):
-    """A name with ``{name}`` (any text without a divider) and ``{path**}`` (any text) in it."""
+    """A name that may hold ``{name}`` (any text without a divider) and ``{path**}`` (any text)."""
 
     text: str
     expression: re.Pattern[str]
@@ -51,25 +51,25 @@ class Pattern(NamedTuple):
     @classmethod
     def parse(cls, text: str, divider: str = "/") -> Pattern:
         """Parse the notation; the ``divider`` of the names is a slash in TensorFlow and a dot in PyTorch."""
-        parts, at = [], 0
-        for found in _PLACEHOLDER.finditer(text):
-            some = ".+" if found[2] else f"[^{divider}]+?"
-            parts += [re.escape(text[at : found.start()]), f"(?P<{found[1]}>{some})"]
-            at = found.end()
-        return cls(text, re.compile("".join(parts) + re.escape(text[at:])))
+        parts, end = [], 0
+        for match in _PLACEHOLDER.finditer(text):
+            any_text = ".+" if match[2] else f"[^{divider}]+?"
+            parts += [re.escape(text[end : match.start()]), f"(?P<{match[1]}>{any_text})"]
+            end = match.end()
+        return cls(text, re.compile("".join(parts) + re.escape(text[end:])))
 
     def bind(self, name: str) -> dict[str, str] | None:
-        """What each placeholder stands for in ``name``, None where it does not fit."""
-        found = self.expression.fullmatch(name)
-        return found.groupdict() if found else None
+        """The values of the placeholders in ``name``; None if it does not match."""
+        match = self.expression.fullmatch(name)
+        return match.groupdict() if match else None
 
     def render(self, values: Mapping[str, str]) -> str:
         """The name with these values."""
-        return _PLACEHOLDER.sub(lambda found: values[found[1]], self.text)
+        return _PLACEHOLDER.sub(lambda match: values[match[1]], self.text)
 
 
 class Rule(NamedTuple):
-    """One row: its two names, its layout for each rank, and where it is written."""
+    """One row: its two names, its layouts for tensors of different rank, and where it is written."""
 
     tf: Pattern
     pt: Pattern
@@ -78,14 +78,14 @@ class Rule(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """Names that are accounted for without a row, and why."""
+    """Names that need no row, and the reason."""
 
     pattern: Pattern
     reason: str
 
 
 class ModelRules(NamedTuple):
-    """What holds of one ``model_type`` beside the general rules."""
+    """The rules of one ``model_type``, in addition to the general ones."""
 
     rows: tuple[Rule, ...] = ()
     ignored: tuple[Reason, ...] = ()
@@ -95,8 +95,8 @@ class ModelRules(NamedTuple):
     config: Mapping[str, Any] = FrozenDict()
     refused: Mapping[str, str] = FrozenDict()
 
-    def renamed(self, name: str) -> str:
-        """A PyTorch name of transformers 4 as version 5 has it: every rename that fits, in their order."""
+    def rename(self, name: str) -> str:
+        """The name in transformers 5 of a PyTorch parameter of version 4: every rename that matches, in their order."""
         for before, after in self.renames:
             if (values := before.bind(name)) is not None:
                 name = after.render(values)
@@ -104,7 +104,7 @@ class ModelRules(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """A table of rules; ``source`` are its bytes and ``label`` its file as people are shown it."""
+    """A table of rules; ``source`` are its bytes, ``label`` is the file's name in messages."""
 
     name: str
     path: Path
@@ -124,40 +124,40 @@ class Rules(NamedTuple):
         return TableSummary(self.name, self.title, {self.label: self.source})
 
     def model(self, kind: str) -> ModelRules:
-        """What holds of the ``model_type`` beside the rest."""
+        """The rules of a ``model_type``, in addition to the general ones."""
         return self.models.get(kind, ModelRules())
 
     def candidates(self, name: str, kind: str) -> Iterator[tuple[Rule, str]]:
-        """The PyTorch names that a variable of a ``model_type`` may have, each with its rule; the model's own first."""
+        """The PyTorch names that a variable of a ``model_type`` may have, each with its rule; its own rules first."""
         for path in self._paths(name):
             for rule in (*self.model(kind).rows, *self.rows):
                 values = rule.tf.bind(path)
                 if values is not None:
-                    made = rule.pt.render({key: self.rewritten(value) for key, value in values.items()})
-                    yield rule, made
-                    if (renamed := self.model(kind).renamed(made)) != made:
+                    target = rule.pt.render({key: self.rewrite(value) for key, value in values.items()})
+                    yield rule, target
+                    if (renamed := self.model(kind).rename(target)) != target:
                         yield rule, renamed
 
     def why_ignored(self, name: str, kind: str) -> str | None:
-        """Why a variable of a ``model_type`` is left out, None if it is not."""
+        """The reason why a variable of a ``model_type`` is left out, or None."""
         ignored = self.model(kind).ignored
-        return next((one.reason for path in self._paths(name) for one in ignored if one.pattern.bind(path)), None)
+        return next((entry.reason for path in self._paths(name) for entry in ignored if entry.pattern.bind(path)), None)
 
     def why_derived(self, name: str) -> str | None:
-        """Why a parameter is in no checkpoint, None if it should be."""
-        return next((one.reason for one in self.derived if one.pattern.bind(name) is not None), None)
+        """The reason why no checkpoint has a parameter, or None."""
+        return next((entry.reason for entry in self.derived if entry.pattern.bind(name) is not None), None)
 
     def _paths(self, name: str) -> Iterator[str]:
-        """A variable's name without each of the fronts that it has."""
+        """A variable's name without each front that matches."""
         for front in self.fronts:
             if (values := front.bind(name.removesuffix(self.suffix))) is not None:
                 yield values["rest"]
 
-    def rewritten(self, path: str) -> str:
-        """A path as PyTorch spells it."""
-        return ".".join(filter(None, (self._segment(segment) for segment in path.split("/"))))
+    def rewrite(self, path: str) -> str:
+        """The path in PyTorch's spelling."""
+        return ".".join(filter(None, (self._rewrite_segment(segment) for segment in path.split("/"))))
 
-    def _segment(self, segment: str) -> str:
+    def _rewrite_segment(self, segment: str) -> str:
         for tf, pt in self.segments:
             while (values := tf.bind(segment)) is not None:
                 segment = pt.render(values)
@@ -168,12 +168,12 @@ def load_rules(name: str | Path) -> Rules:
     """Load a table of rules.
 
     Raises:
-        TableError: there is no such table, or it is not well formed; the message begins with ``file:line``.
+        TableError: the table does not exist or is malformed; the message begins with ``file:line``.
     """
     path = tables.find(name)
     table, label = tables.label(path)
     root = Document(path, label).root
-    root.only("schema", "title", "names", "suffix", "front", "segments", "rows", "derived", "model")
+    root.allow_only("schema", "title", "names", "suffix", "front", "segments", "rows", "derived", "model")
     check_schema(root)
     models = root.table("model")
     return Rules(
@@ -195,7 +195,7 @@ def load_rules(name: str | Path) -> Rules:
 
 
 def _model(section: Section, kind: str) -> ModelRules:
-    section.only("rows", "ignored", "optional", "renames", "notes", "config", "refused")
+    section.allow_only("rows", "ignored", "optional", "renames", "notes", "config", "refused")
     return ModelRules(
         rows=_rules(section, kind),
         ignored=_reasons(section, "ignored", "tf"),
@@ -208,31 +208,31 @@ def _model(section: Section, kind: str) -> ModelRules:
 
 
 def _rename(section: Section) -> tuple[Pattern, Pattern]:
-    section.only("pt", "to")
+    section.allow_only("pt", "to")
     return Pattern.parse(section.text("pt"), "."), Pattern.parse(section.text("to"), ".")
 
 
 def _rules(section: Section, group: str) -> tuple[Rule, ...]:
-    return tuple(_rule(one, at, group) for at, one in enumerate(section.tables("rows"), 1))
+    return tuple(_rule(row, number, group) for number, row in enumerate(section.tables("rows"), 1))
 
 
 def _rule(section: Section, number: int, group: str) -> Rule:
-    section.only("tf", "pt", "layouts")
+    section.allow_only("tf", "pt", "layouts")
     tf, pt = Pattern.parse(section.text("tf")), Pattern.parse(section.text("pt"))
-    if alone := set(pt.expression.groupindex) - set(tf.expression.groupindex):
-        raise section.error("index-mismatch", f'"{pt.text}" holds {{{min(alone)}}}, which "{tf.text}" does not bind')
+    if unbound := set(pt.expression.groupindex) - set(tf.expression.groupindex):
+        raise section.error("index-mismatch", f'"{pt.text}" holds {{{min(unbound)}}}, which "{tf.text}" does not bind')
     layouts = [parse_at(section, "layouts", Layout.parse, text) for text in section.texts("layouts")]
     for layout in layouts:
         if any(len(term.axes) > 1 or term.pad for term in layout.tf.terms) or layout.tf.listed or layout.pt.listed:
-            hint = "the tensor's own shape gives the sizes: write one axis for each of its dimensions"
+            hint = "the tensor's shape gives the sizes: write one axis for each dimension"
             raise section.error("schema", f'layout "{layout.text}" merges axes left of the arrow', "layouts", hint=hint)
     where = Where(section.document.label, section.line, number, group)
     return Rule(tf, pt, tuple(layouts), where)
 
 
 def _reasons(section: Section, key: str, side: str) -> tuple[Reason, ...]:
-    found = []
-    for one in section.tables(key):
-        one.only(side, "reason")
-        found.append(Reason(Pattern.parse(one.text(side), "." if side == "pt" else "/"), reason(one)))
-    return tuple(found)
+    reasons = []
+    for entry in section.tables(key):
+        entry.allow_only(side, "reason")
+        reasons.append(Reason(Pattern.parse(entry.text(side), "." if side == "pt" else "/"), reason(entry)))
+    return tuple(reasons)

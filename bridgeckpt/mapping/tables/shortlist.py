@@ -1,7 +1,7 @@
-"""Which of the shipped tables may read a checkpoint, found without loading them: there are many, and one is needed.
+"""Finds the shipped tables that may read a checkpoint, without loading all of them.
 
-A table takes milliseconds to load. What it is recognised by stands at its top, and a name that ends otherwise than all
-names of the checkpoint rules it out.
+A table takes milliseconds to load, and there are many. ``detect`` is at the top of each file. A table is excluded if
+no name in the checkpoint has the ending of one of its ``detect`` names.
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-def plausible(names: Mapping[str, Iterable[str]]) -> list[str]:
-    """The shipped dialects of whose ``detect`` names every one may be there.
+def shortlist(names: Mapping[str, Iterable[str]]) -> list[str]:
+    """The shipped dialects whose ``detect`` names may all be in the checkpoint.
 
-    ``names`` are the checkpoint's by what a table may speak of: "key" and "variable".
+    ``names`` are the checkpoint's names by kind, "key" and "variable".
     """
     ends = {table: _ends(_head(table)) for table in tables.names()}
-    found: set[tuple[str, str]] = set()
-    for which, present in names.items():
-        wanted = tuple({end for kind, some in ends.values() if kind == which for end in some})
-        for name in present if wanted else ():
+    present: set[tuple[str, str]] = set()
+    for kind, names_of_kind in names.items():
+        wanted = tuple({end for table_kind, table_ends in ends.values() if table_kind == kind for end in table_ends})
+        for name in names_of_kind if wanted else ():
             if name.endswith(wanted):
-                found.update((which, end) for end in wanted if name.endswith(end))
-    return [table for table, (which, some) in ends.items() if found.issuperset((which, end) for end in some)]
+                present.update((kind, end) for end in wanted if name.endswith(end))
+    return [
+        table for table, (kind, table_ends) in ends.items() if present.issuperset((kind, end) for end in table_ends)
+    ]
 
 
 def _ends(head: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """Which names a table speaks of, and what those that it is recognised by end in.
+    """The kind of names that a table uses, and the fixed endings of its ``detect`` names.
 
-    A head that is not well formed rules nothing out: loading the table says what is wrong with it.
+    A malformed head excludes nothing: loading the table then reports what is wrong.
     """
     detect = head.get("detect", [])
     texts = [detect] if isinstance(detect, str) else detect if isinstance(detect, list) else []
@@ -43,13 +45,13 @@ def _ends(head: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 
 def _head(table: str) -> dict[str, Any]:
-    """The keys above the first section, under those of the table that it builds on."""
+    """The keys above the first section, over those of the table that it builds on."""
     text = tables.find(table).read_text(encoding="utf-8", errors="replace")
     try:
         head = tomllib.loads(text.partition("\n[")[0])
     except tomllib.TOMLDecodeError:
         return {}
-    lender = head.get("use")
-    if not isinstance(lender, str) or lender not in tables.names():
+    base = head.get("use")
+    if not isinstance(base, str) or base not in tables.names():
         return head
-    return {**_head(lender), **head}
+    return {**_head(base), **head}

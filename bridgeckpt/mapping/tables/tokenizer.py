@@ -1,14 +1,14 @@
-"""``[tokenizer]`` of a model or a dialect: what a vocabulary beside a checkpoint is, and what is made of it.
+"""``[tokenizer]`` of a model or a dialect: the vocabulary file beside a checkpoint, and the tokenizer made of it.
 
 =======================  ===============================================================================================
 ``kind``                 the algorithm: ``wordpiece``
-``files``                where the vocabulary is; the first name that is there, else the one file that fits a pattern
-``normalizer``           what is done to a text before it is split: ``basic``, google-research/bert's BasicTokenizer
+``files``                names of the vocabulary: the first that exists, else the only file that matches a pattern
+``normalizer``           how a text is changed before it is split: ``basic`` is google-research/bert's BasicTokenizer
 ``longest_word``         a word with more characters than this becomes the unknown token
-``single``, ``pair``     what is put around one text and around two: ``[CLS] $A [SEP] $B:1 [SEP]:1``
+``single``, ``pair``     the tokens around one text and around two: ``[CLS] $A [SEP] $B:1 [SEP]:1``
 ``inputs``               the inputs of the model that the tokenizer makes
-``[tokenizer.special]``  special tokens by their names in transformers (``pad_token = "[PAD]"``); a vocabulary without
-                         the unknown token, or one of those in ``single`` and ``pair``, is of another model
+``[tokenizer.special]``  special tokens by their names in transformers (``pad_token = "[PAD]"``); a vocabulary of the
+                         model has the unknown token and those in ``single`` and ``pair``
 =======================  ===============================================================================================
 """
 
@@ -25,11 +25,11 @@ KINDS = ("wordpiece",)
 NORMALIZERS = ("basic",)
 UNKNOWN, PADDING = "unk_token", "pad_token"
 _KEYS = ("kind", "files", "normalizer", "longest_word", "single", "pair", "inputs", "special")
-_TEXT = "$"  # begins the place of a text in a frame
+_TEXT = "$"  # begins the placeholder of a text in a template
 
 
 class Tokenizer(NamedTuple):
-    """The tokenizer of a model, as the table describes it in :mod:`bridgeckpt.mapping.tables.tokenizer`."""
+    """The tokenizer of a model; the fields are the keys described in :mod:`bridgeckpt.mapping.tables.tokenizer`."""
 
     kind: str
     files: tuple[str, ...]
@@ -47,17 +47,17 @@ class Tokenizer(NamedTuple):
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """The tokens without which nothing can be tokenized."""
+        """The tokens that a vocabulary must have."""
         return tuple(dict.fromkeys((self.special[UNKNOWN], *self.frame)))
 
 
 def load_tokenizer(section: Section, inherited: Tokenizer | None) -> Tokenizer | None:
-    """Load ``[tokenizer]``; what it does not say is as in ``inherited``, and without both there is no tokenizer.
+    """Load ``[tokenizer]``. Missing keys are as in ``inherited``; None if both are absent.
 
     Raises:
-        TableError: a key is missing or unknown, or a value cannot be.
+        TableError: a key is missing or unknown, or a value is invalid.
     """
-    section.only(*_KEYS)
+    section.allow_only(*_KEYS)
     if not section.data:
         return inherited
     special = section.table("special")
@@ -76,7 +76,7 @@ def load_tokenizer(section: Section, inherited: Tokenizer | None) -> Tokenizer |
 
 
 def _check(tokenizer: Tokenizer, section: Section) -> None:
-    """Refuse a tokenizer without an unknown token, and a frame with a token that is not special."""
+    """Refuse a tokenizer without an unknown token, and templates with a token that is not special."""
     if UNKNOWN not in tokenizer.special:
         hint = f'as in  {UNKNOWN} = "<unk>"'
         raise section.error("schema", f'"{UNKNOWN}" is missing in [tokenizer.special]', "special", hint=hint)
@@ -88,6 +88,6 @@ def _check(tokenizer: Tokenizer, section: Section) -> None:
 
 
 def _frame(*templates: str) -> tuple[str, ...]:
-    """The tokens in such templates, each once: ``[CLS] $A [SEP]:1`` has two."""
+    """The tokens in the templates, each once: ``[CLS] $A [SEP]:1`` has two."""
     words = [word.partition(":")[0] for template in templates for word in template.split()]
     return tuple(dict.fromkeys(word for word in words if not word.startswith(_TEXT)))

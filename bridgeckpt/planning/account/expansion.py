@@ -87,7 +87,7 @@ class Expansion(NamedTuple):
         expected = self._spell(row.tf, row.layout.tf, wildcards, running)
         sources: list[Tensors | None] = [None] * len(expected)
         for spelling in (row.tf, *row.also):
-            if any(template.counters for template in spelling):
+            if any(template.has_counter for template in spelling):
                 spelled = self._counted(spelling, wildcards, running)
             else:
                 spelled = expected if spelling is row.tf else self._spell(spelling, row.layout.tf, wildcards, running)

@@ -22,7 +22,7 @@ from bridgeckpt.planning.record import Plan
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config import Configuration
 from bridgeckpt.sidecar.config_files import find_config, named_class, read_values
-from bridgeckpt.sidecar.tokenizer.files import companions
+from bridgeckpt.sidecar.tokenizer.files import find_companions
 from bridgeckpt.store.source import is_file, is_folder
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str 
         tokenizer=None,
         vocabulary=None,
         casing=None,
-        companions=companions(checkpoint.directory),
+        companions=find_companions(checkpoint.directory),
         notes=(*checkpoint.notes, *unnamed, *changed, *rules.model(kind).notes),
         problems=ledger.problems,
     )

@@ -1,1 +1,1 @@
-"""What a graph beside the tensors says: epsilon, activation, heads, and which head it computes."""
+"""Facts in a checkpoint's graph: epsilon, activation, number of heads, and which head it computes."""

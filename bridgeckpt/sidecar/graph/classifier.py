@@ -1,4 +1,4 @@
-"""What a classifier's kernel is multiplied with: one vector a sequence or one a token. That tells its class.
+"""What a classifier's kernel is multiplied with: one vector per sequence or one per token. That shows its class.
 
 The kernels of a sequence classifier and of a token classifier may have the same name and the same shape.
 """
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 _VARIABLES = {"Variable", "VariableV2", "VarHandleOp"}
 _READS = {"Identity", "ReadVariableOp", "Cast", "Transpose"}
 _NO_DATA = {"Shape", "Const", "Placeholder", "PlaceholderWithDefault", "RandomUniform", "StatelessRandomUniformV2"}
-_EACH_TOKEN = {"token", "span"}  # heads with logits for every token: no token is picked before their product
+_EACH_TOKEN = {"token", "span"}  # heads with logits for every token: no token is selected before the product
 _REDUCTIONS = {"StridedSlice", "Slice", "Gather", "GatherV2", "Squeeze", "Mean", "Max", "Sum"}
 
 
-def classified(
+def classify_head(
     graph: Graph, kernels: list[str], layers: list[str], outputs: Mapping[str, str]
 ) -> GraphFact[str] | None:
-    """The kind of head whose output is first on the way back from the product with a kernel.
+    """The kind of head whose output is the nearest before the product with a kernel.
 
-    ``kernels`` are names that the variable may have; in a function, which takes it as an argument, the product is in
-    the scope of its layer, one of ``layers``. ``outputs`` are regular expressions of scopes by kind of head.
+    ``kernels`` are names that the variable may have. A function takes the variable as an argument; there the product is
+    in the scope of its layer, one of ``layers``. ``outputs`` are regular expressions of scopes by kind of head.
     """
-    inside = {kind: re.compile(f"{scope}/") for kind, scope in outputs.items()}
+    patterns = {kind: re.compile(f"{scope}/") for kind, scope in outputs.items()}
     for product, kernel in chain(_products(graph, kernels), _products_in(graph, layers)):
-        for node, reduced in _upstream(graph, [name for name in product.operands if name != kernel]):
-            kind = next((kind for kind, scope in inside.items() if scope.match(node.name)), None)
+        for node, is_reduced in _upstream(graph, [name for name in product.operands if name != kernel]):
+            kind = next((kind for kind, pattern in patterns.items() if pattern.match(node.name)), None)
             if kind is not None:
-                return None if reduced and kind in _EACH_TOKEN else GraphFact(kind, node.name)
+                return None if is_reduced and kind in _EACH_TOKEN else GraphFact(kind, node.name)
     return None
 
 
 def _products(graph: Graph, kernels: list[str]) -> Iterator[tuple[Node, str]]:
-    """Matrix products that read a variable, each with the operand through which it does."""
+    """Matrix products that read a variable, each with the operand that leads to the variable."""
     queue = [name for name in kernels if name in graph and graph[name].op in _VARIABLES]
     while queue:
         name = queue.pop(0)
@@ -59,16 +59,16 @@ def _products_in(graph: Graph, layers: list[str]) -> Iterator[tuple[Node, str]]:
 
 
 def _upstream(graph: Graph, names: list[str]) -> Iterator[tuple[Node, bool]]:
-    """Where data comes from, nearest first, and whether a dimension has been reduced or cut on the way."""
-    queue, seen, reduced = list(names), set(names), False
+    """The nodes that data comes from, nearest first, and whether a dimension was reduced or cut before."""
+    queue, seen, is_reduced = list(names), set(names), False
     while queue:
         if (name := queue.pop(0)) not in graph:
             continue
         node = graph[name]
-        yield node, reduced
+        yield node, is_reduced
         if node.op in _NO_DATA:
             continue
-        reduced = reduced or node.op in _REDUCTIONS
-        data = node.operands[:1] if node.op in {"Reshape", *_REDUCTIONS} else node.operands
-        queue += [name for name in data if name not in seen]
-        seen.update(data)
+        is_reduced = is_reduced or node.op in _REDUCTIONS
+        sources = node.operands[:1] if node.op in {"Reshape", *_REDUCTIONS} else node.operands
+        queue += [name for name in sources if name not in seen]
+        seen.update(sources)

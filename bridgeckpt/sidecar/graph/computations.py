@@ -1,7 +1,7 @@
-"""What the nodes of one name scope compute: a LayerNorm with which epsilon, which activation, how many heads.
+"""What the nodes of one name scope compute: the epsilon of a LayerNorm, the activation, the number of heads.
 
-Each function takes a graph and a scope, and returns a fact with the node that it was read from, or None: what is not
-computed in one of the known ways is not guessed. :data:`READERS` are these functions by their names in tables.
+Each function takes a graph and a scope. It returns a fact with the node that it was read from, or None if the scope
+does not compute it in a known way: nothing is guessed. :data:`READERS` are the functions by their names in tables.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class GraphFact(NamedTuple, Generic[Value]):
 
 
 def epsilon(graph: Graph, scope: str) -> GraphFact[Number] | None:
-    """The constant under the square root of a LayerNorm, or the attribute of the fused op that computes it."""
+    """The epsilon of a LayerNorm: the constant under its square root, or the attribute of the fused op."""
     for node in graph.under(scope):
         if node.op in _FUSED_NORMS:
             value = graph.number(node, "epsilon")
@@ -50,15 +50,15 @@ def epsilon(graph: Graph, scope: str) -> GraphFact[Number] | None:
 
 
 def _summands(graph: Graph, root: Node) -> list[str]:
-    """What is added up under a root, which Keras' own clips from both sides first."""
-    below = [root]
-    for passed in ({root.op}, _CLIPS, _CLIPS):
-        below = [
+    """The operands of the additions under a square root. Keras clips the sum from both sides first."""
+    nodes = [root]
+    for skipped in ({root.op}, _CLIPS, _CLIPS):
+        nodes = [
             source
-            for node in below
-            for source in ([graph[name] for name in node.operands if name in graph] if node.op in passed else [node])
+            for node in nodes
+            for source in ([graph[name] for name in node.operands if name in graph] if node.op in skipped else [node])
         ]
-    return [name for node in below if node.op in _ADDITIONS for name in node.operands]
+    return [name for node in nodes if node.op in _ADDITIONS for name in node.operands]
 
 
 def _scalar(graph: Graph, name: str) -> Number | None:
@@ -68,46 +68,46 @@ def _scalar(graph: Graph, name: str) -> Number | None:
 
 
 def activation(graph: Graph, scope: str) -> GraphFact[str] | None:
-    """The activation computed in the scope, or "linear" if what its dense layer makes goes right into the next one."""
+    """The activation in the scope, or "linear" if the output of its dense layer goes directly into the next one."""
     nodes = graph.under(scope)
     ops = {node.op: node.name for node in nodes}
     constants = [constant for node in nodes if (constant := _scalar(graph, node.name)) is not None]
-    found = {name: ops[op] for op, name in _SIMPLE_ACTIVATIONS.items() if op in ops}
+    activations = {name: ops[op] for op, name in _SIMPLE_ACTIVATIONS.items() if op in ops}
     if "Tanh" in ops:
-        found["gelu_pytorch_tanh" if _near(_GELU_CUBE, constants) else "tanh"] = ops["Tanh"]
+        activations["gelu_pytorch_tanh" if _has_near(_GELU_CUBE, constants) else "tanh"] = ops["Tanh"]
     if "Sigmoid" in ops:
-        multiplied = any(node.op == "Mul" and ops["Sigmoid"] in node.operands for node in nodes)
-        gated = "quick_gelu" if _near(_QUICK_GELU, constants) else "silu" if multiplied else "sigmoid"
-        found[gated] = ops["Sigmoid"]
-    if len(found) == 1:
-        return GraphFact(*found.popitem())
+        is_product = any(node.op == "Mul" and ops["Sigmoid"] in node.operands for node in nodes)
+        gated = "quick_gelu" if _has_near(_QUICK_GELU, constants) else "silu" if is_product else "sigmoid"
+        activations[gated] = ops["Sigmoid"]
+    if len(activations) == 1:
+        return GraphFact(*activations.popitem())
     product = next((node for node in nodes if node.op in PRODUCTS), None)
-    if found or product is None or "Softmax" in ops:  # of a layer with attention the first product is a projection
+    if activations or product is None or "Softmax" in ops:  # with attention, the first product is a projection
         return None
     return GraphFact("linear", product.name) if _feeds_product(graph, product) else None
 
 
-def _near(value: float, constants: list[Number]) -> bool:
+def _has_near(value: float, constants: list[Number]) -> bool:
     return any(abs(constant - value) < 1e-3 * value for constant in constants)
 
 
 def _feeds_product(graph: Graph, node: Node) -> bool:
-    """Whether the output goes into another matrix product with nothing but a bias on the way."""
+    """Whether the output goes into another matrix product, with only a bias in between."""
     for _ in range(8):
         readers = [reader for reader in graph.readers(node.name) if not GRADIENT.search(reader.name)]
         if any(reader.op in PRODUCTS for reader in readers):
             return True
-        onward = [reader for reader in readers if reader.op in {"BiasAdd", "Identity", "Reshape", *_ADDITIONS}]
-        if len(onward) != 1:
+        following = [reader for reader in readers if reader.op in {"BiasAdd", "Identity", "Reshape", *_ADDITIONS}]
+        if len(following) != 1:
             return False
-        node = onward[0]
+        node = following[0]
     return False
 
 
 def heads(graph: Graph, scope: str) -> GraphFact[int] | None:
-    """The heads of the reshape to [batch, seq, heads, head_dim], checked by the scores' scale 1 / sqrt(head_dim)."""
+    """The number of heads in the reshape to [batch, seq, heads, head_dim]; the scale 1 / sqrt(head_dim) checks it."""
     splits: dict[tuple[Number, Number], str] = {}
-    named: dict[tuple[Number, Number], str] = {}  # the heads alone, where head_dim is computed
+    heads_only: dict[tuple[Number, Number], str] = {}  # reshapes in which head_dim is not constant
     scales: list[float] = []
     for node in graph.under(scope):
         if node.op == "Reshape" and len(node.operands) > 1:
@@ -115,19 +115,19 @@ def heads(graph: Graph, scope: str) -> GraphFact[int] | None:
             if len(shape) == 4 and all(size is not None and size > 0 for size in shape[2:]):
                 splits.setdefault((shape[2] or 0, shape[3] or 0), node.name)
             elif len(shape) == 4 and (shape[2] or 0) > 0 and shape.count(None) == 3:
-                named.setdefault((shape[2] or 0, 0), node.name)
+                heads_only.setdefault((shape[2] or 0, 0), node.name)
         elif node.op in {"Mul", "RealDiv"}:
             constants = [constant for name in node.operands if (constant := _scalar(graph, name))]
             scales += [constant if node.op == "Mul" else 1 / constant for constant in constants]
     scaled = [split for split in splits if any(abs(scale * split[1] ** 0.5 - 1) < 1e-3 for scale in scales)]
-    candidates = scaled or list(splits) or list(named)
+    candidates = scaled or list(splits) or list(heads_only)
     if len({number for number, _ in candidates}) != 1:
         return None
-    return GraphFact(int(candidates[0][0]), {**named, **splits}[candidates[0]])
+    return GraphFact(int(candidates[0][0]), {**heads_only, **splits}[candidates[0]])
 
 
 def _shape(graph: Graph, name: str) -> tuple[Number | None, ...]:
-    """A shape operand: a constant, or numbers packed into a vector, some of them computed (None)."""
+    """A shape operand: a constant, or scalars packed into a vector; None for a size that is not constant."""
     if (constant := graph.constant(name)) is not None:
         return constant
     if name not in graph or (node := graph[name]).op != "Pack":

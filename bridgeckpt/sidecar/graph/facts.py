@@ -1,9 +1,9 @@
-"""Facts that only the graph knows, such as LayerNorm's epsilon, the activation, the heads, what a head classifies.
+"""Facts that only the graph shows: LayerNorm's epsilon, the activation, the number of heads, what a head classifies.
 
-A dialect's ``[graph]`` says what is computed in which name scope. A scope that TensorFlow numbered because its name was
-taken (``bert_1/encoder/...``), that lies under another one (``tower_0/bert/...``) or in a function, or that is a hub
-module being applied (``module_apply_tokens/bert/...``), is looked at when the scope itself tells nothing. What is not
-computed in one of the known ways is not told, and neither is what two of these places tell differently.
+A dialect's ``[graph]`` says what is computed in which name scope. If that scope shows nothing, similar scopes are read:
+scopes that TensorFlow numbered because the name was taken (``bert_1/encoder/...``), scopes under another scope
+(``tower_0/bert/...``) or in a function, and applied hub modules (``module_apply_tokens/bert/...``). A fact is left out
+if it is not computed in a known way, or if two scopes differ.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.frozen import FrozenDict
-from bridgeckpt.sidecar.graph.classifier import classified
+from bridgeckpt.sidecar.graph.classifier import classify_head
 from bridgeckpt.sidecar.graph.computations import GRADIENT, READERS, GraphFact
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class GraphFacts(NamedTuple):
-    """What a graph says.
+    """The facts of a graph.
 
     Attributes:
-        values: What it computes with, by config key.
-        head: What one row of a classifier's logits is about ("sequence", "token"), None where it does not say.
-        writer: The TensorFlow that wrote the graph.
-        evidence: The node that each of ``values`` was read from, and the ``head``.
-        notes: What is not in ``values`` because two places tell it differently.
+        values: The values that it computes with, by config key.
+        head: What one row of a classifier's logits is about ("sequence", "token"); None if the graph does not show it.
+        writer: The version of TensorFlow that wrote the graph.
+        evidence: The node that each value, and the ``head``, was read from.
+        notes: Facts that are not in ``values`` because two scopes differ.
     """
 
     values: Mapping[str, Value] = FrozenDict()
@@ -51,12 +51,12 @@ def read_facts(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) 
     known: dict[str, GraphFact[Value]] = {}
     notes: list[str] = []
     for key, computed in scopes.facts.items():
-        found = _find(graph, computed, wildcards)
-        if len({fact.value for fact in found}) == 1:
-            known[key] = found[0]
-        elif found:
-            told = " and ".join(f"{value} ({node})" for value, node in {fact.value: fact for fact in found}.values())
-            notes.append(f"{key} is not taken from the graph, which computes with {told}")
+        facts = _find(graph, computed, wildcards)
+        if len({fact.value for fact in facts}) == 1:
+            known[key] = facts[0]
+        elif facts:
+            listed = " and ".join(f"{value} ({node})" for value, node in {fact.value: fact for fact in facts}.values())
+            notes.append(f"{key} is not taken from the graph, which computes with {listed}")
     head = _head(graph, scopes.head, wildcards) if scopes.head is not None else None
     evidence = {key: fact.node for key, fact in known.items()} | ({"head": head.node} if head else {})
     return GraphFacts(
@@ -69,21 +69,21 @@ def read_facts(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) 
 
 
 def _find(graph: Graph, computed: Computed, wildcards: Mapping[str, str]) -> list[GraphFact[Value]]:
-    """What is computed in the scope itself, else in every scope like it."""
+    """The fact in the scope itself, else the facts in all similar scopes."""
     read, scope = READERS[computed.computation], computed.scope.render(wildcards)
     if fact := read(graph, scope):
         return [fact]
-    return [fact for like in _like(graph, scope) if (fact := read(graph, like))]
+    return [fact for similar in _similar_scopes(graph, scope) if (fact := read(graph, similar))]
 
 
 def _pattern(scope: str) -> str:
-    """A regular expression for a scope's name wherever it was entered: under another scope, or for a second time."""
+    """A regular expression for a scope and similar ones: numbered, under another scope, or in an applied hub module."""
     parts = (rf"{re.escape(part)}(?:_apply_[^/\n]+)?(?:_[0-9]+)?" for part in scope.split("/"))
     return r"(?:[^\n]*/)?" + "/".join(parts)
 
 
-def _like(graph: Graph, scope: str) -> Iterator[str]:
-    """The scopes like this one in the order of the graph; never one that computes gradients."""
+def _similar_scopes(graph: Graph, scope: str) -> Iterator[str]:
+    """The scopes similar to this one, in the order of the graph, without those that compute gradients."""
     names = "\n".join(graph)
     for match in dict.fromkeys(re.findall(f"^({_pattern(scope)})/", names, re.MULTILINE)):
         if match != scope and not GRADIENT.search(match):
@@ -91,10 +91,10 @@ def _like(graph: Graph, scope: str) -> Iterator[str]:
 
 
 def _head(graph: Graph, scopes: HeadScopes, wildcards: Mapping[str, str]) -> GraphFact[str] | None:
-    # The kernel is under the leading scope, or at the root where a head was put on top of a hub module.
-    places = (wildcards, dict.fromkeys(wildcards, ""))
-    kernels = list(dict.fromkeys(scopes.kernel.render(place) for place in places))
+    # The kernel is under the leading scope, or at the root if the head is on top of a hub module.
+    bindings = (wildcards, dict.fromkeys(wildcards, ""))
+    kernels = list(dict.fromkeys(scopes.kernel.render(binding) for binding in bindings))
     layer, _, name = kernels[0].rpartition("/")
-    layers = list(_like(graph, layer)) if name == "kernel" else []  # Keras' layers have a scope of their own
+    layers = list(_similar_scopes(graph, layer)) if name == "kernel" else []  # a Keras layer has its own scope
     outputs = {kind: _pattern(scope.render(wildcards)) for kind, scope in scopes.outputs.items()}
-    return classified(graph, kernels, layers, outputs)
+    return classify_head(graph, kernels, layers, outputs)

@@ -1,8 +1,7 @@
-"""Whether a model's text is lower-cased: where the source says so itself, and what the vocabulary looks like.
+"""Whether a model's text is lower-cased: as the source states it, or inferred from the vocabulary.
 
-The source says it for those who tokenize for it: in TF1 hub modules a constant, an output of the signature
-``tokenization_info``; in TF2 a bool variable, ``do_lower_case``; in a KerasHub preset the description of its tokenizer,
-``tokenizer.json``.
+A TF1 hub module states it in a constant, an output of the signature ``tokenization_info``; a TF2 module in a bool
+variable, ``do_lower_case``; a KerasHub preset in the description of its tokenizer, ``tokenizer.json``.
 
 Source: https://github.com/google-research/albert, export_to_tfhub.py; https://github.com/tensorflow/models,
 official/nlp/tools/export_tfhub_lib.py
@@ -24,14 +23,14 @@ if TYPE_CHECKING:
 _SIGNATURE, _OUTPUT = "tokenization_info", "do_lower_case"
 _PRESET = "tokenizer.json"
 _VARIABLE = f"{_OUTPUT}/.ATTRIBUTES/VARIABLE_VALUE"
-# A vocabulary of a lower-cased corpus may still hold a capital or two; one of a cased corpus holds about every third.
+# A vocabulary of a lower-cased corpus may still have a few capitals; in one of a cased corpus, about a third have one.
 _STRAY = 0.01
 
 
 class Casing(NamedTuple):
-    """Whether text is lower-cased before it is looked up, and why that is so.
+    """Whether text is lower-cased before it is looked up, and the reason.
 
-    ``strip_accents``: whether accents are taken off; None when they are with lower-casing, and only with it.
+    ``strip_accents``: whether accents are removed; None if they are removed exactly when text is lower-cased.
     """
 
     lowercase: bool
@@ -39,8 +38,8 @@ class Casing(NamedTuple):
     strip_accents: bool | None = None
 
 
-def casing_of(checkpoint: Checkpoint, graph: Graph | None) -> Casing | None:
-    """What the source itself says of its casing; None if it does not. Reads at most the one byte of the variable.
+def read_stated_casing(checkpoint: Checkpoint, graph: Graph | None) -> Casing | None:
+    """The casing that the source states, or None. Reads at most one byte, that of the variable.
 
     Raises:
         CheckpointError: the variable or the graph is damaged.
@@ -49,8 +48,8 @@ def casing_of(checkpoint: Checkpoint, graph: Graph | None) -> Casing | None:
         if info.name.endswith(_VARIABLE) and info.dtype == "bool" and info.shape == () and len(info.extents) == 1:
             stored = b"".join(checkpoint.pieces(info.extents[0], info.name))
             return _casing(stored != b"\0", f"its variable {_OUTPUT}")
-    if (told := _keras_tokenizer(checkpoint.directory / _PRESET)) is not None:
-        return told
+    if (casing := _keras_tokenizer(checkpoint.directory / _PRESET)) is not None:
+        return casing
     value = graph.constant(graph.signature(_SIGNATURE).get(_OUTPUT, "")) if graph is not None else None
     if value is None or len(value) != 1:
         return None
@@ -58,7 +57,7 @@ def casing_of(checkpoint: Checkpoint, graph: Graph | None) -> Casing | None:
 
 
 def _keras_tokenizer(path: Path) -> Casing | None:
-    """What a tokenizer of KerasHub is configured to do; a tokenizer.json of another library says nothing here."""
+    """The casing in KerasHub's tokenizer.json; None if the file is missing or another library's."""
     try:
         config = read_json(path)["config"]
         lowercase, strip_accents = config["lowercase"], config.get("strip_accents", False)
@@ -74,11 +73,11 @@ def _casing(lowercase: bool, where: str) -> Casing:
 
 
 def infer_casing(vocabulary: Vocabulary) -> Casing:
-    """The casing that a tokenizer_config.json beside the vocabulary states, else what the tokens themselves tell."""
+    """The casing that a tokenizer_config.json beside the vocabulary states, else the one inferred from the tokens."""
     beside = vocabulary.path.with_name("tokenizer_config.json")
     try:
         stated = read_json(beside).get("do_lower_case")
-    except TextError:  # it is not there, or of no use
+    except TextError:  # missing or unreadable
         stated = None
     if isinstance(stated, bool):
         return Casing(stated, f"{'un' * stated}cased: {beside.name} beside the vocabulary says so")
@@ -86,14 +85,14 @@ def infer_casing(vocabulary: Vocabulary) -> Casing:
 
 
 def _casing_of_tokens(vocabulary: Vocabulary) -> Casing:
-    """Whether the model was trained on lower-cased text: no token of its vocabulary, bar a few, has a capital then."""
-    pieces = [token for token in vocabulary.tokens if token[:1] + token[-1:] not in {"[]", "<>"}]
-    capital = sum(token != token.lower() for token in pieces)
+    """Infer the casing: if the text was lower-cased, at most a few tokens have a capital letter."""
+    words = [token for token in vocabulary.tokens if token[:1] + token[-1:] not in {"[]", "<>"}]
+    capital = sum(token != token.lower() for token in words)
     total = f"{len(vocabulary.tokens):,} tokens"
-    if capital > _STRAY * len(pieces):
+    if capital > _STRAY * len(words):
         return Casing(False, f"cased: {capital:,} of {total} hold a capital letter")
     if capital:
         return Casing(True, f"uncased: only {capital:,} of {total} hold a capital letter")
-    if all(token == token.upper() for token in pieces):
+    if all(token == token.upper() for token in words):
         return Casing(True, f"uncased by default: none of {total} holds a letter that has a case")
     return Casing(True, f"uncased: none of {total} holds a capital letter")

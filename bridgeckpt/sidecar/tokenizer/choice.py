@@ -1,4 +1,4 @@
-"""The tokenizer of a conversion: transformers' own files handed on, or made from a vocabulary and its casing."""
+"""Chooses the tokenizer of a conversion: copied files of transformers, or one made from a vocabulary and its casing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError, Problem
 from bridgeckpt.sentences import Sentence
-from bridgeckpt.sidecar.tokenizer.casing import Casing, casing_of, infer_casing
-from bridgeckpt.sidecar.tokenizer.files import TOKENIZER_NAMES, companions, has_tokenizer
+from bridgeckpt.sidecar.tokenizer.casing import Casing, infer_casing, read_stated_casing
+from bridgeckpt.sidecar.tokenizer.files import TOKENIZER_NAMES, find_companions, has_tokenizer
 from bridgeckpt.sidecar.tokenizer.kinds import KINDS
 from bridgeckpt.sidecar.tokenizer.vocabulary import Vocabulary, find_vocabulary
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.tokenizer import Tokenizer
 
 
-class Tokenizing(NamedTuple):
-    """What a tokenizer is made from, and ``companions``, the files that are handed on as they are.
+class TokenizerChoice(NamedTuple):
+    """The sources of a tokenizer, and ``companions``, the files that are copied unchanged.
 
     ``notes`` are for the user, ``problems`` the reasons to refuse.
     """
@@ -32,7 +32,7 @@ class Tokenizing(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-def tokenizing(
+def select_tokenizer(
     checkpoint: Checkpoint,
     graph: Graph | None,
     tokenizer: Tokenizer | None,
@@ -41,46 +41,48 @@ def tokenizing(
     vocab: str | os.PathLike[str] | None,
     lowercase: bool | None,
     rows: int | None,
-) -> Tokenizing:
-    """The tokenizer of what is beside the checkpoint.
+) -> TokenizerChoice:
+    """Choose the tokenizer from the files beside the checkpoint.
 
     Args:
         checkpoint: Where to look.
-        graph: It may say what the casing is.
-        tokenizer: What the table says of the tokenizer; without it only files of transformers are handed on.
-        by_transformers: Whether the files beside it are transformers' own; they are handed on unless the user says
-            otherwise.
-        vocab: The user's vocabulary.
-        lowercase: The user's word on casing.
-        rows: How many rows the table of words has, if it is known.
+        graph: Its graph, which may state the casing.
+        tokenizer: The table's description of the tokenizer. Without it, only files of transformers are copied.
+        by_transformers: Whether transformers wrote the files beside the checkpoint. They are copied unless ``vocab`` or
+            ``lowercase`` is given.
+        vocab: The path of the user's vocabulary.
+        lowercase: The user's choice of casing.
+        rows: The number of rows of the word embedding table, if known.
 
     Raises:
-        ConfigError: the vocabulary is malformed, several could be it, or one is given and the table knows of none.
+        ConfigError: the vocabulary is malformed, several files match, or the table has no tokenizer for ``vocab``.
     """
-    handed_on = companions(checkpoint.directory) if by_transformers else ()
-    if has_tokenizer(handed_on) and vocab is None and lowercase is None:
-        return Tokenizing(None, None, handed_on, (), ())
-    others = tuple(path for path in handed_on if path.name not in TOKENIZER_NAMES)
+    copied = find_companions(checkpoint.directory) if by_transformers else ()
+    if has_tokenizer(copied) and vocab is None and lowercase is None:
+        return TokenizerChoice(None, None, copied, (), ())
+    others = tuple(path for path in copied if path.name not in TOKENIZER_NAMES)
     if tokenizer is None and vocab is not None:
         hint = "convert without a vocabulary; a table may describe one in [tokenizer]"
-        raise ConfigError(f"nothing can be made of {vocab}: the table says nothing of a tokenizer", hint=hint)
-    vocabulary = read_beside(checkpoint.directory, tokenizer, vocab) if tokenizer is not None else None
+        raise ConfigError(f"{vocab} cannot be used: the table describes no tokenizer", hint=hint)
+    vocabulary = read_vocabulary_in(checkpoint.directory, tokenizer, vocab) if tokenizer is not None else None
     if vocabulary is None:
-        return Tokenizing(None, None, others, (), ())
+        return TokenizerChoice(None, None, others, (), ())
     casing, notes = _casing(vocabulary, checkpoint, graph, lowercase)
-    return Tokenizing(vocabulary, casing, others, notes, _too_long(vocabulary, rows))
+    return TokenizerChoice(vocabulary, casing, others, notes, _too_long(vocabulary, rows))
 
 
-def read_beside(directory: Path, tokenizer: Tokenizer, vocab: str | os.PathLike[str] | None) -> Vocabulary | None:
-    """The vocabulary in ``directory``, or the one given; None without.
+def read_vocabulary_in(
+    directory: Path, tokenizer: Tokenizer, vocab: str | os.PathLike[str] | None
+) -> Vocabulary | None:
+    """Read the vocabulary ``vocab``, or the one in ``directory``; None if there is no vocabulary.
 
     Raises:
-        ConfigError: it is malformed, or several could be it.
+        ConfigError: the vocabulary is malformed, or several files match.
     """
     kind = KINDS[tokenizer.kind]
 
     def fits(path: Path) -> bool:
-        """Whether a file is a vocabulary of the model: it may list labels, or the words of another model."""
+        """Whether a file is a vocabulary of the model. It may hold labels, or the vocabulary of another model."""
         try:
             kind.read_vocabulary(path, tokenizer)
         except ConfigError:
@@ -94,10 +96,10 @@ def read_beside(directory: Path, tokenizer: Tokenizer, vocab: str | os.PathLike[
 def _casing(
     vocabulary: Vocabulary, checkpoint: Checkpoint, graph: Graph | None, lowercase: bool | None
 ) -> tuple[Casing, tuple[str, ...]]:
-    """The user's word, else the source's own, else what the vocabulary looks like; and what speaks against it."""
+    """The user's choice, else the casing that the source states, else the inferred one; and notes on contradictions."""
     if lowercase is not None:
         return Casing(lowercase, f"{'un' * lowercase}cased, as asked"), ()
-    inferred, stated = infer_casing(vocabulary), casing_of(checkpoint, graph)
+    inferred, stated = infer_casing(vocabulary), read_stated_casing(checkpoint, graph)
     if stated is None or stated.lowercase == inferred.lowercase:
         return stated or inferred, ()
     return stated, (f"the tokenizer is {stated.reason}; {vocabulary.path.name} looks {inferred.reason}",)

@@ -1,4 +1,4 @@
-"""The kinds of tokenizers that can be made: a module for each, under the name that tables give it."""
+"""The kinds of tokenizers that can be made: one module for each, by the kind's name in tables."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class TokenizerKind(Protocol):
-    """What the module of a kind has."""
+    """The functions that the module of a kind has."""
 
     def read_vocabulary(self, path: Path, tokenizer: Tokenizer) -> Vocabulary:
         """Read a vocabulary file.
 
         Raises:
-            ConfigError: it cannot be read, or is of another model.
+            ConfigError: the file is unreadable, or it is the vocabulary of another model.
         """
         ...
 
@@ -31,7 +31,7 @@ class TokenizerKind(Protocol):
     ) -> dict[str, bytes]:
         """The files that ``AutoTokenizer`` reads, by name.
 
-        ``model_max_length`` is the longest sequence in tokens, special ones included; None where there is no limit.
+        ``model_max_length`` is the longest sequence in tokens, with special ones; None if there is no limit.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""A vocabulary as a record, and the file beside a checkpoint that holds it."""
+"""The record of a vocabulary, and the search for its file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Vocabulary(NamedTuple):
     Attributes:
         path: The file.
         content: Its bytes.
-        tokens: One for each line, stripped of white space; an empty line is the token "". A byte order mark is no part.
-        ids: Number of the line by token, from 0; the last one of a token that stands twice.
+        tokens: The lines, without white space around them and without a byte order mark. An empty line is the token "".
+        ids: The line number of each token, from 0; the last one if a token is there twice.
     """
 
     path: Path
@@ -37,13 +37,13 @@ class Vocabulary(NamedTuple):
 def find_vocabulary(
     directory: Path, names: tuple[str, ...], fits: Callable[[Path], bool], explicit: Path | None = None
 ) -> Path | None:
-    """The vocabulary file: ``explicit``, else the first of ``names`` that is there; None without.
+    """The vocabulary file: ``explicit``, else the first of ``names`` in ``directory``; None if there is no such file.
 
-    A name may be a pattern (``*vocab*.txt``). Patterns are tried after the plain names, and of the files that they
-    find those count that are a vocabulary of the model, as ``fits`` says.
+    A name may be a pattern (``*vocab*.txt``). Patterns are tried after the exact names, and only match files for which
+    ``fits`` is true.
 
     Raises:
-        ConfigError: ``explicit`` is no file or cannot be reached; several files could be it.
+        ConfigError: ``explicit`` is missing or unreadable, or several files match a pattern.
     """
     try:
         return _find(directory, names, fits, explicit)
@@ -57,14 +57,15 @@ def _find(directory: Path, names: tuple[str, ...], fits: Callable[[Path], bool],
             takes = Sentence("{vocab} takes the path of a {name}", name=names[0])
             raise ConfigError(f"there is no vocabulary {explicit}", hint=takes)
         return explicit
-    plain = next((path for name in names if "*" not in name and is_file(path := directory / name)), None)
-    if plain is not None:
-        return plain
-    there = [entry for name in names if "*" in name for entry in matching(directory, name)]
-    similar = [entry.path for entry in there if entry.is_file and fits(entry.path)]
-    if len(similar) > 1:
-        listed = ", ".join(path.name for path in similar)
+    exact = next((path for name in names if "*" not in name and is_file(path := directory / name)), None)
+    if exact is not None:
+        return exact
+    matches = [entry for name in names if "*" in name for entry in matching(directory, name)]
+    vocabularies = [entry.path for entry in matches if entry.is_file and fits(entry.path)]
+    if len(vocabularies) > 1:
+        listed = ", ".join(path.name for path in vocabularies)
         raise ConfigError(
-            f"{directory} holds {len(similar)} vocabularies: {listed}", hint=Sentence("say which with {vocab:FILE}")
+            f"{directory} holds {len(vocabularies)} vocabularies: {listed}",
+            hint=Sentence("say which with {vocab:FILE}"),
         )
-    return similar[0] if similar else None
+    return vocabularies[0] if vocabularies else None

@@ -1,13 +1,13 @@
 """WordPiece: its vocabulary, and the tokenizer files that make transformers split text as the source's code did.
 
-``tokenizer.json`` is the serialisation of Hugging Face's tokenizers library. Two settings differ from what transformers
-would make of the same vocabulary, which is why it has to load this file instead of rebuilding it: the source may
-take longer words than 100 characters (google-research/bert takes 200), and lower-cases a Greek sigma at the end of a
-word to its final form, as Python does.
+``tokenizer.json`` is the serialisation of Hugging Face's tokenizers library. Transformers must load it, and not rebuild
+it from the vocabulary, because two settings differ from its defaults. The source may accept words of more than 100
+characters (google-research/bert accepts 200). It lower-cases a Greek sigma at the end of a word to its final form, as
+Python does.
 
-What stays different: special tokens are recognised in running text ("[MASK]" is one token, not three); private-use
-characters are dropped, which google-research/bert keeps as a part of the word; 256 rare Chinese characters (U+2B820 to
-U+2B91F) are not split off; and characters newer than the library's Unicode tables are classed as those tables have it.
+These differences remain. Special tokens are recognised in running text ("[MASK]" is one token, not three). Private-use
+characters are dropped; google-research/bert keeps them as a part of the word. 256 rare Chinese characters (U+2B820 to
+U+2B91F) are not separated. Characters newer than the library's Unicode tables are classed by those tables.
 
 Source: https://github.com/huggingface/tokenizers, and tokenization.py of https://github.com/google-research/bert
 """
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.tokenizer import Tokenizer
     from bridgeckpt.sidecar.tokenizer.casing import Casing
 
-_NAME = "vocab.txt"  # by which transformers knows it
+_NAME = "vocab.txt"  # the name that transformers uses
 _LARGEST = 64 << 20
-# A capital sigma after a cased letter and before none, as Unicode has it (SpecialCasing.txt, Final_Sigma): marks,
-# apostrophes and the like between them do not count. Before the sigma one of them is provided for, since the library's
+# A capital sigma after a cased letter and not before one (Unicode's SpecialCasing.txt, Final_Sigma). Marks, apostrophes
+# and similar characters in between do not count. Only one of them is allowed before the sigma, because the library's
 # regular expressions look back over fixed widths.
 _CASED = r"[\p{Lu}\p{Ll}\p{Lt}]"
 _UNCOUNTED = r"[\p{Mn}\p{Me}\p{Cf}\p{Lm}\p{Sk}\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f'.:·‘’․‧]"  # noqa: RUF001
@@ -43,10 +43,10 @@ _FINAL_SIGMA = rf"(?<={_CASED}|{_CASED}{_UNCOUNTED})Σ(?!{_UNCOUNTED}*{_CASED})"
 
 
 def read_vocabulary(path: Path, tokenizer: Tokenizer) -> Vocabulary:
-    """Read a vocabulary of one token a line (UTF-8), numbered as google-research/bert numbers it.
+    """Read a vocabulary of one token a line (UTF-8), numbered as in google-research/bert.
 
     Raises:
-        ConfigError: the file cannot be read, is no text, or lacks a token that the model needs.
+        ConfigError: the file is unreadable, is not text, or lacks a token that the model needs.
     """
     text, content = _text(path)
     tokens = [line.strip() for line in text.rstrip().split("\n")]
@@ -75,7 +75,7 @@ def _text(path: Path) -> tuple[str, bytes]:
     except TextError as error:
         if error.fault == "too large":
             hint = Sentence("give it with {vocab:FILE}")
-            raise ConfigError(f"{path} is no vocabulary: it {error.what}", hint=hint) from error
+            raise ConfigError(f"{path} is not a vocabulary: it {error.what}", hint=hint) from error
         hint = Sentence("write it as UTF-8, one token a line; or give another with {vocab:FILE}")
         raise ConfigError(error.message, hint=UNREADABLE if error.fault == "unreadable" else hint) from error
 
@@ -85,11 +85,11 @@ def tokenizer_files(
 ) -> dict[str, bytes]:
     """The files that ``AutoTokenizer`` reads, by name; the vocabulary is the source's byte for byte.
 
-    ``model_max_length`` is the longest sequence in tokens, special ones included; None where there is no limit.
+    ``model_max_length`` is the longest sequence in tokens, with special ones; None if there is no limit.
     """
     special = {role: token for role, token in tokenizer.special.items() if token in vocabulary.ids}
     settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",  # a class of its own would rebuild tokenizer.json by its defaults
+        "tokenizer_class": "PreTrainedTokenizerFast",  # a model's class would rebuild tokenizer.json from defaults
         "model_input_names": list(tokenizer.inputs),
         **({"model_max_length": model_max_length} if model_max_length is not None else {}),
         "do_lower_case": casing.lowercase,
@@ -106,25 +106,25 @@ def tokenizer_files(
 
 
 def _serialised(tokenizer: Tokenizer, vocabulary: Vocabulary, casing: Casing, special: list[str]) -> str:
-    """The content of tokenizer.json: google-research/bert's FullTokenizer, as the library serialises it."""
+    """The content of tokenizer.json: google-research/bert's FullTokenizer, serialised by the library."""
     import tokenizers as library
 
     ids = dict(vocabulary.ids)
-    made = library.Tokenizer(
+    built = library.Tokenizer(
         library.models.WordPiece(
             ids, unk_token=tokenizer.special[UNKNOWN], max_input_chars_per_word=tokenizer.longest_word
         )
     )
-    made.normalizer = _NORMALIZERS[tokenizer.normalizer](casing)
-    made.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
-    made.post_processor = library.processors.TemplateProcessing(
+    built.normalizer = _NORMALIZERS[tokenizer.normalizer](casing)
+    built.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
+    built.post_processor = library.processors.TemplateProcessing(
         single=tokenizer.single,
         pair=tokenizer.pair,
         special_tokens=[(token, ids[token]) for token in tokenizer.frame],
     )
-    made.decoder = library.decoders.WordPiece()
-    made.add_special_tokens(special)
-    return str(made.to_str())
+    built.decoder = library.decoders.WordPiece()
+    built.add_special_tokens(special)
+    return str(built.to_str())
 
 
 def _basic(casing: Casing) -> Normalizer:
