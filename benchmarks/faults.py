@@ -37,8 +37,8 @@ Made by `python benchmarks/faults.py --models 200 --write`; for a machine withou
 """
 _INTRODUCTION = """\
 The third to seventh column say what a fault changes, measured in float64: nothing; values by less than the rounding of
-float32; only values inside a layer (as a key's bias, which the softmax cancels); hidden states but no logit by more than
-rounding; or logits. Caught: the verdict fails. Located: the verdict or its diagnosis names the stage of the
+float32; only values inside a layer (as a key's bias, which the softmax cancels); hidden states but no logit by more
+than rounding; or logits. Caught: the verdict fails. Located: the verdict or its diagnosis names the stage of the
 fault. Named: the diagnosis blames the tensor or the config key. Proven: undoing the blamed change corrected the stage.
 """
 _REFERENCES = """\
@@ -49,8 +49,8 @@ float32: hidden states and logits, or only logits. With logits alone, there is n
 _RATIOS = """\
 For each stage, the largest ratio sqrt(x / F) of `bridgeckpt/parity/judging/rounding.py` over its rows, its columns and
 the whole, at the usual chance of a false alarm. With a MARGIN of this size, the stage just passes. The last columns
-give the share of stages that exceed the limit at MARGIN = 1 for a chance of 1 in 10, 100 and 1,000 per stage. The shares
-would equal these chances if rounding errors were normal, independent and equally distributed in both frameworks.
+give the share of stages that exceed the limit at MARGIN = 1 for a chance of 1 in 10, 100 and 1,000 per stage. These
+shares would equal the chances if rounding errors were normal, independent and equally distributed in both frameworks.
 """
 
 

@@ -21,7 +21,7 @@ from bridgeckpt.converting.inspection import inspect
 from bridgeckpt.errors import CheckpointError, PlanError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.tensorflow.graphdef import Graph, read_graph
-from bridgeckpt.mapping.notation.names import Template
+from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables.dialect import load_table
 from bridgeckpt.mapping.tables.graph import GraphScopes
 from bridgeckpt.sidecar.graph.facts import GraphFacts, read_facts

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridgeckpt.errors import TableError
-from bridgeckpt.mapping.notation.layout import Layout, Side, Term
+from bridgeckpt.mapping.notation.layout import Layout
+from bridgeckpt.mapping.notation.sides import Side, Term
 from bridgeckpt.moves import Move
 
 SIZES = {"hidden": 6, "heads": 3, "head_dim": 2, "out": 5, "qkv": 3, "layer": 4, "vocab": 7, "pad": 2}

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from bridgeckpt.errors import TableError
-from bridgeckpt.mapping.notation.names import Names, Template, bind
+from bridgeckpt.mapping.notation.names import Names, bind
+from bridgeckpt.mapping.notation.templates import Template
 
 INDICES = ("layer", "block")
 

@@ -8,7 +8,8 @@ import pytest
 
 from bridgeckpt.errors import TableError
 from bridgeckpt.mapping.tables import library as tables
-from bridgeckpt.mapping.tables.rules import Pattern, load_rules
+from bridgeckpt.mapping.tables.rule_records import Pattern
+from bridgeckpt.mapping.tables.rules import load_rules
 
 HEAD = 'schema = 1\ntitle = "t"\nnames = "variable"\nfront = ["{model}/", ""]\n'
 

@@ -345,7 +345,12 @@ BAD_DIALECTS = {
         14,
         '"kernel" is missing',
     ),
-    "a head in a graph of no kind": (DIALECT + '[graph.head]\nkernel = "x"\n', "schema", 14, "no kind of head stands"),
+    "a head in a graph of no kind": (
+        DIALECT + '[graph.head]\nkernel = "x"\n',
+        "schema",
+        14,
+        "there is no kind of head",
+    ),
     "a head in a graph of an unknown kind": (
         DIALECT + '[graph.head]\nkernel = "x"\nspam = "y"\n',
         "schema",
@@ -405,7 +410,7 @@ BAD_DIALECTS = {
         '"{scope}w" is in two rows',
     ),
     "an open wildcard": (DIALECT.replace('detect = "{scope}w"', 'detect = "w"'), "detect", 3, "does not bind {scope}"),
-    "detect without a name": (DIALECT.replace('"{scope}w"', '"!x"'), "detect", 3, "names nothing that is there"),
+    "detect without a name": (DIALECT.replace('"{scope}w"', '"!x"'), "detect", 3, 'has no name without "!"'),
     "ignored without a reason": (DIALECT + '[[ignored]]\ntf = "x"\n', "reason", 14, '"reason" is missing or empty'),
     "an empty reason": (
         DIALECT + '[[ignored]]\ntf = "x"\nreason = " "\n',
@@ -455,7 +460,7 @@ BAD_DIALECTS = {
         DIALECT.replace("title", 'use = "bert/google"\nsuffix = ":0"\ntitle'),
         "schema",
         3,
-        '"suffix" is that of the table',
+        '"suffix" is inherited from the table',
     ),
     "another model that is not there": (
         'model = "bort/model"\n' + DIALECT,
@@ -549,7 +554,7 @@ BAD_MODELS = {
         "schema",
         '"pair" has "[BOS]", which is not a special token',
     ),
-    "a wildcard in a parameter": (MODEL + '[[tied]]\npt = "{scope}a"\nto = "b"\n', "schema", "only indices stand"),
+    "a wildcard in a parameter": (MODEL + '[[tied]]\npt = "{scope}a"\nto = "b"\n', "schema", "may hold only indices"),
 }
 
 

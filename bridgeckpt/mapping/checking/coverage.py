@@ -19,7 +19,7 @@ from bridgeckpt.sentences import Sentence
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from bridgeckpt.mapping.notation.names import Template
+    from bridgeckpt.mapping.notation.templates import Template
     from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable
     from bridgeckpt.mapping.tables.records import Row, Table
 

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from bridgeckpt.mapping.notation.names import Template
+    from bridgeckpt.mapping.notation.templates import Template
     from bridgeckpt.mapping.tables.records import Row, Table
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from bridgeckpt.mapping.notation.layout import Layout, Side
+    from bridgeckpt.mapping.notation.layout import Layout
+    from bridgeckpt.mapping.notation.sides import Side
     from bridgeckpt.mapping.tables.records import Row
 
     Array = np.ndarray[Any, np.dtype[Any]]

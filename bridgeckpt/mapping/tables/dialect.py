@@ -40,7 +40,7 @@
 =============================  =========================================================================================
 
 A full name is the group's prefix and the row's name, so grep finds both. Names are described in
-:mod:`bridgeckpt.mapping.notation.names`, layouts in :mod:`bridgeckpt.mapping.notation.layout`, expressions in
+:mod:`bridgeckpt.mapping.notation.templates`, layouts in :mod:`bridgeckpt.mapping.notation.layout`, expressions in
 :mod:`bridgeckpt.mapping.notation.expressions`, ``model.toml`` in :mod:`bridgeckpt.mapping.tables.model`.
 """
 

@@ -14,7 +14,7 @@ from bridgeckpt.frozen import FrozenDict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bridgeckpt.mapping.notation.names import Template
+    from bridgeckpt.mapping.notation.templates import Template
 
 HEADS = ("sequence", "token", "choice", "span")  # what one row of the logits is about
 COMPUTATIONS = ("epsilon", "activation", "heads")  # what can be recognised in a scope

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.mapping.notation.layout import Layout
-from bridgeckpt.mapping.notation.names import Template
+from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.document import Document
 from bridgeckpt.mapping.tables.model import check_axes, parse_at, reason
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bridgeckpt.mapping.notation.layout import Side
+    from bridgeckpt.mapping.notation.sides import Side
     from bridgeckpt.mapping.tables.document import Section
     from bridgeckpt.mapping.tables.model_records import ModelTable
     from bridgeckpt.mapping.tables.records import Spelling

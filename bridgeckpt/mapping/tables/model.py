@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, TypeVar
 from bridgeckpt.errors import TableError
 from bridgeckpt.mapping.notation.expressions import Expression
 from bridgeckpt.mapping.notation.layout import Layout
-from bridgeckpt.mapping.notation.names import Template
+from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.document import Document, Section
 from bridgeckpt.mapping.tables.graph import HEADS

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from bridgeckpt.mapping.notation.expressions import Expression
     from bridgeckpt.mapping.notation.layout import Layout
-    from bridgeckpt.mapping.notation.names import Template
+    from bridgeckpt.mapping.notation.templates import Template
     from bridgeckpt.mapping.tables.tokenizer import Tokenizer
 
 

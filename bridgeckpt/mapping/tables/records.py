@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridgeckpt.mapping.notation.layout import Layout
-    from bridgeckpt.mapping.notation.names import Template
+    from bridgeckpt.mapping.notation.templates import Template
     from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable
     from bridgeckpt.mapping.tables.tokenizer import Tokenizer
 

@@ -10,8 +10,9 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from bridgeckpt.mapping.notation.layout import Side
-    from bridgeckpt.mapping.notation.names import Names, Template
+    from bridgeckpt.mapping.notation.names import Names
+    from bridgeckpt.mapping.notation.sides import Side
+    from bridgeckpt.mapping.notation.templates import Template
     from bridgeckpt.mapping.tables.records import Group, Row, Table
     from bridgeckpt.store.tensors import TensorInfo
 

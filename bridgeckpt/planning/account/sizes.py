@@ -15,7 +15,7 @@ from bridgeckpt.sentences import Sentence
 from bridgeckpt.wording import fold, shape_text
 
 if TYPE_CHECKING:
-    from bridgeckpt.mapping.notation.layout import Term
+    from bridgeckpt.mapping.notation.sides import Term
     from bridgeckpt.mapping.tables.model_records import ModelTable
     from bridgeckpt.mapping.tables.records import Row, Table
     from bridgeckpt.planning.account.expansion import Expansion

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import Problem
-from bridgeckpt.mapping.notation.names import Template
+from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables.records import Row
 from bridgeckpt.planning.account.ledger import Assignment, LedgerBuilder
 from bridgeckpt.planning.account.states import unstorable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.notation.layout import Layout
     from bridgeckpt.mapping.tables.records import Where
-    from bridgeckpt.mapping.tables.rules import Rule, Rules
+    from bridgeckpt.mapping.tables.rule_records import Rule, Rules
     from bridgeckpt.planning.account.ledger import Ledger
     from bridgeckpt.planning.by_rules.target import Target
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import PlanError, Problem
-from bridgeckpt.mapping.notation.names import Template
+from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.mapping.tables.model import shipped_models
 from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable, Tied
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.tables.rules import ModelRules, Rules
+    from bridgeckpt.mapping.tables.rule_records import ModelRules, Rules
     from bridgeckpt.planning.account.ledger import Ledger
 
 _CONFIG = "config.json"  # transformers' own
