@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
             without a diagnosis.
         named: Whether the diagnosis blames the parameter or the config key.
         proven: Whether undoing the blamed change was tried and helped.
-        found: The stage and the cause in the diagnosis.
+        described: The stage and the cause in the diagnosis.
     """
 
     moved: float
@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
     located: bool | None = None
     named: bool = False
     proven: bool = False
-    found: str = "passes"
+    described: str = "passes"
 
 
 class Trial(NamedTuple):
@@ -122,7 +122,7 @@ def _outcome(kind: str, fault: Fault, case: Case, device: str, moved: Mapping[tu
     verdict = judge(reference, subject, device, (), None, Clock(), diagnose)
     diagnosis = verdict.diagnosis
     if verdict.passed or diagnosis is None:
-        return Outcome(strength, not verdict.passed, None if verdict.passed else False, found=_describe(verdict))
+        return Outcome(strength, not verdict.passed, None if verdict.passed else False, described=_describe(verdict))
     stages = {shown for stage in fault.stages for shown in _first_shown(stage, held)}
     return Outcome(
         strength,
@@ -194,7 +194,7 @@ def misses(trials: Sequence[Trial]) -> Iterator[str]:
         miss = _miss(trial, outcome) or ("under another name" if outcome.caught and not outcome.named else None)
         if miss:
             fault = f"{trial.initialiser}, {trial.kind}, {trial.subject}; moves {trial.effect}"
-            yield f"- {miss}: {fault}{f': {outcome.found}' if outcome.caught else ''}"
+            yield f"- {miss}: {fault}{f': {outcome.described}' if outcome.caught else ''}"
 
 
 def coarse_misses(trials: Sequence[Trial], kind: str) -> Iterator[str]:

@@ -143,23 +143,23 @@ def _base_table(root: Section, borrowers: tuple[str, ...]) -> Table | None:
     return _load(path, borrowers)
 
 
-def _merge_over_base(own: Table, base: Table) -> Table:
+def _merge_over_base(table: Table, base: Table) -> Table:
     """A dialect with everything that it inherits from its base."""
-    return own._replace(
-        detect=own.detect or base.detect,
-        absent=own.absent if own.detect else base.absent,
-        slots={**base.slots, **own.slots},
-        groups={**base.groups, **own.groups},
-        ignored=(*own.ignored, *base.ignored),
-        refused=(*own.refused, *base.refused),
-        config=own.config._replace(
-            values={**base.config.values, **own.config.values},
-            words={**base.config.words, **own.config.words},
-            doubts={**base.config.doubts, **own.config.doubts},
+    return table._replace(
+        detect=table.detect or base.detect,
+        absent=table.absent if table.detect else base.absent,
+        slots={**base.slots, **table.slots},
+        groups={**base.groups, **table.groups},
+        ignored=(*table.ignored, *base.ignored),
+        refused=(*table.refused, *base.refused),
+        config=table.config._replace(
+            values={**base.config.values, **table.config.values},
+            words={**base.config.words, **table.config.words},
+            doubts={**base.config.doubts, **table.config.doubts},
         ),
-        graph=own.graph.merged_over(base.graph),
-        heads={**base.heads, **own.heads},
-        files={**own.files, **base.files},
+        graph=table.graph.merged_over(base.graph),
+        heads={**base.heads, **table.heads},
+        files={**table.files, **base.files},
     )
 
 
