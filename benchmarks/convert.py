@@ -12,21 +12,16 @@ with ``--peer-python``.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import resource
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
+from measuring import COPY, HERE, ROOT, Runs, machine, table
+
 SIZES = {"hidden": 768, "layers": 12, "heads": 12, "vocab": 30522, "intermediate": 3072, "positions": 512, "shards": 1}
 PRESETS: Mapping[str, Mapping[str, int]] = {
     "base": {},
@@ -34,13 +29,12 @@ PRESETS: Mapping[str, Mapping[str, int]] = {
     "large": {"hidden": 1024, "layers": 24, "heads": 16, "intermediate": 4096},
     "tiny100k": {"hidden": 8, "layers": 6248, "heads": 2, "vocab": 100, "intermediate": 16, "positions": 16},
 }
-CONVERT, BARE, SUMS, SCRIPT, LOADER, COPY = (
+CONVERT, BARE, SUMS, SCRIPT, LOADER = (
     "bridgeckpt convert",
     "bridgeckpt convert, CRC-32C not checked",
     "bridgeckpt convert, with SHA-256",
     "load_checkpoint, numpy, save_file",
     "load_tf_weights_in_bert, save_pretrained",
-    "cp",
 )
 WITHOUT_SLOTS = "bridgeckpt convert, no slots"
 # By preset: the command, the command that it is compared with (None: seconds), and the largest ratio (or seconds).
@@ -51,42 +45,6 @@ AIMS: Mapping[str, Sequence[tuple[str, str | None, float]]] = {
     "tiny100k": [(CONVERT, None, 1.5)],
 }
 MEMORY_AIM = 64  # MiB, up to BERT-large
-
-
-def peak_mebibytes(usage: resource.struct_rusage) -> float:
-    """The largest resident set of a process."""
-    return usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-@dataclass
-class Runs:
-    """A command, the seconds of its runs by round, and its largest resident set in MiB."""
-
-    command: Sequence[str]
-    every: int = 1  # rounds from one run to the next
-    seconds: dict[int, float] = field(default_factory=dict)
-    peak: float = 0
-
-    def run(self, number: int, folder: Path) -> None:
-        """Run the command once. OUTPUT in it becomes a path that does not exist."""
-        output = folder / "output"
-        command = [word.replace("OUTPUT", str(output)) for word in self.command]
-        with (folder / "log").open("w+") as log:
-            begin = time.perf_counter()
-            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
-            _, status, usage = os.wait4(process.pid, 0)
-            self.seconds[number] = time.perf_counter() - begin
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode:
-                log.seek(0)
-                raise SystemExit(f"{' '.join(command)} failed:\n{log.read()}")
-        self.peak = max(self.peak, peak_mebibytes(usage))
-        shutil.rmtree(output, ignore_errors=True)
-
-    def ratio(self, other: Runs) -> float:
-        """The median ratio of this command's seconds to the other's, over the rounds that ran both."""
-        both = self.seconds.keys() & other.seconds.keys()
-        return median(self.seconds[number] / other.seconds[number] for number in both)
 
 
 def commands(folder: Path, with_slots: Path | None, peer_python: str | None) -> dict[str, Runs]:
@@ -140,18 +98,6 @@ def measure(
     return runs
 
 
-def table(runs: Mapping[str, Runs]) -> list[str]:
-    """The runs as a Markdown table."""
-    lines = ["| command | median s | fastest s | times cp | peak MiB |", "|---|---|---|---|---|"]
-    own = peak_mebibytes(resource.getrusage(resource.RUSAGE_SELF))  # a process begins as a copy of this one
-    for name, timed in runs.items():
-        seconds = timed.seconds.values()
-        peak = f"{timed.peak:.0f}" if timed.peak > own + 1 else f"< {own:.0f}"
-        ratio = timed.ratio(runs[COPY])
-        lines.append(f"| {name} | {median(seconds):.3f} | {min(seconds):.3f} | {ratio:.2f} | {peak} |")
-    return lines
-
-
 def verdicts(preset: str, runs: Mapping[str, Runs]) -> list[str]:
     """Each aim of a preset, and whether it is reached."""
     lines = []
@@ -182,18 +128,6 @@ def startup() -> list[str]:
         value = median(seconds)
         lines.append(f"- `bridgeckpt {option}` under {aim} s: {value:.3f}, {'reached' if value < aim else 'missed'}")
     return lines
-
-
-def machine(folder: Path) -> str:
-    """Describe the machine that this runs on."""
-    cpu, file_system = platform.machine(), "unknown file system"
-    if (info := Path("/proc/cpuinfo")).exists():
-        cpu = next((line.split(":")[1].strip() for line in info.open() if line.startswith("model name")), cpu)
-    if (mounts := Path("/proc/mounts")).exists():
-        mounted = [line.split()[1:3] for line in mounts.open()]
-        around = (mount for mount in mounted if folder.is_relative_to(mount[0]))
-        file_system = max(around, key=lambda mount: len(mount[0]))[1]
-    return f"{os.cpu_count()} cores of {cpu}, {file_system}, Python {platform.python_version()}"
 
 
 def main() -> None:

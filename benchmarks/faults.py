@@ -24,10 +24,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from convert import machine
 from false_alarms import Ratios, Reading, alarm_table, ratio_table, verify_correct
 from fault_cases import OWN, SCALED, correct_specs, faulty_specs, make, read
 from fault_trials import LOGITS, STATES, Trial, by_reference, coarse_misses, inject, matrix, misses
+from measuring import machine
 
 HERE = Path(__file__).resolve().parent
 _PARTS = 12  # the faults of a case are divided into parts; --quick injects one part

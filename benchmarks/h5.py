@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from convert import COPY, HERE, Runs, machine, table
+from measuring import COPY, HERE, Runs, machine, table
 
 START = "python -c 'import numpy'"
 READ, LOAD, PEER = (

@@ -30,10 +30,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from outcome_differences import differences
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
-# Keys of the JSON whose values are sentences, or depend on the clock and the machine.
-TEXTS = {"details", "error", "hint", "message", "notes", "reason", "refusal", "remedy", "subject", "summary", "cause"}
+# Keys of the JSON whose values depend on the clock and the machine.
 NEVER = {"seconds", "created", "time", "device", "version", "versions", "environment", "path", "made_by", "bridgeckpt"}
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -153,43 +154,6 @@ def record(to: Path, *, verify: bool, only: str) -> None:
         to.write_text(json.dumps(outcomes, indent=1), encoding="utf-8")
     shutil.rmtree(work)
     print(f"{len(outcomes)} checkpoints")
-
-
-def differences(before: Any, after: Any, where: str = "", key: str = "") -> Iterator[tuple[str, str, Any, Any]]:
-    """Kind, place and both values of everything that differs."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in {**before, **after}:
-            yield from differences(
-                before.get(name), after.get(name), f"{where}/{name}", name if name not in "ab" else key
-            )
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after) and key not in TEXTS:
-        for index, pair in enumerate(zip(before, after, strict=True)):
-            yield from differences(*pair, f"{where}[{index}]", key)
-    elif before != after and not _is_close(before, after):
-        yield _kind(where, before, after, key), where, before, after
-
-
-def _is_close(before: Any, after: Any) -> bool:
-    """Whether both are floats that differ by at most 5 %: one computation with other rounding."""
-    return (
-        isinstance(before, float)
-        and isinstance(after, float)
-        and abs(before - after) <= 0.05 * max(abs(before), abs(after))
-    )
-
-
-def _kind(where: str, before: Any, after: Any, key: str) -> str:
-    if "/files/" in where:
-        return "file"
-    if "/table/sha256/" in where:
-        return "table"
-    if before is None and "/json/" in where:
-        return "added"
-    return "text" if _is_text(before, after, key) else "fact"
-
-
-def _is_text(before: Any, after: Any, key: str) -> bool:
-    return key in TEXTS or (isinstance(before, str) and isinstance(after, str) and " " in before and " " in after)
 
 
 def compare(before: Path, after: Path, *, every: bool) -> int:

@@ -19,7 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from convert import HERE, SIZES, Runs, machine, make
+from convert import SIZES, make
+from measuring import HERE, Runs, machine
 
 LOAD = "load and run with transformers"
 VERIFY = "bridgeckpt verify REF DST"

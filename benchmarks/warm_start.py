@@ -22,8 +22,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from convert import HERE, machine
 from make_bert import variables
+from measuring import HERE, machine
 
 SIZES = {"hidden": 768, "layers": 12, "vocab": 30522, "intermediate": 3072, "positions": 512}
 TENSORFLOW = "TF1 checkpoint: google's map, tf.train.init_from_checkpoint"
