@@ -57,15 +57,15 @@ def _show(result: Difference, *, everything: bool) -> None:
     for key, tensors in (("unmapped", result.unmapped), ("left out", result.uncompared)):
         for text in _reasons(tensors):
             lines.add(key, text)
-    if rounded := [one for one in result.differing if one.rounded]:
-        dtypes = ", ".join(sorted({_dtypes(one) for one in rounded}))
+    if rounded := [tensor for tensor in result.differing if tensor.rounded]:
+        dtypes = ", ".join(sorted({_dtypes(tensor) for tensor in rounded}))
         lines.add("rounding", f"{len(rounded)} of those that differ do so only by rounding: {dtypes}")
-    if widened := [one for one in result.identical if one.a.dtype != one.b.dtype]:
-        dtypes = ", ".join(sorted({_dtypes(one) for one in widened}))
+    if widened := [tensor for tensor in result.identical if tensor.a.dtype != tensor.b.dtype]:
+        dtypes = ", ".join(sorted({_dtypes(tensor) for tensor in widened}))
         lines.add("dtypes", f"{len(widened)} of the identical have the same values in other dtypes: {dtypes}")
-    for one in (*result.identical, *result.shapes):
-        if one.tied and not (everything and one in result.identical):
-            lines.add("tied", f"{one.name}: {one.tied}")
+    for tensor in (*result.identical, *result.shapes):
+        if tensor.tied and not (everything and tensor in result.identical):
+            lines.add("tied", f"{tensor.name}: {tensor.tied}")
     _differing(result.differing if everything else result.differing[:_SHOWN])
     if (more := len(result.differing) - _SHOWN) > 0 and not everything:
         print(f"and {more} more that differ less (--all lists them)")
@@ -76,8 +76,14 @@ def _show(result: Difference, *, everything: bool) -> None:
         _table(
             ("identical", "shape", "dtype", "in A as", "in B as"),
             (
-                (one.name, shape_text(one.a.shape), _dtypes(one), ", ".join(one.a.names), ", ".join(one.b.names))
-                for one in result.identical
+                (
+                    tensor.name,
+                    shape_text(tensor.a.shape),
+                    _dtypes(tensor),
+                    ", ".join(tensor.a.names),
+                    ", ".join(tensor.b.names),
+                )
+                for tensor in result.identical
             ),
         )
 
@@ -96,8 +102,8 @@ def _summary(result: Difference) -> str:
 def _reasons(tensors: Iterable[Uncompared]) -> list[str]:
     """One line for each reason and side, with the first three names, folded over layers."""
     by_reason: dict[tuple[str, str], list[str]] = {}
-    for one in tensors:
-        by_reason.setdefault((one.side.upper(), one.reason), []).append(one.name)
+    for tensor in tensors:
+        by_reason.setdefault((tensor.side.upper(), tensor.reason), []).append(tensor.name)
     texts = []
     for (side, reason), names in by_reason.items():
         folded = [text for text, _ in fold(names)]
@@ -113,42 +119,42 @@ def _differing(tensors: Sequence[Compared]) -> None:
         ("differs", "elements", "by up to", "relative", "at", "A, B there", ""),
         (
             (
-                one.name,
-                f"{one.differing:,} of {prod(one.a.shape):,}",
-                _number(one.largest),
-                _number(one.relative),
-                shape_text(one.where),
-                _values(*one.values),
-                "; ".join(_remarks(one)),
+                tensor.name,
+                f"{tensor.differing:,} of {prod(tensor.a.shape):,}",
+                _number(tensor.largest),
+                _number(tensor.relative),
+                shape_text(tensor.where),
+                _values(*tensor.values),
+                "; ".join(_remarks(tensor)),
             )
-            for one in tensors
+            for tensor in tensors
         ),
     )
 
 
-def _remarks(one: Compared) -> list[str]:
+def _remarks(tensor: Compared) -> list[str]:
     """The remarks in the row of a differing tensor."""
-    remarks = [f"tied: {one.tied}"] if one.tied else []
-    if one.nans:
-        remarks.append(f"NaN on one side only: {one.nans:,}")
-    elif not one.largest:
+    remarks = [f"tied: {tensor.tied}"] if tensor.tied else []
+    if tensor.nans:
+        remarks.append(f"NaN on one side only: {tensor.nans:,}")
+    elif not tensor.largest:
         remarks.append("only by the signs of zeros or the bits of NaNs")
-    if one.rounded:
+    if tensor.rounded:
         remarks.append("rounded")
-    elif one.a.dtype != one.b.dtype:
-        remarks.append(f"{one.a.dtype}, {one.b.dtype}: more than rounding")
+    elif tensor.a.dtype != tensor.b.dtype:
+        remarks.append(f"{tensor.a.dtype}, {tensor.b.dtype}: more than rounding")
     return remarks
 
 
-def _dtypes(one: Compared) -> str:
-    return one.a.dtype if one.a.dtype == one.b.dtype else f"{one.a.dtype} in A, {one.b.dtype} in B"
+def _dtypes(tensor: Compared) -> str:
+    return tensor.a.dtype if tensor.a.dtype == tensor.b.dtype else f"{tensor.a.dtype} in A, {tensor.b.dtype} in B"
 
 
 def _shapes(tensors: Iterable[Compared]) -> list[tuple[str, ...]]:
     """Rows for the tensors whose shapes differ, folded over layers."""
     by_shapes: dict[tuple[tuple[int, ...], tuple[int, ...]], list[str]] = {}
-    for one in tensors:
-        by_shapes.setdefault((one.a.shape, one.b.shape), []).append(one.name)
+    for tensor in tensors:
+        by_shapes.setdefault((tensor.a.shape, tensor.b.shape), []).append(tensor.name)
     return [
         (folded, str(len(names)), shape_text(a), shape_text(b), "the axes are reversed" if a == b[::-1] else "")
         for (a, b), all_names in by_shapes.items()
@@ -198,28 +204,28 @@ def _record(result: Difference) -> dict[str, Any]:
             side: {"path": str(checkpoint.path), "format": checkpoint.format, "names": naming}
             for side, checkpoint, naming in zip("ab", (result.a, result.b), result.naming, strict=True)
         },
-        "identical": [_compared(one) for one in result.identical],
+        "identical": [_compared(tensor) for tensor in result.identical],
         "differing": [
             {
-                **_compared(one),
-                "elements": one.differing,
-                "largest": one.largest,
-                "relative": one.relative,
-                "where": one.where,
-                "values": one.values,
-                "nans": one.nans,
-                "rounding": one.rounded,
+                **_compared(tensor),
+                "elements": tensor.differing,
+                "largest": tensor.largest,
+                "relative": tensor.relative,
+                "where": tensor.where,
+                "values": tensor.values,
+                "nans": tensor.nans,
+                "rounding": tensor.rounded,
             }
-            for one in result.differing
+            for tensor in result.differing
         ],
-        "shapes": [_compared(one) for one in result.shapes],
+        "shapes": [_compared(tensor) for tensor in result.shapes],
         "missing": [{"name": name, **stored._asdict()} for name, stored in result.missing.items()],
         "extra": [{"name": name, **stored._asdict()} for name, stored in result.extra.items()],
-        "unmapped": [one._asdict() for one in result.unmapped],
-        "uncompared": [one._asdict() for one in result.uncompared],
+        "unmapped": [tensor._asdict() for tensor in result.unmapped],
+        "uncompared": [tensor._asdict() for tensor in result.uncompared],
         "notes": result.notes,
     }
 
 
-def _compared(one: Compared) -> dict[str, Any]:
-    return {"name": one.name, "a": one.a._asdict(), "b": one.b._asdict(), "tied": one.tied}
+def _compared(tensor: Compared) -> dict[str, Any]:
+    return {"name": tensor.name, "a": tensor.a._asdict(), "b": tensor.b._asdict(), "tied": tensor.tied}
