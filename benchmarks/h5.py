@@ -45,7 +45,7 @@ CONFIG = {
 READING = """
 import sys
 import numpy as np
-from bridgeckpt.store.reading import Sources
+from bridgeckpt.store.checked_files import Sources
 from bridgeckpt.formats import open_checkpoint
 with open_checkpoint(sys.argv[1]) as checkpoint, Sources() as sources:
     checkpoint.check_files()

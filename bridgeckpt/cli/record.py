@@ -15,6 +15,8 @@ from bridgeckpt.parity.showing.figures import counted
 from bridgeckpt.parity.showing.summary import provenance
 from bridgeckpt.store.file import check_output
 from bridgeckpt.store.sizes import format_size
+from bridgeckpt.store.source import look
+from bridgeckpt.store.texts import TextError, read_text
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,10 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
             graph=arguments.graph,
         )
     seconds = perf_counter() - began
+    written = look(path)
+    size = 0 if written is None else written.size
     if arguments.json:
-        print_json(_record(reference, path, seconds))
+        print_json(_record(reference, path, size, seconds))
     else:
-        _describe(reference, path, seconds, Lines(sys.stdout))
+        _describe(reference, path, size, seconds, Lines(sys.stdout))
     return 0
 
 
@@ -62,11 +66,9 @@ def read_texts(path: Path | None) -> list[str] | None:
     if path is None:
         return None
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise ParityError(f"cannot read the texts in {path}: {error.strerror}", hint="check the path") from error
-    except UnicodeDecodeError as error:
-        raise ParityError(f"{path} is not UTF-8: {error}", hint="save the texts as UTF-8, one a line") from error
+        lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    except TextError as error:
+        raise ParityError(error.message, hint=error.hint) from error
     for number, line in enumerate(lines, 1):
         if (line.strip() and not all(part.strip() for part in line.split("\t", 1))) or line.count("\t") > 1:
             raise ParityError(
@@ -79,7 +81,7 @@ def read_texts(path: Path | None) -> list[str] | None:
     return texts
 
 
-def _describe(reference: Reference, path: Path, seconds: float, lines: Lines) -> None:
+def _describe(reference: Reference, path: Path, size: int, seconds: float, lines: Lines) -> None:
     for key, text in provenance("from", reference.provenance):
         lines.add(key, text)
     for name, probe in reference.probes.items():
@@ -89,7 +91,7 @@ def _describe(reference: Reference, path: Path, seconds: float, lines: Lines) ->
         lines.add("kept", f"{run}: {counted(len(stages), 'stage')}, {stages[0]} to {stages[-1]}")
     for note in reference.notes:
         lines.add("note", note)
-    lines.add("wrote", f"{path} ({format_size(path.stat().st_size)} in {seconds:.2f} s)")
+    lines.add("wrote", f"{path} ({format_size(size)} in {seconds:.2f} s)")
     lines.add("verify it", f"bridgeckpt verify {path} DST")
 
 
@@ -100,11 +102,11 @@ def _kept(reference: Reference) -> dict[str, list[str]]:
     }
 
 
-def _record(reference: Reference, path: Path, seconds: float) -> dict[str, object]:
+def _record(reference: Reference, path: Path, size: int, seconds: float) -> dict[str, object]:
     return {
         "ok": True,
         "path": str(path),
-        "bytes": path.stat().st_size,
+        "bytes": size,
         "seconds": round(seconds, 3),
         "inputs": {
             name: {of: array.shape for of, array in probe.inputs.items()} for name, probe in reference.probes.items()

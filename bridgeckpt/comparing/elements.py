@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bridgeckpt.copying.engine import Copier
+from bridgeckpt.store.checked_files import Sources
 from bridgeckpt.store.dtypes import numpy_dtype
-from bridgeckpt.store.reading import Sources
 from bridgeckpt.store.tensors import DTYPES
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from bridgeckpt.copying.dtypes import bits_dtype, convert, stored_dtype
 from bridgeckpt.copying.geometry import Block, blocks, clip, lengths, ranges, whole, within
 from bridgeckpt.copying.job import Job, Kind, Kinds
 from bridgeckpt.copying.panels import FileTensor, HeldTensor, Scratch
+from bridgeckpt.store.checked_files import Sources
 from bridgeckpt.store.dtypes import numpy_dtype
-from bridgeckpt.store.reading import PIECE, Sources, read_array
+from bridgeckpt.store.reading import PIECE, read_array
 from bridgeckpt.store.tensors import in_order
 
 if TYPE_CHECKING:

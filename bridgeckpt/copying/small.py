@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridgeckpt.copying.job import Job
-    from bridgeckpt.store.reading import Sources
+    from bridgeckpt.store.checked_files import Sources
     from bridgeckpt.store.tensors import TensorInfo
 
     Item = tuple[int, int, TensorInfo]  # offset, id, record

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.copying.job import Job, Kind, Kinds
 from bridgeckpt.copying.small import BATCH, is_small, make_small
-from bridgeckpt.store.reading import Sources
+from bridgeckpt.store.checked_files import Sources
 from bridgeckpt.store.writing import finish, flush, open_output, write
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Bytes, wherever they lie: sizes, ranges and texts read, files and folders written whole or not at all."""
+"""Bytes in files: sizes, ranges and texts are read; files and folders are written whole or not at all."""

@@ -1,7 +1,7 @@
-"""Checksums that a file does not hold, taken of bytes that were read for another purpose.
+"""Checksums of tensors whose file stores none, computed while the tensors are read for another purpose.
 
-A checkpoint's fingerprint needs the CRC-32C of every tensor. Where the format stores none, whoever reads a tensor from
-the first byte to the last leaves its checksum here, so that nothing is read again for the fingerprint.
+A checkpoint's fingerprint needs the CRC-32C of every tensor. If the format stores none, code that reads a whole tensor
+keeps its checksum here. The fingerprint then does not read the tensor again.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 
 class Checksums:
-    """The CRC-32C of extents, of the files as they are now: those of a file that has changed are forgotten."""
+    """The CRC-32C of extents. When a file has changed, its checksums are dropped."""
 
     def __init__(self) -> None:
         self._files: dict[Path, tuple[tuple[int, int] | None, Known]] = {}
 
     def of_file(self, path: Path) -> Known:
-        """What is known of the file at ``path``, by offset and number of bytes; a checksum is added by setting it."""
+        """The known checksums of the file at ``path``, by offset and number of bytes. Set an item to add a checksum."""
         entry = look(path)
         version = None if entry is None else (entry.size, entry.modified)
-        found = self._files.get(path)
-        if found is None or found[0] != version:
-            found = self._files[path] = version, {}
-        return found[1]
+        kept = self._files.get(path)
+        if kept is None or kept[0] != version:
+            kept = self._files[path] = version, {}
+        return kept[1]
 
     def passing(self, extent: Extent, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """The same ``pieces``, which are all of an extent: once the last was taken, its checksum is known."""
+        """Yield ``pieces``, all bytes of an extent, unchanged. After the last piece, the checksum is known."""
         if extent.crc32c is not None:
             yield from pieces
             return

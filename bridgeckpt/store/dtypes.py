@@ -1,4 +1,4 @@
-"""Stored elements as numpy holds them: dtypes, shapes that can be, byte order, and checksums."""
+"""Stored elements in numpy: dtypes, possible shapes, byte order; and the check of checksums."""
 
 from __future__ import annotations
 
@@ -23,41 +23,41 @@ _MAX_SIZE = 1 << 58  # elements of at most 16 bytes whose number of bytes numpy 
 
 
 def is_possible_shape(shape: Sequence[int]) -> bool:
-    """Whether numpy can hold an array of this shape; an empty one may be as impossible as another."""
+    """Whether numpy can hold an array of this shape. Axes of length 0 do not make a shape possible."""
     return len(shape) <= _MAX_RANK and min(shape, default=0) >= 0 and prod(filter(None, shape)) < _MAX_SIZE
 
 
-def check_crc(found: int, extent: Extent, name: str) -> None:
-    """Compare a computed CRC-32C with the stored one.
+def check_crc(computed: int, extent: Extent, name: str) -> None:
+    """Compare a computed CRC-32C of tensor ``name`` with the stored one.
 
     Raises:
-        CheckpointError: they differ.
+        CheckpointError: the two differ.
     """
-    if found != extent.crc32c:
+    if computed != extent.crc32c:
         raise CheckpointError(
             f"{name} is damaged: its {extent.nbytes:,} bytes at byte {extent.offset:,} of {extent.path} "
-            f"have CRC-32C {found:08x}, not {extent.crc32c:08x}",
+            f"have CRC-32C {computed:08x}, not {extent.crc32c:08x}",
             path=extent.path,
             hint=Sentence("copy or download the file again; to read it as it is, pass {verify:False}"),
         )
 
 
 def check_numeric(info: TensorInfo) -> None:
-    """See that a tensor's elements are numbers, of a fixed size.
+    """Check that a tensor's elements are numbers of a fixed size.
 
     Raises:
-        CheckpointError: they are not, as in TensorFlow's strings and variants.
+        CheckpointError: the elements are something else, such as TensorFlow's strings and variants.
     """
     if info.dtype not in DTYPES or not DTYPES[info.dtype].itemsize:
-        raise CheckpointError(f"{info.name} is of dtype {info.dtype}, which is no array of numbers")
+        raise CheckpointError(f"{info.name} is of dtype {info.dtype}, which is not a dtype of numbers")
 
 
 @cache
 def numpy_dtype(name: str) -> np.dtype[Any]:
-    """The numpy dtype of a key of ``DTYPES``; ml_dtypes is imported only for one that numpy lacks.
+    """The numpy dtype of a key of ``DTYPES``. ml_dtypes is imported only for a dtype that numpy lacks.
 
     Raises:
-        CheckpointError: the installed ml_dtypes is too old to have it.
+        CheckpointError: the installed ml_dtypes is too old to have the dtype.
     """
     import numpy as np
 
@@ -74,7 +74,7 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 
 def swap_bytes(array: Array) -> None:
-    """Reverse each element's bytes in place (each half of a complex one's: it is two numbers)."""
+    """Reverse the bytes of each element in place. A complex element is two numbers, each reversed by itself."""
     width = array.itemsize // 2 if array.dtype.kind == "c" else array.itemsize
     if width > 1:
         array.reshape(-1).view(f"u{width}").byteswap(inplace=True)

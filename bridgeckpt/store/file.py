@@ -1,4 +1,4 @@
-"""Files that a person names for us to write: found fit before the work begins, and nothing of theirs overwritten."""
+"""Output files whose path the user gives: checked before the work begins, and no file of the user is overwritten."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ if TYPE_CHECKING:
 
 
 def check_output(path: Path, what: str, is_own: Callable[[Path], bool]) -> None:
-    """See that ``path`` can be written: absent, or a file that ``is_own`` recognises as ``what`` we write.
+    """Check that ``path`` can be written: it is absent, or a file that ``is_own`` recognises as ``what`` we write.
 
     Raises:
-        OutputError: it cannot, or it holds something else.
+        OutputError: the path cannot be written, or it holds something else.
     """
-    if os.path.lexists(path) and not _is(path, is_own):
+    if os.path.lexists(path) and not _is_own_file(path, is_own):
         raise OutputError(
             f"{path} exists and is not {what}", hint="give a new path; only what we wrote ourselves is replaced"
         )
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}", hint="make it first")
-    with _beside(path) as temporary:
-        temporary.touch()  # nothing else tells for sure
+    with _temporary_beside(path) as temporary:
+        temporary.touch()  # the only certain test
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which is at ``path`` once the block has ended; nothing of it is if the block fails.
+    """A file to write. It appears at ``path`` when the block ends; if the block fails, it does not.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
-    with _beside(path) as temporary:
+    with _temporary_beside(path) as temporary:
         with temporary.open("wb") as file:
             yield file
         temporary.replace(path)
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A path for a temporary file in the folder of ``path``, which is gone afterwards."""
+def _temporary_beside(path: Path) -> Iterator[Path]:
+    """A path for a temporary file in the folder of ``path``. The file is removed when the block ends."""
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         yield temporary
@@ -57,8 +57,8 @@ def _beside(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _is(path: Path, is_own: Callable[[Path], bool]) -> bool:
+def _is_own_file(path: Path, is_own: Callable[[Path], bool]) -> bool:
     try:
         return path.is_file() and is_own(path)
-    except (CheckpointError, OSError):  # damaged, or not to be read: nobody knows what it is
+    except (CheckpointError, OSError):  # damaged or unreadable: its kind is unknown
         return False

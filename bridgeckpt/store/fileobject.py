@@ -1,4 +1,4 @@
-"""A stored file, or a part of it, as Python's file object, for libraries that take nothing else: zipfile, h5py."""
+"""A stored file, or a part of it, as a Python file object, for libraries that need one: zipfile and h5py."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bridgeckpt.store.source import StoredFile
+    from bridgeckpt.store.contract import StoredFile
 
 
 class FileObject(io.RawIOBase):
-    """Read-only file object over ``nbytes`` of a file from ``offset``; without them, over all of it.
+    """Read-only file object over ``nbytes`` of a file from ``offset``. Without ``nbytes``, it ends with the file.
 
-    Its position belongs to one thread; the file below is shared.
+    One object is for one thread, because it has a position. Threads may share the stored file.
     """
 
     def __init__(self, file: StoredFile, offset: int = 0, nbytes: int | None = None) -> None:
         self._file = file
         self._begin = offset
         self.nbytes = file.size - offset if nbytes is None else nbytes
-        self._at = 0
+        self._position = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def tell(self) -> int:
-        """The position."""
-        return self._at
+        """The position, in bytes from the beginning of the range."""
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position, which is returned.
+        """Move to a position and return it.
 
         Raises:
-            OSError: it is before the beginning.
+            OSError: the position is before the beginning.
         """
-        at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.nbytes}[whence]
-        if at < 0:
+        position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.nbytes}[whence]
+        if position < 0:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(self._file.path))
-        self._at = at
-        return at
+        self._position = position
+        return position
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
-        """Fill the buffer, or as much of it as there is left to read.
+        """Fill the buffer, or as much of it as is left to read, and return the number of bytes.
 
         Raises:
-            OSError: the file cannot be read, or is shorter than it was.
+            OSError: the file cannot be read, or has become shorter.
         """
-        wanted = memoryview(buffer)[: max(0, self.nbytes - self._at)]
-        self._file.read_into(wanted, self._begin + self._at)
-        self._at += len(wanted)
+        wanted = memoryview(buffer)[: max(0, self.nbytes - self._position)]
+        self._file.read_into(wanted, self._begin + self._position)
+        self._position += len(wanted)
         return len(wanted)

@@ -1,4 +1,4 @@
-"""Output that appears whole or not at all: a temporary folder, synced to disk and moved into place."""
+"""An output folder that appears whole or not at all: written as a temporary folder, synced and moved into place."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bridgeckpt.sentences import Sentence
 
 
 class OwnFiles(NamedTuple):
-    """How a folder that was written here is known; only such a folder is ever replaced.
+    """How to recognise a folder that bridgeckpt wrote. Only such a folder is ever replaced.
 
-    ``patterns`` are the names that it may hold. ``last`` are the files without which it is nothing that loads: they are
-    moved into place after the others, and the last of them is in every such folder.
+    ``patterns`` are the names of files that it may hold. ``last`` are the files without which the folder does not load.
+    They are moved into place after the others, and every such folder has the last one.
     """
 
     patterns: tuple[str, ...]
@@ -26,11 +26,11 @@ class OwnFiles(NamedTuple):
 
 
 def check_destination(destination: Path, own: OwnFiles, *, force: bool) -> None:
-    """Refuse a destination that stands in the way.
+    """Check that the output folder may be written at ``destination``.
 
     Raises:
-        OutputError: it exists and is not an empty folder; with ``force``, it holds anything but a converted model; or
-            it cannot be reached or listed.
+        OutputError: the destination exists and is not an empty folder; or, with ``force``, it is not a converted model;
+            or it cannot be reached or listed.
     """
     try:
         destination.lstat()
@@ -60,12 +60,12 @@ def check_destination(destination: Path, own: OwnFiles, *, force: bool) -> None:
 
 @contextmanager
 def staged(destination: Path, own: OwnFiles, *, force: bool = False) -> Iterator[Path]:
-    """A temporary folder whose files are at ``destination`` when the block ends without an error.
+    """A temporary folder to write. Its files appear at ``destination`` if the block ends without an error.
 
-    A new folder, or one that replaces a converted model with ``force``, is made beside ``destination`` and takes its
-    place in one step. An empty folder that is there already (it may be a mount point, or somebody's working directory)
-    is filled instead, from a temporary folder inside it. On an error, and on KeyboardInterrupt or SystemExit, all of it
-    is taken back. A process that is killed outright leaves a hidden folder behind whose name ends in ``.tmp``.
+    A new folder is made beside ``destination`` and moved there in one step. With ``force``, it may replace a converted
+    model in the same way. If ``destination`` is an empty folder (perhaps a mount point, or a working directory), it is
+    filled from a temporary folder inside it. After an error, KeyboardInterrupt or SystemExit, all is removed. A process
+    that is killed leaves a hidden folder whose name ends in ``.tmp``.
 
     Raises:
         OutputError: the folder cannot be made or moved, or ``destination`` was created by another process.
@@ -74,7 +74,7 @@ def staged(destination: Path, own: OwnFiles, *, force: bool = False) -> Iterator
     fill = destination.is_dir() and not any(destination.iterdir())
     staging, parents = _make(destination / destination.name if fill else destination)
     with ExitStack() as undo:
-        undo.callback(_take_back, parents)
+        undo.callback(_remove_empty, parents)
         undo.callback(_remove, staging)
         try:
             yield staging
@@ -87,7 +87,7 @@ def staged(destination: Path, own: OwnFiles, *, force: bool = False) -> Iterator
         except OSError as error:
             raise _output_error(error, destination) from error
         undo.pop_all()
-    # The new files are in place: nothing from here on may say that they are not.
+    # The new files are in place, so no step below may raise an error.
     if replaced is not None:
         _remove(replaced)
     with suppress(OSError):
@@ -106,7 +106,7 @@ def _output_error(error: OSError | ValueError, destination: Path) -> OutputError
 
 
 def _make(destination: Path) -> tuple[Path, list[Path]]:
-    """The temporary folder, under a name of its own, and the parents that had to be made for it, innermost first."""
+    """Make the temporary folder. Returns it and the parent folders that were missing, innermost first."""
     staging = destination.with_name(f".{destination.name}.{os.urandom(4).hex()}.tmp")
     missing: list[Path] = []
     try:
@@ -114,20 +114,20 @@ def _make(destination: Path) -> tuple[Path, list[Path]]:
         destination.parent.mkdir(parents=True, exist_ok=True)
         staging.mkdir()
     except OSError as error:
-        _take_back(missing)
+        _remove_empty(missing)
         raise _output_error(error, destination) from error
     return staging, missing
 
 
-def _take_back(parents: list[Path]) -> None:
-    """Remove the parents that were made, unless something else has come to lie in them."""
+def _remove_empty(parents: list[Path]) -> None:
+    """Remove the parent folders that were made, unless another program has put something into them."""
     for parent in parents:
         with suppress(OSError):
             parent.rmdir()
 
 
 def _fill(staging: Path, destination: Path, last: tuple[str, ...]) -> None:
-    """Move the files up into the folder that holds the temporary one; what makes them a model comes last."""
+    """Move the files from the temporary folder up into ``destination``, the files of ``last`` after the others."""
     if any(path != staging for path in destination.iterdir()):
         raise FileExistsError(errno.EEXIST, "not empty any more", str(destination))
     names = sorted((path.name for path in staging.iterdir()), key=lambda name: (name in last, name))
@@ -141,7 +141,7 @@ def _fill(staging: Path, destination: Path, last: tuple[str, ...]) -> None:
 
 
 def _replace(staging: Path, destination: Path, own: OwnFiles, *, force: bool) -> Path | None:
-    """Rename into place. A converted model is swapped out, in one step where the system can; returns where it went."""
+    """Rename ``staging`` to ``destination``. Returns where a converted model that was there is now, or None."""
     if not force or not destination.is_dir():
         staging.rename(destination)  # the system refuses a folder that is not empty
         return None
@@ -159,7 +159,7 @@ def _replace(staging: Path, destination: Path, own: OwnFiles, *, force: bool) ->
 
 
 def _exchange(a: Path, b: Path) -> bool:
-    """Swap two paths atomically with renameat2(2), Linux 3.15 and newer; False where that is not to be had."""
+    """Swap two paths atomically with renameat2(2), Linux 3.15 and newer. False if the system cannot."""
     import ctypes
 
     try:
@@ -173,7 +173,7 @@ def _exchange(a: Path, b: Path) -> bool:
 def _sync(path: Path) -> None:
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except OSError:  # Windows opens no folders
+    except OSError:  # Windows does not open folders
         return
     try:
         os.fsync(descriptor)

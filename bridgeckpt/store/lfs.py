@@ -1,4 +1,4 @@
-"""Git LFS pointers: the short text that a clone holds in place of a large file that was not fetched."""
+"""Git LFS pointers: short texts in a clone, in place of large files that were not fetched."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def is_pointer(path: Path) -> bool:
     """Whether the file at ``path`` is a pointer.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     return read_head(path, len(FIRST_BYTES)) == FIRST_BYTES

@@ -30,7 +30,7 @@ def parse_size(size: int | str) -> int:
 
 
 def is_size(size: int | str) -> bool:
-    """Whether :func:`parse_size` can tell how many bytes it is."""
+    """Whether :func:`parse_size` reads it."""
     try:
         return parse_size(size) > 0
     except ValueError:

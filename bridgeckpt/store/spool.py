@@ -1,12 +1,12 @@
-"""Tensors that a file keeps encoded, decoded into one temporary file: a place with bytes, as every other tensor has.
+"""Tensors that are stored encoded, decoded into one temporary file, so that each has a range of bytes in a file.
 
-A reader whose tensors lie compressed (chunks of HDF5, blocks of a table) reserves a place for each and says how its
-bytes are made. Nothing is decoded, and no file is there, until the tensors are needed: ``Checkpoint`` fills the spool
-in ``check_files()``, which everything that reads extents by path calls first, and when it reads a tensor itself. The
-file is removed with the last checkpoint that refers to it, at the latest when Python ends.
+A reader of encoded tensors (chunks of HDF5, blocks of a table) reserves a place for each tensor, with a function that
+decodes it. The file is made when the tensors are first needed: ``Checkpoint`` fills the spool in ``check_files()``,
+which code that reads extents by path calls first, and when it reads a tensor itself. The file is removed with the last
+checkpoint that refers to it, or when Python ends.
 
-Threads, and processes that were forked or given a copy, share the file. It appears complete under its name or not at
-all, and whoever comes second waits for it.
+Threads share the file, and so do processes that were forked or received a copy. The file appears complete or not at
+all. While one of them decodes, the others wait.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     Decode = Callable[[], Iterator[Pieces]]
 
 _ALIGNMENT = 64  # bytes; no element is wider
-_one_thread = Lock()
+_thread_lock = Lock()
 
 
 class _Place(NamedTuple):
-    """Where the bytes of one tensor go."""
+    """The place of one tensor's bytes in the file."""
 
     name: str
     offset: int
@@ -39,7 +39,7 @@ class _Place(NamedTuple):
 
 
 class Spool:
-    """The temporary file of one checkpoint; one that no place was reserved in is never made."""
+    """The temporary file of one checkpoint. Without a reserved place, it is never made."""
 
     def __init__(self) -> None:
         self._path: Path | None = None
@@ -52,13 +52,13 @@ class Spool:
 
     @property
     def path(self) -> Path:
-        """Where the file will lie: in a folder of its own, which is made when this is first asked for.
+        """The path of the file, in a folder of its own. The first use makes the folder.
 
         Raises:
-            CheckpointError: there is no folder for temporary files.
+            CheckpointError: the folder cannot be made.
         """
         if self._path is None:
-            import tempfile  # and with it random and hashlib
+            import tempfile  # slow: it imports random and hashlib
 
             try:
                 folder = tempfile.mkdtemp(prefix="bridgeckpt-")
@@ -69,14 +69,14 @@ class Spool:
         return self._path
 
     def is_at(self, path: Path) -> bool:
-        """Whether ``path`` is that of the file."""
+        """Whether ``path`` is the path of the file."""
         return path == self._path
 
     def reserve(self, tensors: Sequence[tuple[str, int]], decode: Decode) -> list[int]:
-        """Places for tensors, given by their names and sizes in bytes: their offsets in the file.
+        """Reserve places for tensors, given as (name, size in bytes). Returns their offsets in the file.
 
-        ``decode`` is called when the spool is filled, and gives the bytes of each of the tensors, in their order, in
-        pieces of any size. It may raise a :class:`CheckpointError`. Another process may call it too.
+        ``decode`` is called when the spool is filled. It yields, for each tensor in the same order, its bytes in pieces
+        of any size. It may raise a :class:`CheckpointError`. Another process may call it too.
         """
         places = []
         for name, nbytes in tensors:
@@ -86,17 +86,17 @@ class Spool:
         return [place.offset for place in places]
 
     def fill(self) -> None:
-        """Decode every tensor that has a place, unless that was done before.
+        """Decode every tensor that has a place, once.
 
         Raises:
-            CheckpointError: a tensor cannot be decoded, has another size than reserved, or the disk has no room.
+            CheckpointError: a tensor cannot be decoded or has another size than reserved, or the disk is full.
         """
         if self._filled or not self._groups:
             return
         path = self.path
         try:
             self._make_folder(path.parent)
-            with _alone(path.parent):
+            with _exclusive(path.parent):
                 if not path.is_file():
                     self._decode(path)
         except OSError as error:
@@ -104,12 +104,12 @@ class Spool:
         self._filled = True
 
     def _make_folder(self, folder: Path) -> None:
-        """See that the folder is there and ours: the process that made it, of which this is a copy, may have ended."""
+        """Make the folder again if it is gone: the process that this spool was copied from may have ended."""
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
             weakref.finalize(self, _remove, str(folder), os.getpid())
         if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
-            raise PermissionError(None, "its folder belongs to somebody else", str(folder))
+            raise PermissionError(None, "its folder belongs to another user", str(folder))
 
     def _decode(self, path: Path) -> None:
         import shutil
@@ -117,7 +117,7 @@ class Spool:
 
         free = shutil.disk_usage(path.parent).free
         if free < self._size:
-            raise _no_room(f"{self._size:,} bytes are to be decoded, and {path.parent} has room for {free:,}")
+            raise _no_room(f"{self._size:,} bytes have to be decoded, and {path.parent} has room for {free:,}")
         temporary = path.with_name(f"{os.getpid()}-{get_ident()}.tmp")
         try:
             with temporary.open("wb") as file:
@@ -131,9 +131,7 @@ class Spool:
                                 break
                             file.write(piece)
                         if left:
-                            raise CheckpointError(
-                                f"{place.name} does not decode to the {place.nbytes:,} bytes it should"
-                            )
+                            raise CheckpointError(f"{place.name} does not decode to its {place.nbytes:,} bytes")
                 file.truncate(self._size)
             temporary.replace(path)
         finally:
@@ -141,15 +139,16 @@ class Spool:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One thread of one process at a time: a lock of the system's, for a fork would copy another while it is held.
+def _exclusive(folder: Path) -> Iterator[None]:
+    """Let one thread of one process in at a time.
 
-    A file system that has no locks lets two do the same work at once, each in a file of its own.
+    It is a lock of the operating system: a fork would copy a lock of Python while it is held. Without locks in the file
+    system, two threads may do the same work, each in a file of its own.
     """
     try:
         import fcntl
     except ImportError:  # Windows, where processes do not fork
-        with _one_thread:
+        with _thread_lock:
             yield
         return
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -158,13 +157,13 @@ def _alone(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        with suppress(OSError):  # closing is not enough: a process forked in the meantime has it open as well
+        with suppress(OSError):  # to close it is not enough: a process forked in the meantime has it open too
             fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
 def _remove(folder: str, process: int) -> None:
-    """Remove the folder, which a forked process leaves to the one that made it."""
+    """Remove the folder, if this is the process that made it and not a fork of it."""
     if os.getpid() == process:
         import shutil
 

@@ -1,6 +1,6 @@
-"""What every reader hands out: the names, shapes, dtypes and byte ranges of a checkpoint's tensors.
+"""The records that every reader makes: names, shapes, dtypes and byte ranges of a checkpoint's tensors.
 
-Nothing here reads tensor data or imports numpy: a plan is made from these records alone.
+This module reads no tensor data and does not import numpy. A plan needs only these records.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 
 class DType(NamedTuple):
-    """A dtype by the name numpy and ml_dtypes use, its size in bytes and its code in a safetensors header (or None).
+    """A dtype: its name in numpy or ml_dtypes, its size in bytes and its code in a safetensors header (or None).
 
-    ``floating``: whether its elements are floating-point numbers, which can be converted to one another.
+    ``floating``: whether its elements are floating-point numbers. Only such dtypes are converted to one another.
     """
 
     name: str
@@ -59,9 +59,9 @@ DTYPES: Mapping[str, DType] = {
 class Extent(NamedTuple):
     """A block of a tensor stored contiguously, row-major, in one file.
 
-    ``start`` and ``shape`` place the block in the full tensor (start is all zeros and shape the full shape for a tensor
-    that is stored whole). ``crc32c`` is the unmasked CRC-32C of the ``nbytes`` stored bytes, or None when the format
-    keeps none.
+    ``offset`` and ``nbytes`` are in bytes. ``start`` and ``shape`` place the block in the full tensor, in elements. If
+    the tensor is stored whole, ``start`` is all zeros and ``shape`` the full shape. ``crc32c`` is the unmasked CRC-32C
+    of the stored bytes, or None if the format stores none.
     """
 
     path: Path
@@ -73,7 +73,7 @@ class Extent(NamedTuple):
 
 
 class TensorInfo(NamedTuple):
-    """One tensor of a checkpoint: ``shape`` in elements, ``dtype`` a key of :data:`DTYPES`, ``extents`` its bytes."""
+    """One tensor: ``shape`` in elements, ``dtype`` a key of :data:`DTYPES` if it is known, ``extents`` its bytes."""
 
     name: str
     dtype: str
@@ -88,13 +88,13 @@ class TensorInfo(NamedTuple):
 
 
 def in_order(info: TensorInfo) -> Sequence[int] | None:
-    """The order in which the extents follow one another in the tensor's row-major order, None if they interleave.
+    """The numbers of the extents in the tensor's row-major order; None if the extents interleave.
 
-    They do not when the tensor is partitioned along the first of its axes that is longer than 1.
+    They do not interleave if the tensor is partitioned along the first of its axes that is longer than 1.
     """
     if len(info.extents) == 1:
         return (0,)
     first = next((axis for axis, size in enumerate(info.shape) if size > 1), 0)
     if any(extent.shape[first + 1 :] != info.shape[first + 1 :] for extent in info.extents):
         return None
-    return sorted(range(len(info.extents)), key=lambda at: info.extents[at].start)
+    return sorted(range(len(info.extents)), key=lambda number: info.extents[number].start)

@@ -1,8 +1,8 @@
-"""JSON, YAML and text, read with bounds: the one reader for every config, index and description beside a checkpoint.
+"""JSON, YAML and text, read with bounds: the one reader of every config, index and description beside a checkpoint.
 
-A file is refused by its size before it is read. YAML is refused when it nests deeply or has an alias, with which a
-short text can be one of any size or hold itself. What a text means is for its caller to know, and so is the error that
-its user meets: here every failure is a :class:`TextError` with the facts.
+A file that is too large is refused before it is read. YAML is refused if it nests deeply or has an alias: with aliases
+a short text can describe an object of any size, or one that contains itself. Every failure is a :class:`TextError` with
+the facts. The caller knows what the text means, and makes the error that its user sees.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ JSON = dict[str, Any]
 Fault = Literal["unreadable", "too large", "no text", "not JSON", "not YAML", "no object"]
 
 LARGEST = 16 << 20  # bytes; the config of a large model takes one MiB
-LARGEST_YAML = 256 << 10  # it takes seconds to parse that much
-_DEEPEST = 100  # objects and lists inside one another in YAML, whose parser needs time for each of them at every step
+LARGEST_YAML = 256 << 10  # bytes; parsing them takes seconds
+_DEEPEST = 100  # levels of nesting in YAML; at every step its parser needs time for each level
 _YAML = (".yaml", ".yml")
 _CORRECT = "correct the file"
 
 
 class TextError(Exception):
-    """A text that cannot be read: ``where`` it is, the ``fault``, what is wrong in words, and what to do about it."""
+    """A text cannot be read.
+
+    ``where`` is its place, ``fault`` the kind of failure, ``what`` the failure in words, ``hint`` what to do.
+    """
 
     def __init__(self, where: str, fault: Fault, what: str, hint: str | None = _CORRECT) -> None:
         super().__init__(where, fault, what, hint)
@@ -50,7 +53,7 @@ def read_bytes(path: Path, limit: int = LARGEST) -> bytes:
     """The content of a file of at most ``limit`` bytes.
 
     Raises:
-        TextError: it cannot be read, or has more.
+        TextError: the file cannot be read, or is larger.
     """
     try:
         file = open_file(path)
@@ -66,7 +69,7 @@ def read_text(path: Path, limit: int = LARGEST) -> str:
     """The content of a file as text, which is UTF-8 with or without a byte order mark.
 
     Raises:
-        TextError: as :func:`read_bytes`, or it is no UTF-8.
+        TextError: as :func:`read_bytes`; or the content is not UTF-8.
     """
     return decode(read_bytes(path, limit), str(path))
 
@@ -81,7 +84,7 @@ def read_json(path: Path, limit: int = LARGEST) -> JSON:
 
 
 def read_config(path: Path) -> JSON:
-    """The object in a file of JSON, or of YAML if its name ends so.
+    """The object in a file of YAML, if its name ends in ``.yaml`` or ``.yml``, or else of JSON.
 
     Raises:
         TextError: as :func:`read_bytes`, :func:`parse_json` and :func:`parse_yaml`.
@@ -92,10 +95,10 @@ def read_config(path: Path) -> JSON:
 
 
 def decode(content: bytes, where: str) -> str:
-    """UTF-8 with or without a byte order mark.
+    """Decode UTF-8 with or without a byte order mark. ``where`` is what an error calls the text.
 
     Raises:
-        TextError: it is no UTF-8; the message has the line.
+        TextError: the content is not UTF-8. The message has the line.
     """
     try:
         return content.decode("utf-8-sig")
@@ -106,10 +109,10 @@ def decode(content: bytes, where: str) -> str:
 
 
 def parse_json(text: str | bytes, where: str) -> JSON:
-    """A JSON object; ``where`` is what an error calls the text.
+    """Parse a JSON object. ``where`` is what an error calls the text.
 
     Raises:
-        TextError: it is no JSON, or no object.
+        TextError: the text is not JSON, or holds something other than an object.
     """
 
     def not_json(name: str) -> NoReturn:
@@ -120,15 +123,15 @@ def parse_json(text: str | bytes, where: str) -> JSON:
     except json.JSONDecodeError as error:
         what = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise TextError(where, "not JSON", what) from error
-    except (ValueError, RecursionError) as error:  # no text, a number of thousands of digits, or too deep
+    except (ValueError, RecursionError) as error:  # not UTF-8, a number with thousands of digits, or nested too deeply
         raise TextError(where, "not JSON", "is not JSON text") from error
 
 
 def parse_yaml(text: bytes, where: str) -> JSON:
-    """A mapping in YAML of plain values, without aliases; ``where`` is what an error calls the text.
+    """Parse a mapping of plain values in YAML, without aliases. ``where`` is what an error calls the text.
 
     Raises:
-        TextError: it is no YAML, has an alias or nests too deeply, or is no mapping.
+        TextError: the text is not YAML, has an alias, nests too deeply, or holds something other than a mapping.
     """
     import yaml
 
@@ -158,5 +161,5 @@ def _object(values: object, where: str) -> JSON:
 
 
 def shown(value: object) -> str:
-    """A value as JSON has it; YAML has dates, too."""
+    """A value as JSON text. Dates, which YAML has, become strings."""
     return json.dumps(value, default=str)

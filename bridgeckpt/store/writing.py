@@ -1,4 +1,4 @@
-"""Writing output files: their space is taken when they are made, and what is written goes to the disk at once."""
+"""Writing output files: space is reserved when a file is made, and written bytes are sent to the disk early."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _HAS_FLUSH = hasattr(os, "posix_fadvise")
 
 
 def open_output(path: Path, size: int) -> int:
-    """Create a file of ``size`` bytes that must not exist, its space reserved where the system can, and open it.
+    """Create and open a file of ``size`` bytes, and reserve its space if the system can. Returns its descriptor.
 
     Raises:
-        OutputError: it exists, cannot be created, or the disk has no room for it. No file is left behind.
+        OutputError: the file exists or cannot be created, or the disk is full. No file is left behind.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
@@ -40,14 +40,14 @@ def open_output(path: Path, size: int) -> int:
 
 
 def write(descriptor: int, data: bytes | memoryview, offset: int, name: str) -> None:
-    """Write contiguous ``data`` at ``offset``; ``name`` is the tensor that an error speaks of.
+    """Write contiguous ``data`` at ``offset``. ``name`` is the tensor, for errors.
 
     Raises:
         OutputError: the disk is full or fails.
     """
     try:
         done = _pwrite(descriptor, data, offset)
-        while done < len(data):  # a system may write less than it was given
+        while done < len(data):  # the system may write only a part
             done += _pwrite(descriptor, memoryview(data)[done:], offset + done)
     except OSError as error:
         hint = "free some space or give a path on another disk" if error.errno in _NO_SPACE else None
@@ -55,7 +55,7 @@ def write(descriptor: int, data: bytes | memoryview, offset: int, name: str) -> 
 
 
 def write_small(path: Path, content: bytes) -> None:
-    """Write a small file at once, in a folder that is not yet in its place.
+    """Write a small file in one call, in a folder that is not yet in its place.
 
     Raises:
         OSError: the disk is full or fails.
@@ -64,16 +64,16 @@ def write_small(path: Path, content: bytes) -> None:
 
 
 def flush(descriptor: int, offset: int, nbytes: int) -> None:
-    """Send a range that was just written to the disk in the background, so that :func:`finish` has little to wait for.
+    """Start to write a range to the disk in the background, so that :func:`finish` does not wait long.
 
-    On Linux this is what POSIX_FADV_DONTNEED does to pages that are dirty: they are queued for writing and stay cached.
+    On Linux, POSIX_FADV_DONTNEED does this to dirty pages: they are queued for writing and stay cached.
     """
     if _HAS_FLUSH:
         os.posix_fadvise(descriptor, offset, nbytes, os.POSIX_FADV_DONTNEED)
 
 
 def finish(descriptor: int) -> None:
-    """Wait until everything that was written is on the disk. The file stays open.
+    """Wait until all written bytes are on the disk. The file stays open.
 
     Raises:
         OutputError: the disk is full or fails.
@@ -97,8 +97,8 @@ def _reserve(descriptor: int, size: int) -> None:
 def _free(folder: Path) -> str:
     if not hasattr(os, "statvfs"):
         return ""
-    about = os.statvfs(folder)
-    return f", {about.f_bavail * about.f_frsize:,} are free"
+    status = os.statvfs(folder)
+    return f", {status.f_bavail * status.f_frsize:,} are free"
 
 
 if hasattr(os, "pwrite"):

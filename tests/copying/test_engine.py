@@ -27,8 +27,8 @@ from bridgeckpt.copying.job import Job
 from bridgeckpt.copying.workers import Placed, finish, open_output, run
 from bridgeckpt.errors import BridgeckptError, CheckpointError, OutputError, PrecisionError
 from bridgeckpt.mapping.notation.layout import Layout
-from bridgeckpt.store import reading, source
-from bridgeckpt.store.reading import Sources
+from bridgeckpt.store import local, reading
+from bridgeckpt.store.checked_files import Sources
 from bridgeckpt.store.tensors import Extent, TensorInfo
 
 RNG = np.random.default_rng(7)
@@ -272,7 +272,7 @@ def test_integers_are_not_converted(store: Store) -> None:
 def test_string_tensor_is_refused(store: Store) -> None:
     extent = store.add(np.zeros(4, np.uint8)).extents[0]
     source = TensorInfo("names", "string", (2, 3), (extent,))
-    with pytest.raises(CheckpointError, match="names is of dtype string, which is no array of numbers"):
+    with pytest.raises(CheckpointError, match="names is of dtype string, which is not a dtype of numbers"):
         stream(job("a b -> b a", {"a": 2, "b": 3}, source, dtype="uint8"))
 
 
@@ -455,7 +455,7 @@ def test_many_small_tensors_take_few_calls(store: Store, tmp_path: Path, monkeyp
     arrays = [bits((4, 8)) for _ in range(3000)]
     jobs = [job("a b -> b a", {"a": 4, "b": 8}, store.add(array, str(at))) for at, array in enumerate(arrays)]
     calls: list[str] = []
-    for module, name in ((source, "_pread"), (source, "_pread_into"), (workers, "write")):
+    for module, name in ((local, "_pread"), (local, "_pread_into"), (workers, "write")):
         real = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *a, real=real, name=name: calls.append(name) or real(*a))
     order = list(range(len(jobs)))

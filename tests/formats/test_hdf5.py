@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.hdf5 import file as hdf5
-from bridgeckpt.store.reading import Sources
+from bridgeckpt.store.checked_files import Sources
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
@@ -208,7 +208,7 @@ def test_what_is_no_array_of_numbers_is_listed_and_not_read(tmp_path):
     kinds = {name: info.dtype for name, info in checkpoint.tensors.items()}
     assert kinds == {"nothing": "float32", "odd": "float32", "opaque": "opaque", "other float": "unusual float",
                      "record": "compound", "text": "text"}  # fmt: skip
-    with pytest.raises(CheckpointError, match="text is of dtype text, which is no array of numbers"):
+    with pytest.raises(CheckpointError, match="text is of dtype text, which is not a dtype of numbers"):
         checkpoint.get_tensor("text")
 
 

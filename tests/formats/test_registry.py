@@ -20,7 +20,7 @@ from bridgeckpt.formats.locating.folder import only_file
 from bridgeckpt.formats.locating.kinds import FileKind, starts_with
 from bridgeckpt.formats.locating.locate import locate
 from bridgeckpt.formats.locating.registry import FORMATS, FileFormat, FormatExistsError, NoFormatError
-from bridgeckpt.store.source import LocalDisk
+from bridgeckpt.store.local import LocalDisk
 from bridgeckpt.store.tensors import Extent, TensorInfo
 
 SOURCES = {case.name: case / json.loads((case / "case.json").read_text())["source"] for case in CASES}

@@ -106,7 +106,7 @@ def test_variants_are_listed_but_not_read(tmp_path):
     checkpoint = open_checkpoint(tmp_path / "v")
     assert checkpoint.tensors["list"].dtype == "variant"
     assert checkpoint.get_tensor("w") == 1
-    with pytest.raises(CheckpointError, match="list is of dtype variant, which is no array of numbers"):
+    with pytest.raises(CheckpointError, match="list is of dtype variant, which is not a dtype of numbers"):
         checkpoint.get_tensor("list")
 
 

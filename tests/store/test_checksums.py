@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 import bridgeckpt
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.fingerprint import fingerprint
-from bridgeckpt.store.source import LocalFile
+from bridgeckpt.store.local import LocalFile
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from bridgeckpt.store.contract import EndsEarlyError
 from bridgeckpt.store.fileobject import FileObject
 from bridgeckpt.store.source import (
-    EndsEarlyError,
     is_file,
     is_folder,
     look,

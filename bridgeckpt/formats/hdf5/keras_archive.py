@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from zipfile import ZipInfo
 
-    from bridgeckpt.store.source import StoredFile
+    from bridgeckpt.store.contract import StoredFile
 
 WEIGHTS = "model.weights.h5"
 _TEXTS = ("config.json", "metadata.json")

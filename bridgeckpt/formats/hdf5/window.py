@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from bridgeckpt.store.contract import EndsEarlyError
 from bridgeckpt.store.fileobject import FileObject
-from bridgeckpt.store.source import EndsEarlyError
 
 _HEAP, _HEAP_HEADER, _HEAP_OBJECT = b"GCOL", 16, 16  # the signature, and sizes of headers where lengths take 8 bytes
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridgeckpt.formats.locating.kinds import FileKind
-    from bridgeckpt.store.source import Entry
+    from bridgeckpt.store.contract import Entry
 
 
 class Location(NamedTuple):

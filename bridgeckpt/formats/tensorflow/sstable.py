@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bridgeckpt.store.source import StoredFile
+    from bridgeckpt.store.contract import StoredFile
 
 MAGIC = bytes.fromhex("57fb808b247547db")  # the last 8 bytes of every table
 FOOTER_SIZE = 48

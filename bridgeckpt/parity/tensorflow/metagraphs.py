@@ -1,4 +1,4 @@
-"""The graph in a file: the only one of a ``.meta``, the one of a ``saved_model.pb`` that is not for training."""
+"""The graph in a file: the only graph of a ``.meta``, or the graph of a ``saved_model.pb`` that is not for training."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
 from bridgeckpt.parity.tensorflow.runtime import first_line
+from bridgeckpt.store.texts import TextError, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_LARGEST = (1 << 31) - 1  # bytes; no protocol buffer is larger
 
 
 def read_meta_graph(tf: Any, path: Path) -> Any:  # noqa: ANN401 - TensorFlow has no types
     """The ``MetaGraphDef`` in a file.
 
     Raises:
-        UnusableGraph: the file cannot be read, or holds no graph.
+        UnusableGraph: the file cannot be read, is too large for a protocol buffer, or holds no graph.
     """
     if path.name != "saved_model.pb":
         return _parse(tf.compat.v1.MetaGraphDef(), path)
@@ -29,7 +32,10 @@ def read_meta_graph(tf: Any, path: Path) -> Any:  # noqa: ANN401 - TensorFlow ha
 def _parse(message: Any, path: Path) -> Any:  # noqa: ANN401 - a protocol buffer
     errors = import_module("google.protobuf.message")  # TensorFlow brings it along
     try:
-        message.ParseFromString(path.read_bytes())
-    except (OSError, errors.DecodeError) as error:
+        message.ParseFromString(read_bytes(path, _LARGEST))
+    except TextError as error:
+        reason = error.what if error.fault == "unreadable" else f"it {error.what}"
+        raise UnusableGraph(f"{path.name} cannot be read: {reason}") from error
+    except errors.DecodeError as error:
         raise UnusableGraph(f"{path.name} cannot be read: {first_line(error)}") from error
     return message
