@@ -1,4 +1,4 @@
-"""Files and what is in them: readers for TensorFlow's and Hugging Face's checkpoints. Nothing here knows a mapping."""
+"""The formats of checkpoints: readers for the files of TensorFlow, Keras and Hugging Face. They know no mapping."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Open a checkpoint by any path that people pass, and read its index; no tensor is read yet.
+    """Open a checkpoint and read its index. No tensor is read yet.
 
-    ``path`` may be a folder, a ``checkpoint`` state file, a prefix (``bert_model.ckpt``) or one of the files that begin
-    with it, a SavedModel's or hub module's folder or its ``saved_model.pb``, a file of Keras or of safetensors, or the
-    index of several. ``notes`` of the result say what was chosen, if there was a choice.
+    ``path`` may be a folder, a ``checkpoint`` state file, a prefix (``bert_model.ckpt``) or a file that begins with it,
+    the folder or the ``saved_model.pb`` of a SavedModel or hub module, a file of Keras or of safetensors, or the index
+    of several such files. If there was a choice, ``notes`` of the result say what was chosen.
 
     Raises:
-        CheckpointError: there is nothing there, or what is there cannot be read; the message says what it is.
+        CheckpointError: there is nothing at the path, or it cannot be read. The message says what it is.
     """
     return FORMATS.open(locate(Path(path)))

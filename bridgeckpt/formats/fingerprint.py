@@ -1,4 +1,4 @@
-"""The fingerprint of a checkpoint: the same for the same tensors, whatever the file is called and wherever it lies."""
+"""The fingerprint of a checkpoint: the same for the same tensors. The name and the place of the file do not count."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 def fingerprint(checkpoint: Checkpoint) -> str:
     """SHA-256, in hexadecimal, over every tensor's name, dtype, shape and content.
 
-    The name is the one in the file, and the content counts by its CRC-32C: where the format stores none, and nobody has
-    read the tensor before (``checkpoint.checksums``), the bytes are read for it.
+    The name is the one in the file, and the content counts by its CRC-32C. If the format stores none and the tensor was
+    not read before (``checkpoint.checksums``), its bytes are read here.
 
     Raises:
-        CheckpointError: a tensor that has to be read cannot be.
+        CheckpointError: a tensor that has to be read cannot be read.
     """
     lines = []
     known: dict[Path, Known] = {}

@@ -385,7 +385,7 @@ def test_a_preset_whose_task_holds_the_head_alone(tmp_path):
     backbone = preset(tmp_path, head)
     checkpoint = open_checkpoint(tmp_path)
     same(checkpoint, {**{f"layers/bert_backbone/{name}": value for name, value in backbone.items()}, **head})
-    assert checkpoint.notes == ("task.weights.h5 holds the head alone: the backbone is from model.weights.h5",)
+    assert checkpoint.notes == ("task.weights.h5 holds only the head: the backbone is from model.weights.h5",)
 
 
 @pytest.mark.slow
@@ -448,11 +448,11 @@ def no_stream(file: h5py.File) -> None:
     [
         (linked, "again is a link to another place or file"),
         (elsewhere, "w is a link to another place or file"),
-        (outside, "the values of w lie in another file"),
-        (virtual, "the values of w lie in another file"),
+        (outside, "the values of w are in another file"),
+        (virtual, "the values of w are in another file"),
         (unwritten, "w takes 4,398,046,511,104 bytes, and 0 were written"),
         (unwritten_chunks, "w is in 1,048,576 chunks, and 0 were written"),
-        (other_filter, "a filter of HDF5 other than deflate and shuffle\n  hint: write it anew without filters"),
+        (other_filter, "a filter of HDF5 other than deflate and shuffle\n  hint: write it again without filters"),
         (bomb, "a chunk of w takes 4,194,304 bytes, and 99 are there"),
         (no_stream, "w: the chunk at byte"),
     ],
@@ -493,7 +493,7 @@ def test_a_file_cut_short(tmp_path):
     legacy(tmp_path / "m.h5", {"a": {"a/b:0": values(900)}})
     data = (tmp_path / "m.h5").read_bytes()
     (tmp_path / "m.h5").write_bytes(data[:-1000])
-    assert "is damaged or no checkpoint: it cannot be read" in refusal(tmp_path / "m.h5")
+    assert "is damaged or not a checkpoint: it cannot be read" in refusal(tmp_path / "m.h5")
     assert "hint: copy or download it again" in refusal(tmp_path / "m.h5")
 
 
@@ -528,7 +528,7 @@ def test_a_heap_that_leads_nowhere(tmp_path):
     assert data[size_of_first_object] == len("layer")
     data[size_of_first_object + 1] = 1
     path.write_bytes(data)
-    assert "a global heap has an object of no size" in refusal(path)
+    assert "a global heap has an object without a size" in refusal(path)
 
 
 def test_published_files(samples):

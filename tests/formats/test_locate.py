@@ -241,11 +241,11 @@ def tar(path: Path) -> None:
 KINDS = {
     "tf_model.h5": (
         lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99)),
-        "is damaged or no checkpoint: it cannot be read",
+        "is damaged or not a checkpoint: it cannot be read",
     ),
     "model.keras": (
         lambda path: archive(path, "config.json", "model.weights.h5"),
-        "is damaged or no checkpoint: it cannot be read",
+        "is damaged or not a checkpoint: it cannot be read",
     ),
     "pytorch_model.bin": (lambda path: archive(path, "archive/data.pkl"), "is a PyTorch checkpoint (a pickle)"),
     "old.bin": (lambda path: path.write_bytes(pickle.dumps({"w": 1})), "is a PyTorch checkpoint (a pickle)"),

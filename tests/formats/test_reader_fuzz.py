@@ -234,7 +234,7 @@ def entry(*dims: int, dtype: int = 1, size: int = 0, shard: int = 0, offset: int
         (entry(0, 2**60, 2**60, size=0), "no array has the shape"),
         (entry(2**64 - 1, size=0), r"no array has the shape \[-1\]"),
         (entry(*[1] * 33, size=4), "no array has the shape"),
-        (entry(size=4, dtype=99), "w: it has dtype number 99, which no TensorFlow up to 2.21 has"),
+        (entry(size=4, dtype=99), "w: it has dtype number 99, which TensorFlow up to 2.21 does not have"),
         (entry(size=4, dtype=0), "dtype number 0"),
         (entry(size=4, shard=1), "w: it lies in shard 1 of 1, counted from 0"),
         (entry(size=4, shard=2**64 - 1), "it lies in shard"),
@@ -272,7 +272,7 @@ def test_headers_from_elsewhere(tmp_path, header):
 
 def test_an_index_without_a_header(tmp_path):
     tfwrite.write_index(tmp_path / "m", [(b"w", entry(size=4))])
-    assert "the header: there is none" in refused(tmp_path / "m")
+    assert "the header: it is missing" in refused(tmp_path / "m")
 
 
 def test_a_block_with_another_checksum(bundle, copy):

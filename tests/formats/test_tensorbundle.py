@@ -202,7 +202,7 @@ def test_a_missing_slice_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"w: its slice \[0:2\] is missing"):
         open_checkpoint(prefix)
     tfwrite.write_index(prefix, [header, first, *rest[:-1]])
-    with pytest.raises(CheckpointError, match="2 slices of no tensor"):
+    with pytest.raises(CheckpointError, match="2 slices that belong to no tensor"):
         open_checkpoint(prefix)
 
 

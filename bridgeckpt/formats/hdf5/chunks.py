@@ -1,8 +1,8 @@
-"""The values of an HDF5 dataset that is stored in chunks, each perhaps compressed, as one row-major stream.
+"""The values of an HDF5 dataset that is stored in chunks, compressed or not, as one row-major stream.
 
-They are decoded here and not by libhdf5, which in version 1.14 reads past the end of a damaged chunk. Deflate and the
-byte shuffle before it are known, which is what Keras users and ``h5repack`` compress with. No more than the bytes of
-one row of chunks is in memory, and none is decoded to more than its size.
+They are decoded here because libhdf5 1.14 reads past the end of a damaged chunk. Deflate and the byte shuffle before it
+are supported: Keras users and ``h5repack`` compress with these. Memory holds one row of chunks at most, and no chunk is
+decoded to more than its size.
 
 Source: https://docs.hdfgroup.org/archive/support/HDF5/doc/H5.format.html, "The Data Storage - Filter Pipeline Message".
 """
@@ -25,7 +25,7 @@ DEFLATE, SHUFFLE = 1, 2  # the filters' registered numbers
 
 
 class Chunk(NamedTuple):
-    """A stored chunk: its place in the file, and a bit for each filter of the dataset that was not applied to it."""
+    """A stored chunk: its place in the file in bytes, and a bit for each filter that was not applied to it."""
 
     offset: int
     nbytes: int
@@ -35,7 +35,7 @@ class Chunk(NamedTuple):
 class Chunked(NamedTuple):
     """A dataset of ``shape`` with elements of ``itemsize`` bytes, in chunks of the shape ``size``.
 
-    ``chunks`` are by the position of their first element; ``filters`` were applied in this order when writing.
+    ``chunks`` are by the position of their first element. The writer applied ``filters`` in this order.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Chunked(NamedTuple):
     chunks: Mapping[tuple[int, ...], Chunk]
 
     def starts(self) -> Iterator[tuple[int, ...]]:
-        """The positions of all the chunks that there should be, row-major."""
+        """The positions of all chunks of the shape, row-major."""
         return product(*(range(0, whole, step) for whole, step in zip(self.shape, self.size, strict=True)))
 
     @property
     def nbytes(self) -> int:
-        """Bytes of a decoded chunk. One at an edge of the dataset is stored as large as the others."""
+        """Bytes of a decoded chunk. A chunk at an edge of the dataset is stored as large as the others."""
         return prod(self.size) * self.itemsize
 
 
@@ -71,9 +71,9 @@ def decoded(path: Path, dataset: Chunked) -> Iterator[memoryview]:
             rows = np.empty((height, *dataset.shape[1:]), element)
             for start in starts:
                 chunk = dataset.chunks[start]
-                data = _undone(file.read(chunk.offset, chunk.nbytes), chunk, dataset, path)
+                data = _decode(file.read(chunk.offset, chunk.nbytes), chunk, dataset, path)
                 place = zip((0, *start[1:]), dataset.size, strict=True)
-                inside = rows[tuple(slice(at, at + step) for at, step in place)]  # less than a chunk at an edge
+                inside = rows[tuple(slice(at, at + step) for at, step in place)]  # smaller than a chunk at an edge
                 values = np.frombuffer(data, element).reshape(dataset.size)
                 inside[...] = values[tuple(map(slice, inside.shape))]
             yield rows.reshape(-1).view("u1").data
@@ -81,7 +81,7 @@ def decoded(path: Path, dataset: Chunked) -> Iterator[memoryview]:
         raise CheckpointError(f"cannot read {dataset.name} from {path}: {error.strerror}", path=path) from None
 
 
-def _undone(stored: bytes, chunk: Chunk, dataset: Chunked, path: Path) -> bytes:
+def _decode(stored: bytes, chunk: Chunk, dataset: Chunked, path: Path) -> bytes:
     """A chunk's bytes before its filters were applied."""
     import numpy as np
 
@@ -97,7 +97,7 @@ def _undone(stored: bytes, chunk: Chunk, dataset: Chunked, path: Path) -> bytes:
                 raise _damaged(dataset, chunk, path, str(error)) from None
             if not stream.eof:
                 raise _damaged(dataset, chunk, path, f"it holds more or less than {dataset.nbytes:,} bytes")
-        elif len(data) == dataset.nbytes:  # the first bytes of all elements, then the second ones
+        elif len(data) == dataset.nbytes:  # the first bytes of all elements, then their second bytes
             data = np.frombuffer(data, np.uint8).reshape(dataset.itemsize, -1).T.tobytes()
     if len(data) != dataset.nbytes:
         raise _damaged(dataset, chunk, path, f"it holds {len(data):,} bytes of {dataset.nbytes:,}")

@@ -1,7 +1,7 @@
-"""The dtype of an HDF5 dataset: whether its stored bytes are those of one of ours, and in which order.
+"""The dtype of an HDF5 dataset: whether its stored bytes are exactly a known dtype, and their byte order.
 
-HDF5 describes a number by its bits, and h5py finds a numpy dtype that can hold it. Bytes are read as they are here, so
-only descriptions that are exactly those of the dtype count.
+HDF5 describes a number by its bits, and h5py finds a numpy dtype that can hold it. bridgeckpt reads the stored bytes
+without conversion, so the description must match the dtype exactly.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from bridgeckpt.store.tensors import DTYPES
 if TYPE_CHECKING:
     from h5py.h5d import DatasetID
 
-_BFLOAT16 = (15, 7, 8, 0, 7)  # where its sign is, and where exponent and mantissa begin and how long they are
+_BFLOAT16 = (
+    15,
+    7,
+    8,
+    0,
+    7,
+)  # position of the sign, then position and size of exponent and of mantissa
 
 # By H5T_class_t
 _CLASSES = {
@@ -32,20 +38,20 @@ _CLASSES = {
 
 
 def dtype_of(dataset: DatasetID) -> tuple[str, bool]:
-    """The dtype's name, and whether its bytes are the other way round; of no kind of number, what HDF5 calls it."""
+    """The dtype's name, and whether it is big-endian. If it is not a known number: the name of its HDF5 class."""
     import h5py
 
     kind = dataset.get_type()
     if isinstance(kind, h5py.h5t.TypeOpaqueID) and kind.get_size() == 2 and h5py.h5a.exists(dataset, b"dtype"):
-        # ml_dtypes' bfloat16 is opaque to h5py; Keras says in an attribute what it is
+        # ml_dtypes' bfloat16 is opaque to h5py; Keras writes the dtype in an attribute
         return ("bfloat16", False) if _says_bfloat16(dataset) else ("opaque", False)
     if isinstance(kind, h5py.h5t.TypeFloatID) and kind.get_size() == 2 and kind.get_fields() == _BFLOAT16:
         return "bfloat16", kind.get_order() == h5py.h5t.ORDER_BE
     try:
         dtype = kind.dtype
-    except TypeError:  # numpy has none
+    except TypeError:  # numpy has no such dtype
         return _CLASSES.get(kind.get_class(), "unknown"), False
-    # h5py takes the nearest dtype that can hold an unusual number; its stored bytes are then something else
+    # for an unusual number, h5py takes the nearest dtype that can hold it; the stored bytes then differ
     if dtype.name in DTYPES and kind.equal(h5py.h5t.py_create(dtype, logical=True)):
         return dtype.name, dtype.byteorder == ">"
     return _CLASSES.get(kind.get_class(), "unknown"), False

@@ -1,11 +1,11 @@
-"""HDF5 files: where each dataset's bytes lie, and the text in attributes. What Keras means by them is for ``keras.py``.
+"""HDF5 files: the places of the datasets' bytes, and the text in attributes. ``keras.py`` knows their meaning.
 
-A dataset that lies in one piece is an extent of the file. One in chunks, compressed or not, or inside its own header
-is decoded into a :class:`~bridgeckpt.store.spool.Spool` when it is needed. Only hard links are followed and each
-group is visited once; a file that refers to another (external links, external or virtual storage) is refused. Nothing
-is allocated, and nothing decoded, that the bytes in the file cannot make up.
+A dataset that is stored in one piece is an extent of the file. A dataset in chunks, compressed or not, or inside its
+header is decoded into a :class:`~bridgeckpt.store.spool.Spool` when it is needed. Only hard links are followed, and
+each group is visited once. A file that refers to another file (external links, external or virtual storage) is refused.
+A size in the file is checked against its stored bytes before memory is allocated or a chunk decoded.
 
-Source: https://docs.hdfgroup.org/archive/support/HDF5/doc/H5.format.html; it is read through h5py.
+Source: https://docs.hdfgroup.org/archive/support/HDF5/doc/H5.format.html. The file is read through h5py.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
 _MAX_OBJECTS = 200_000  # groups and datasets
 _MAX_ATTRIBUTE = 64 << 20  # bytes; the config of a large model takes one
 _MAX_RATIO = 1100  # of decoded to stored bytes; deflate's own limit is 1032
-_SMALL = 1 << 12  # bytes of a chunk that are decoded whatever the ratio
+_SMALL = 1 << 12  # bytes; the ratio does not matter for a smaller chunk
 _DAMAGED = "copy or download it again; it may be cut short"
 
 
 class HDF5File:
-    """An HDF5 file opened for reading; a context manager. ``part``: it is this part of ``path``.
+    """An HDF5 file opened for reading; a context manager. With ``part``, it is only that part of ``path``.
 
     Raises:
-        CheckpointError: it is not one, cut short, or damaged. So may every method.
+        CheckpointError: the file is not HDF5, cut short, or damaged. Every method may raise it too.
     """
 
     def __init__(self, path: Path, part: Part | None = None) -> None:
@@ -63,7 +63,7 @@ class HDF5File:
             self._file = h5py.File(self._window, "r")
 
     def datasets(self, spool: Spool) -> list[TensorInfo]:
-        """Every dataset, named by its path; those that lie in no one piece get a place in ``spool``."""
+        """Every dataset, named by its path. Those that are not stored in one piece get a place in ``spool``."""
         import h5py
 
         with self._guarded("its root"):
@@ -82,12 +82,12 @@ class HDF5File:
                     count += len(names)
                     if count > _MAX_OBJECTS:
                         raise self._refused(f"it holds more than {_MAX_OBJECTS:,} groups and datasets")
-                    within = f"{path}/" if path else ""
-                    pending += [self._member(item, f"{within}{name.decode()}", name) for name in reversed(names)]
+                    prefix = f"{path}/" if path else ""
+                    pending += [self._member(item, f"{prefix}{name.decode()}", name) for name in reversed(names)]
         return tensors
 
     def _member(self, group: GroupID, path: str, name: bytes) -> tuple[str, ObjectID]:
-        """What a group holds under ``name``, with its path."""
+        """The path and the object that a group holds under ``name``."""
         import h5py
 
         if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
@@ -95,25 +95,25 @@ class HDF5File:
         return path, h5py.h5o.open(group, name)
 
     def groups(self) -> list[str]:
-        """The groups in the root."""
+        """The names of the groups in the root."""
         import h5py
 
         with self._guarded("its root"):
             return [name for name in self._file if self._file.get(name, getclass=True) is h5py.Group]
 
     def text(self, group: str, attribute: str) -> str | None:
-        """An attribute of a group that holds one string, or None."""
-        found = self._strings(group, attribute)
-        return found[0] if found is not None and len(found) == 1 else None
+        """The string in an attribute of a group; None if the attribute does not hold one string."""
+        strings = self._strings(group, attribute)
+        return strings[0] if strings is not None and len(strings) == 1 else None
 
     def names(self, group: str, attribute: str) -> list[str] | None:
-        """An attribute of a group that holds a list of strings, or None.
+        """The strings in an attribute of a group; None if the attribute does not hold strings.
 
-        Keras divides one that is too long for an object header: ``weight_names0``, ``weight_names1``, ...
+        Keras divides a list that is too long for an object header: ``weight_names0``, ``weight_names1``, ...
         """
-        found = self._strings(group, attribute)
-        if found is not None:
-            return found
+        strings = self._strings(group, attribute)
+        if strings is not None:
+            return strings
         names: list[str] = []
         number = 0
         while (part := self._strings(group, f"{attribute}{number}")) is not None:
@@ -136,19 +136,21 @@ class HDF5File:
             if stored.get_space().get_simple_extent_type() == h5py.h5s.NULL:
                 return []
             if not isinstance(kind, h5py.h5t.TypeStringID):
-                # an empty list has no strings to take a type from
+                # an empty list has no string type
                 return [] if stored.shape == (0,) else None
             size = prod(stored.shape) * kind.get_size()
             if kind.is_variable_str():
-                base = self._file.userblock_size  # what addresses in the file are counted from
+                base = self._file.userblock_size  # addresses in the file count from here
                 header = h5py.h5o.get_info(holder.id).addr
-                lengths = string_lengths(lambda at, size: self._window.read_at(base + at, size), header, attribute)
+                lengths = string_lengths(
+                    lambda start, size: self._window.read_at(base + start, size), header, attribute
+                )
                 size += sum(lengths or ())
             if size > min(_MAX_ATTRIBUTE, self._part.nbytes):
                 raise self._refused(f"the attribute {attribute} of {group or 'its root'} is too large")
             value = attributes[attribute]
             values = [value] if isinstance(value, (str, bytes)) else value.reshape(-1).tolist()
-            return [one.decode() if isinstance(one, bytes) else str(one) for one in values]
+            return [text.decode() if isinstance(text, bytes) else str(text) for text in values]
 
     def _tensor(self, name: str, dataset: DatasetID, spool: Spool) -> TensorInfo:
         import h5py
@@ -163,11 +165,11 @@ class HDF5File:
         creation = dataset.get_create_plist()
         layout = creation.get_layout()
         if creation.get_external_count() or layout == h5py.h5d.VIRTUAL:
-            raise self._refused(f"the values of {name} lie in another file, which is not followed")
+            raise self._refused(f"the values of {name} are in another file, which is not read")
         stored = dataset.get_storage_size()
         if layout == h5py.h5d.CHUNKED:
             chunked = self._chunked(name, dataset, creation)
-            (offset,) = spool.reserve([(name, nbytes)], partial(_one, partial(decoded, self.path, chunked)))
+            (offset,) = spool.reserve([(name, nbytes)], partial(_single, partial(decoded, self.path, chunked)))
             return TensorInfo(name, dtype, shape, (_whole(spool.path, offset, nbytes, shape),), big_endian)
         if stored != nbytes:
             raise self._refused(f"{name} takes {nbytes:,} bytes, and {stored:,} were written")
@@ -178,29 +180,29 @@ class HDF5File:
         return TensorInfo(name, dtype, shape, self._extent(dataset.get_offset(), nbytes, shape), big_endian)
 
     def _chunked(self, name: str, dataset: DatasetID, creation: PropDCID) -> Chunked:
-        """Where the chunks of a dataset lie, every one of which was written."""
+        """The places of a dataset's chunks. All of them must have been written."""
         filters = tuple(creation.get_filter(number)[0] for number in range(creation.get_nfilters()))
         if not {DEFLATE, SHUFFLE}.issuperset(filters):
             raise CheckpointError(
                 f"{name} in {self.path} is stored with a filter of HDF5 other than deflate and shuffle",
                 path=self.path,
-                hint="write it anew without filters: h5repack -f NONE",
+                hint="write it again without filters: h5repack -f NONE",
             )
-        found: dict[tuple[int, ...], Chunk] = {}
+        chunks: dict[tuple[int, ...], Chunk] = {}
         dataset.chunk_iter(
-            lambda chunk: found.__setitem__(
+            lambda chunk: chunks.__setitem__(
                 tuple(chunk.chunk_offset), Chunk(self._part.offset + chunk.byte_offset, chunk.size, chunk.filter_mask)
             )
         )
         size = dataset.get_type().get_size()
-        chunked = Chunked(name, tuple(dataset.shape), size, tuple(creation.get_chunk()), filters, found)
+        chunked = Chunked(name, tuple(dataset.shape), size, tuple(creation.get_chunk()), filters, chunks)
         count = prod(-(-whole // step) for whole, step in zip(chunked.shape, chunked.size, strict=True))
-        if len(found) != count or not all(start in found for start in chunked.starts()):
-            raise self._refused(f"{name} is in {count:,} chunks, and {len(found):,} were written")
-        if sum(chunk.nbytes for chunk in found.values()) > self._part.nbytes:
-            raise self._refused(f"the chunks of {name} lie one over another")
+        if len(chunks) != count or not all(start in chunks for start in chunked.starts()):
+            raise self._refused(f"{name} is in {count:,} chunks, and {len(chunks):,} were written")
+        if sum(chunk.nbytes for chunk in chunks.values()) > self._part.nbytes:
+            raise self._refused(f"the chunks of {name} overlap")
         end = self._part.offset + self._part.nbytes
-        for chunk in found.values():
+        for chunk in chunks.values():
             if chunk.offset + chunk.nbytes > end or chunked.nbytes > max(_SMALL, _MAX_RATIO * chunk.nbytes):
                 raise self._refused(f"a chunk of {name} takes {chunked.nbytes:,} bytes, and {chunk.nbytes:,} are there")
         return chunked
@@ -212,7 +214,7 @@ class HDF5File:
 
     @contextmanager
     def _guarded(self, what: str) -> Iterator[None]:
-        """The errors of h5py as our own; ``what`` was being read."""
+        """Turn the errors of h5py into CheckpointError. ``what`` is being read."""
         try:
             yield
         except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
@@ -222,23 +224,23 @@ class HDF5File:
             raise self._refused(f"{what} cannot be read ({error})") from None
 
     def _refused(self, what: str) -> CheckpointError:
-        return CheckpointError(f"{self.path} is damaged or no checkpoint: {what}", path=self.path, hint=_DAMAGED)
+        return CheckpointError(f"{self.path} is damaged or not a checkpoint: {what}", path=self.path, hint=_DAMAGED)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._file.close()
         self._window.close()
 
 
-def _one(decode: Callable[[], Iterator[memoryview]]) -> Iterator[Iterator[memoryview]]:
-    """One dataset as all that is decoded in a go."""
+def _single(decode: Callable[[], Iterator[memoryview]]) -> Iterator[Iterator[memoryview]]:
+    """A decoder of one dataset as the decoder of a list of datasets, which the spool needs."""
     yield decode()
 
 
 def _compact(dataset: DatasetID) -> bytes:
-    """The bytes of a dataset that lie in its header, 64 KiB at most."""
+    """The bytes of a dataset that is stored in its header, at most 64 KiB."""
     import h5py
     import numpy as np
 

@@ -1,8 +1,8 @@
 """Keras' and transformers' HDF5 checkpoints: ``.h5`` of every generation, their shards, ``.keras``, KerasHub's presets.
 
 A tensor's name is the path of its dataset, without the leading ``model_weights/`` of a file that holds a whole model.
-Keras 2 keeps each variable's own name in the attribute ``weight_names`` of its layer's group; of transformers' shards
-the index has them. A model's config is text here: no object is ever made from it, and no code in it is run.
+Keras 2 stores each variable's name in the attribute ``weight_names`` of its layer's group; transformers' shards have
+the names in their index. A model's config stays text: no object is made from it, and no code in it is run.
 
 Sources: https://github.com/keras-team/tf-keras, tf_keras/saving/legacy/hdf5_format.py (groups and attributes of Keras
 2); https://github.com/keras-team/keras, keras/src/saving/saving_lib.py (``.weights.h5`` and its shards);
@@ -34,7 +34,7 @@ BACKBONE = ("model.weights.h5", "model.weights.json")  # the same model without 
 _WHOLE_MODEL = "model_weights"  # the group of the weights in a file that holds the model too
 _TOP_LEVEL = "top_level_model_weights"  # of a model that owns variables itself; layer_names does not list it
 _TEXTS = ("keras_version", "backend", "model_config")
-_TRANSFORMERS = re.compile(r"tf\w*/")  # its classes, and so the names of their variables, begin with TF
+_TRANSFORMERS = re.compile(r"tf\w*/")  # the names of its classes begin with TF, and so do its variables' names
 _INDEX = "index of HDF5 shards"
 _PRESET = "config of a KerasHub preset"
 
@@ -42,8 +42,8 @@ _PRESET = "config of a KerasHub preset"
 class KerasFile(Checkpoint):
     """The weights in a file of Keras or transformers.
 
-    ``task.weights.h5`` of a KerasHub preset that holds the head alone is completed with the backbone beside it, under
-    the names that the backbone has in a complete one.
+    If the ``task.weights.h5`` of a KerasHub preset holds only the head, the backbone beside it is added, with
+    the names that it has in a complete file.
 
     Raises:
         CheckpointError: a file is missing or damaged, or refers to other files.
@@ -53,20 +53,20 @@ class KerasFile(Checkpoint):
         spool = Spool()
         content = self._content(path, spool)
         if path.name == TASK:
-            content, told = _completed(content, path, spool)
-            notes += told
+            content, backbone_notes = _with_backbone(content, path, spool)
+            notes += backbone_notes
         super().__init__(path, content.tensors, metadata=content.metadata, notes=notes, spool=spool)
         self._variable_names = content.variable_names
         self.format = content.what
 
     @property
     def variable_names(self) -> Mapping[str, str]:
-        """The variables' own names by key; files of Keras 3 keep none."""
+        """The names of the variables by key. Files of Keras 3 have no such names."""
         return self._variable_names
 
     @property
     def objects(self) -> frozenset[str]:
-        """The paths of the layers that hold the tensors."""
+        """The paths of the layers that have the tensors."""
         return frozenset(key.rpartition("/")[0].removesuffix("/vars") for key in self.tensors)
 
     @staticmethod
@@ -95,7 +95,7 @@ class KerasArchive(KerasFile):
 
 
 class _Content(NamedTuple):
-    """What is in a file, and ``what`` it is for people."""
+    """What is in a file. ``what`` is its format, for people."""
 
     tensors: dict[str, TensorInfo]
     variable_names: dict[str, str]
@@ -128,37 +128,37 @@ def _read(path: Path, spool: Spool, part: Part | None = None) -> _Content:
 def _named(
     file: HDF5File, stored: dict[str, TensorInfo], root: str, layers: list[str]
 ) -> tuple[dict[str, TensorInfo], dict[str, str]]:
-    """The tensors by name, in the order of the layers where the file has one, and their variables' names.
+    """The tensors by name, and the names of their variables. They are in the order of the layers, if the file has it.
 
-    Those of an optimizer keep their paths (``optimizer_weights/...``): Keras gives them names that weights have too.
+    The tensors of an optimizer keep their paths (``optimizer_weights/...``): Keras gives them names of weights.
     """
-    within = f"{root}/" if root else ""
+    prefix = f"{root}/" if root else ""
     tensors: dict[str, TensorInfo] = {}
     variable_names: dict[str, str] = {}
-    for group in dict.fromkeys(f"{within}{layer}" for layer in (*layers, _TOP_LEVEL)):
+    for group in dict.fromkeys(f"{prefix}{layer}" for layer in (*layers, _TOP_LEVEL)):
         for name in file.names(group, "weight_names") or ():
             if info := stored.pop(f"{group}/{name}", None):
-                key = info.name.removeprefix(within)
+                key = info.name.removeprefix(prefix)
                 variable_names[key] = name
                 tensors[key] = info._replace(name=key)
     for path, info in stored.items():
-        key = path.removeprefix(within)
-        if key in tensors:  # beside the group of the weights another one has its name
+        key = path.removeprefix(prefix)
+        if key in tensors:  # another group than that of the weights has this name too
             key = path
         tensors[key] = info._replace(name=key)
     return tensors, variable_names
 
 
 def _read_shards(path: Path, spool: Spool) -> _Content:
-    """The files that an index names. Its own names are of variables (transformers) or of groups (Keras 3)."""
+    """The files that an index lists. The index names variables (transformers) or groups (Keras 3)."""
     weight_map = read_weight_map(path, _INDEX)
     tensors: dict[str, TensorInfo] = {}
     shards = dict.fromkeys(name for files in weight_map.values() for name in files)
     for shard in shards:
-        found = _read(path.with_name(shard), spool)
-        if twice := tensors.keys() & found.tensors.keys():
+        content = _read(path.with_name(shard), spool)
+        if twice := tensors.keys() & content.tensors.keys():
             raise malformed(path, _INDEX, f"{min(twice)} is in {shard} and in another file")
-        tensors.update(found.tensors)
+        tensors.update(content.tensors)
     groups = {f"/{name.rpartition('/')[0]}" for name in tensors}
     variable_names: dict[str, str] = {}
     for name, files in weight_map.items():
@@ -172,15 +172,15 @@ def _read_shards(path: Path, spool: Spool) -> _Content:
 
 
 def _archive(texts: dict[str, str], path: Path) -> str:
-    """What a .keras archive is; its ``metadata.json`` has the version."""
-    about = json_object(texts.get("metadata.json", "{}"), path, ".keras archive")
-    return f"Keras archive (Keras {about.get('keras_version', 'of unknown version')})"
+    """The format of a .keras archive, for people. Its ``metadata.json`` has the version of Keras."""
+    metadata = json_object(texts.get("metadata.json", "{}"), path, ".keras archive")
+    return f"Keras archive (Keras {metadata.get('keras_version', 'of unknown version')})"
 
 
-def _completed(task: _Content, path: Path, spool: Spool) -> tuple[_Content, tuple[str, ...]]:
-    """The weights of a KerasHub task with its backbone's, and what to say of them.
+def _with_backbone(task: _Content, path: Path, spool: Spool) -> tuple[_Content, tuple[str, ...]]:
+    """The weights of a KerasHub task together with its backbone's, and notes about them.
 
-    Some versions of Keras and KerasHub write all of a task's weights into its file, others what the backbone lacks.
+    Some versions of Keras and KerasHub write all weights of a task into its file, others only those of the head.
     """
     beside = next((file for name in BACKBONE if is_file(file := path.with_name(name))), None)
     if beside is None:
@@ -190,14 +190,14 @@ def _completed(task: _Content, path: Path, spool: Spool) -> tuple[_Content, tupl
     groups = (name.removesuffix(first) for name in task.tensors if name.endswith(f"/{first}"))
     if any(all(f"{group}{name}" in task.tensors for name in backbone.tensors) for group in groups):
         return task, ()
-    within = f"layers/{_backbone_group(path)}/"
-    tensors = {f"{within}{name}": info._replace(name=f"{within}{name}") for name, info in backbone.tensors.items()}
-    note = f"{path.name} holds the head alone: the backbone is from {beside.name}"
+    prefix = f"layers/{_backbone_group(path)}/"
+    tensors = {f"{prefix}{name}": info._replace(name=f"{prefix}{name}") for name, info in backbone.tensors.items()}
+    note = f"{path.name} holds only the head: the backbone is from {beside.name}"
     return task._replace(tensors={**tensors, **task.tensors}), (note,)
 
 
 def _backbone_group(path: Path) -> str:
-    """The group of the backbone in a task's file: its class' name, in config.json of the preset, in snake case."""
+    """The backbone's group in the file of a task: the class name in the preset's config.json, in snake case."""
     config = path.with_name("config.json")
     name = json_object(read_description(config, _PRESET), config, _PRESET).get("class_name")
     if not isinstance(name, str):

@@ -1,6 +1,6 @@
-"""A ``.keras`` archive: a zip with the weights as one HDF5 file, stored as it is, and the model's config as JSON.
+"""A ``.keras`` archive: a zip file with the weights as an uncompressed HDF5 file, and the model's config as JSON.
 
-The config is handed out as text. Keras makes objects from it, with the code that it may hold; here nobody does.
+The config stays text. Keras makes objects from it and may run code in it; bridgeckpt does not.
 
 Sources: https://github.com/keras-team/keras, keras/src/saving/saving_lib.py (the members);
 https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, section 4.3.7 (a member's local header).
@@ -31,10 +31,10 @@ _DAMAGED = "copy or download it again; it may be cut short"
 
 
 def read_archive(path: Path) -> tuple[Part, dict[str, str]]:
-    """Where the weights lie in the archive, and its texts by name.
+    """The place of the weights in the archive, and its texts by name.
 
     Raises:
-        CheckpointError: it is no such archive, damaged, or its weights are compressed.
+        CheckpointError: the file is not such an archive or is damaged, or its weights are compressed or encrypted.
     """
     try:
         file = open_file(path)
@@ -53,14 +53,14 @@ def read_archive(path: Path) -> tuple[Part, dict[str, str]]:
 
 def _text(archive: ZipFile, member: ZipInfo, path: Path) -> str:
     with archive.open(member) as file:
-        text = file.read(_MAX_TEXT + 1)  # whatever size the member says it has
+        text = file.read(_MAX_TEXT + 1)  # the stated size of the member is not trusted
     if len(text) > _MAX_TEXT:
         raise _damaged(path, f"its {member.filename} has more than {_MAX_TEXT:,} bytes")
     return text.decode()
 
 
 def _place(file: StoredFile, member: ZipInfo) -> Part:
-    """The bytes of a member that is stored without compression or encryption."""
+    """The place of a member, which must be stored without compression or encryption."""
     path = file.path
     encrypted = member.flag_bits & 1
     if member.compress_type != ZIP_STORED or encrypted or member.compress_size != member.file_size:
@@ -75,7 +75,7 @@ def _place(file: StoredFile, member: ZipInfo) -> Part:
         raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from None
     if len(header) < _LOCAL_HEADER_SIZE or not header.startswith(_LOCAL_HEADER):
         raise _damaged(path, f"there is no {WEIGHTS} at byte {member.header_offset:,}")
-    name_size, extra_size = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
+    name_size, extra_size = (int.from_bytes(header[start : start + 2], "little") for start in (26, 28))
     part = Part(member.header_offset + _LOCAL_HEADER_SIZE + name_size + extra_size, member.file_size)
     if part.offset + part.nbytes > file.size:
         raise _damaged(path, f"its {WEIGHTS} ends at byte {part.offset + part.nbytes:,} of {file.size:,}")

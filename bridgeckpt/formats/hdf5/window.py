@@ -1,7 +1,7 @@
 """Read-only file object over a byte range of a stored file, for h5py: bounded, without locks, and checked.
 
-h5py takes any Python file. One of its own opening would be locked, and could not be opened at all where another user
-of h5py in the same process has it open with another choice of locks.
+h5py accepts any Python file object. A file that h5py opens itself is locked. It cannot be opened at all if other code
+in the process has it open through h5py with another setting for locks.
 
 Source of the global heap's layout: https://docs.hdfgroup.org/archive/support/HDF5/doc/H5.format.html, "Disk Format:
 Level 1E - Global Heap".
@@ -14,36 +14,36 @@ from typing import Any, NamedTuple
 from bridgeckpt.store.contract import EndsEarlyError
 from bridgeckpt.store.fileobject import FileObject
 
-_HEAP, _HEAP_HEADER, _HEAP_OBJECT = b"GCOL", 16, 16  # the signature, and sizes of headers where lengths take 8 bytes
+_HEAP, _HEAP_HEADER, _HEAP_OBJECT = b"GCOL", 16, 16  # the signature, and the sizes of headers with lengths of 8 bytes
 
 
 class Part(NamedTuple):
-    """A file inside another file, stored as it is: ``nbytes`` from ``offset``."""
+    """A file inside another file, not compressed: ``nbytes`` bytes from byte ``offset``."""
 
     offset: int
     nbytes: int
 
 
 class Window(FileObject):
-    """Read-only file object over a part of a file. h5py locks no file then, and what it reads can be looked at."""
+    """Read-only file object over a part of a file. h5py then locks no file, and what it reads is checked."""
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
         """Fill the whole buffer.
 
         Raises:
-            ValueError: the part or the file ends before, or has a damage that libhdf5 does not notice.
+            ValueError: the part or the file ends before that, or has damage that libhdf5 does not notice.
             OSError: the file cannot be read.
         """
         wanted = memoryview(buffer)
-        if self.tell() + len(wanted) > self.nbytes:  # h5py would take what was in the memory for what was not read
+        if self.tell() + len(wanted) > self.nbytes:  # h5py would use old memory content for missing bytes
             raise ValueError(f"it ends at byte {self.nbytes:,}")
         try:
-            found = super().readinto(wanted)
+            count = super().readinto(wanted)
         except EndsEarlyError as error:
             raise ValueError(error.strerror) from None
         if wanted[: len(_HEAP)] == _HEAP:
             _check_heap(wanted)
-        return found
+        return count
 
     def read_at(self, offset: int, nbytes: int) -> bytes:
         """``nbytes`` of the part from ``offset``.
@@ -61,12 +61,14 @@ class Window(FileObject):
 
 
 def _check_heap(collection: memoryview) -> None:
-    """See that the objects of a global heap collection lead to its end: libhdf5 1.14 follows others for ever."""
-    at = _HEAP_HEADER
-    while at + _HEAP_OBJECT <= len(collection):
-        number = int.from_bytes(collection[at : at + 2], "little")
-        size = int.from_bytes(collection[at + 8 : at + 16], "little")
-        step = _HEAP_OBJECT + size + -size % 8 if number else size  # object 0 is the free space, its header included
+    """Check that every object in a global heap has a size. At one without, libhdf5 1.14 loops forever."""
+    start = _HEAP_HEADER
+    while start + _HEAP_OBJECT <= len(collection):
+        number = int.from_bytes(collection[start : start + 2], "little")
+        size = int.from_bytes(collection[start + 8 : start + 16], "little")
+        step = (
+            _HEAP_OBJECT + size + -size % 8 if number else size
+        )  # object 0 is free space, and its size includes the header
         if not step:
-            raise ValueError("a global heap has an object of no size")
-        at += step
+            raise ValueError("a global heap has an object without a size")
+        start += step

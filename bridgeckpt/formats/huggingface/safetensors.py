@@ -1,8 +1,9 @@
-"""Safetensors: a reader for one file or a folder of shards, and the plan of the files that a writer fills.
+"""A reader of safetensors: one file, or several shards with their index.
 
-A file is 8 bytes of header length (little-endian), a JSON header (by name: dtype, shape, and where the data begin and
-end, counted from the end of the header), and the tensors one after another without gaps. Hugging Face's shards come
-with an index, ``model.safetensors.index.json``, whose ``weight_map`` says in which file each tensor is.
+A file is the length of the header in 8 bytes (little-endian), a JSON header, and the tensors without gaps. For each
+name, the header has the dtype, the shape, and where the data begins and ends, counted from the end of the header.
+Hugging Face's shards come with an index, ``model.safetensors.index.json``. Its ``weight_map`` says which file holds
+each tensor.
 
 Source: https://github.com/huggingface/safetensors (README.md, "Format").
 """
@@ -23,7 +24,7 @@ from bridgeckpt.store.tensors import DTYPES, Extent, TensorInfo
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_HEADER_SIZE = 100_000_000  # the safetensors library reads no longer one
+MAX_HEADER_SIZE = 100_000_000  # bytes; the limit of the safetensors library
 
 _BY_CODE = {dtype.safetensors: dtype for dtype in DTYPES.values() if dtype.safetensors}
 
@@ -32,7 +33,7 @@ class Safetensors(Checkpoint):
     """A safetensors checkpoint, opened by its file or by the index of its shards.
 
     Raises:
-        CheckpointError: a file is missing, or its header is not what the format asks for.
+        CheckpointError: a file is missing, or its header is not valid.
     """
 
     format = "safetensors"
@@ -44,7 +45,7 @@ class Safetensors(Checkpoint):
 
     @property
     def is_tensorflow(self) -> bool:
-        """Whether a TensorFlow class of transformers wrote it, under TensorFlow's names."""
+        """Whether a TensorFlow class of transformers wrote it. Then it has the names of TensorFlow."""
         return self.metadata.get("format") == "tf"
 
     @property
@@ -54,7 +55,7 @@ class Safetensors(Checkpoint):
 
     @property
     def variable_names(self) -> Mapping[str, str]:
-        """The names themselves, if they are those of TensorFlow's variables."""
+        """The keys, if they are the names of TensorFlow variables."""
         return {name: name for name in self.tensors} if self.is_tensorflow else {}
 
 
@@ -74,24 +75,24 @@ def _read_file(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _malformed(path, "its __metadata__ is not text by name")
     start = 8 + length
-    found = sorted((_tensor(name, entry, path, start) for name, entry in header.items()), key=_begin)
-    at = start
-    for info in found:
+    tensors = sorted((_tensor(name, entry, path, start) for name, entry in header.items()), key=_place)
+    end = start
+    for info in tensors:
         extent = info.extents[0]
-        if extent.offset != at:
-            raise _malformed(path, f"the data of {info.name} begins at byte {extent.offset:,}, not {at:,}")
-        at += extent.nbytes
-    if at != size:
-        raise _malformed(path, f"its tensors end at byte {at:,} and the file at {size:,}")
-    return {info.name: info for info in found}, metadata
+        if extent.offset != end:
+            raise _malformed(path, f"the data of {info.name} begins at byte {extent.offset:,}, not {end:,}")
+        end += extent.nbytes
+    if end != size:
+        raise _malformed(path, f"its tensors end at byte {end:,} and the file at {size:,}")
+    return {info.name: info for info in tensors}, metadata
 
 
-def _begin(info: TensorInfo) -> tuple[int, int]:
+def _place(info: TensorInfo) -> tuple[int, int]:
     return info.extents[0].offset, info.extents[0].nbytes
 
 
 def _tensor(name: str, entry: object, path: Path, start: int) -> TensorInfo:
-    """One entry of a header, whose data begins at byte ``start`` of the file."""
+    """One entry of a header. The data of the file begins at byte ``start``."""
     match entry:
         case {"dtype": str(code), "shape": [*dims], "data_offsets": [int(begin), int(end)]} if _are_sizes(dims):
             shape = tuple(dims)
@@ -111,16 +112,16 @@ def _are_sizes(dims: list[Any]) -> bool:
 
 
 def _read_shards(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
-    """The tensors of all files that an index names, and the metadata of the first of them."""
+    """The tensors of all files that an index lists, and the metadata of the first file that has some."""
     weight_map = read_weight_map(path, "safetensors index")
     tensors: dict[str, TensorInfo] = {}
     metadata: dict[str, str] = {}
     for file_name in dict.fromkeys(name for files in weight_map.values() for name in files):
-        found, of_file = _read_file(path.with_name(file_name))
-        metadata = metadata or of_file
-        if twice := tensors.keys() & found.keys():
+        file_tensors, file_metadata = _read_file(path.with_name(file_name))
+        metadata = metadata or file_metadata
+        if twice := tensors.keys() & file_tensors.keys():
             raise malformed(path, "safetensors index", f"{min(twice)} is in {file_name} and in another file")
-        tensors.update(found)
+        tensors.update(file_tensors)
     for name, files in weight_map.items():
         stored = stored_name(name, tensors)
         if stored is None or files != (tensors[stored].extents[0].path.name,):

@@ -1,4 +1,4 @@
-"""The safetensors files of a Hugging Face checkpoint, planned before a byte is written: headers, offsets, index."""
+"""The safetensors files of a Hugging Face checkpoint, planned before anything is written: headers, offsets, index."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ INDEX_NAME = "model.safetensors.index.json"
 class SafetensorsFile(NamedTuple):
     """A file to be written.
 
-    ``header`` is everything before the tensors; ``offsets`` says where each tensor's bytes begin, counted from the
-    start of the file, and ``size`` how many bytes the whole file has.
+    ``header`` is all bytes before the tensors. ``offsets`` are where each tensor's bytes begin, counted from the start
+    of the file. ``size`` is the number of bytes of the whole file.
     """
 
     name: str
@@ -37,14 +37,14 @@ def plan_files(
     max_shard_size: int | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> list[SafetensorsFile]:
-    """Divide tensors, given as (name, dtype, shape), over the files of a Hugging Face checkpoint.
+    """Divide tensors, given as (name, dtype, shape), among the files of a Hugging Face checkpoint.
 
-    A file is full when the next tensor, in the given order, would bring its tensors over ``max_shard_size`` bytes; a
-    tensor larger than that has a file of its own. Within a file the given order is kept, except that wider elements
-    come first, so that every tensor is aligned to its elements.
+    A file is full if the next tensor, in the given order, would bring its tensors over ``max_shard_size`` bytes. A
+    larger tensor has a file of its own. A file keeps the given order, except that wider elements come first, so that
+    every tensor is aligned to its elements.
 
     Raises:
-        OutputError: a dtype has no place in the format.
+        OutputError: safetensors cannot hold a dtype.
     """
     sized = []
     for name, dtype, shape in tensors:
@@ -70,7 +70,7 @@ def index_json(files: Sequence[SafetensorsFile]) -> bytes:
 
 
 class _Stored(NamedTuple):
-    """What a dtype and a shape come to in a file; ``json`` is the beginning of the header's entry."""
+    """The storage of a tensor: ``nbytes``, and ``itemsize`` in bytes. ``json`` is the beginning of its header entry."""
 
     nbytes: int
     itemsize: int
@@ -90,7 +90,7 @@ def _stored(dtype: str, shape: tuple[int, ...]) -> _Stored | None:
 
 
 def _shards(tensors: list[_Named], max_size: int) -> list[list[_Named]]:
-    """The division that huggingface_hub's ``split_state_dict_into_shards_factory`` makes, large tensors in place."""
+    """The division of huggingface_hub's ``split_state_dict_into_shards_factory``; large tensors keep their order."""
     shards: list[list[_Named]] = []
     current: list[_Named] = []
     filled = 0
@@ -109,14 +109,14 @@ def _shards(tensors: list[_Named], max_size: int) -> list[list[_Named]]:
 
 def _file(name: str, tensors: list[_Named], metadata: Mapping[str, str]) -> SafetensorsFile:
     entries = [f'"__metadata__":{json.dumps(dict(metadata))}'] if metadata else []
-    begins, at = [], 0
+    begins, end = [], 0
     tensors = sorted(tensors, key=lambda tensor: -tensor[1].itemsize)
     for tensor, stored in tensors:
-        begins.append(at)
-        at += stored.nbytes
-        entries.append(f'{encode_basestring_ascii(tensor)}:{stored.json},"data_offsets":[{begins[-1]},{at}]}}')
+        begins.append(end)
+        end += stored.nbytes
+        entries.append(f'{encode_basestring_ascii(tensor)}:{stored.json},"data_offsets":[{begins[-1]},{end}]}}')
     text = f"{{{','.join(entries)}}}".encode()
     text += b" " * (-len(text) % 8)
     start = 8 + len(text)
     offsets = {tensor: start + begin for (tensor, _), begin in zip(tensors, begins, strict=True)}
-    return SafetensorsFile(name, len(text).to_bytes(8, "little") + text, offsets, start + at)
+    return SafetensorsFile(name, len(text).to_bytes(8, "little") + text, offsets, start + end)

@@ -1,6 +1,6 @@
-"""The index of a checkpoint in several files: ``weight_map`` says in which of them, all in its folder, a tensor is.
+"""The index of a checkpoint in several files: ``weight_map`` says which file in the same folder holds each tensor.
 
-Hugging Face and Keras both write JSON of this form; Keras' names are of groups of tensors, and its files may be lists.
+Hugging Face and Keras both write JSON of this form. Keras lists groups of tensors, and may list several files for one.
 
 Sources: https://github.com/huggingface/huggingface_hub, src/huggingface_hub/serialization;
 https://github.com/keras-team/keras, keras/src/saving/saving_lib.py (``ShardedH5IOStore``).
@@ -22,31 +22,31 @@ CUT_SHORT = "copy or download it again; it may be cut short"
 
 
 def read_weight_map(path: Path, kind: str) -> dict[str, tuple[str, ...]]:
-    """The names of the files by the names in the index ``path``; ``kind`` is what errors call it.
+    """The file names in the index ``path``, by tensor or group. ``kind`` is what errors call the index.
 
     Raises:
-        CheckpointError: it cannot be read, or names files that are not beside it.
+        CheckpointError: the index cannot be read, or names a file in another folder.
     """
     weight_map = json_object(read_description(path, kind), path, kind).get("weight_map")
     if not isinstance(weight_map, dict):
         raise malformed(path, kind, "it has no weight_map of file names by tensor")
     files: dict[str, tuple[str, ...]] = {}
     for name, value in weight_map.items():
-        held_by = value if isinstance(value, list) else [value]
-        for file_name in held_by:
+        file_names = value if isinstance(value, list) else [value]
+        for file_name in file_names:
             if not isinstance(file_name, str):
                 raise malformed(path, kind, "it has no weight_map of file names by tensor")
             if Path(file_name).name != file_name:
                 raise malformed(path, kind, f'it names the file "{file_name}", which is not in its own folder')
-        files[name] = tuple(held_by)
+        files[name] = tuple(file_names)
     return files
 
 
 def read_description(path: Path, kind: str) -> bytes:
-    """The content of a text that describes a checkpoint; ``kind`` is what errors call it.
+    """The content of a text file that describes a checkpoint. ``kind`` is what errors call the file.
 
     Raises:
-        CheckpointError: it cannot be read, or is too large to be one.
+        CheckpointError: the file cannot be read, or is too large.
     """
     try:
         return read_bytes(path, _MAX_SIZE)
@@ -57,23 +57,23 @@ def read_description(path: Path, kind: str) -> bytes:
 
 
 def stored_name(name: str, held: Container[str]) -> str | None:
-    """The name in ``held``, the tensors of a shard, that the index calls ``name``.
+    """The name in ``held``, the tensors of the shards, that the index calls ``name``; or None.
 
-    transformers' TensorFlow classes write the variable's full name in the index (``tf_bert_model/bert/...``) and leave
-    its first part, the model's name, out of the shards.
+    transformers' TensorFlow classes write a variable's full name in the index (``tf_bert_model/bert/...``). In the
+    shards they leave out its first part, the model's name.
     """
-    return next((one for one in (name, name.partition("/")[2]) if one in held), None)
+    return next((candidate for candidate in (name, name.partition("/")[2]) if candidate in held), None)
 
 
 def json_object(text: str | bytes, path: Path, kind: str) -> JSON:
-    """The JSON object that ``text`` is; its names can be written as UTF-8.
+    """Parse a JSON object. Its keys can be encoded as UTF-8. ``path`` and ``kind`` are for errors.
 
     Raises:
-        CheckpointError: it is none.
+        CheckpointError: the text is not such an object.
     """
     try:
         value = parse_json(text, kind)
-        "".join(value).encode()  # an escape such as \ud800 is no character: a name with it could not be written
+        "".join(value).encode()  # an escape such as \ud800 is not a character, so a name with it cannot be written
     except (TextError, UnicodeEncodeError) as error:
         what = error.what if isinstance(error, TextError) else str(error)
         raise malformed(path, kind, f"its JSON is not readable ({what})") from None
@@ -81,5 +81,5 @@ def json_object(text: str | bytes, path: Path, kind: str) -> JSON:
 
 
 def malformed(path: Path, kind: str, what: str) -> CheckpointError:
-    """An error: ``path`` is not what ``kind`` says it should be."""
+    """An error: the file at ``path`` is not a valid ``kind``. ``what`` says why."""
     return CheckpointError(f"{path} is not a valid {kind}: {what}", path=path, hint=CUT_SHORT)

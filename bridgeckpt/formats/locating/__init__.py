@@ -1,1 +1,1 @@
-"""What a path is: which file a folder, a prefix or any of its files stands for, and which reader opens it."""
+"""Which checkpoint a path means (a folder, a prefix, any of its files), and which reader opens it."""

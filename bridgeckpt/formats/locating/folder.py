@@ -1,4 +1,4 @@
-"""A folder while a checkpoint is looked for in it: listed once, and each of its files identified once."""
+"""A folder in which a checkpoint is searched for: it is listed once, and each of its files is identified once."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class Location(NamedTuple):
-    """Where a checkpoint lies.
+    """The place of a checkpoint.
 
     Attributes:
-        path: Its file; of a TensorBundle its prefix.
-        kind: What the file is, which decides on the reader.
-        notes: What to say about the choice.
+        path: Its file; or the prefix of a TensorBundle.
+        kind: The kind of the file, which decides the reader.
+        notes: What to tell the user about the choice.
     """
 
     path: Path
@@ -33,11 +33,11 @@ class Location(NamedTuple):
 
 
 class Folder:
-    """A folder, and through :meth:`other` every other one that the search comes to.
+    """A folder. :meth:`other` gives other folders, which share the kinds of files that are known.
 
     Attributes:
-        path: Where it lies.
-        lost: What to say of its state file, if that names a checkpoint that is not there.
+        path: Its path.
+        lost: A message about its state file, if that names a checkpoint that is absent.
     """
 
     def __init__(self, path: Path, identify: Callable[[Path], FileKind]) -> None:
@@ -48,7 +48,7 @@ class Folder:
         self._folders = {path: self}
 
     def other(self, path: Path) -> Folder:
-        """The folder at ``path``, which shares what is known of files."""
+        """The folder at ``path``, which shares the known kinds of files."""
         if path not in self._folders:
             folder = self._folders[path] = Folder(path, self._identify)
             folder._kinds, folder._folders = self._kinds, self._folders
@@ -56,10 +56,10 @@ class Folder:
 
     @cached_property
     def members(self) -> list[Entry]:
-        """What lies in it, sorted by name; nothing if there is no such folder.
+        """What is directly in it, sorted by name; empty if there is no such folder.
 
         Raises:
-            OSError: it cannot be listed.
+            OSError: the folder cannot be listed.
         """
         try:
             return members(self.path)
@@ -67,25 +67,25 @@ class Folder:
             return []
 
     def entries(self, *patterns: str) -> list[Entry]:
-        """The files with names that fit, as the store describes them, pattern by pattern."""
+        """The files whose names match, pattern by pattern, as entries of the store."""
         return [
             entry for pattern in patterns for entry in self.members if entry.is_file and fnmatch(entry.name, pattern)
         ]
 
     def files(self, *patterns: str) -> list[Path]:
-        """The files with names that fit, pattern by pattern."""
+        """The files whose names match, pattern by pattern."""
         return [entry.path for entry in self.entries(*patterns)]
 
     def file(self, name: str) -> Path | None:
-        """The file of this name, if there is one."""
+        """The file with this name, if there is one."""
         return next((entry.path for entry in self.members if entry.name == name and entry.is_file), None)
 
     def kind(self, path: Path) -> FileKind:
-        """What the file at ``path`` is, in this folder or another.
+        """The kind of the file at ``path``, in this folder or another.
 
         Raises:
-            OSError: it cannot be read.
-            CheckpointError: it is a table that is damaged.
+            OSError: the file cannot be read.
+            CheckpointError: the file is a damaged table.
         """
         if path not in self._kinds:
             self._kinds[path] = self._identify(path)
@@ -93,13 +93,13 @@ class Folder:
 
 
 def only_file(folder: Folder, *patterns: str, kinds: tuple[FileKind, ...]) -> Location | None:
-    """The rule for most formats: the only file of these kinds with such a name, None if there is none.
+    """The rule of most formats: the only file of these kinds with a matching name; None if there is none.
 
     Raises:
-        CheckpointError: there are several.
+        CheckpointError: there are several such files.
     """
-    found = [file for file in folder.files(*patterns) if folder.kind(file) in kinds]
-    if len(found) > 1:
-        names = listed(sorted(file.name for file in found))
+    files = [file for file in folder.files(*patterns) if folder.kind(file) in kinds]
+    if len(files) > 1:
+        names = listed(sorted(file.name for file in files))
         raise CheckpointError(f"{folder.path} holds {names}", path=folder.path, hint="pass one of them")
-    return Location(found[0], folder.kind(found[0])) if found else None
+    return Location(files[0], folder.kind(files[0])) if files else None

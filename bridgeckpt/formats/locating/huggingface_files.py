@@ -1,4 +1,4 @@
-"""Safetensors files: how one is recognised, and which of those in a folder is the checkpoint."""
+"""Safetensors files: how to recognise one, and which file of a folder is the checkpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _is_safetensors(start: FileStart) -> bool:
-    """Whether it begins with the length of a JSON object that the file can hold."""
+    """Whether the file begins with the length of a JSON object, and is long enough for it."""
     return start.head[8:9] == b"{" and int.from_bytes(start.head[:8], "little") <= start.size - 8
 
 
@@ -30,7 +30,7 @@ def find(folder: Folder) -> Location | None:
     """The only index of shards, the file with the usual name, or the only file.
 
     Raises:
-        CheckpointError: there are several files and nothing says how they belong together.
+        CheckpointError: there are several files and no index.
     """
     indexes, files = folder.files("*.safetensors.index.json"), folder.files(*PATTERNS)
     usual = [file for file in files if file.name == "model.safetensors"]

@@ -1,4 +1,4 @@
-"""Keras' and transformers' HDF5 files: how one is recognised, and which of those in a folder is the checkpoint."""
+"""HDF5 files of Keras and transformers: how to recognise one, and which file of a folder is the checkpoint."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.locating.folder import Folder
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_STARTS = (0, 512, 1024, 2048)  # it may lie behind a block of the user's
-# transformers' file and its index of shards, then a KerasHub preset's
+_STARTS = (0, 512, 1024, 2048)  # a user block of HDF5 may come before it
+# of transformers (a file, an index of shards), then of a KerasHub preset
 _USUAL = ("tf_model.h5", "tf_model.h5.index.json", "task.weights.h5", "model.weights.h5", "model.weights.json")
 
 
 def _is_hdf5(start: FileStart) -> bool:
-    return any(start.head.startswith(_SIGNATURE, at) for at in _STARTS)
+    return any(start.head.startswith(_SIGNATURE, offset) for offset in _STARTS)
 
 
 HDF5 = FileKind("an HDF5 file", matches=_is_hdf5)
@@ -36,7 +36,7 @@ def find(folder: Folder) -> Location | None:
     """The file with a usual name, the only index of shards, or the only file.
 
     Raises:
-        CheckpointError: there are several files or indexes, none of them with a usual name.
+        CheckpointError: there are several files or indexes, and no usual name among them.
     """
     usual = (file for name in _USUAL if (file := folder.file(name)) and folder.kind(file) in _KINDS)
     if file := next(usual, None):
@@ -44,7 +44,7 @@ def find(folder: Folder) -> Location | None:
     else:
         location = only_file(folder, "*.weights.json", "*.h5.index.json", kinds=_KINDS)
         location = location or only_file(folder, *PATTERNS, kinds=_KINDS)
-    # Safetensors beside it are as often PyTorch's as TensorFlow's.
+    # Safetensors beside it may be PyTorch's or TensorFlow's.
     if location is None or not (others := folder.files("*.safetensors")):
         return location
     taken = location.path.name

@@ -1,7 +1,7 @@
-"""What a file is, told by its first bytes rather than its name: the kinds that no reader opens, and how all are told.
+"""The kind of a file, recognised by its first bytes rather than its name; and the kinds that no reader opens.
 
-The kinds that a format opens are in its row of the registry. Only the beginning of a file is read (and the last bytes
-of a table, the directory of a zip archive); nothing is unpacked or unpickled.
+The kinds that a format opens are in its row of the registry. Only the beginning of a file is read, the last bytes of a
+table, and the directory of a zip archive. Nothing is unpacked or unpickled.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ORIGINAL = "convert the checkpoint that it was made from"
 
 
 class FileStart:
-    """The beginning of a file, and what can be learnt from it: read once, then shown to each :class:`FileKind`."""
+    """The beginning of a file, and what it shows. It is read once, then passed to each :class:`FileKind`."""
 
     def __init__(self, path: Path) -> None:
         file = open_file(path)
@@ -39,7 +39,7 @@ class FileStart:
 
     @cached_property
     def text(self) -> str | None:
-        """The beginning as text, without leading space; None where it is not text."""
+        """The beginning as text, without leading space; None if it is not text."""
         try:
             text = self.head.decode("utf-8", errors="strict" if len(self.head) < _HEAD_SIZE else "ignore")
         except UnicodeDecodeError:
@@ -52,13 +52,13 @@ class FileStart:
         """The first key and value of a table of LevelDB's format; None for other files.
 
         Raises:
-            CheckpointError: it is damaged.
+            CheckpointError: the table is damaged.
         """
         return next(entries(self.path), (b"", b"")) if self.is_table else None
 
     @property
     def is_table(self) -> bool:
-        """Whether it ends as a table of LevelDB's format does."""
+        """Whether it ends like a table of LevelDB's format."""
         return self.size >= FOOTER_SIZE and self.tail == MAGIC
 
     @cached_property
@@ -73,21 +73,21 @@ class FileStart:
                 return archive.namelist()
         except BadZipFile:
             return None
-        except NotImplementedError:  # of a version of zip that Python does not read
+        except NotImplementedError:  # a version of zip that Python does not read
             return []
 
 
 class FileKind(NamedTuple):
-    """What a file is.
+    """A kind of file.
 
     Attributes:
         what: The end of the sentence "FILE is ...".
-        hint: What to do with one that is not read.
+        hint: What to do with such a file, if no reader opens it.
         matches: Whether a file is of this kind.
-        is_model: Whether it is a model, rather than something that lies beside one.
-        by_name: ``matches`` looks at the name too: kinds that are told by content alone are tried first.
-        suffix: The suffix of files that are taken for this kind if nothing else is known of them: they are damaged, and
-            the reader says how.
+        is_model: Whether it is a model, and not a file that accompanies one.
+        by_name: Whether ``matches`` looks at the name too. Kinds that are recognised by content alone are tried first.
+        suffix: A file of unknown content with this suffix is taken for this kind. It is damaged, and the reader's error
+            says how.
     """
 
     what: str
@@ -99,17 +99,17 @@ class FileKind(NamedTuple):
 
 
 def starts_with(*signatures: bytes) -> Callable[[FileStart], bool]:
-    """A test of the first bytes."""
+    """A test of the first bytes of a file."""
     return lambda start: start.head.startswith(signatures)
 
 
 def text_matches(pattern: str, flags: int = 0) -> Callable[[FileStart], object]:
-    """A test of the beginning of a text; the pattern is compiled when a text is first seen."""
+    """A test of the beginning of a text. The pattern is compiled when it is first used."""
     return lambda start: start.text and re.match(pattern, start.text, flags)
 
 
 def zip_holds(ending: str) -> Callable[[FileStart], bool]:
-    """Whether a name in a zip archive ends so."""
+    """A test for a zip archive that holds a name with this ending."""
     return lambda start: any(name.endswith(ending) for name in start.zip_names or ())
 
 
@@ -123,7 +123,7 @@ def _is_torch(start: FileStart) -> bool:
 
 
 def _is_graph(start: FileStart) -> bool:
-    """Whether it begins with a node, in protobuf's binary or text format."""
+    """Whether the file begins with a node of a graph, in protobuf's binary or text format."""
     return (start.path.suffix == ".pb" and start.head[:1] == b"\n") or re.match(
         r"node\s*\{", start.text or ""
     ) is not None
@@ -141,14 +141,14 @@ STATE_FILE = FileKind(
 )
 UNKNOWN = FileKind("no checkpoint", "pass a checkpoint's prefix, or the folder that holds it", is_model=False)
 
-# Tried in this order: signatures after the formats' own kinds, the rest after the kinds that are told by name.
+# Tried in this order: signatures after the kinds of the formats, the others after the kinds recognised by name.
 _SIGNATURES = (
     LFS_POINTER,
     FileKind("a gzip archive", _UNPACK, starts_with(b"\x1f\x8b")),
     FileKind("a compressed archive", _UNPACK, starts_with(b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")),
     FileKind(
         "a PyTorch checkpoint (a pickle)",
-        "it is PyTorch's already; pickles run code and are never opened here",
+        "it is a PyTorch file already; pickles can run code, so they are never opened here",
         _is_torch,
     ),
     FileKind("a numpy file (.npy, .npz)", UNKNOWN.hint, _is_numpy, is_model=False),
@@ -176,11 +176,11 @@ _OTHERS = (
 
 
 def identify(path: Path, opened: Sequence[FileKind]) -> FileKind:
-    """What the regular file ``path`` is; ``opened`` are the kinds that formats open, in order of precedence.
+    """The kind of the regular file ``path``. ``opened`` are the kinds that formats open, in order of precedence.
 
     Raises:
-        OSError: it cannot be read.
-        CheckpointError: it is a table that is damaged.
+        OSError: the file cannot be read.
+        CheckpointError: the file is a damaged table.
     """
     start = FileStart(path)
     by_content = [kind for kind in opened if not kind.by_name]

@@ -1,4 +1,4 @@
-"""From any path that people pass to the checkpoint that they mean: a folder, a state file, a prefix or a file."""
+"""Finds the checkpoint that a path means: a folder, a state file, a prefix or a file."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 def is_address(path: Path) -> bool:
-    """Whether it is a URL rather than a path, as in ``gs://bucket/model.ckpt``; a drive of Windows has one letter."""
+    """Whether it is a URL and not a path, as ``gs://bucket/model.ckpt``. A drive of Windows has only one letter."""
     return re.match(r"[a-z][a-z0-9+.-]+:/", str(path)) is not None
 
 
 def locate(path: Path) -> Location:
-    """The checkpoint that ``path`` stands for.
+    """The checkpoint that ``path`` means.
 
-    Each folder that is looked into is listed once, and each file identified once.
+    Each folder that is searched is listed once, and each file is identified once.
 
     Raises:
-        CheckpointError: there is none, or it is of a kind that is not read.
+        CheckpointError: there is no checkpoint, or no reader opens files of its kind.
     """
     if is_address(path):
         raise CheckpointError(f"{path} is an address, not a path", hint="copy the checkpoint to this machine first")
@@ -38,7 +38,7 @@ def locate(path: Path) -> Location:
         location = _location(path, Folder(path, FORMATS.identify))
     except OSError as error:
         raise CheckpointError(f"cannot read {error.filename or path}: {error.strerror}", path=path) from None
-    except RuntimeError as error:  # a home that does not exist, as in ~nobody/model
+    except RuntimeError as error:  # a home folder that does not exist, as in ~nobody/model
         raise CheckpointError(f"{path}: {error}", path=path) from None
     if FORMATS.of_kind(location.kind) is None:
         raise refusals.refused(location.path, location.kind)
@@ -46,7 +46,7 @@ def locate(path: Path) -> Location:
 
 
 def _location(path: Path, folder: Folder) -> Location:
-    """The checkpoint that ``path`` stands for: the folder itself, a prefix, or a file."""
+    """The checkpoint that ``path`` means: in the folder itself, with this prefix, or a file."""
     if is_file(refusals.index_of(path)):
         return bundle_at(path, folder)
     entry = look(path)
@@ -64,7 +64,7 @@ def _location(path: Path, folder: Folder) -> Location:
 
 
 def _by_file(path: Path, folder: Folder) -> Location:
-    """The checkpoint that a file stands for, which is the file itself as a rule."""
+    """The checkpoint that a file means: usually the file itself."""
     kind = folder.kind(path)
     if kind is STATE_FILE:
         return _in_folder(folder.other(path.parent), path)
@@ -76,7 +76,7 @@ def _by_file(path: Path, folder: Folder) -> Location:
 
 
 def _in_folder(folder: Folder, state: Path | None) -> Location:
-    """The checkpoint of a folder: the one that its state file names, else that of the first format that is in it."""
+    """The checkpoint in a folder: the one that its state file names, or else that of the first format found in it."""
     if state is not None and (location := find_named(state, folder)):
         return location
     for row in FORMATS.formats:

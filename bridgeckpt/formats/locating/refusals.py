@@ -1,4 +1,4 @@
-"""Why a path is no checkpoint that can be read: what is there instead, what is missing, what may have been meant."""
+"""Errors for a path without a readable checkpoint: what is there instead, what is missing, which name is near."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def index_of(prefix: Path) -> Path:
 
 
 def prefix_of(part: Path) -> Path | None:
-    """The prefix of a TensorBundle that a file of this name belongs to, or None."""
+    """The prefix of the TensorBundle that a file with this name belongs to, or None."""
     match = _PART.fullmatch(part.name)
     return part.with_name(match[1]) if match else None
 
 
 def refused(path: Path, kind: FileKind) -> CheckpointError:
-    """``path`` is of a kind that is not read."""
+    """An error: no reader opens files of this kind."""
     return CheckpointError(f"{path} is {kind.what}", path=path, hint=kind.hint)
 
 
 def nothing_in(folder: Folder, patterns: Iterable[str]) -> CheckpointError:
-    """A folder without a checkpoint that is read: what is in it. ``patterns`` fit the names of checkpoints."""
+    """An error: the folder holds no readable checkpoint. ``patterns`` match the names of checkpoints."""
     error = _content(folder, patterns)
     if folder.lost is None:
         return error
@@ -66,26 +66,26 @@ def _content(folder: Folder, patterns: Iterable[str]) -> CheckpointError:
 
 
 def _below(folder: Folder, patterns: Iterable[str]) -> set[Path]:
-    """The checkpoints in the folders of a folder, and the SavedModels in the folders of those."""
-    found: set[Path] = set()
-    for one in _folders(folder):
-        found.update(prefix_of(file) or file for file in one.files(*patterns))
-        found.update(model.path for model in (one, *_folders(one)) if model.file(GRAPH))
-    return found
+    """The checkpoints one level below a folder, and the SavedModels one or two levels below it."""
+    checkpoints: set[Path] = set()
+    for inner in _folders(folder):
+        checkpoints.update(prefix_of(file) or file for file in inner.files(*patterns))
+        checkpoints.update(model.path for model in (inner, *_folders(inner)) if model.file(GRAPH))
+    return checkpoints
 
 
 def _folders(folder: Folder) -> list[Folder]:
     """The folders in a folder that can be listed."""
-    found = []
-    for one in (folder.other(entry.path) for entry in folder.members if entry.is_folder):
+    folders = []
+    for inner in (folder.other(entry.path) for entry in folder.members if entry.is_folder):
         with suppress(OSError):
-            one.members  # noqa: B018 - listed here, once
-            found.append(one)
-    return found
+            inner.members  # noqa: B018 - listed here, once
+            folders.append(inner)
+    return folders
 
 
 def without_index(prefix: Path, folder: Folder, given: Path | None = None) -> CheckpointError:
-    """A prefix, ``given`` itself or one of the files that begin with it, without the file that names the tensors."""
+    """An error: the index of a prefix is missing. ``given``: the user passed the prefix, and not one of its files."""
     beside = folder.other(prefix.parent).members
     others = [entry.name for entry in beside if prefix_of(entry.path) == prefix]
     if not others:
@@ -98,7 +98,7 @@ def without_index(prefix: Path, folder: Folder, given: Path | None = None) -> Ch
 
 
 def _absent(path: Path, folder: Folder) -> CheckpointError:
-    """A path that does not exist: which part of it, and which names are near."""
+    """An error: the path does not exist. It says which part of it, and which names are near."""
     missing = path
     while not is_folder(missing.parent) and missing.parent != missing:
         missing = missing.parent
@@ -109,7 +109,7 @@ def _absent(path: Path, folder: Folder) -> CheckpointError:
 
 
 def _near(missing: Path, folder: Folder) -> str | None:
-    """The names beside a missing one that its writer may have meant."""
+    """A hint with the names that the user may have meant by a missing one, or None."""
     from difflib import get_close_matches
 
     members = islice(folder.other(missing.parent).members, _COMPARED)

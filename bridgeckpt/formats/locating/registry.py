@@ -1,7 +1,7 @@
-"""The formats that are read: one row each. A new format is a module with its reader, and a row here.
+"""The formats that can be read, one row each. A new format is a module with its reader, and a row here.
 
-A row says how files of a format are told from others, which checkpoint a folder of them stands for, what opens it, and
-what such a checkpoint can do. Readers are imported when a file needs them.
+A row says how to recognise files of a format, which checkpoint in a folder to take, which class reads it, and what such
+a checkpoint can do. A reader is imported when a file needs it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class FormatExistsError(ValueError):
-    """A format of this name, or another one that opens the same kind of file, is registered already."""
+    """A format with this name, or one that opens the same kind of file, is registered already."""
 
 
 class NoFormatError(LookupError):
-    """No format is registered under this name."""
+    """No format has this name, or opens this kind of file."""
 
 
 class FileFormat(NamedTuple):
@@ -32,17 +32,18 @@ class FileFormat(NamedTuple):
 
     Attributes:
         name: Its name in code.
-        title: What people call it.
-        readers: By kind of file, the subclass of ``Checkpoint`` that opens one, as ``module:class``. It is called as
+        title: Its name for people.
+        readers: Kind of file to the subclass of ``Checkpoint`` that opens it, as ``module:class``. It is called as
             ``reader(path, notes=...)``.
-        find: The checkpoint of this format in a folder, None if there is none.
-        precedence: Formats with lower numbers are looked for first, in a folder and in a file's content.
-        patterns: The names of its files, for a person who passed the folder above.
-        find_by_file: What a file of one of its kinds stands for, if that is not the file itself; None if for nothing.
+        find: Finds the checkpoint of this format in a folder, or None.
+        precedence: Formats with lower numbers are tried first, in a folder and on a file's content.
+        patterns: The names of its files, to suggest some when the user passed the folder above.
+        find_by_file: Finds the checkpoint that a file of one of its kinds means, or None. Without it, the checkpoint is
+            the file itself.
         read_by_tensorflow: Whether ``tf.train.load_checkpoint`` opens its paths.
         keeps_checksums: Whether tensors are stored with their CRC-32C.
-        keeps_variable_names: Whether variables' own names can be stored beside other keys.
-        may_have_pytorch_names: Whether PyTorch's programs write it too.
+        keeps_variable_names: Whether the names of variables can be stored beside other keys.
+        may_have_pytorch_names: Whether PyTorch programs write it too.
     """
 
     name: str
@@ -131,7 +132,7 @@ class Registry:
         """Add a format.
 
         Raises:
-            FormatExistsError: its name or one of its kinds of files is taken.
+            FormatExistsError: another format has its name, or opens one of its kinds of files.
         """
         if row.name in self._formats:
             raise FormatExistsError(f'there is a format "{row.name}" already')
@@ -141,10 +142,10 @@ class Registry:
         self._formats[row.name] = row
 
     def get(self, name: str) -> FileFormat:
-        """The format of this name.
+        """The format with this name.
 
         Raises:
-            NoFormatError: there is none.
+            NoFormatError: there is no such format.
         """
         if name not in self._formats:
             raise NoFormatError(f'there is no format "{name}"; there are {", ".join(self._formats)}')
@@ -156,15 +157,15 @@ class Registry:
 
     @property
     def formats(self) -> list[FileFormat]:
-        """All of them, the first to look for first."""
+        """All formats, in the order in which they are tried."""
         return sorted(self._formats.values(), key=lambda row: row.precedence)
 
     def identify(self, path: Path) -> FileKind:
-        """What the regular file ``path`` is.
+        """The kind of the regular file ``path``.
 
         Raises:
-            OSError: it cannot be read.
-            CheckpointError: it is a table that is damaged.
+            OSError: the file cannot be read.
+            CheckpointError: the file is a damaged table.
         """
         return kinds.identify(path, [kind for row in self.formats for kind in row.readers])
 
@@ -173,7 +174,7 @@ class Registry:
 
         Raises:
             NoFormatError: no format opens files of this kind.
-            CheckpointError: it is damaged.
+            CheckpointError: the checkpoint is damaged.
         """
         from importlib import import_module
 

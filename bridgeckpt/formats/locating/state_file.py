@@ -1,4 +1,4 @@
-"""The ``checkpoint`` file that TensorFlow's savers leave in a folder: which checkpoint it names, and where it lies."""
+"""The ``checkpoint`` state file that TensorFlow's savers write in a folder, and the checkpoint that it names."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _MAX_SIZE = 1 << 20  # it lists every checkpoint of a run, the current one first
 
 
 def state_file_in(folder: Folder) -> Path | None:
-    """The state file of a folder, if there is one."""
+    """The state file in a folder, if there is one."""
     file = folder.file(_NAME)
     return file if file is not None and folder.kind(file) is STATE_FILE else None
 
 
 def find_named(state: Path, folder: Folder) -> Location | None:
-    """The checkpoint that the state file of ``folder`` names; None if it is not there, which is noted as ``lost``.
+    """The checkpoint that the state file of ``folder`` names. If it is absent: None, and ``folder.lost`` is set.
 
-    An absolute path may be of the machine that wrote it, whatever its system, or of the folder that this one was copied
-    from: what lies beside the state file comes first.
+    An absolute path may be one of the machine that wrote the file, or of the folder that this folder was copied from.
+    So a checkpoint beside the state file comes first.
 
     Raises:
-        CheckpointError: the name cannot be read, or what it names is not the file itself.
+        CheckpointError: the name cannot be read, or its index is not the file itself (a Git LFS pointer, a web page).
     """
     named = _named_by(state)
-    beside, there = folder.path / re.split(r"[/\\]", named)[-1], folder.path / named
-    for prefix in (beside, there) if named.startswith("/") else (there, beside):
+    beside, as_written = folder.path / re.split(r"[/\\]", named)[-1], folder.path / named
+    for prefix in (beside, as_written) if named.startswith("/") else (as_written, beside):
         if is_file(index_of(prefix)):
             return bundle_at(prefix, folder)._replace(notes=_notes(prefix, prefixes_in(folder), state))
         if location := v1_at(prefix, folder):
@@ -50,7 +50,7 @@ def find_named(state: Path, folder: Folder) -> Location | None:
 def _named_by(state: Path) -> str:
     r"""The ``model_checkpoint_path`` of a CheckpointState in protobuf's text format.
 
-    Its escapes are those of C: ``\"``, ``\\``, and ``\303\244`` for bytes that are not ASCII.
+    It has the escapes of C: ``\"``, ``\\``, and ``\303\244`` for bytes that are not ASCII.
     """
     match = _NAMED.search(read_head(state, _MAX_SIZE))
     try:
@@ -64,7 +64,7 @@ def _named_by(state: Path) -> str:
 
 
 def _notes(taken: Path, prefixes: list[Path], state: Path) -> tuple[str, ...]:
-    """What to say when the state file leads to another folder, or its folder holds a newer step."""
+    """What to tell the user if the state file names another folder, or its own folder holds a newer step."""
     if taken.parent.resolve() != state.parent.resolve():
         return (f"{state} names {taken}, which is in another folder",)
     newest = max(prefixes, key=step_of)

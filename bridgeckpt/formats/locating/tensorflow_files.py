@@ -1,4 +1,4 @@
-"""TensorFlow's own files: TensorBundles, SavedModels and V1 checkpoints, how one is recognised, and which is taken."""
+"""TensorBundles, SavedModels and V1 checkpoints: how to recognise one, and which one of a folder to take."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ INDEX_PATTERNS = ("?*.index",)
 
 
 def _is_v1(start: FileStart) -> bool:
-    """Under the empty key a V1 checkpoint has a SavedTensorSlices (a message in field 1), a bundle a number there."""
+    """Under the empty key, field 1 is a message in a V1 checkpoint (SavedTensorSlices), and a number in a bundle."""
     if start.path.name.endswith(".index") or start.table_entry is None:
         return False
     key, value = start.table_entry
@@ -38,7 +38,7 @@ def _is_v1(start: FileStart) -> bool:
 
 
 def _is_bundle(start: FileStart) -> bool:
-    """Whether it is a table, and not a V1 checkpoint; a damaged one of this name is told by its last bytes."""
+    """Whether the file is a table, but not a V1 checkpoint. The last bytes show it, even if the table is damaged."""
     return start.is_table and not _is_v1(start)
 
 
@@ -66,7 +66,7 @@ def bundle_at(prefix: Path, folder: Folder) -> Location:
     """The TensorBundle with this prefix.
 
     Raises:
-        CheckpointError: its index is missing, or is not the file itself.
+        CheckpointError: the index is missing, empty, a Git LFS pointer or a web page.
     """
     index = refusals.index_of(prefix)
     if not is_file(index):
@@ -77,13 +77,13 @@ def bundle_at(prefix: Path, folder: Folder) -> Location:
 
 
 def v1_at(prefix: Path, folder: Folder) -> Location | None:
-    """The V1 checkpoint with this prefix, one file of this name or shards, if there is one."""
+    """The V1 checkpoint with this prefix, if there is one: a file with this name, or shards."""
     files = [prefix] if is_file(prefix) else _shards(prefix, folder.other(prefix.parent))
     return Location(files[0], V1_CHECKPOINT) if files and folder.kind(files[0]) is V1_CHECKPOINT else None
 
 
 def find_bundle(folder: Folder) -> Location | None:
-    """The newest TensorBundle: the one with the highest step, then the one that was written last."""
+    """The newest TensorBundle: the one with the highest step, and of equal steps the one that was written last."""
     written = {entry.path.with_suffix(""): entry.modified for entry in folder.entries(*INDEX_PATTERNS)}
     prefixes = sorted(written)
     if not prefixes:
@@ -97,7 +97,7 @@ def find_bundle(folder: Folder) -> Location | None:
 
 
 def misnamed_index(path: Path, folder: Folder) -> Location | None:  # noqa: ARG001
-    """An index whose bundle has no prefix.
+    """Refuse an index whose name does not end in ``.index``: its bundle has no prefix.
 
     Raises:
         CheckpointError: always.
@@ -110,7 +110,7 @@ def misnamed_index(path: Path, folder: Folder) -> Location | None:  # noqa: ARG0
 
 
 def find_saved_model(folder: Folder) -> Location | None:
-    """The variables of the SavedModel in a folder. A frozen one has none, and is refused by name."""
+    """The variables of the SavedModel in a folder. A frozen SavedModel has no variables: then None."""
     variables = SavedModel(folder.path).variables
     if not (folder.file(GRAPH) or folder.file(GRAPH_AS_TEXT)) or not is_file(refusals.index_of(variables)):
         return None
@@ -119,12 +119,12 @@ def find_saved_model(folder: Folder) -> Location | None:
 
 
 def saved_model_of(path: Path, folder: Folder) -> Location | None:
-    """The variables of the SavedModel whose graph ``path`` is."""
+    """The variables of the SavedModel that has the graph file ``path``."""
     return find_saved_model(folder.other(path.parent))
 
 
 def find_v1(folder: Folder) -> Location | None:
-    """The V1 checkpoint in a folder that holds no other; the one with the highest step of several."""
+    """The V1 checkpoint in a folder; of several, the one with the highest step."""
     files = [file for file in folder.files("*") if folder.kind(file) is V1_CHECKPOINT]
     prefixes = sorted(set(map(_without_shard, files)), key=lambda prefix: (step_of(prefix), prefix))
     if not prefixes:
@@ -150,6 +150,6 @@ def prefixes_in(folder: Folder) -> list[Path]:
 
 
 def step_of(prefix: Path) -> int:
-    """The training step that a prefix ends in (``model.ckpt-300``), or -1."""
+    """The training step at the end of a prefix (``model.ckpt-300``), or -1."""
     match = _STEP.search(prefix.name)
     return int(match[1]) if match else -1

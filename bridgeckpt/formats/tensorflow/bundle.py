@@ -1,7 +1,7 @@
 """TensorFlow's checkpoint format since 2016, TensorBundle V2: a ``.index`` table and ``.data-00000-of-00001`` shards.
 
 The table holds a BundleHeaderProto under the empty key and a BundleEntryProto under each tensor's name. A partitioned
-variable has an entry that lists its slices, and an entry for each slice under an encoded key; they are joined here.
+variable has an entry that lists its slices, and one entry for each slice under an encoded key. They are joined here.
 
 Sources, all in https://github.com/tensorflow/tensorflow: tensorflow/core/protobuf/tensor_bundle.proto,
 tensorflow/core/util/tensor_bundle/tensor_bundle.cc (shards, strings), tensorflow/core/framework/types.proto (dtypes).
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from bridgeckpt.formats.slots import Slot
 
-# By number; the quantized types (11, 12, 13, 15, 16) are stored as the plain integers that they are.
+# By number. The quantized types (11, 12, 13, 15, 16) are stored as plain integers.
 # fmt: off
 _DTYPE_NAMES = (
     "invalid", "float32", "float64", "int32", "uint8", "int16", "int8", "string", "complex64", "int64", "bool", "int8",
@@ -40,7 +40,7 @@ _DTYPE_NAMES = (
 )
 # fmt: on
 _ITEMSIZES = {name: dtype.itemsize for name, dtype in DTYPES.items() if dtype.itemsize}
-_VERSION = 1  # of the format; TensorFlow has written no other
+_VERSION = 1  # of the format; TensorFlow has never written another
 
 _HEADER_SHARDS, _HEADER_ENDIANNESS, _HEADER_VERSION = tag(1, VARINT), tag(2, VARINT), tag(3, BYTES)
 _VERSION_MIN_CONSUMER = tag(2, VARINT)
@@ -74,12 +74,12 @@ class TensorBundle(Checkpoint):
 
     @property
     def variable_names(self) -> Mapping[str, str]:
-        """The full names in the object graph of a TF2 checkpoint; TF1's keys are the variables' names themselves."""
+        """The full names in the object graph of a TF2 checkpoint. In TF1, the keys are the names of the variables."""
         return self._object_graph.variable_names
 
     @property
     def objects(self) -> frozenset[str]:
-        """The paths of the objects of a TF2 checkpoint."""
+        """The paths of the objects of a TF2 checkpoint; empty for TF1."""
         return self._object_graph.objects
 
     def _stored_slots(self) -> Mapping[str, Slot]:
@@ -87,7 +87,7 @@ class TensorBundle(Checkpoint):
 
     @property
     def _object_graph(self) -> ObjectGraph:
-        if self._objects is None:  # no cached_property: until Python 3.12 it holds a lock, which a fork would copy
+        if self._objects is None:  # not a cached_property: before Python 3.12 it holds a lock, which a fork would copy
             self._objects = self._read_object_graph()
         return self._objects
 
@@ -105,29 +105,29 @@ class TensorBundle(Checkpoint):
     def _read_strings(self, info: TensorInfo, extent: Extent, verify: bool) -> list[bytes]:
         """Strings are stored as their lengths (varints), the masked CRC-32C of the lengths, and their bytes.
 
-        The entry's checksum is not that of these bytes: it takes each length as a number of 4 bytes (8 from 4 GiB on).
+        The entry's checksum differs from that of these bytes: it counts each length as 4 bytes (8 from 4 GiB on).
         """
         import google_crc32c
 
-        data, lengths, at = b"".join(self.pieces(extent, info.name)), [], 0
+        data, lengths, position = b"".join(self.pieces(extent, info.name)), [], 0
         try:
             for _ in range(prod(extent.shape)):
-                length, at = varint(data, at)
+                length, position = varint(data, position)
                 lengths.append(length)
         except WireError as error:
             raise _damaged(extent.path, f"the lengths of the strings of {info.name}: {error}") from None
-        ends = list(accumulate(lengths, initial=at + 4))
+        ends = list(accumulate(lengths, initial=position + 4))
         if ends[-1] != extent.nbytes:
             raise _damaged(extent.path, f"the strings of {info.name} take {ends[-1]:,} bytes of {extent.nbytes:,}")
         if verify:
             order: Literal["big", "little"] = "big" if info.big_endian else "little"
             crc = google_crc32c.value(b"".join(n.to_bytes(4 if n < 1 << 32 else 8, order) for n in lengths))
-            check_crc(google_crc32c.extend(crc, data[at:]), extent, info.name)
+            check_crc(google_crc32c.extend(crc, data[position:]), extent, info.name)
         return [data[start:end] for start, end in pairwise(ends)]
 
 
 class _Index:
-    """The ``.index`` file of one bundle, while it is read."""
+    """The ``.index`` file of one bundle, and what was read from it so far."""
 
     def __init__(self, prefix: Path) -> None:
         self.prefix = prefix
@@ -135,33 +135,33 @@ class _Index:
         self.shard_count = 0
         self.shards: dict[int, Path] = {}
         self.big_endian = False
-        self.shapes: dict[bytes, tuple[int, ...]] = {}  # by their protobuf: many tensors share few shapes
+        self.shapes: dict[bytes, tuple[int, ...]] = {}  # by their protobuf bytes: many tensors share a few shapes
 
     def tensors(self) -> dict[str, TensorInfo]:
-        """Every tensor by name, slices joined."""
+        """Every tensor by name, with its slices joined."""
         table = entries(self.path)
-        found: dict[str, TensorInfo] = {}
+        tensors: dict[str, TensorInfo] = {}
         slices: dict[bytes, bytes] = {}
         name = "the header"
         try:
             key, value = next(table, (b"\0", b""))
             if key:
-                raise WireError("there is none")
+                raise WireError("it is missing")
             self._read_header(value)
             for key, value in table:
-                if key[0] == 0:  # the keys of slices begin so, and come before every name
+                if key[0] == 0:  # keys of slices begin with 0, and come before all names
                     slices[key] = value
                     continue
                 name = key.decode()
-                found[name] = self._tensor(name, value, slices)
+                tensors[name] = self._tensor(name, value, slices)
         except (WireError, UnicodeDecodeError) as error:
             raise _damaged(self.path, f"{name}: {error}") from None
         if slices:
-            raise _damaged(self.path, f"it holds {len(slices)} slices of no tensor")
-        return found
+            raise _damaged(self.path, f"it holds {len(slices)} slices that belong to no tensor")
+        return tensors
 
     def _read_header(self, header: bytes) -> None:
-        """BundleHeaderProto: how many shards, which byte order, which version."""
+        """Read the number of shards, the byte order and the version from a BundleHeaderProto."""
         version = b""
         for key, number, payload in fields(header):
             if key == _HEADER_SHARDS:
@@ -181,7 +181,7 @@ class _Index:
             )
 
     def _tensor(self, name: str, entry: bytes, slices: dict[bytes, bytes]) -> TensorInfo:
-        """A BundleEntryProto as a tensor; the entries of its slices are taken out of ``slices``."""
+        """A BundleEntryProto as a tensor. The entries of its slices are removed from ``slices``."""
         dtype, shape, extent, protos = self._entry(entry)
         if not protos:
             return TensorInfo(name, dtype, shape, (extent,), self.big_endian)
@@ -199,7 +199,7 @@ class _Index:
         return TensorInfo(name, dtype, shape, tuple(extents), self.big_endian)
 
     def _entry(self, entry: bytes) -> tuple[str, tuple[int, ...], Extent, list[bytes]]:
-        """Dtype, shape, place and the TensorSliceProtos of one entry. A sliced tensor's own place means nothing."""
+        """Dtype, shape, place and TensorSliceProtos of one entry. If there are slices, the place has no meaning."""
         dtype_number = shard = offset = nbytes = crc = 0
         shape_proto = b""
         slices: list[bytes] = []
@@ -238,13 +238,13 @@ class _Index:
 
 
 def dtype_of(number: int) -> str:
-    """The dtype that a DataType is.
+    """The dtype of a DataType number.
 
     Raises:
-        WireError: there is no such number.
+        WireError: no dtype has this number.
     """
     if not 0 < number < len(_DTYPE_NAMES):
-        raise WireError(f"it has dtype number {number}, which no TensorFlow up to 2.21 has")
+        raise WireError(f"it has dtype number {number}, which TensorFlow up to 2.21 does not have")
     return _DTYPE_NAMES[number]
 
 
@@ -252,7 +252,7 @@ def shape_of(proto: bytes) -> tuple[int, ...]:
     """The dimensions of a TensorShapeProto.
 
     Raises:
-        WireError: it is malformed, unknown, or one that no array has.
+        WireError: the shape is malformed or unknown, or no array can have it.
     """
     dims = []
     for key, number, payload in fields(proto):

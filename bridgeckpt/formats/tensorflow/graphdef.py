@@ -1,10 +1,11 @@
-"""The nodes of a TensorFlow graph, read without TensorFlow: of a ``saved_model.pb``, a ``.meta`` or a GraphDef.
+"""The nodes of a TensorFlow graph (``saved_model.pb``, ``.meta`` or a GraphDef file), read without TensorFlow.
 
-A graph says how a checkpoint's variables are used, which the checkpoint does not. Training graphs have tens of
-thousands of nodes and a question concerns a few, so opening one indexes the names and nodes are decoded when asked for.
+A graph shows how the variables of a checkpoint are used; the checkpoint itself does not. Training graphs have tens of
+thousands of nodes, and a question concerns a few of them. So opening a graph indexes the names, and a node is decoded
+when it is first used.
 
-What TensorFlow 2 computes is in functions. Their nodes stand here under the function's name (``FUNCTION/NODE``), with
-the inputs spelled alike, so that one index holds all; a function's own arguments are the name of no node.
+TensorFlow 2 computes in functions. Their nodes are in the same index under ``FUNCTION/NODE``, and the names of their
+inputs have the same prefix. The arguments of a function are not nodes.
 
 Source: https://github.com/tensorflow/tensorflow, tensorflow/core/framework/{graph,node_def,function,op_def,attr_value}
 .proto
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from bridgeckpt.formats.tensorflow.metagraph import MetaGraph
 
-_SIGNATURE_OUTPUT, _OUTPUT_NAME = tag(2, BYTES), tag(1, BYTES)  # of SignatureDef, TensorInfo
+_SIGNATURE_OUTPUT, _OUTPUT_NAME = tag(2, BYTES), tag(1, BYTES)  # of SignatureDef and of TensorInfo
 _GRAPH_NODE, _GRAPH_LIBRARY = tag(1, BYTES), tag(2, BYTES)
 _LIBRARY_FUNCTION = tag(1, BYTES)
 _FUNCTION_SIGNATURE, _FUNCTION_NODE, _SIGNATURE_NAME = tag(1, BYTES), tag(3, BYTES), tag(1, BYTES)
@@ -38,7 +39,7 @@ _BOOKKEEPING = ("__inference__traced_save", "__inference__traced_restore")
 
 
 class Node(NamedTuple):
-    """One operation: its ``inputs`` are names of nodes (``name``, ``name:1``, ``^control``), ``attrs`` undecoded."""
+    """One operation. ``inputs`` name tensors (``name``, ``name:1``, ``^control``); ``attrs`` are not decoded."""
 
     name: str
     op: str
@@ -47,7 +48,7 @@ class Node(NamedTuple):
 
     @property
     def operands(self) -> tuple[str, ...]:
-        """Names of the nodes that data comes from: inputs without output numbers and control edges."""
+        """The names of the nodes that it gets data from: inputs without output numbers and without control edges."""
         return tuple(name.partition(":")[0] for name in self.inputs if not name.startswith("^"))
 
 
@@ -56,7 +57,7 @@ class Graph:
 
     Attributes:
         path: The file.
-        writer: The TensorFlow that wrote it, where the file says so.
+        writer: The version of TensorFlow that wrote it, if the file says so.
     """
 
     def __init__(self, path: Path, nodes: Mapping[str, bytes], functions: Mapping[str, str], about: MetaGraph) -> None:
@@ -64,7 +65,7 @@ class Graph:
         self.writer = about.writer
         self._signatures = about.signatures
         self._nodes = nodes
-        self._functions = functions  # of nodes that are in one, by name
+        self._functions = functions  # node name to function name, for nodes inside functions
         self._decoded: dict[str, Node] = {}
 
     def __len__(self) -> int:
@@ -80,8 +81,8 @@ class Graph:
         """The node ``name``.
 
         Raises:
-            KeyError: there is none.
-            CheckpointError: it is damaged.
+            KeyError: there is no such node.
+            CheckpointError: the node is damaged.
         """
         node = self._decoded.get(name)
         if node is None:
@@ -102,15 +103,15 @@ class Graph:
         wanted = (name if function is None else name.removeprefix(f"{function}/")).encode()
         return [
             node
-            for found, data in self._nodes.items()
-            if wanted in data and self._functions.get(found) == function and name in (node := self[found]).operands
+            for reader, data in self._nodes.items()
+            if wanted in data and self._functions.get(reader) == function and name in (node := self[reader]).operands
         ]
 
     def signature(self, name: str) -> dict[str, str]:
-        """The outputs of the signature ``name``: of each the node that computes it. Empty if there is none.
+        """The outputs of the signature ``name``, each with the node that computes it. Empty without such a signature.
 
         Raises:
-            CheckpointError: it is damaged.
+            CheckpointError: the signature is damaged.
         """
         try:
             outputs = [
@@ -126,7 +127,7 @@ class Graph:
     def constant(self, name: str) -> tuple[Number, ...] | None:
         """The elements of a Const node of float32, float64, int32, int64 or bool, in C order.
 
-        None if there is no such node, or it is another op, of another dtype or larger than a setting would be.
+        None if there is no such node, or it has another op or dtype, or more elements than a setting has.
 
         Raises:
             CheckpointError: the node is damaged.
@@ -141,22 +142,22 @@ class Graph:
             raise _damaged(self.path, f"constant {name}: {error}") from error
 
     def number(self, node: Node, attr: str) -> float | None:
-        """The float attribute ``attr`` of ``node``, or None when it is not stored (it then has its op's default).
+        """The float attribute ``attr`` of ``node``, or None if it is not stored (it then has its op's default).
 
         Raises:
             CheckpointError: the attribute is damaged.
         """
         try:
-            found = [bits for key, bits, _ in fields(node.attrs.get(attr, b"")) if key == _ATTR_FLOAT]
+            stored = [bits for key, bits, _ in fields(node.attrs.get(attr, b"")) if key == _ATTR_FLOAT]
         except WireError as error:
             raise _damaged(self.path, f"attribute {attr} of {node.name}: {error}") from error
-        return decimal(struct.pack("<I", found[-1])) if found else None
+        return decimal(struct.pack("<I", stored[-1])) if stored else None
 
 
 def read_graph(path: Path) -> Graph:
     """Index the nodes of a SavedModel, MetaGraphDef or GraphDef file.
 
-    Of the graphs in a SavedModel it is the one for inference, not for training.
+    If a SavedModel has several graphs, the one for inference is read.
 
     Raises:
         CheckpointError: the file cannot be read or is not a graph.
@@ -167,9 +168,9 @@ def read_graph(path: Path) -> Graph:
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from error
     try:
-        found = find_graph(data, path.name)
+        meta_graph = find_graph(data, path.name)
         del data
-        return Graph(path, *_index(found.graph), found)
+        return Graph(path, *_index(meta_graph.graph), meta_graph)
     except (WireError, UnicodeDecodeError) as error:
         raise _damaged(path, str(error)) from error
 
@@ -183,7 +184,7 @@ def _damaged(path: Path, what: str) -> CheckpointError:
 
 
 def _index(graph: bytes) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Node name to the bytes of the node, and to the name of the function that it is in."""
+    """Node name to the bytes of the node; and node name to function name, for nodes inside functions."""
     nodes: dict[str, bytes] = {}
     functions: dict[str, str] = {}
     for key, _, payload in fields(graph):
@@ -197,7 +198,7 @@ def _index(graph: bytes) -> tuple[dict[str, bytes], dict[str, str]]:
 
 
 def _function_nodes(library: bytes) -> Iterator[tuple[str, bytes]]:
-    """Every node of the functions of a FunctionDefLibrary, with its function's name."""
+    """Every node in the functions of a FunctionDefLibrary, after its function's name."""
     for library_key, _, function in fields(library):
         if library_key != _LIBRARY_FUNCTION:
             continue
@@ -208,10 +209,10 @@ def _function_nodes(library: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _name(node: bytes) -> str:
-    """A node's name, which is its first field in all files that TensorFlow writes."""
+    """A node's name. It is the first field in all files that TensorFlow writes."""
     if node[:1] == b"\x0a":
-        size, at = varint(node, 1)
-        return node[at : at + size].decode()
+        size, start = varint(node, 1)
+        return node[start : start + size].decode()
     return text(node, _NODE_NAME)
 
 
@@ -229,7 +230,7 @@ def _node(name: str, data: bytes, function: str | None) -> Node:
 
 
 def _input(name: str, function: str | None) -> str:
-    """An input as the index spells it: that of a node in a function under the function's name."""
+    """The name of an input in the index: inside a function, with the function's name as prefix."""
     if function is None:
         return name
     return f"^{function}/{name[1:]}" if name.startswith("^") else f"{function}/{name}"

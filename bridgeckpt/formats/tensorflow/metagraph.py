@@ -1,4 +1,4 @@
-"""Which graph a file holds: of a SavedModel the one for inference, of a ``.meta`` or a GraphDef the only one.
+"""Which graph of a file to read: of a SavedModel the one for inference, of a ``.meta`` or a GraphDef the only one.
 
 Source: https://github.com/tensorflow/tensorflow, tensorflow/core/protobuf/{saved_model,meta_graph}.proto
 """
@@ -20,13 +20,13 @@ _TAG, _TF_VERSION = tag(4, BYTES), tag(5, BYTES)  # of MetaGraphDef.MetaInfoDef
 
 
 class MetaGraph(NamedTuple):
-    """A graph and what is said about it.
+    """A graph and its metadata.
 
     Attributes:
         graph: A serialized GraphDef.
-        writer: The TensorFlow that wrote it, where that is stated.
-        tags: What it is for ("serve", "train"), in a SavedModel.
-        signatures: A serialized SignatureDef by name.
+        writer: The version of TensorFlow that wrote it, if it is stated.
+        tags: In a SavedModel, its purpose ("serve", "train").
+        signatures: Name to serialized SignatureDef.
     """
 
     graph: bytes
@@ -36,26 +36,28 @@ class MetaGraph(NamedTuple):
 
 
 def find_graph(data: bytes, name: str) -> MetaGraph:
-    """The graph in the file ``name`` of which ``data`` is the content.
+    """The graph in a file with the name ``name`` and the content ``data``.
 
     Raises:
-        WireError: the content is no protobuf message, or a SavedModel without a graph.
-        UnicodeDecodeError: a name in it is no text.
+        WireError: the content is not a protobuf message, or it is a SavedModel without a graph.
+        UnicodeDecodeError: a name in it is not UTF-8.
     """
     top = [(key, payload) for key, _, payload in fields(data)]
-    if name == SAVED_MODEL_GRAPH or any(key == _SCHEMA_VERSION for key, _ in top):  # TF1 hub modules state no version
-        found = [_meta_graph(payload) for key, payload in top if key == _META_GRAPHS]
-        if not found:
+    if name == SAVED_MODEL_GRAPH or any(
+        key == _SCHEMA_VERSION for key, _ in top
+    ):  # TF1 hub modules do not state the version
+        graphs = [_meta_graph(payload) for key, payload in top if key == _META_GRAPHS]
+        if not graphs:
             raise WireError("it holds no graph")
-        return min(found, key=_is_for_other_than_inference)
+        return min(graphs, key=_inference_order)
     keys = [key for key, _ in top]
     if _GRAPH not in keys or keys.count(_INFO) > 1:  # a bare GraphDef: field 1 is its nodes
         return MetaGraph(data)
     return _meta_graph(data)
 
 
-def _is_for_other_than_inference(meta: MetaGraph) -> tuple[bool, bool]:
-    """An order: an estimator's graph for inference has the tag "serve", a hub module's none."""
+def _inference_order(meta: MetaGraph) -> tuple[bool, bool]:
+    """Sorts graphs for inference first. An estimator's has the tag "serve", a hub module's has no tag."""
     return bool(meta.tags & {"train", "tpu"}), "serve" not in meta.tags
 
 

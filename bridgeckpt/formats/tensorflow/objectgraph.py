@@ -1,9 +1,9 @@
-"""The object graph of a TF2 checkpoint: which variable each key is, by its own name, and which are optimizer slots.
+"""The object graph of a TF2 checkpoint: the full name of each key's variable, and which keys are optimizer slots.
 
-``tf.train.Checkpoint`` names a tensor by the way from the root object to its variable
-(``model/layer_with_weights-4/_query_dense/kernel/.ATTRIBUTES/VARIABLE_VALUE``), which varies with how the model was
-passed and may be a bare number. Beside the tensors, under one key, it keeps a TrackableObjectGraph with each variable's
-full name (``transformer/layer_0/self_attention/query/kernel``).
+``tf.train.Checkpoint`` names a tensor by the path from the root object to its variable
+(``model/layer_with_weights-4/_query_dense/kernel/.ATTRIBUTES/VARIABLE_VALUE``). The path depends on how the model was
+passed, and may contain bare numbers. Under a key of its own the checkpoint also stores a TrackableObjectGraph with the
+full name of each variable (``transformer/layer_0/self_attention/query/kernel``).
 
 Source: https://github.com/tensorflow/tensorflow, tensorflow/core/protobuf/trackable_object_graph.proto
 """
@@ -27,14 +27,14 @@ _WEIGHT, _SLOT_NAME, _SLOT_VARIABLE = tag(1, VARINT), tag(2, BYTES), tag(3, VARI
 
 _OPTIMIZER_STATE = re.compile(r"(?:.*/)?_variables/[0-9]+/\.ATTRIBUTES/VARIABLE_VALUE")
 _DEEPEST = 16  # steps from the root: a BERT in a pretrainer in a training task has 9
-_FEW = 8  # children of an object that is named again under each of its paths: a layer, no model
+_FEW = 8  # an object with at most so many children, such as a layer, is listed under each of its paths
 
 
 class ObjectGraph(NamedTuple):
-    """What an object graph says of the tensors: ``variable_names`` and ``slots``, both by key.
+    """What an object graph says about the tensors: ``variable_names`` and ``slots``, both by key.
 
-    ``objects`` are the paths from the root by which objects are known (``model/span_labeling``): of each object the
-    shortest, and those that go on from it by one step, or by two if the first leads to a small object.
+    ``objects`` are paths from the root to objects (``model/span_labeling``): for each object its shortest path, and the
+    other paths that continue a shortest path by one step, or by two steps through a small object.
     """
 
     variable_names: Mapping[str, str]
@@ -46,26 +46,26 @@ def parse_object_graph(proto: bytes) -> ObjectGraph:
     """Decode a serialized TrackableObjectGraph.
 
     Raises:
-        WireError: the bytes are no such message.
-        UnicodeDecodeError: a name in it is no text.
+        WireError: the bytes are not such a message.
+        UnicodeDecodeError: a name in it is not UTF-8.
     """
     names: dict[str, str] = {}
-    key_of: list[str | None] = []  # the key of the variable that each node is, by the node's number
+    key_of: list[str | None] = []  # by node number: the key, if the node is a variable
     references: list[tuple[int, str, int]] = []
     children: list[list[tuple[str, int]]] = []
-    for at, _, node in fields(proto):
-        if at != _NODE:
+    for field, _, node in fields(proto):
+        if field != _NODE:
             continue
         key: str | None = None
         children.append([])
-        for kind, _, payload in fields(node):
-            if kind == _CHILD:
+        for node_field, _, payload in fields(node):
+            if node_field == _CHILD:
                 children[-1].append(_child(payload))
-            elif kind == _ATTRIBUTE:
+            elif node_field == _ATTRIBUTE:
                 key, full_name = _attribute(payload)
                 if full_name:
                     names[key] = full_name
-            elif kind == _SLOT:
+            elif node_field == _SLOT:
                 references.append(_slot(payload))
         key_of.append(key)
     slots = _keras_slots(names)
@@ -78,9 +78,9 @@ def parse_object_graph(proto: bytes) -> ObjectGraph:
 
 
 def _keras_slots(names: Mapping[str, str]) -> dict[str, Slot]:
-    """The state of Keras' optimizers since TensorFlow 2.11, which the graph does not mark as slots.
+    """The state of Keras' optimizers since TensorFlow 2.11. The graph does not mark it as slots.
 
-    It is a list of variables, each named after its weight: ``Adam/m/dense/kernel``, or in Keras 3
+    It is a list of variables. Each is named after its weight: ``Adam/m/dense/kernel``, or in Keras 3
     ``adam/dense_kernel_momentum``.
     """
     state = [key for key in names if _OPTIMIZER_STATE.fullmatch(key)]
@@ -95,7 +95,7 @@ def _keras_slots(names: Mapping[str, str]) -> dict[str, Slot]:
             slots[key] = Slot(weights[rest], slot)
             continue
         weight, _, slot = names[key].partition("/")[2].rpartition("_")
-        while weight and weight not in joined:  # a slot's name may hold the sign too
+        while weight and weight not in joined:  # the name of a slot may contain "_" too
             weight, _, before = weight.rpartition("_")
             slot = f"{before}_{slot}"
         if weight:
@@ -104,8 +104,8 @@ def _keras_slots(names: Mapping[str, str]) -> dict[str, Slot]:
 
 
 def _paths(children: list[list[tuple[str, int]]]) -> frozenset[str]:
-    """The paths of :attr:`ObjectGraph.objects`, of the children of each node by its number; 0 is the root."""
-    found: set[str] = set()
+    """The paths of :attr:`ObjectGraph.objects`. ``children`` has (name, number) by node number; 0 is the root."""
+    paths: set[str] = set()
     reached = {0: ""}
     level = [0] if children else []
     for _ in range(_DEEPEST):
@@ -113,25 +113,25 @@ def _paths(children: list[list[tuple[str, int]]]) -> frozenset[str]:
         for node in level:
             for name, child in children[node]:
                 path = f"{reached[node]}/{name}" if reached[node] else name
-                found.add(path)
+                paths.add(path)
                 if child >= len(children):
                     continue
                 if child not in reached:
                     reached[child] = path
                     deeper.append(child)
                 elif len(children[child]) <= _FEW:
-                    found.update([f"{path}/{further}" for further, _ in children[child]])
+                    paths.update([f"{path}/{grandchild}" for grandchild, _ in children[child]])
         level = deeper
-    return frozenset(found)
+    return frozenset(paths)
 
 
 def _child(proto: bytes) -> tuple[str, int]:
-    """The name and the number of a node that another one refers to."""
+    """The name and the node number of an ObjectReference."""
     name, number = "", 0
-    for at, value, payload in fields(proto):
-        if at == _CHILD_NODE:
+    for field, value, payload in fields(proto):
+        if field == _CHILD_NODE:
             number = value
-        elif at == _CHILD_NAME:
+        elif field == _CHILD_NAME:
             name = payload.decode()
     return name, number
 
@@ -139,22 +139,22 @@ def _child(proto: bytes) -> tuple[str, int]:
 def _attribute(proto: bytes) -> tuple[str, str]:
     """The key and the full name (or "") of a SerializedTensor."""
     key = full_name = ""
-    for at, _, payload in fields(proto):
-        if at == _KEY:
+    for field, _, payload in fields(proto):
+        if field == _KEY:
             key = payload.decode()
-        elif at == _FULL_NAME:
+        elif field == _FULL_NAME:
             full_name = payload.decode()
     return key, full_name
 
 
 def _slot(proto: bytes) -> tuple[int, str, int]:
-    """The numbers of the weight's and the slot's node, and the slot's name between them."""
+    """The weight's node number, the slot's name and the slot's node number of a SlotVariableReference."""
     weight, name, variable = 0, "", 0
-    for at, number, payload in fields(proto):
-        if at == _WEIGHT:
+    for field, number, payload in fields(proto):
+        if field == _WEIGHT:
             weight = number
-        elif at == _SLOT_NAME:
+        elif field == _SLOT_NAME:
             name = payload.decode()
-        elif at == _SLOT_VARIABLE:
+        elif field == _SLOT_VARIABLE:
             variable = number
     return weight, name, variable

@@ -24,36 +24,36 @@ _VARIABLES = "variables"  # a folder, and the prefix of the files in it
 
 
 class SavedModel(NamedTuple):
-    """A SavedModel by its ``folder``."""
+    """The SavedModel in a folder."""
 
     folder: Path
 
     @property
     def variables(self) -> Path:
-        """The prefix of the TensorBundle of its variables, which a frozen model lacks."""
+        """The prefix of the TensorBundle with its variables. A frozen model has no such files."""
         return self.folder / _VARIABLES / _VARIABLES
 
     @property
     def graph(self) -> Path | None:
-        """The file of its graphs; None where they are in protobuf's text format, which is not read."""
+        """The file of its graphs; None if they are in protobuf's text format, which is not read."""
         path = self.folder / GRAPH
         return path if is_file(path) else None
 
     @property
     def directory(self) -> Path:
-        """Where a config and a vocabulary lie: the folder, or that of transformers in which it is saved_model/1."""
+        """Where config and vocabulary are: in the folder, or in a transformers folder that has it as saved_model/1."""
         above = self.folder.parent.parent
         return above if self.folder.parent.name == "saved_model" and is_file(above / "config.json") else self.folder
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should be told of what is not read."""
+        """What to tell the user about files that are not read."""
         if self.graph is not None:
             return ()
         return (f"{GRAPH_AS_TEXT} is not read: what the graph says has to come from a config or from options",)
 
     def format(self, tensors: Container[str]) -> str:
-        """What it is, for people. ``tensors`` holds the names of its variables."""
+        """Its format, for people. ``tensors`` holds the keys of its variables."""
         if is_file(self.folder / HUB_MARK):
             return "TF1 hub module"
         return f"TF{2 if OBJECT_GRAPH in tensors else 1} SavedModel"
@@ -65,7 +65,7 @@ def saved_model_at(folder: Path) -> SavedModel | None:
 
 
 def saved_model_for(path: Path) -> SavedModel | None:
-    """The SavedModel that a path means: its folder, its graph file, its variables or their folder. Else None."""
+    """The SavedModel that a path means: its folder, its graph file, its variables or their folder; or None."""
     path = path.expanduser().absolute()
     for folder in (path, path.parent, path.parent.parent):
         saved = SavedModel(folder)
@@ -75,6 +75,6 @@ def saved_model_for(path: Path) -> SavedModel | None:
 
 
 def saved_model_of(prefix: Path) -> SavedModel | None:
-    """The SavedModel whose variables the TensorBundle with this prefix holds, if it is part of one."""
+    """The SavedModel that the TensorBundle with this prefix is part of, if there is one."""
     saved = saved_model_at(prefix.parent.parent)
     return saved if saved is not None and saved.variables == prefix else None

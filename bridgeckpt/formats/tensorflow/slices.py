@@ -1,8 +1,8 @@
-"""The slices of a partitioned variable in a TensorBundle: where each lies, under which key, and whether all are there.
+"""The slices of a partitioned variable in a TensorBundle: their places, their keys, and whether they are complete.
 
 Sources, in https://github.com/tensorflow/tensorflow: tensorflow/core/framework/tensor_slice.proto,
 tensorflow/core/util/saved_tensor_slice_util.cc (the key) and tensorflow/core/lib/strings/ordered_code.cc (numbers and
-strings written so that their bytes sort as they do).
+strings are written so that their bytes sort in the same order).
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ _MAX_DIVIDED_AXES = 8  # TensorFlow's partitioners divide one
 
 
 class Block(NamedTuple):
-    """A part of a tensor: where it starts along each axis, and how long it is."""
+    """A part of a tensor: its start and its length along each axis."""
 
     start: tuple[int, ...]
     shape: tuple[int, ...]
 
     def __str__(self) -> str:
-        return "[" + ", ".join(f"{at}:{at + size}" for at, size in zip(self.start, self.shape, strict=True)) + "]"
+        return (
+            "[" + ", ".join(f"{start}:{start + size}" for start, size in zip(self.start, self.shape, strict=True)) + "]"
+        )
 
 
 def slice_at(proto: bytes, name: str, shape: tuple[int, ...]) -> tuple[Block, bytes]:
     """The place in ``name`` of the slice that a TensorSliceProto describes, and the key of its entry.
 
     Raises:
-        WireError: it is not inside a tensor of ``shape``.
+        WireError: the slice is not inside a tensor of ``shape``.
     """
     spans: list[tuple[int, int]] = []
     for key, _, payload in fields(proto):
@@ -45,8 +47,8 @@ def slice_at(proto: bytes, name: str, shape: tuple[int, ...]) -> tuple[Block, by
     if len(spans) != len(shape):
         raise WireError(f"it has {len(shape)} axes and a slice of {len(spans)}")
     sizes = (whole if length == _WHOLE else length for (_, length), whole in zip(spans, shape, strict=True))
-    block = Block(tuple(at for at, _ in spans), tuple(sizes))
-    if not all(at >= 0 and 0 <= size <= whole - at for at, size, whole in zip(*block, shape, strict=True)):
+    block = Block(tuple(start for start, _ in spans), tuple(sizes))
+    if not all(start >= 0 and 0 <= size <= whole - start for start, size, whole in zip(*block, shape, strict=True)):
         raise WireError(f"its slice {block} is not inside {list(shape)}")
     return block, _key(name, spans)
 
@@ -54,8 +56,9 @@ def slice_at(proto: bytes, name: str, shape: tuple[int, ...]) -> tuple[Block, by
 def tile(shape: tuple[int, ...], blocks: Iterable[Block]) -> bool:
     """Whether the blocks fill ``shape`` exactly, without a gap or an overlap.
 
-    Adding a block to a tensor of zeros and then taking differences along every axis leaves +1 or -1 at each of its
-    corners and nothing elsewhere, and differences can be undone: blocks add up to the whole just when their corners do.
+    Add ones in a block to a tensor of zeros, and take differences along every axis: the result is +1 or -1 at each
+    corner of the block, and 0 elsewhere. Taking differences can be undone, so blocks add up to the whole tensor if and
+    only if their corners add up to its corners.
     """
     blocks = list(blocks)
     whole = Block((0,) * len(shape), shape)
@@ -66,7 +69,7 @@ def tile(shape: tuple[int, ...], blocks: Iterable[Block]) -> bool:
     for sign, block in [(-1, whole), *((1, block) for block in blocks)]:
         spans = [(block.start[axis], block.shape[axis]) for axis in divided]
         for ends in product((0, 1), repeat=len(divided)):
-            corner = tuple(at + end * size for (at, size), end in zip(spans, ends, strict=True))
+            corner = tuple(start + end * size for (start, size), end in zip(spans, ends, strict=True))
             corners[corner] += sign * (-1) ** sum(ends)
     return not any(corners.values())
 
@@ -80,7 +83,7 @@ def _key(name: str, spans: list[tuple[int, int]]) -> bytes:
 
 
 def _ordered(number: int) -> bytes:
-    """A signed number in the fewest bytes n that hold it in 7n bits, the first n bits flipped."""
+    """A signed number in n bytes, the smallest n so that 7n bits hold it. The first n bits are flipped."""
     magnitude = ~number if number < 0 else number
     count = magnitude.bit_length() // 7 + 1
     flipped = ((1 << count) - 1) << 7 * count

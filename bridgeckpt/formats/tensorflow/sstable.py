@@ -1,10 +1,11 @@
-"""LevelDB's table format: the sorted keys and values of a ``.index`` file (and of a V1 checkpoint).
+"""LevelDB's table format: the sorted keys and values of a ``.index`` file, or of a V1 checkpoint.
 
-A table is a row of blocks, then an index block that says where they are, then a footer that says where the index block
-is. Keys share prefixes with the key before, a block may be compressed with Snappy, and every block has a CRC-32C.
+A table is a sequence of blocks, then an index block with their places, then a footer with the place of the index block.
+A key is stored without the prefix that it shares with the key before it. A block may be compressed with Snappy, and
+every block has a CRC-32C.
 
 Sources: https://github.com/google/leveldb/blob/main/doc/table_format.md, https://github.com/google/snappy (format
-description). No size in a file is believed before it is compared with the bytes that are there.
+description). Every size in a file is checked against the bytes that are there before it is used.
 """
 
 from __future__ import annotations
@@ -26,25 +27,25 @@ MAGIC = bytes.fromhex("57fb808b247547db")  # the last 8 bytes of every table
 FOOTER_SIZE = 48
 _TRAILER_SIZE = 5  # after each block: its compression, and the masked CRC-32C of block and compression
 _PLAIN, _SNAPPY = 0, 1
-# Snappy's longest copy makes 64 bytes of 3: more than that is no Snappy block, whatever its preamble says.
+# Snappy's longest copy turns 3 bytes into 64. A block that claims a larger ratio is not valid.
 _SNAPPY_RATIO = 22
-# A key is written in full every 16 entries, so keys unfold to about 16 times their block; far more is an attack.
+# A key is written in full every 16 entries, so keys expand to about 16 times their block. Far more is an attack.
 _KEY_RATIO = 64
 
 DAMAGED = "the file is damaged or was cut short: copy or download it again"
 
 
 def unmask(crc: int) -> int:
-    """The CRC-32C behind a masked one, as LevelDB and TensorFlow store it (a CRC of data that holds CRCs is weak)."""
+    """Unmask a CRC-32C. LevelDB and TensorFlow store it masked, because a CRC of data that holds CRCs is weak."""
     rotated = (crc - 0xA282EAD8) & 0xFFFFFFFF
     return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
 
 
 def entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """The keys and values of the table in ``path``, keys ascending; blocks are read as they are needed.
+    """The keys and values of the table in ``path``, in ascending order of keys. Blocks are read when needed.
 
     Raises:
-        CheckpointError: the file cannot be read, is no table, or is damaged.
+        CheckpointError: the file cannot be read, is not a table, or is damaged.
     """
     try:
         yield from _entries(open_file(path), path)
@@ -61,33 +62,33 @@ def _entries(file: StoredFile, path: Path) -> Iterator[tuple[bytes, bytes]]:
     footer = file.read(end, FOOTER_SIZE)
     if not footer.endswith(MAGIC):
         raise _damaged(path, "it does not end in the magic number of a table")
-    _, at = _handle(footer, 0)  # the metaindex block: TensorFlow writes nothing into it
-    index_handle, _ = _handle(footer, at)
+    _, position = _handle(footer, 0)  # of the metaindex block, which TensorFlow leaves empty
+    index_handle, _ = _handle(footer, position)
     last_key: bytes | None = None
     read_until = 0
     for _, value in _block_entries(_block(file, path, index_handle, end), path):
         handle, _ = _handle(value, 0)
-        # Blocks stand one after another. Were one listed twice, reading could take far longer than the file is long.
+        # Blocks do not overlap. If one could be listed twice, reading could take far longer than the file is long.
         if handle[0] < read_until:
             raise _damaged(path, f"the block at byte {handle[0]} overlaps the one before")
         read_until = sum(handle) + _TRAILER_SIZE
-        found = _block_entries(_block(file, path, handle, end), path)
-        if found and last_key is not None and found[0][0] <= last_key:
+        block_entries = _block_entries(_block(file, path, handle, end), path)
+        if block_entries and last_key is not None and block_entries[0][0] <= last_key:
             raise _damaged(path, "its blocks are not in the order of their keys")
-        if found:
-            last_key = found[-1][0]
-        yield from found
+        if block_entries:
+            last_key = block_entries[-1][0]
+        yield from block_entries
 
 
-def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
-    """A block's offset and size without its trailer, and the position after them."""
-    offset, at = varint(data, at)
-    size, at = varint(data, at)
-    return (offset, size), at
+def _handle(data: bytes, position: int) -> tuple[tuple[int, int], int]:
+    """A block's offset and its size without trailer, and the position after these numbers."""
+    offset, position = varint(data, position)
+    size, position = varint(data, position)
+    return (offset, size), position
 
 
 def _block(file: StoredFile, path: Path, handle: tuple[int, int], end: int) -> bytes:
-    """The block at ``handle``, which ends before ``end``, checked and decompressed."""
+    """The checked and decompressed block at ``handle``. It must end before ``end``."""
     import google_crc32c
 
     offset, size = handle
@@ -95,9 +96,9 @@ def _block(file: StoredFile, path: Path, handle: tuple[int, int], end: int) -> b
         raise _damaged(path, f"a block of {size:,} bytes at byte {offset:,} reaches past byte {end:,}")
     block = file.read(offset, size + _TRAILER_SIZE)
     expected = unmask(int.from_bytes(block[-4:], "little"))
-    found = google_crc32c.value(block[:-4])
-    if found != expected:
-        raise _damaged(path, f"the block at byte {offset:,} has checksum {found:08x}, not {expected:08x}")
+    computed = google_crc32c.value(block[:-4])
+    if computed != expected:
+        raise _damaged(path, f"the block at byte {offset:,} has checksum {computed:08x}, not {expected:08x}")
     compression, contents = block[size], block[:size]
     if compression == _PLAIN:
         return contents
@@ -109,8 +110,8 @@ def _block(file: StoredFile, path: Path, handle: tuple[int, int], end: int) -> b
 def _decompress(contents: bytes, path: Path, offset: int) -> bytes:
     import cramjam
 
-    size, at = varint(contents, 0)
-    if size > _SNAPPY_RATIO * (len(contents) - at):
+    size, start = varint(contents, 0)
+    if size > _SNAPPY_RATIO * (len(contents) - start):
         raise _damaged(path, f"the block at byte {offset:,} claims {size:,} bytes in {len(contents):,} of Snappy")
     try:
         return bytes(cramjam.snappy.decompress_raw(contents))
@@ -119,32 +120,32 @@ def _decompress(contents: bytes, path: Path, offset: int) -> bytes:
 
 
 def _block_entries(block: bytes, path: Path) -> list[tuple[bytes, bytes]]:
-    """The keys and values of a block: entries, the positions of the full keys (not needed here), their number."""
+    """The keys and values of a block. It holds the entries, the offsets of full keys (unused here) and their number."""
     restarts = struct.unpack_from("<I", block, len(block) - 4)[0] if len(block) >= 4 else -1
     end = len(block) - 4 - 4 * restarts
     if restarts < 0 or end < 0:
         raise _damaged(path, f"a block of {len(block):,} bytes claims {restarts:,} restart points")
-    found: list[tuple[bytes, bytes]] = []
-    key, at, unfolded, allowed = b"", 0, 0, _KEY_RATIO * len(block)
-    while at < end:
-        # The three sizes are nearly always one byte each; the restart count keeps at + 2 inside the block.
-        shared, fresh, size = block[at], block[at + 1], block[at + 2]
+    pairs: list[tuple[bytes, bytes]] = []
+    key, position, expanded, allowed = b"", 0, 0, _KEY_RATIO * len(block)
+    while position < end:
+        # The three sizes are nearly always one byte each. The restart count keeps position + 2 inside the block.
+        shared, fresh, size = block[position], block[position + 1], block[position + 2]
         if (shared | fresh | size) < 0x80:
-            at += 3
+            position += 3
         else:
-            shared, at = varint(block, at)
-            fresh, at = varint(block, at)
-            size, at = varint(block, at)
-        value_at = at + fresh
-        previous, key = key, key[:shared] + block[at:value_at]
-        at = value_at + size
-        unfolded += shared + fresh
-        if at > end or shared > len(previous) or unfolded > allowed:
+            shared, position = varint(block, position)
+            fresh, position = varint(block, position)
+            size, position = varint(block, position)
+        value_start = position + fresh
+        previous, key = key, key[:shared] + block[position:value_start]
+        position = value_start + size
+        expanded += shared + fresh
+        if position > end or shared > len(previous) or expanded > allowed:
             raise _damaged(path, f"an entry of a block claims {shared:,} + {fresh:,} + {size:,} bytes")
-        if key <= previous and found:
+        if key <= previous and pairs:
             raise _damaged(path, f"its keys are not in order at {key!r}")
-        found.append((key, block[value_at:at]))
-    return found
+        pairs.append((key, block[value_start:position]))
+    return pairs
 
 
 def _damaged(path: Path, what: str) -> CheckpointError:

@@ -1,4 +1,4 @@
-"""Small constants in a graph: a TensorProto of few numbers, decoded to Python's own, and a float32 as a decimal.
+"""Small constants in a graph: a TensorProto of few numbers as Python numbers, and a float32 as a short decimal.
 
 Source: https://github.com/tensorflow/tensorflow, tensorflow/core/framework/{tensor,tensor_shape,types}.proto
 """
@@ -13,7 +13,7 @@ from bridgeckpt.formats.tensorflow.wire import BYTES, VARINT, WireError, fields,
 _DTYPE, _SHAPE, _CONTENT = tag(1, VARINT), tag(2, BYTES), tag(4, BYTES)
 _DIM, _DIM_SIZE = tag(2, BYTES), tag(1, VARINT)
 
-# DataType number -> the code of its values for `struct`, and the tag of their field, which is packed.
+# DataType number -> the code of its values for `struct`, and the tag of their packed field.
 _NUMBERS = {
     1: ("f", tag(5, BYTES)),
     2: ("d", tag(6, BYTES)),
@@ -30,11 +30,11 @@ Number = int | float
 def small_constant(tensor: bytes) -> tuple[Number, ...] | None:
     """The elements of a TensorProto of float32, float64, int32, int64 or bool, in C order.
 
-    Fewer than the shape asks for are stored when the rest equals the last one. None if the dtype is another one, or
-    there are more elements than a setting has.
+    If fewer elements are stored than the shape has, the last one is repeated. None for another dtype, or for more
+    elements than a setting has.
 
     Raises:
-        WireError: the bytes are no TensorProto.
+        WireError: the bytes are not a TensorProto.
     """
     dtype, count, content = 0, 1, b""
     listed: dict[int, bytes] = {}
@@ -60,28 +60,28 @@ def small_constant(tensor: bytes) -> tuple[Number, ...] | None:
 
 
 def decimal(data: bytes) -> float:
-    """These 4 bytes, a float32, as the number of the fewest digits: 1e-12, not the float64 nearest, 9.99999996e-13."""
+    """A float32 (4 bytes) as the decimal with the fewest digits: 1e-12, not 9.99999996e-13, the nearest float64."""
     value: float = struct.unpack("<f", data)[0]
-    for digits in range(1, 10):  # nine always tell a float32
+    for digits in range(1, 10):  # nine digits identify every float32
         short = float(f"{value:.{digits}g}")
         try:
             if struct.pack("<f", short) == data:
                 return short
         except OverflowError:  # rounded up past the largest float32
             continue
-    return value  # NaN, whose bits no decimal tells
+    return value  # NaN: a decimal does not show its bits
 
 
 def _size(dim: bytes) -> int:
-    """The size that a TensorShapeProto.Dim states; 0 is not stored."""
+    """The size in a TensorShapeProto.Dim; 0 is not stored."""
     return sum(signed(size) for key, size, _ in fields(dim) if key == _DIM_SIZE)
 
 
 def _unpack(data: bytes, code: str) -> list[Number]:
-    """Little-endian numbers, one after the other."""
+    """The little-endian numbers in ``data``."""
     size = struct.calcsize(f"<{code}")
     if len(data) % size:
         raise WireError(f"{len(data)} bytes of {size}-byte numbers")
     if code == "f":
-        return [decimal(data[at : at + size]) for at in range(0, len(data), size)]
+        return [decimal(data[start : start + size]) for start in range(0, len(data), size)]
     return list(struct.unpack(f"<{len(data) // size}{code}", data))

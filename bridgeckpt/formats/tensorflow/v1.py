@@ -1,9 +1,9 @@
-"""TensorFlow's checkpoint format before 2017, V1: one table of SavedTensorSlices, or one for each of several shards.
+"""TensorFlow's checkpoint format before 2017, V1: one table of SavedTensorSlices, or one table for each shard.
 
-Under the empty key each table describes the tensors that it holds and their slices; under a key made of a name and a
-slice lie the values, a TensorProto. Tables are compressed with Snappy as a rule, and integers have as many bytes as
-their value needs, so that values are decoded into a :class:`~bridgeckpt.store.spool.Spool`, in the order of the
-table, when they are needed: one slice at a time is in memory.
+Under the empty key, each table describes its tensors and their slices. The values of a slice, a TensorProto, are under
+a key made of the tensor's name and the slice. Tables are usually compressed with Snappy, and integers are varints. So
+the values are decoded into a :class:`~bridgeckpt.store.spool.Spool` when they are needed, in the order of the table and
+with one slice in memory at a time.
 
 Sources, in https://github.com/tensorflow/tensorflow: tensorflow/core/util/saved_tensor_slice.proto,
 tensor_slice_writer.cc and saved_tensor_slice_util.cc (the keys); tensorflow/core/framework/tensor.proto (the values).
@@ -36,7 +36,7 @@ _TENSOR = tag(1, BYTES)  # of SavedTensorSliceMeta
 _NAME, _SHAPE, _TYPE, _SLICE = tag(1, BYTES), tag(2, BYTES), tag(3, VARINT), tag(4, BYTES)  # of SavedSliceMeta
 _VALUES = tag(3, BYTES)  # of SavedSlice
 _CONTENT, _STRINGS = tag(4, BYTES), tag(8, BYTES)  # of TensorProto
-# dtype -> the tag of its packed values in a TensorProto, and their code for `struct` if they are varints there
+# dtype -> the tag of its packed values in a TensorProto; and, if the values are varints, their code for `struct`
 _FIELDS: dict[str, tuple[int, str]] = {
     "float32": (tag(5, BYTES), ""),
     "float64": (tag(6, BYTES), ""),
@@ -68,31 +68,31 @@ class V1Checkpoint(Checkpoint):
 
     def __init__(self, path: Path, *, notes: tuple[str, ...] = ()) -> None:
         prefix, shards = files_of(path)
-        spool, parts = Spool(), dict[str, _Tensor]()
+        spool, described = Spool(), dict[str, _Tensor]()
         for shard in shards:
-            for part in _described(shard):
-                parts[part.name] = part.joined(parts.get(part.name), shard)
-        tensors = {name: _info(part, prefix) for name, part in sorted(parts.items())}
+            for tensor in _read_description(shard):
+                described[tensor.name] = tensor.joined(described.get(tensor.name), shard)
+        tensors = {name: _info(tensor, prefix) for name, tensor in sorted(described.items())}
         for shard in shards:
-            tensors |= _placed(shard, tensors, parts, spool)
+            tensors |= _reserve_places(shard, tensors, described, spool)
         graph = prefix.with_name(f"{prefix.name}.meta")
         graph_path = graph if is_file(graph) else None
         super().__init__(prefix, tensors, graph_path=graph_path, notes=notes, spool=spool)
-        self._parts = parts
+        self._described = described
 
     def _read_strings(self, info: TensorInfo, extent: Extent, verify: bool) -> list[bytes]:  # noqa: ARG002
-        """Strings, which have no place in the spool, are looked up in their table."""
-        wanted = next(part.key for part in self._parts[info.name].slices if part.block.start == extent.start)
+        """Strings have no place in the spool. They are read from their table."""
+        wanted = next(piece.key for piece in self._described[info.name].slices if piece.block.start == extent.start)
         for key, value in entries(extent.path):
             if key == wanted:
-                strings = [payload for at, _, payload in fields(_values(value)) if at == _STRINGS]
+                strings = [payload for field, _, payload in fields(_values(value)) if field == _STRINGS]
                 if len(strings) == prod(extent.shape):
                     return strings
-        raise _damaged(extent.path, f"{info.name} has not the {prod(extent.shape):,} strings that it should")
+        raise _damaged(extent.path, f"{info.name} does not have its {prod(extent.shape):,} strings")
 
 
 class _Slice(NamedTuple):
-    """A part of a tensor: where it lies in it, in which file, and under which key there."""
+    """A slice of a tensor: its place in the tensor, its file, and its key in the file's table."""
 
     block: Block
     path: Path
@@ -100,7 +100,7 @@ class _Slice(NamedTuple):
 
 
 class _Tensor(NamedTuple):
-    """What the tables say of one tensor."""
+    """The description of one tensor in the tables."""
 
     name: str
     dtype: str
@@ -108,7 +108,7 @@ class _Tensor(NamedTuple):
     slices: tuple[_Slice, ...]
 
     def joined(self, known: _Tensor | None, path: Path) -> _Tensor:
-        """The same with the slices that other shards hold."""
+        """This tensor with the slices of ``known``, the same tensor in earlier shards. ``path`` is for errors."""
         if known is None:
             return self
         if (known.dtype, known.shape) != (self.dtype, self.shape):
@@ -120,14 +120,14 @@ def files_of(path: Path) -> tuple[Path, list[Path]]:
     """The prefix of a V1 checkpoint and its files, given one of them or the prefix.
 
     Raises:
-        CheckpointError: there is none, or shards are missing.
+        CheckpointError: shards are missing.
     """
-    one = path if is_file(path) else _first_shard(path) or path
-    match = _SHARD.fullmatch(one.name)
+    file = path if is_file(path) else _first_shard(path) or path
+    match = _SHARD.fullmatch(file.name)
     if match is None:
-        return one, [one]
-    prefix, count = one.with_name(match["prefix"]), int(match["count"])
-    shards = [one.with_name(f"{match['prefix']}-{number:05d}-of-{match['count']}") for number in range(count)]
+        return file, [file]
+    prefix, count = file.with_name(match["prefix"]), int(match["count"])
+    shards = [file.with_name(f"{match['prefix']}-{number:05d}-of-{match['count']}") for number in range(count)]
     if missing := [shard.name for shard in shards if not is_file(shard)]:
         raise CheckpointError(
             f"{prefix} is incomplete: {', '.join(missing[:3])} of its {count} shards are missing",
@@ -138,75 +138,77 @@ def files_of(path: Path) -> tuple[Path, list[Path]]:
 
 
 def _first_shard(prefix: Path) -> Path | None:
-    """The first of the shards with this prefix that are there."""
+    """The first existing shard with this prefix, or None."""
     try:
         beside = members(prefix.parent)
-    except OSError:  # what is wrong with the folder is said when the file is opened
+    except OSError:  # opening the file reports what is wrong with the folder
         return None
     matches = (match for entry in beside if (match := _SHARD.fullmatch(entry.name)))
     return next((prefix.with_name(match[0]) for match in matches if match["prefix"] == prefix.name), None)
 
 
-def _described(path: Path) -> Iterator[_Tensor]:
-    """The tensors of one table, by its first entry."""
+def _read_description(path: Path) -> Iterator[_Tensor]:
+    """The tensors of one table. Its first entry describes them."""
     key, value = next(entries(path), (b"\0", b""))
     name = "its description"
     try:
         if key:
-            raise WireError("there is none")
-        for meta in (payload for at, _, payload in fields(value) if at == _META):
-            for proto in (payload for at, _, payload in fields(meta) if at == _TENSOR):
-                parts = [(at, number, payload) for at, number, payload in fields(proto)]
-                name = next((payload for at, _, payload in parts if at == _NAME), b"").decode()
-                shape = shape_of(next((payload for at, _, payload in parts if at == _SHAPE), b""))
-                dtype = dtype_of(next((number for at, number, _ in parts if at == _TYPE), 0))
-                placed = [slice_at(payload, name, shape) for at, _, payload in parts if at == _SLICE]
-                yield _Tensor(name, dtype, shape, tuple(_Slice(block, path, key) for block, key in placed))
+            raise WireError("it is missing")
+        for meta in (payload for field, _, payload in fields(value) if field == _META):
+            for proto in (payload for field, _, payload in fields(meta) if field == _TENSOR):
+                parts = list(fields(proto))
+                name = next((payload for field, _, payload in parts if field == _NAME), b"").decode()
+                shape = shape_of(next((payload for field, _, payload in parts if field == _SHAPE), b""))
+                dtype = dtype_of(next((number for field, number, _ in parts if field == _TYPE), 0))
+                slices = [slice_at(payload, name, shape) for field, _, payload in parts if field == _SLICE]
+                yield _Tensor(name, dtype, shape, tuple(_Slice(block, path, key) for block, key in slices))
     except (WireError, UnicodeDecodeError) as error:
         raise _damaged(path, f"{name}: {error}") from None
 
 
-def _info(part: _Tensor, prefix: Path) -> TensorInfo:
-    """A tensor whose slices have no place yet."""
-    if not tile(part.shape, (one.block for one in part.slices)):
-        raise _damaged(
-            prefix,
-            f"the {len(part.slices)} slices of {part.name} do not fill {list(part.shape)} without gaps or overlaps",
-        )
-    extents = tuple(Extent(one.path, 0, 0, one.block.start, one.block.shape, None) for one in part.slices)
-    return TensorInfo(part.name, part.dtype, part.shape, extents)
+def _info(tensor: _Tensor, prefix: Path) -> TensorInfo:
+    """The record of a tensor. Its extents have no place in a file yet."""
+    name, dtype, shape, slices = tensor
+    if not tile(shape, (piece.block for piece in slices)):
+        raise _damaged(prefix, f"the {len(slices)} slices of {name} do not fill {list(shape)} without gaps or overlaps")
+    extents = tuple(Extent(piece.path, 0, 0, piece.block.start, piece.block.shape, None) for piece in slices)
+    return TensorInfo(name, dtype, shape, extents)
 
 
-def _placed(
-    path: Path, tensors: dict[str, TensorInfo], parts: dict[str, _Tensor], spool: Spool
+def _reserve_places(
+    path: Path, tensors: dict[str, TensorInfo], described: dict[str, _Tensor], spool: Spool
 ) -> dict[str, TensorInfo]:
-    """The tensors of one table with a place in the spool for each slice, reserved in the order of the table."""
+    """The tensors of one table. Each slice in it gets a place in the spool, in the order of the table."""
     stored = sorted(
-        (one.key, name, at) for name, of in parts.items() for at, one in enumerate(of.slices) if one.path == path
+        (piece.key, name, number)
+        for name, tensor in described.items()
+        for number, piece in enumerate(tensor.slices)
+        if piece.path == path
     )
     wanted = [
-        _Wanted(key, name, tensors[name].dtype, prod(tensors[name].extents[at].shape), at)
-        for key, name, at in stored
+        _SliceValues(key, name, tensors[name].dtype, prod(tensors[name].extents[number].shape), number)
+        for key, name, number in stored
         if tensors[name].dtype in _FIELDS
     ]
-    offsets = spool.reserve([(one.name, one.nbytes) for one in wanted], partial(_decoded, path, wanted))
-    found: dict[str, TensorInfo] = {}
-    for one, offset in zip(wanted, offsets, strict=True):
-        info = found.get(one.name, tensors[one.name])
+    offsets = spool.reserve([(values.name, values.nbytes) for values in wanted], partial(_decode, path, wanted))
+    placed: dict[str, TensorInfo] = {}
+    for values, offset in zip(wanted, offsets, strict=True):
+        info = placed.get(values.name, tensors[values.name])
         extents = list(info.extents)
-        extents[one.at] = extents[one.at]._replace(path=spool.path, offset=offset, nbytes=one.nbytes)
-        found[one.name] = info._replace(extents=tuple(extents))
-    return found
+        extent = extents[values.number]
+        extents[values.number] = extent._replace(path=spool.path, offset=offset, nbytes=values.nbytes)
+        placed[values.name] = info._replace(extents=tuple(extents))
+    return placed
 
 
-class _Wanted(NamedTuple):
-    """The values of a slice, ``size`` numbers under ``key``: those of extent ``at`` of tensor ``name``."""
+class _SliceValues(NamedTuple):
+    """The values of extent ``number`` of tensor ``name``: ``size`` elements, stored under ``key``."""
 
     key: bytes
     name: str
     dtype: str
     size: int
-    at: int
+    number: int
 
     @property
     def nbytes(self) -> int:
@@ -214,21 +216,21 @@ class _Wanted(NamedTuple):
         return self.size * DTYPES[self.dtype].itemsize
 
 
-def _decoded(path: Path, wanted: Sequence[_Wanted]) -> Iterator[list[bytes]]:
-    """The values of slices, row-major and little-endian, each in one piece. The table is read through once."""
+def _decode(path: Path, wanted: Sequence[_SliceValues]) -> Iterator[list[bytes]]:
+    """The values of slices, row-major and little-endian, each in one piece. The table is read once."""
     table = entries(path)
-    for one in wanted:
-        for key, value in table:
-            if key == one.key:
+    for values in wanted:
+        for key, entry in table:
+            if key == values.key:
                 try:
-                    yield [_numbers(_values(value), one.dtype, one.size)]
+                    yield [_numbers(_values(entry), values.dtype, values.size)]
                 except (WireError, struct.error) as error:
-                    raise _damaged(path, f"{one.name}: {error}") from None
+                    raise _damaged(path, f"{values.name}: {error}") from None
                 break
-            if key > one.key:
-                raise _missing(path, one.name)
+            if key > values.key:
+                raise _missing(path, values.name)
         else:
-            raise _missing(path, one.name)
+            raise _missing(path, values.name)
 
 
 def _missing(path: Path, name: str) -> CheckpointError:
@@ -237,22 +239,22 @@ def _missing(path: Path, name: str) -> CheckpointError:
 
 def _values(entry: bytes) -> bytes:
     """The TensorProto in a SavedTensorSlices."""
-    data = b"".join(payload for at, _, payload in fields(entry) if at == _DATA)
-    return b"".join(payload for at, _, payload in fields(data) if at == _VALUES)
+    data = b"".join(payload for field, _, payload in fields(entry) if field == _DATA)
+    return b"".join(payload for field, _, payload in fields(data) if field == _VALUES)
 
 
 def _numbers(proto: bytes, dtype: str, count: int) -> bytes:
-    """The values of a TensorProto as an array's bytes."""
-    at, code = _FIELDS[dtype]
+    """The values of a TensorProto as the bytes of an array."""
+    packed, code = _FIELDS[dtype]
     nbytes = count * DTYPES[dtype].itemsize
-    stored = [payload for key, _, payload in fields(proto) if key in (at, _CONTENT)]
+    stored = [payload for key, _, payload in fields(proto) if key in (packed, _CONTENT)]
     if len(stored) > 1 or (count and not stored):
         raise WireError(f"its values are in {len(stored)} places")
     payload = stored[0] if stored else b""
-    if code and len(payload) <= 10 * count and any(key == at for key, _, _ in fields(proto)):
+    if code and len(payload) <= 10 * count and any(key == packed for key, _, _ in fields(proto)):
         mask = (1 << 8 * struct.calcsize(code)) - 1
-        found = [number & mask for number in numbers(payload)]
-        payload = struct.pack(f"<{len(found)}{code}", *found)
+        values = [number & mask for number in numbers(payload)]
+        payload = struct.pack(f"<{len(values)}{code}", *values)
     if len(payload) != nbytes:
         raise WireError(f"its values take {len(payload):,} bytes, and {dtype} of {count:,} elements {nbytes:,}")
     return payload
