@@ -102,11 +102,13 @@ class Parity:
             CheckpointError: None of them exists.
         """
         from bridgeckpt.errors import CheckpointError
+        from bridgeckpt.store.source import is_file, look
 
         given = Path(path).expanduser()
         for folder in self._folders:
             candidate = folder / given
-            if candidate.exists() or candidate.with_name(f"{candidate.name}.index").exists():  # a checkpoint's prefix
+            index = candidate.with_name(f"{candidate.name}.index")
+            if look(candidate) is not None or is_file(index):  # the path itself, or a checkpoint's prefix
                 return candidate
         searched = "" if given.is_absolute() else f" in {' or '.join(str(folder) for folder in self._folders)}"
         hint = "a reference is made by `bridgeckpt record SRC reference.safetensors`, a folder by `bridgeckpt convert`"

@@ -8,12 +8,12 @@ A room imports only from the rooms above it in this list:
 
 =============== ======================================================================================
 ``hints``       advice that several rooms give
-``family``      what the rooms are handed of a model family: its stages, and where a PyTorch model has them
-``reference/``  inputs, recorded values and their file; a user's own function recorded
+``family``      the record of a model family: its stages, and their places in a PyTorch model
+``reference/``  inputs, recorded values and their file; recording a function of the user
 ``tensorflow/`` TensorFlow itself: its runtime, graphs, variables; no model
 ``judging/``    the PyTorch model run on the reference's inputs, and the verdict by measured rounding
-``diagnosing/`` what is to blame if a stage fails
-``bert/``       what is known of BERT: names, forward pass, sites, probes, settings, its part of the diagnosis
+``diagnosing/`` the cause, if a stage fails
+``bert/``       everything about BERT: names, forward pass, sites, probes, settings, its part of the diagnosis
 ``families``    the list of families, and the choice among them
 ``recording``   a checkpoint recorded
 ``verifying``   a converted folder verified

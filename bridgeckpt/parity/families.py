@@ -1,4 +1,4 @@
-"""The model families that are known, and which of them a model is of.
+"""The known model families, and the family of a model.
 
 A further family is a folder like ``bert/`` and a row in :data:`FAMILIES`.
 """
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class KnownFamily(NamedTuple):
-    """A family, and what the work on it needs.
+    """A family, and its functions.
 
     Attributes:
         family: Its stages and sites.
         record: Runs a TensorFlow checkpoint of the family.
-        take_apart: Takes a PyTorch model of the family apart, for the diagnosis.
+        take_apart: Divides a PyTorch model of the family into its stages, for the diagnosis.
     """
 
     family: Family
@@ -41,7 +41,7 @@ FAMILIES = (KnownFamily(BERT, reference_of, BertAnatomy),)
 def family_of(model: Any) -> Family:  # noqa: ANN401 - transformers' models have no common type worth importing
     """The family of a PyTorch model: the first one whose stages it computes.
 
-    A model of another architecture has no stages. It gets the first family, by whose names a reference may be recorded.
+    A model of another architecture has no stages. It gets the first family, whose names a reference may use.
     """
     return next((known.family for known in FAMILIES if known.family.sites(model)), FAMILIES[0].family)
 
@@ -49,7 +49,7 @@ def family_of(model: Any) -> Family:  # noqa: ANN401 - transformers' models have
 def record(request: RecordingRequest) -> Reference:
     """What TensorFlow computes for a checkpoint.
 
-    As long as one family is known, it is the family of every checkpoint.
+    Only one family is known so far, so every checkpoint is taken for it.
     """
     return FAMILIES[0].record(request)
 

@@ -2,8 +2,8 @@
 
 A *stage* is a quantity that both frameworks compute under one name. The names follow one rule in every family: a stage
 inside a repeated layer is called ``layer.NUMBER.PART``, as in ``layer.3.attention``; any other name is outside the
-layers. ``judging`` is handed a :class:`Family` and asks nothing else; ``bert/family.py`` is one.
-:mod:`bridgeckpt.parity.families` lists those that are known.
+layers. ``judging`` receives a :class:`Family` and needs nothing else. ``bert/family.py`` makes one.
+:mod:`bridgeckpt.parity.families` lists the known families.
 """
 
 from __future__ import annotations

@@ -66,22 +66,22 @@ class BertAnatomy(Anatomy):
     def _read_settings(self, stage: str) -> StageSettings:
         """The settings of the stage's own module; the config need not be the one that it was built from."""
         module = self.subject.model.get_submodule(self.subject.sites[stage].module)
-        found: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         if (norm := getattr(module, "LayerNorm", None)) is not None:
-            found["eps"] = norm.eps
+            settings["eps"] = norm.eps
         for name in ("intermediate_act_fn", "transform_act_fn"):
             if (activation := getattr(module, name, None)) is not None:
-                found["activation"] = activation
+                settings["activation"] = activation
         if (heads := getattr(module, "num_attention_heads", None)) is not None:
-            found |= {"heads": heads, "scaling": None}
-        return StageSettings(**found)
+            settings |= {"heads": heads, "scaling": None}
+        return StageSettings(**settings)
 
     def stage_names(self, values: Mapping[str, Any]) -> dict[str, str]:
         """Those of the names in a reference that mean a stage, to the stage."""
         sites = self.subject.sites
         heads = [stage for stage in sites if stage in HEADS]
         modules = {site.module: stage for stage, site in sites.items()}
-        found: dict[str, str] = {}
+        stages: dict[str, str] = {}
         for name, array in values.items():
             word, _, number = name.partition(".")
             stage = _ALIASES.get(name, modules.get(name, name))
@@ -91,9 +91,9 @@ class BertAnatomy(Anatomy):
                 stage = f"{layer_name(self.layers - 1)}.output"
             elif name == "logits" and name not in sites and len(heads) == 1:
                 stage = heads[0]
-            if stage in sites and stage not in found.values() and getattr(array, "ndim", 0) in (2, 3):
-                found[name] = stage
-        return found
+            if stage in sites and stage not in stages.values() and getattr(array, "ndim", 0) in (2, 3):
+                stages[name] = stage
+        return stages
 
     def sources(self, stage: str) -> tuple[str, ...]:
         """The stages that a stage is computed from."""

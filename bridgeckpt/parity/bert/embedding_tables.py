@@ -58,8 +58,8 @@ class _Entered(NamedTuple):
 def _entered(embeddings: RecordedEmbeddings, entries: list[Entries]) -> _Entered:
     import torch
 
-    parts = [embeddings.parts(one, NOTHING, torch.float64) for one in entries]
-    expected = torch.cat([one.expected.reshape(-1) for one in entries])
+    parts = [embeddings.parts(entry, NOTHING, torch.float64) for entry in entries]
+    expected = torch.cat([entry.expected.reshape(-1) for entry in entries])
     return _Entered(entries, parts, expected, embeddings.settings(NOTHING).eps)
 
 
@@ -115,42 +115,42 @@ def _fitted_row(embeddings: RecordedEmbeddings, table: str, row: int) -> Tensor 
     import torch
 
     have = embeddings.anatomy.parameters[embeddings.names[table]][row].double()
-    found = [
+    entries_of_row = [
         entries.where((entries.rows[table] == row).nonzero()[:_FITTED, 0])
         for entries in sorted(embeddings.entries, key=lambda entries: entries.keep is not None)
     ]
-    one = _entered(embeddings, [entries for entries in found if len(entries.expected)])
+    entered = _entered(embeddings, [entries for entries in entries_of_row if len(entries.expected)])
 
     def predict(change: Tensor) -> Tensor:
-        return one.with_sums(lambda summed: summed + change)
+        return entered.with_sums(lambda summed: summed + change)
 
-    directions = list(torch.eye(len(have), dtype=have.dtype)[_likely(one, have)])
+    directions = list(torch.eye(len(have), dtype=have.dtype)[_likely(entered, have)])
     for direction, precision in (*((unit, embeddings.precision) for unit in directions), (have, "float32")):
-        by = fit(lambda by: predict(by * direction), torch.zeros(1, dtype=have.dtype), one.expected)  # noqa: B023
-        if embeddings.within(one.expected, predict(by * direction), precision):
+        by = fit(lambda by: predict(by * direction), torch.zeros(1, dtype=have.dtype), entered.expected)  # noqa: B023
+        if embeddings.within(entered.expected, predict(by * direction), precision):
             return have + by * direction
-    if len(one.expected) < len(have):
+    if len(entered.expected) < len(have):
         return None
-    change = fit(predict, torch.zeros_like(have), one.expected)
-    return have + change if embeddings.within(one.expected, predict(change), embeddings.precision) else None
+    change = fit(predict, torch.zeros_like(have), entered.expected)
+    return have + change if embeddings.within(entered.expected, predict(change), embeddings.precision) else None
 
 
-def _likely(one: _Entered, have: Tensor) -> list[int]:
+def _likely(entered: _Entered, have: Tensor) -> list[int]:
     """The elements of a row by which the difference is best explained to first order."""
     import torch
 
-    few = one._replace(
-        entries=[entries.where(torch.arange(min(_SCREENED, len(entries.expected)))) for entries in one.entries],
-        parts=[(summed[:_SCREENED], gamma, beta) for summed, gamma, beta in one.parts],
+    few = entered._replace(
+        entries=[entries.where(torch.arange(min(_SCREENED, len(entries.expected)))) for entries in entered.entries],
+        parts=[(summed[:_SCREENED], gamma, beta) for summed, gamma, beta in entered.parts],
     )
     expected = torch.cat([entries.expected.reshape(-1) for entries in few.entries])
-    at = torch.zeros_like(have)
+    zeros = torch.zeros_like(have)
 
     def predict(change: Tensor) -> Tensor:
         return few.with_sums(lambda summed: summed + change)
 
-    error = expected - predict(at)
-    push = slope(predict, at).push
+    error = expected - predict(zeros)
+    push = slope(predict, zeros).push
     pushed = [push(unit) for unit in torch.eye(len(have), dtype=have.dtype)]
     likeness = torch.stack([(change @ error).abs() / change.norm().clamp(min=1e-300) for change in pushed])
     order: list[int] = likeness.argsort(descending=True)[:_LIKELY].tolist()
@@ -161,11 +161,11 @@ def _vectors(embeddings: RecordedEmbeddings) -> Iterator[Cause]:
     """Gamma or beta: as many unknowns as features, against every entry."""
     import torch
 
-    if (one := _whole(embeddings)) is None:
+    if (entered := _whole(embeddings)) is None:
         return
-    summed, gamma, beta = one.parts[0]
-    normalised = normal(summed, one.eps)
-    expected = one.entries[0].expected
+    summed, gamma, beta = entered.parts[0]
+    normalised = normal(summed, entered.eps)
+    expected = entered.entries[0].expected
     for role, have, predict in (
         ("beta", beta, lambda change: normalised * gamma + beta + change),
         ("gamma", gamma, lambda change: normalised * (gamma + change) + beta),
@@ -190,13 +190,13 @@ def _scales(embeddings: RecordedEmbeddings) -> Iterator[Cause]:
     """A table is a multiple of what it should be; float32 values can only be so to the precision of float32."""
     import torch
 
-    if (one := _whole(embeddings)) is None:
+    if (entered := _whole(embeddings)) is None:
         return
     for table in TABLES:
         name = embeddings.names[table]
-        read = embeddings.anatomy.parameters[name][one.entries[0].rows[table]].double()
+        read = embeddings.anatomy.parameters[name][entered.entries[0].rows[table]].double()
         start = torch.zeros(1, dtype=read.dtype)
-        by = fit(lambda by: one.with_sums(lambda summed: summed + read * by), start, one.expected)  # noqa: B023
+        by = fit(lambda by: entered.with_sums(lambda summed: summed + read * by), start, entered.expected)  # noqa: B023
         factor = 1 + float(by)
         patch = Patch({name: Replacement(name, partial(_multiplied, factor))})
         if embeddings.fixed_by(patch, precision="float32"):
@@ -207,22 +207,22 @@ def _tables(embeddings: RecordedEmbeddings) -> Iterator[Cause]:
     """A table is wrong throughout: it is solved for row by row if there are fewer unknowns than equations."""
     import torch
 
-    if (one := _whole(embeddings)) is None:
+    if (entered := _whole(embeddings)) is None:
         return
     for table in TABLES:
         name = embeddings.names[table]
         have = embeddings.anatomy.parameters[name]
-        rows, place = one.entries[0].rows[table].unique(return_inverse=True)
+        rows, place = entered.entries[0].rows[table].unique(return_inverse=True)
         if 2 * len(rows) > len(place):  # nearly as many unknowns as equations: anything could be explained
             continue
         start = torch.zeros(len(rows), have.shape[1], dtype=torch.float64)
         change = fit(
-            lambda by: one.with_sums(lambda summed: summed + by[place]),  # noqa: B023
+            lambda by: entered.with_sums(lambda summed: summed + by[place]),  # noqa: B023
             start,
-            one.expected,
+            entered.expected,
         )
         patch = Patch({name: Replacement(values=have.double().index_add(0, rows, change))})
-        if bool((embeddings.errors(one.entries[0], patch) <= 1).all()):
+        if bool((embeddings.errors(entered.entries[0], patch) <= 1).all()):
             yield Cause(f"{name} is wrong throughout", name, patch)
 
 

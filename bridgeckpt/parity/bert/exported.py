@@ -71,12 +71,12 @@ class LoadedModel:
     @property
     def takes_types(self) -> bool:
         """Whether every function takes token types."""
-        return all(TYPES in one.roles for one in self.functions)
+        return all(TYPES in function.roles for function in self.functions)
 
     @property
     def lengths(self) -> list[int]:
         """The sequence lengths that functions are made for."""
-        return [one.shape[1] for one in self.functions if one.shape[1] is not None]
+        return [function.shape[1] for function in self.functions if function.shape[1] is not None]
 
     def fits(self, probe: Probe) -> bool:
         """Whether a probe can be padded to the sequence length that each function is made for."""
@@ -91,10 +91,10 @@ class LoadedModel:
         """
         stages: set[str] = set()
         kept, unknown = [], []
-        for one in self.functions:
-            returned = self._stages(one, probe)
+        for function in self.functions:
+            returned = self._stages(function, probe)
             if returned.keys() - stages:
-                kept.append(one)
+                kept.append(function)
                 stages |= returned.keys()
             unknown += [name for name in self.unknown if name not in unknown]
         if not kept:
@@ -112,23 +112,23 @@ class LoadedModel:
             UnusableGraph: a stage has another shape than that of its name.
         """
         stages: dict[str, Array] = {}
-        for one in self.functions:
-            stages = self._stages(one, probe) | stages
+        for function in self.functions:
+            stages = self._stages(function, probe) | stages
         if probe.only is not None:
             return {probe.only: stages[probe.only]}
         return stages
 
-    def _stages(self, one: ExportedFunction, probe: Probe) -> dict[str, Array]:
-        return in_batches(probe, *one.shape, lambda inputs: self._call(one, inputs), POOLED)
+    def _stages(self, function: ExportedFunction, probe: Probe) -> dict[str, Array]:
+        return in_batches(probe, *function.shape, lambda inputs: self._call(function, inputs), POOLED)
 
-    def _call(self, one: ExportedFunction, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def _call(self, function: ExportedFunction, inputs: Mapping[str, Array]) -> dict[str, Array]:
         tf = self._tf
         places = tf.range(inputs[IDS].shape[1])[None] + tf.zeros_like(inputs[IDS])
-        values, roles = {**inputs, POSITIONS: places}, iter(one.roles)
+        values, roles = {**inputs, POSITIONS: places}, iter(function.roles)
 
         def fed(leaf: Any) -> Any:  # noqa: ANN401
             return tf.cast(values[next(roles)], leaf.dtype) if isinstance(leaf, tf.TensorSpec) else leaf
 
-        args, kwargs = tf.nest.map_structure(fed, one.arguments)
-        stages, self.unknown = stages_of(named_outputs(one.call(*args, **kwargs)), self.layers)
+        args, kwargs = tf.nest.map_structure(fed, function.arguments)
+        stages, self.unknown = stages_of(named_outputs(function.call(*args, **kwargs)), self.layers)
         return stages

@@ -1,4 +1,4 @@
-"""BERT as a family: what the general rooms are handed of it."""
+"""BERT as a family: the record that the general rooms receive."""
 
 from __future__ import annotations
 

@@ -26,13 +26,13 @@ def probe_inputs(vocab: int, positions: int, types: int, *, seed: int = 0) -> di
     """
     generator = np.random.default_rng(seed)
     lengths = np.minimum(_LENGTHS, positions)
-    found = {"mixed": Probe(_batch(generator, lengths, vocab, types))}
+    probes = {"mixed": Probe(_batch(generator, lengths, vocab, types))}
     if positions > max(lengths):
         inputs = _batch(generator, np.array([positions]), vocab, types)
         kept = np.unique(np.linspace(0, positions - 1, _KEPT).astype(int))
-        found["long"] = Probe(inputs, "coarse", tuple(int(at) for at in kept))
-    found["sweep"] = sweep(vocab, positions, types, seed=seed)
-    return found
+        probes["long"] = Probe(inputs, "coarse", tuple(int(position) for position in kept))
+    probes["sweep"] = sweep(vocab, positions, types, seed=seed)
+    return probes
 
 
 def sweep(vocab: int, positions: int, types: int, *, seed: int = 0) -> Probe:

@@ -70,16 +70,20 @@ def sites(model: Any) -> dict[str, Site]:  # noqa: ANN401 - transformers' models
         layers += 1
     if layers == 0:
         return {}
-    found = {"embeddings": f"{prefix}{_BODY['embeddings']}"}
+    paths = {"embeddings": f"{prefix}{_BODY['embeddings']}"}
     for layer in range(layers):
-        found |= {f"{layer_name(layer)}.{stage}": f"{prefix}encoder.layer.{layer}.{at}" for stage, at in _LAYER.items()}
-    found["pooler"] = f"{prefix}{_BODY['pooler']}"
-    found |= _HEADS
+        paths |= {
+            f"{layer_name(layer)}.{stage}": f"{prefix}encoder.layer.{layer}.{path}" for stage, path in _LAYER.items()
+        }
+    paths["pooler"] = f"{prefix}{_BODY['pooler']}"
+    paths |= _HEADS
     kind = type(model).__name__
     if kind.endswith(_NSP):
-        found["nsp_logits"] = "cls"
-    found |= {stage: "classifier" for ending, stage in _CLASSIFIER.items() if kind.endswith(ending)}
-    return {stage: Site(at, _parameters(at, names)) for stage, at in found.items() if modules.get(at) is not None}
+        paths["nsp_logits"] = "cls"
+    paths |= {stage: "classifier" for ending, stage in _CLASSIFIER.items() if kind.endswith(ending)}
+    return {
+        stage: Site(path, _parameters(path, names)) for stage, path in paths.items() if modules.get(path) is not None
+    }
 
 
 def unread(model: Any, found: Sites, stages: Collection[str]) -> list[str]:  # noqa: ANN401
@@ -87,11 +91,11 @@ def unread(model: Any, found: Sites, stages: Collection[str]) -> list[str]:  # n
     if not all(is_stage(stage) for stage in stages):  # what other outputs depend on is not known
         return []
     heads = _BRANCHES.keys() & set(stages)
-    behind = {stage: at for at, stage in enumerate(found)}
+    behind = {stage: index for index, stage in enumerate(found)}
     last = max((behind[stage] for stage in stages if stage in behind and stage not in _BRANCHES), default=-1)
     if heads:  # the heads read the whole encoder
-        last = max(last, *(at for stage, at in behind.items() if stage not in _BRANCHES))
-    needed = {stage for stage, at in behind.items() if stage not in _BRANCHES and at <= last}
+        last = max(last, *(index for stage, index in behind.items() if stage not in _BRANCHES))
+    needed = {stage for stage, index in behind.items() if stage not in _BRANCHES and index <= last}
     needed |= set(stages).union(*(_BRANCHES[stage] for stage in heads))
     read = {name for stage in needed if stage in found for name in found[stage].parameters.values()}
     return [name for name, _ in model.named_parameters() if name not in read]

@@ -30,11 +30,11 @@ _FEW = 8  # wrong rows that are listed one by one
 class WrongStage:
     """A dense stage with its rows of inputs, and the reference's rows that should result."""
 
-    def __init__(self, evidence: Evidence, at: int, stage: str) -> None:
+    def __init__(self, evidence: Evidence, view_index: int, stage: str) -> None:
         import torch
 
-        self.evidence, self.at, self.stage = evidence, at, stage
-        view = evidence.views[at]
+        self.evidence, self.view_index, self.stage = evidence, view_index, stage
+        view = evidence.views[view_index]
         dense = view.dense(stage)
         residual = None if dense.residual is None else view.rows(dense.residual)
         self.dense: Dense = dense._replace(inputs=view.rows(dense.inputs), residual=residual)
@@ -48,7 +48,7 @@ class WrongStage:
 
     def fixed_by(self, role: str, values: Tensor) -> bool:
         """Whether the stage is right with these values of a tensor."""
-        return self.evidence.fixes(self.at, self.stage, self.patch(role, values))
+        return self.evidence.fixes(self.view_index, self.stage, self.patch(role, values))
 
     def nearly_fixed_by(self, role: str, values: Tensor) -> bool:
         """Whether it is right in the least exact view: a change that was made in float32 is only known so exactly."""
@@ -74,155 +74,159 @@ class WrongStage:
         return Cause(f"{self.names[role]} {text}", self.names[role], patch)
 
 
-def blame(evidence: Evidence, at: int, stage: str) -> Cause:
+def blame(evidence: Evidence, view_index: int, stage: str) -> Cause:
     """The tensor to blame for a wrong dense stage."""
-    one = WrongStage(evidence, at, stage)
+    failed = WrongStage(evidence, view_index, stage)
     tries = (_vectors, _kernels, _several, _eliminated)
-    return next(cause for attempt in tries for cause in attempt(one))
+    return next(cause for attempt in tries for cause in attempt(failed))
 
 
-def _vectors(one: WrongStage) -> Iterator[Cause]:
+def _vectors(failed: WrongStage) -> Iterator[Cause]:
     """A bias, gamma or beta; of several that explain the difference, the one that explains it best."""
     import torch
 
-    found = []
+    causes = []
     for role in _VECTORS:
-        if role not in one.names or len(one.expected) < 3:
+        if role not in failed.names or len(failed.expected) < 3:
             continue
-        have = getattr(one.dense, role)
+        have = getattr(failed.dense, role)
         none = torch.zeros_like(have)
         if role == "bias":
-            want = have + one.fit(lambda by: one.product + by, none)
+            want = have + failed.fit(lambda by: failed.product + by, none)
         else:
-            want = have + fit(_with(one, role, have), none, one.expected)
-        excess = one.evidence.excess(one.at, one.stage, one.patch(role, want))
+            want = have + fit(_with(failed, role, have), none, failed.expected)
+        excess = failed.evidence.excess(failed.view_index, failed.stage, failed.patch(role, want))
         if excess <= 1:
-            free = role == "bias" and one.dense.gamma is not None and one.dense.activation is None
-            text = describe(have, want, one.tolerance, free=free)
-            found.append((excess, one.cause(role, text, want)))
-    yield from (cause for _, cause in sorted(found, key=lambda pair: pair[0])[:1])
+            free = role == "bias" and failed.dense.gamma is not None and failed.dense.activation is None
+            text = describe(have, want, failed.tolerance, free=free)
+            causes.append((excess, failed.cause(role, text, want)))
+    yield from (cause for _, cause in sorted(causes, key=lambda pair: pair[0])[:1])
 
 
-def _several(one: WrongStage) -> Iterator[Cause]:
+def _several(failed: WrongStage) -> Iterator[Cause]:
     """More than one of the vectors is wrong."""
     import torch
 
-    roles = [role for role in _VECTORS if role in one.names]
-    have = torch.cat([getattr(one.dense, role) for role in roles])
-    sizes = [len(getattr(one.dense, role)) for role in roles]
-    if len(roles) < 2 or len(one.expected) < 2 * len(roles) + 1:
+    roles = [role for role in _VECTORS if role in failed.names]
+    have = torch.cat([getattr(failed.dense, role) for role in roles])
+    sizes = [len(getattr(failed.dense, role)) for role in roles]
+    if len(roles) < 2 or len(failed.expected) < 2 * len(roles) + 1:
         return
 
     def predict(change: Tensor) -> Tensor:
-        return one.dense._replace(**dict(zip(roles, (have + change).split(sizes), strict=True))).finish(one.product)
+        return failed.dense._replace(**dict(zip(roles, (have + change).split(sizes), strict=True))).finish(
+            failed.product
+        )
 
-    want = (have + fit(predict, torch.zeros_like(have), one.expected)).split(sizes)
+    want = (have + fit(predict, torch.zeros_like(have), failed.expected)).split(sizes)
     values = dict(zip(roles, want, strict=True))
-    patch = Patch({one.names[role]: Replacement(values=value) for role, value in values.items()})
-    if one.evidence.fixes(one.at, one.stage, patch):
-        changes = {role: float((value - getattr(one.dense, role)).norm()) for role, value in values.items()}
-        wrong = [role for role in roles if changes[role] > one.tolerance * max(changes.values())]
-        names = " and ".join(one.names[role] for role in wrong)
-        yield Cause(f"{names} are wrong", one.names[max(wrong, key=changes.__getitem__)], patch)
+    patch = Patch({failed.names[role]: Replacement(values=value) for role, value in values.items()})
+    if failed.evidence.fixes(failed.view_index, failed.stage, patch):
+        changes = {role: float((value - getattr(failed.dense, role)).norm()) for role, value in values.items()}
+        wrong = [role for role in roles if changes[role] > failed.tolerance * max(changes.values())]
+        names = " and ".join(failed.names[role] for role in wrong)
+        yield Cause(f"{names} are wrong", failed.names[max(wrong, key=changes.__getitem__)], patch)
 
 
-def _with(one: WrongStage, role: str, have: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda change: one.dense._replace(**{role: have + change}).finish(one.product)
+def _with(failed: WrongStage, role: str, have: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda change: failed.dense._replace(**{role: have + change}).finish(failed.product)
 
 
-def _kernels(one: WrongStage) -> Iterator[Cause]:
+def _kernels(failed: WrongStage) -> Iterator[Cause]:
     import torch
 
-    kernel = one.dense.kernel
+    kernel = failed.dense.kernel
     if not bool(kernel.any()):
-        yield one.cause("kernel", "is all zeros")
+        yield failed.cause("kernel", "is all zeros")
         return
-    change = one.fit(lambda by: one.product + by, torch.zeros_like(one.product))
-    yield from _rows(one, change)
-    yield from _columns(one, change)
-    scale = one.fit(lambda by: one.product * (1 + by), torch.zeros(1, dtype=kernel.dtype))
+    change = failed.fit(lambda by: failed.product + by, torch.zeros_like(failed.product))
+    yield from _rows(failed, change)
+    yield from _columns(failed, change)
+    scale = failed.fit(lambda by: failed.product * (1 + by), torch.zeros(1, dtype=kernel.dtype))
     want = kernel * (1 + scale)
-    if one.fixed_by("kernel", want) or one.nearly_fixed_by("kernel", want):
-        yield one.cause("kernel", describe(kernel.reshape(-1), want.reshape(-1), one.tolerance), want)
+    if failed.fixed_by("kernel", want) or failed.nearly_fixed_by("kernel", want):
+        yield failed.cause("kernel", describe(kernel.reshape(-1), want.reshape(-1), failed.tolerance), want)
 
 
-def _rows(one: WrongStage, change: Tensor) -> Iterator[Cause]:
+def _rows(failed: WrongStage, change: Tensor) -> Iterator[Cause]:
     """Only a few output features are wrong: rows of the kernel, or elements."""
     import torch
 
-    strength = one.effect(change).norm(dim=0)
+    strength = failed.effect(change).norm(dim=0)
     order = strength.argsort(descending=True)
     for count in (1, 2, 3, 4, _FEW):
-        at = order[:count].sort().values
+        indices = order[:count].sort().values
         if count >= len(order):
             return
 
-        def moved(by: Tensor, at: Tensor = at) -> Tensor:
-            return one.product.index_add(1, at, by)
+        def moved(by: Tensor, indices: Tensor = indices) -> Tensor:
+            return failed.product.index_add(1, indices, by)
 
-        found = one.fit(moved, change[:, at])
-        left = one.expected - one.dense.finish(moved(found))
-        if not one.evidence.views[one.at].explains(one.stage, left):
+        fitted = failed.fit(moved, change[:, indices])
+        left = failed.expected - failed.dense.finish(moved(fitted))
+        if not failed.evidence.views[failed.view_index].explains(failed.stage, left):
             continue
         if count == 1:
-            yield from _element(one, int(at[0]), found[:, 0])
-        rows = torch.linalg.lstsq(one.dense.inputs, found, driver="gelsd").solution.T
-        want = one.dense.kernel.index_add(0, at, rows)
-        if one.fixed_by("kernel", want):
-            zero = not bool(one.dense.kernel[at].any())
-            yield one.cause("kernel", f"is {'all zeros' if zero else 'wrong'} in {numbered('row', at.tolist())}", want)
+            yield from _element(failed, int(indices[0]), fitted[:, 0])
+        rows = torch.linalg.lstsq(failed.dense.inputs, fitted, driver="gelsd").solution.T
+        want = failed.dense.kernel.index_add(0, indices, rows)
+        if failed.fixed_by("kernel", want):
+            zero = not bool(failed.dense.kernel[indices].any())
+            yield failed.cause(
+                "kernel", f"is {'all zeros' if zero else 'wrong'} in {numbered('row', indices.tolist())}", want
+            )
 
 
-def _element(one: WrongStage, row: int, change: Tensor) -> Iterator[Cause]:
+def _element(failed: WrongStage, row: int, change: Tensor) -> Iterator[Cause]:
     """One element of a row: the change of that output feature is a multiple of one input feature."""
     import torch
 
-    inputs, kernel = one.dense.inputs, one.dense.kernel
+    inputs, kernel = failed.dense.inputs, failed.dense.kernel
     likeness = (inputs.T @ change).abs() / inputs.norm(dim=0).clamp(min=1e-300)
     for column in likeness.argsort(descending=True)[:_LIKELY].tolist():
 
         def moved(by: Tensor, column: int = column) -> Tensor:
-            at = torch.tensor([row])
-            return one.product.index_add(1, at, inputs[:, column : column + 1] * by)
+            index = torch.tensor([row])
+            return failed.product.index_add(1, index, inputs[:, column : column + 1] * by)
 
         start = (inputs[:, column] @ change / inputs[:, column].square().sum()).reshape(1)
-        by = one.fit(moved, start)
+        by = failed.fit(moved, start)
         want = kernel.clone()
         want[row, column] += by[0]
-        if one.fixed_by("kernel", want):
+        if failed.fixed_by("kernel", want):
             have = float(kernel[row, column])
             text = (
                 f"is wrong in one element: [{row}, {column}] is {have:.6g} and should be {float(want[row, column]):.6g}"
             )
-            yield one.cause("kernel", text, want)
+            yield failed.cause("kernel", text, want)
 
 
-def _columns(one: WrongStage, change: Tensor) -> Iterator[Cause]:
+def _columns(failed: WrongStage, change: Tensor) -> Iterator[Cause]:
     """Only one input feature is read wrong: a column of the kernel."""
     import torch
 
-    inputs, kernel = one.dense.inputs, one.dense.kernel
+    inputs, kernel = failed.dense.inputs, failed.dense.kernel
     shape = torch.linalg.svd(change, full_matrices=False)[0][:, 0]
     likeness = (inputs.T @ shape).abs() / inputs.norm(dim=0).clamp(min=1e-300)
     for column in likeness.argsort(descending=True)[:_LIKELY].tolist():
 
         def moved(by: Tensor, column: int = column) -> Tensor:
-            return one.product + inputs[:, column : column + 1] * by
+            return failed.product + inputs[:, column : column + 1] * by
 
-        by = one.fit(moved, torch.zeros_like(kernel[:, 0]))
+        by = failed.fit(moved, torch.zeros_like(kernel[:, 0]))
         want = kernel.clone()
         want[:, column] += by
-        if one.fixed_by("kernel", want):
+        if failed.fixed_by("kernel", want):
             zero = not bool(kernel[:, column].any())
-            yield one.cause("kernel", f"is {'all zeros' if zero else 'wrong'} in column {column}", want)
+            yield failed.cause("kernel", f"is {'all zeros' if zero else 'wrong'} in column {column}", want)
 
 
-def _eliminated(one: WrongStage) -> Iterator[Cause]:
+def _eliminated(failed: WrongStage) -> Iterator[Cause]:
     """No vector explains the difference: the kernel is to blame, if there were enough rows to exclude the others."""
-    if len(one.expected) < 3:
-        names = " or ".join(one.names.values())
-        yield Cause(f"{names} differs; too few rows were recorded to tell which", one.names["kernel"], Patch())
+    if len(failed.expected) < 3:
+        names = " or ".join(failed.names.values())
+        yield Cause(f"{names} differs; too few rows were recorded to tell which", failed.names["kernel"], Patch())
         return
-    others = [one.names[role] for role in _VECTORS if role in one.names]
+    others = [failed.names[role] for role in _VECTORS if role in failed.names]
     excluded = f": no other values of {' or '.join(others)} explain the difference" if others else ""
-    yield one.cause("kernel", f"is wrong throughout{excluded}")
+    yield failed.cause("kernel", f"is wrong throughout{excluded}")

@@ -62,11 +62,11 @@ def _search(evidence: Evidence, failed: Sequence[str]) -> Diagnosis:
     tables = evidence.anatomy.tables(evidence.reference)
     if tables.any_wrong:
         return _lookup(evidence, tables)
-    for at in range(len(evidence.views)):
-        if (strange := _strange(evidence, at)) is not None:
+    for view_index in range(len(evidence.views)):
+        if (strange := _strange(evidence, view_index)) is not None:
             return strange
-        if wrong := evidence.wrong(at):
-            return _first(evidence, at, wrong[0])
+        if wrong := evidence.wrong(view_index):
+            return _first(evidence, view_index, wrong[0])
     return _unknown(failed, "no stage goes wrong by itself when it is fed what the reference holds")
 
 
@@ -84,18 +84,18 @@ def _not_finite(evidence: Evidence) -> Diagnosis | None:
     return None
 
 
-def _first(evidence: Evidence, at: int, stage: str) -> Diagnosis:
+def _first(evidence: Evidence, view_index: int, stage: str) -> Diagnosis:
     """The diagnosis of the first stage that is wrong by itself."""
     absent = [name for name in evidence.anatomy.roles[stage].values() if name in _missing(evidence)]
-    if (known := _best(evidence, at, stage)) is not None:
-        return _diagnosis(evidence, at, stage, *known)
+    if (known := _best(evidence, view_index, stage)) is not None:
+        return _diagnosis(evidence, view_index, stage, *known)
     if not evidence.anatomy.is_dense(stage):
         text = "goes wrong given the right inputs, and no known variation of the computation explains it"
-        return _diagnosis(evidence, at, stage, Cause(f"{stage} {text}", None, NOTHING, _GENERAL), Effect())
-    inside = evidence.views[at].behind(stage)[1:]
+        return _diagnosis(evidence, view_index, stage, Cause(f"{stage} {text}", None, NOTHING, _GENERAL), Effect())
+    inside = evidence.views[view_index].behind(stage)[1:]
     # The last view is the most exact.
-    at = max(other for other in range(len(evidence.views)) if evidence.is_wrong(other, stage))
-    cause = blame(evidence, at, stage)
+    view_index = max(other for other in range(len(evidence.views)) if evidence.is_wrong(other, stage))
+    cause = blame(evidence, view_index, stage)
     effect = evidence.effect(cause)
     if inside and not effect.explains(stage):
         first = min(inside, key=list(evidence.anatomy.roles).index)
@@ -105,57 +105,57 @@ def _first(evidence: Evidence, at: int, stage: str) -> Diagnosis:
         name = cause.parameter if cause.parameter in absent else absent[0]
         text = f"{name} is not in the folder, so that transformers made up its values"
         cause = cause._replace(text=text, parameter=name)
-    return _diagnosis(evidence, at, stage, cause, effect)
+    return _diagnosis(evidence, view_index, stage, cause, effect)
 
 
-def _best(evidence: Evidence, at: int, stage: str) -> tuple[Cause, Effect] | None:
+def _best(evidence: Evidence, view_index: int, stage: str) -> tuple[Cause, Effect] | None:
     """The known cause that corrects the most stages, this one among them."""
     best: tuple[Cause, Effect] | None = None
-    for cause in _known(evidence, at, stage):
+    for cause in _known(evidence, view_index, stage):
         effect = evidence.effect(cause)
-        if (at, stage) in effect.explained and (best is None or effect.rank > best[1].rank):
+        if (view_index, stage) in effect.explained and (best is None or effect.rank > best[1].rank):
             best = cause, effect
-            if not effect.broken and not effect.left and all(map(effect.explains, evidence.wrong(at))):
+            if not effect.broken and not effect.left and all(map(effect.explains, evidence.wrong(view_index))):
                 break
     return best
 
 
-def _known(evidence: Evidence, at: int, stage: str) -> Iterator[Cause]:
-    yield from _settings_causes(evidence, at, stage)
-    yield from tensor_causes(evidence, at, stage)
+def _known(evidence: Evidence, view_index: int, stage: str) -> Iterator[Cause]:
+    yield from _settings_causes(evidence, view_index, stage)
+    yield from tensor_causes(evidence, view_index, stage)
 
 
-def _settings_causes(evidence: Evidence, at: int, stage: str) -> Iterator[Cause]:
+def _settings_causes(evidence: Evidence, view_index: int, stage: str) -> Iterator[Cause]:
     """A cause for each variation that corrects the stage: the setting changed everywhere, and in this stage alone."""
-    view = evidence.views[at]
-    for one in view.anatomy.variations(view.behind(stage)):
-        if not evidence.fixes(at, stage, one.patch):
+    view = evidence.views[view_index]
+    for variation in view.anatomy.variations(view.behind(stage)):
+        if not evidence.fixes(view_index, stage, variation.patch):
             continue
-        yield Cause(f"TensorFlow {one.is_so}", one.parameter, one.patch, one.remedy)
-        alone = one.patch._replace(stages=frozenset(view.behind(stage)))
-        text = f"in {stage} alone, TensorFlow {one.is_so}"
+        yield Cause(f"TensorFlow {variation.is_so}", variation.parameter, variation.patch, variation.remedy)
+        alone = variation.patch._replace(stages=frozenset(view.behind(stage)))
+        text = f"in {stage} alone, TensorFlow {variation.is_so}"
         title = view.anatomy.subject.family.title
         remedy = f"a config has one value for all stages: no {title} of transformers computes this without new code"
-        yield Cause(text, one.parameter, alone, remedy)
+        yield Cause(text, variation.parameter, alone, remedy)
 
 
 def _lookup(evidence: Evidence, tables: LookupTables) -> Diagnosis:
     """The diagnosis of a stage that looks rows up in tables; some wrong rows may only show in the sweep."""
     stage = tables.stage
-    at = next((at for at in range(len(evidence.views)) if evidence.is_wrong(at, stage)), None)
-    known = None if at is None else _best(evidence, at, stage)
-    if at is not None and known is not None and tables.mostly_fixed_by(known[0].patch):
-        return _diagnosis(evidence, at, stage, *known)
+    view_index = next((index for index in range(len(evidence.views)) if evidence.is_wrong(index, stage)), None)
+    known = None if view_index is None else _best(evidence, view_index, stage)
+    if view_index is not None and known is not None and tables.mostly_fixed_by(known[0].patch):
+        return _diagnosis(evidence, view_index, stage, *known)
     cause = tables.blame()
     effect = evidence.effect(cause)
     if cause.patch is not NOTHING and tables.fixed_by(cause.patch, precision="float32"):
-        effect = effect._replace(explained=effect.explained | {(at or 0, stage)})
-    return _diagnosis(evidence, at or 0, stage, cause, effect)
+        effect = effect._replace(explained=effect.explained | {(view_index or 0, stage)})
+    return _diagnosis(evidence, view_index or 0, stage, cause, effect)
 
 
-def _strange(evidence: Evidence, at: int) -> Diagnosis | None:
+def _strange(evidence: Evidence, view_index: int) -> Diagnosis | None:
     """The first module that does not compute its stage's definition; None if all do."""
-    view = evidence.views[at]
+    view = evidence.views[view_index]
     computed = view.run_model()
     for stage in view.order:
         if not exceeds(view.computed_by(stage, computed[stage])):
@@ -174,20 +174,20 @@ def _strange(evidence: Evidence, at: int) -> Diagnosis | None:
                 "PyTorch attends only to earlier positions: the model is a decoder",
                 "config.json: is_decoder",
             )
-        right = not evidence.is_wrong(at, stage)
+        right = not evidence.is_wrong(view_index, stage)
         text = f"{does}; computed by the book, {stage} {'agrees' if right else 'differs too'}"
         cause = Cause(text, parameter, NOTHING, "see what config.json and the model's code say about it")
-        effect = Effect(frozenset({(at, stage)} if right else ()))
-        return _diagnosis(evidence, at, stage, cause, effect)
+        effect = Effect(frozenset({(view_index, stage)} if right else ()))
+        return _diagnosis(evidence, view_index, stage, cause, effect)
     return None
 
 
-def _diagnosis(evidence: Evidence, at: int, stage: str, cause: Cause, effect: Effect) -> Diagnosis:
-    called = evidence.views[at].called if evidence.views else {}
+def _diagnosis(evidence: Evidence, view_index: int, stage: str, cause: Cause, effect: Effect) -> Diagnosis:
+    called = evidence.views[view_index].called if evidence.views else {}
     covered = {name for _, name in effect.explained}
     # Another stage that reads the same tensor has the same fault.
     covered |= {name for name, roles in evidence.anatomy.roles.items() if cause.parameter in roles.values()}
-    wrong = evidence.wrong(at) if evidence.views else []
+    wrong = evidence.wrong(view_index) if evidence.views else []
     others = [called[name] for name in wrong if name != stage and name not in covered]
     variable, parameter = None, cause.parameter
     if parameter is not None and (found := evidence.anatomy.stage_of(parameter)) is not None:

@@ -55,57 +55,57 @@ class Evidence:
         self.views = views(reference, anatomy)
         self._judged: dict[tuple[int, str], Measure] = {}
 
-    def judged(self, at: int, stage: str) -> Measure:
+    def judged(self, view_index: int, stage: str) -> Measure:
         """How far the stage is off by itself."""
-        if (at, stage) not in self._judged:
-            self._judged[at, stage] = self.views[at].judge(stage)
-        return self._judged[at, stage]
+        if (view_index, stage) not in self._judged:
+            self._judged[view_index, stage] = self.views[view_index].judge(stage)
+        return self._judged[view_index, stage]
 
-    def is_wrong(self, at: int, stage: str) -> bool:
+    def is_wrong(self, view_index: int, stage: str) -> bool:
         """Whether a view holds the stage and it is wrong by itself there."""
-        return stage in self.views[at].held and exceeds(self.judged(at, stage))
+        return stage in self.views[view_index].held and exceeds(self.judged(view_index, stage))
 
-    def wrong(self, at: int) -> list[str]:
+    def wrong(self, view_index: int) -> list[str]:
         """All stages of a view that are wrong by themselves, in the order of computation."""
-        return [stage for stage in self.views[at].order if self.is_wrong(at, stage)]
+        return [stage for stage in self.views[view_index].order if self.is_wrong(view_index, stage)]
 
-    def excess(self, at: int, stage: str, patch: Patch) -> float:
+    def excess(self, view_index: int, stage: str, patch: Patch) -> float:
         """The stage's largest ratio to a limit with ``patch``; infinite if that is above 1."""
-        view = self.views[at]
-        if not self.judged(at, stage).excess < _FAR and view.error(stage, patch) > _CLOSER * view.error(stage):
+        view = self.views[view_index]
+        if not self.judged(view_index, stage).excess < _FAR and view.error(stage, patch) > _CLOSER * view.error(stage):
             return float("inf")
-        found = view.judge(stage, patch)
-        return float("inf") if exceeds(found) else found.excess
+        measured = view.judge(stage, patch)
+        return float("inf") if exceeds(measured) else measured.excess
 
-    def fixes(self, at: int, stage: str, patch: Patch) -> bool:
+    def fixes(self, view_index: int, stage: str, patch: Patch) -> bool:
         """Whether ``patch`` brings a stage back within rounding."""
-        return self.excess(at, stage, patch) <= 1
+        return self.excess(view_index, stage, patch) <= 1
 
     def effect(self, cause: Cause) -> Effect:
         """What undoing a cause does in every view."""
         explained, left, broken, worst = set(), 0, 0, 0.0
-        for at, view in enumerate(self.views):
+        for view_index, view in enumerate(self.views):
             for stage in view.order:
                 if not view.touched(stage, cause.patch):
                     continue
-                if not self.is_wrong(at, stage):
+                if not self.is_wrong(view_index, stage):
                     broken += exceeds(view.judge(stage, cause.patch))
-                elif (excess := self.excess(at, stage, cause.patch)) <= 1:
-                    explained.add((at, stage))
+                elif (excess := self.excess(view_index, stage, cause.patch)) <= 1:
+                    explained.add((view_index, stage))
                     worst = max(worst, excess)
                 else:
                     left += 1
         return Effect(frozenset(explained), left, broken, worst)
 
 
-def exceeds(found: Measure) -> bool:
+def exceeds(measured: Measure) -> bool:
     """Whether rounding does not explain the error; it does not explain NaN."""
-    return not found.excess <= 1
+    return not measured.excess <= 1
 
 
 def views(reference: Reference, anatomy: Anatomy) -> list[View]:
     """The views in a reference: the one with the most stages, then the one in float64."""
-    found = []
+    views = []
     for run_name, probes in reference.runs.items():
         for name, values in probes.items():
             probe = reference.probes[name]
@@ -114,7 +114,7 @@ def views(reference: Reference, anatomy: Anatomy) -> list[View]:
                 precision = "float64" if run_name == "float64" else "float32"
                 view = View(anatomy, name, probe, values, precision)
                 if view.held:
-                    found.append(view)
-    found.sort(key=lambda view: (-len(view.held), view.precision != "float64"))
-    precise = [view for view in found[1:] if view.precision == "float64" and view.name == found[0].name]
-    return [*found[:1], *precise[:1]]
+                    views.append(view)
+    views.sort(key=lambda view: (-len(view.held), view.precision != "float64"))
+    precise = [view for view in views[1:] if view.precision == "float64" and view.name == views[0].name]
+    return [*views[:1], *precise[:1]]

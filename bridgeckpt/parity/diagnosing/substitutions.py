@@ -42,21 +42,21 @@ def own_moves(values: Tensor, heads: int) -> Iterator[tuple[str, Callable[[Tenso
     yield "of the wrong sign", lambda x: -x
 
 
-def tensor_causes(evidence: Evidence, at: int, stage: str) -> Iterator[Cause]:
+def tensor_causes(evidence: Evidence, view_index: int, stage: str) -> Iterator[Cause]:
     """Causes that correct ``stage``: each by itself, and widened to its counterpart and to every layer."""
-    view = evidence.views[at]
+    view = evidence.views[view_index]
     inside = view.behind(stage)
     for inner in inside if len(inside) <= _INSIDE else ():
         for text, parameter, tensors in _substitutions(view.anatomy, inner):
-            if _matters(evidence, at, tensors) and evidence.fixes(at, stage, Patch(tensors)):
+            if _matters(evidence, view_index, tensors) and evidence.fixes(view_index, stage, Patch(tensors)):
                 yield from widened(view.anatomy, text, parameter, tensors)
                 if len(tensors) > 1 and layer_of(inner) is not None:
-                    yield from permuted(evidence, at, inner, tensors)
+                    yield from permuted(evidence, view_index, inner, tensors)
     if len(inside) == 1:
         yield from _reordered(view, stage)
 
 
-def _matters(evidence: Evidence, at: int, tensors: Tensors) -> bool:
+def _matters(evidence: Evidence, view_index: int, tensors: Tensors) -> bool:
     """Whether every tensor is changed, and not by a constant one: many tensors are all zeros or ones."""
     anatomy, patch = evidence.anatomy, Patch(tensors)
     for name, source in tensors.items():
@@ -64,7 +64,7 @@ def _matters(evidence: Evidence, at: int, tensors: Tensors) -> bool:
         if have.shape == taken.shape and bool((have == taken).all()):
             return False
         owner = anatomy.stage_of(source.name)
-        missed = source.name in tensors or (owner is not None and evidence.is_wrong(at, owner[0]))
+        missed = source.name in tensors or (owner is not None and evidence.is_wrong(view_index, owner[0]))
         if source.name != name and not missed and bool((taken == taken.reshape(-1)[0]).all()):
             return False
     return True
@@ -77,8 +77,8 @@ def _reordered(view: View, stage: str) -> Iterator[Cause]:
     roles = view.anatomy.roles[stage]
     if "kernel" not in roles or "gamma" in roles or len(view.anatomy.parameters[roles["kernel"]]) > _ORDERED:
         return
-    expected, found = view.rows(view.held[stage]), view.rows(view.compute(stage))
-    order = torch.cdist(expected.T, found.T).argmin(1)
+    expected, computed = view.rows(view.held[stage]), view.rows(view.compute(stage))
+    order = torch.cdist(expected.T, computed.T).argmin(1)
     numbers = order.tolist()
     if len(set(numbers)) < len(numbers) or numbers == sorted(numbers):
         return
@@ -109,9 +109,9 @@ def _substitutions(anatomy: Anatomy, stage: str) -> Iterator[tuple[str, str, Ten
                 next(iter(tensors)),
                 tensors,
             )
-    for one, two in combinations(roles.values(), 2):
-        if anatomy.parameters[one].shape == anatomy.parameters[two].shape:
-            yield f"{one} and {two} are swapped", one, {one: Replacement(two), two: Replacement(one)}
+    for first, second in combinations(roles.values(), 2):
+        if anatomy.parameters[first].shape == anatomy.parameters[second].shape:
+            yield f"{first} and {second} are swapped", first, {first: Replacement(second), second: Replacement(first)}
     heads = anatomy.heads(stage)
     for name in roles.values():
         for text, move in own_moves(anatomy.parameters[name], heads):
@@ -153,11 +153,11 @@ def _alike(anatomy: Anatomy, name: str) -> list[str]:
     """Other parameters of the same shape, or the same shape transposed; those of the same layer first."""
     shape = anatomy.parameters[name].shape
     layer = LAYER.search(name)
-    found = [
+    similar = [
         other for other, values in anatomy.parameters.items() if other != name and values.shape in {shape, shape[::-1]}
     ]
     return sorted(
-        found,
+        similar,
         key=lambda other: (
             (found_layer := LAYER.search(other)) is None or layer is None or (found_layer.group() != layer.group())
         ),

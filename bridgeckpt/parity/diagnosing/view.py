@@ -76,14 +76,15 @@ class View:
 
     def behind(self, stage: str) -> list[str]:
         """The stage and those before it that must be computed, since the reference does not hold them."""
-        found = [stage]
-        for at in found:  # which grows meanwhile
-            found += [source for source in self.anatomy.sources(at) if source not in self.held and source not in found]
-        return found
+        stages = [stage]
+        for needed in stages:  # the list grows during the loop
+            sources = self.anatomy.sources(needed)
+            stages += [source for source in sources if source not in self.held and source not in stages]
+        return stages
 
     def touched(self, stage: str, patch: Patch) -> bool:
         """Whether a patch changes what is computed for a stage."""
-        return any(self.anatomy.touches(patch, at) for at in self.behind(stage))
+        return any(self.anatomy.touches(patch, needed) for needed in self.behind(stage))
 
     def compute(self, stage: str, patch: Patch = NOTHING) -> Tensor:
         """A stage in float64, computed from the reference's values."""

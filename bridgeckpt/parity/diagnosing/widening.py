@@ -67,7 +67,7 @@ def _names(tensors: Tensors) -> list[str]:
     return [*tensors, *(source.name for source in tensors.values())]
 
 
-def permuted(evidence: Evidence, at: int, stage: str, tensors: Tensors) -> Iterator[Cause]:
+def permuted(evidence: Evidence, view_index: int, stage: str, tensors: Tensors) -> Iterator[Cause]:
     """If the tensors are those of another layer: whole layers in another order."""
     anatomy = evidence.anatomy
     part = part_of(stage)
@@ -76,12 +76,12 @@ def permuted(evidence: Evidence, at: int, stage: str, tensors: Tensors) -> Itera
     places: dict[int, int] = {}
     for layer in range(anatomy.layers):
         mine = f"{layer_name(layer)}.{part}"
-        if not evidence.is_wrong(at, mine):
+        if not evidence.is_wrong(view_index, mine):
             continue
         for other in range(anatomy.layers):
             theirs = anatomy.roles[f"{layer_name(other)}.{part}"]
             taken = {name: Replacement(theirs[role]) for role, name in anatomy.roles[mine].items()}
-            if other != layer and evidence.fixes(at, mine, Patch(taken)):
+            if other != layer and evidence.fixes(view_index, mine, Patch(taken)):
                 places[layer] = other
                 break
     whole = {

@@ -75,12 +75,12 @@ def compare(reference: Reference, runs: Runs, order: Mapping[str, str], family: 
     Raises:
         ParityError: the two sides disagree in shape.
     """
-    found = list(_comparisons(reference, runs))
-    groups = sum(one.groups for one in found if one.decides)
+    comparisons = list(_comparisons(reference, runs))
+    groups = sum(comparison.groups for comparison in comparisons if comparison.decides)
     measures: dict[str, list[tuple[Comparison, Measure]]] = {}
-    for one in found:
-        judged = measure(one.error, one.noise, one.truth, one.unit, groups)
-        measures.setdefault(one.stage, []).append((one, judged))
+    for comparison in comparisons:
+        judged = measure(comparison.error, comparison.noise, comparison.truth, comparison.unit, groups)
+        measures.setdefault(comparison.stage, []).append((comparison, judged))
     return [
         _result(stage, module, measures[stage], reference, runs, family)
         for stage, module in order.items()
@@ -123,15 +123,15 @@ def _comparison(reference: Reference, made: Pass, run: str, name: str, stage: st
     )
 
 
-def rows(probe: Probe, found: Array, expected: Array, stage: str) -> Array:
+def rows(probe: Probe, actual: Array, expected: Array, stage: str) -> Array:
     """The rows of PyTorch's values, which must have the reference's shape.
 
     Raises:
         ParityError: they have another shape.
     """
-    if found.shape != expected.shape:
-        raise disagreement(stage, found.shape, expected.shape)
-    return probe.rows(found)
+    if actual.shape != expected.shape:
+        raise disagreement(stage, actual.shape, expected.shape)
+    return probe.rows(actual)
 
 
 def _result(
@@ -142,17 +142,17 @@ def _result(
     runs: Runs,
     family: Family,
 ) -> StageResult:
-    one, worst = max((pair for pair in measures if pair[0].decides), key=lambda pair: rank(pair[1].excess))
+    comparison, worst = max((pair for pair in measures if pair[0].decides), key=lambda pair: rank(pair[1].excess))
     single = [pair for pair in measures if pair[0].unit == UNITS["float32"]]
-    double = [judged.rms for one, judged in measures if one.unit != UNITS["float32"]]
-    accumulated = [judged.rms for one, judged in single if not one.local]
+    double = [judged.rms for comparison, judged in measures if comparison.unit != UNITS["float32"]]
+    accumulated = [judged.rms for comparison, judged in single if not comparison.local]
     # Shown are the figures of float32: of the stage by itself if known, and of several the nearest to its limit.
     shown = max(single or measures, key=lambda pair: (pair[0].decides, pair[0].local, rank(pair[1].excess)))[1]
     argmax, kl = agreement(reference, runs.tested, stage, family)
     return StageResult(
         name=stage,
         module=module,
-        elements=sum(one.error.size for one, _ in measures if not one.local),
+        elements=sum(comparison.error.size for comparison, _ in measures if not comparison.local),
         difference=_difference(reference, runs.tested, stage),
         rms=shown.rms,
         peak=shown.peak,
@@ -160,7 +160,7 @@ def _result(
         accumulated=max(accumulated, default=None),
         double=max(double, default=None),
         excess=worst.excess,
-        where=_where(one, worst, reference),
+        where=_where(comparison, worst, reference),
         argmax=argmax,
         kl=kl,
         passed=worst.excess <= 1,
@@ -179,8 +179,8 @@ def compare_within(
     results = []
     for stage, module in order.items():
         shares, difference = [], 0.0
-        for probe, expected, found in _both(reference, tested, stage):
-            a, b = probe.rows(expected), rows(probe, found, expected, stage)
+        for probe, expected, actual in _both(reference, tested, stage):
+            a, b = probe.rows(expected), rows(probe, actual, expected, stage)
             apart, allowed = np.abs(a - b), atol + rtol * np.abs(a)
             shares.append(np.divide(apart, allowed, out=np.where(apart > 0, np.inf, 0.0), where=allowed > 0))
             difference = max(difference, float(apart.max()))
@@ -215,11 +215,11 @@ def rank(excess: float) -> float:
     return excess if np.isfinite(excess) else np.inf
 
 
-def _where(one: Comparison, worst: Measure, reference: Reference) -> str:
+def _where(comparison: Comparison, worst: Measure, reference: Reference) -> str:
     """What exceeded its limit the most, in words."""
     if worst.row is not None:
-        return f"{reference.probes[one.probe].place(worst.row, len(one.error))} of {one.probe}"
-    return "all values" if worst.column is None else f"feature {worst.column} of {one.probe}"
+        return f"{reference.probes[comparison.probe].place(worst.row, len(comparison.error))} of {comparison.probe}"
+    return "all values" if worst.column is None else f"feature {worst.column} of {comparison.probe}"
 
 
 def _both(reference: Reference, tested: Values, stage: str) -> Iterator[tuple[Probe, Array, Array]]:
@@ -242,12 +242,12 @@ def agreement(reference: Reference, tested: Values, stage: str, family: Family) 
     if distribution is None:
         return None, None
     same, divergences = [], []
-    for probe, expected, found in _both(reference, tested, stage):
+    for probe, expected, actual in _both(reference, tested, stage):
         if distribution == "positions":  # one over the positions of a sequence for each feature
             masks = probe.mask if probe.mask is not None else np.ones(expected.shape[:2], bool)
-            pairs = [(a[m].T, b[m].T) for a, b, m in zip(expected, found, masks, strict=True)]
+            pairs = [(a[m].T, b[m].T) for a, b, m in zip(expected, actual, masks, strict=True)]
         else:
-            pairs = [(probe.rows(expected), probe.rows(found))]
+            pairs = [(probe.rows(expected), probe.rows(actual))]
         for a, b in pairs:
             same.append(a.argmax(-1) == b.argmax(-1))
             p, q = _log_softmax(a), _log_softmax(b)

@@ -30,12 +30,12 @@ def from_report(folder: Path, *keys: str) -> object:
     A folder that bridgeckpt did not convert has no report, and a report may have been edited: neither is an error.
     """
     try:
-        found: object = read_json(folder / REPORT, _LARGEST)
+        value: object = read_json(folder / REPORT, _LARGEST)
     except TextError:
         return None
     for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def which_model(folder: Path) -> tuple[str | None, bool]:

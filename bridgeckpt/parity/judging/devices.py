@@ -133,18 +133,18 @@ def judge_device(
     """Whether the rounding of ``dtype`` explains how far ``values``, computed on ``device``, are from the truth."""
     coarser = UNITS[dtype] / UNITS["float32"]
     pairs = [
-        (stage, reference.probes[probe], found, runs.free.truth[probe][stage], runs.free.rounded[probe][stage])
+        (stage, reference.probes[probe], actual, runs.free.truth[probe][stage], runs.free.rounded[probe][stage])
         for probe, stages in values.items()
-        for stage, found in stages.items()
+        for stage, actual in stages.items()
         if family.is_coarse(stage) or not family.is_stage(stage)
     ]
     groups = sum(1 + sum(probe.rows(truth).shape) for _, probe, _, truth, _ in pairs)
     measured = []
-    for stage, probe, found, truth, rounded in pairs:
+    for stage, probe, actual, truth, rounded in pairs:
         t = probe.rows(truth)
-        error, noise = probe.rows(found) - t, (probe.rows(rounded) - t) * coarser
+        error, noise = probe.rows(actual) - t, (probe.rows(rounded) - t) * coarser
         measured.append((stage, measure(error, noise, t, UNITS[dtype], groups)))
-    worst, figures = max(measured, key=lambda one: rank(one[1].excess))
+    worst, figures = max(measured, key=lambda pair: rank(pair[1].excess))
     stages = {stage for stage, *_ in pairs}
     agreements = [agreement(reference, values, stage, family) for stage in stages]
     return DeviceResult(

@@ -111,16 +111,18 @@ def _failures(results: Sequence[StageResult], devices: Sequence[DeviceResult], t
         allowed = "the tolerance allows" if tolerance else "rounding explains"
         failures.append(f"{len(wrong)} of {len(results)} stages differ by more than {allowed}, first {wrong[0].name}")
     # A tolerance is for float32; a value that is not finite is within no tolerance.
-    failures += [_device_failure(one) for one in devices if not one.passed and not (tolerance and isfinite(one.rms))]
+    failures += [
+        _device_failure(result) for result in devices if not result.passed and not (tolerance and isfinite(result.rms))
+    ]
     return failures
 
 
-def _device_failure(one: DeviceResult) -> str:
-    if not isfinite(one.rms):
-        return f"{one.dtype} on {one.device} overflows: {one.worst} holds values that are not finite"
+def _device_failure(result: DeviceResult) -> str:
+    if not isfinite(result.rms):
+        return f"{result.dtype} on {result.device} overflows: {result.worst} holds values that are not finite"
     return (
-        f"{one.dtype} on {one.device} is {one.rms:.3g} times as far from the truth as its rounding explains "
-        f"(at {one.worst}; the limit is {one.limit:.3g})"
+        f"{result.dtype} on {result.device} is {result.rms:.3g} times as far from the truth as its rounding explains "
+        f"(at {result.worst}; the limit is {result.limit:.3g})"
     )
 
 

@@ -92,12 +92,12 @@ def _computed(reference: Reference, subject: Subject, model: Any, wanted: Wanted
 
 def _forced(reference: Reference, subject: Subject, source: str, model: Any) -> Values:  # noqa: ANN401
     """What ``model`` computes if every stage is fed the values of the run ``source``, on probes that are kept whole."""
-    found = {}
+    outputs = {}
     for name, values in reference.runs[source].items():
         stages = {stage: value for stage, value in values.items() if stage in subject.sites}
         if stages and reference.probes[name].depth == "fine":
-            found[name] = run(subject, model, reference.probes[name], set(stages), forced=stages)
-    return found
+            outputs[name] = run(subject, model, reference.probes[name], set(stages), forced=stages)
+    return outputs
 
 
 @contextmanager

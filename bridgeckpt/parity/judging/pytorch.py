@@ -134,10 +134,10 @@ def run(
             if path in modules:
                 stack.callback(modules[path].register_forward_hook(catch(name)).remove)
         outputs = [_call(subject, model, piece, device, dtype) for piece in probe.pieces()]
-    found = {name: np.concatenate(arrays) for name, arrays in caught.items() if arrays}
-    for name in names - found.keys():
-        found[name] = np.concatenate([_output(subject, fields, name) for fields in outputs])
-    return {name: probe.keep(values) for name, values in found.items()}
+    computed = {name: np.concatenate(arrays) for name, arrays in caught.items() if arrays}
+    for name in names - computed.keys():
+        computed[name] = np.concatenate([_output(subject, fields, name) for fields in outputs])
+    return {name: probe.keep(values) for name, values in computed.items()}
 
 
 @contextmanager
@@ -162,10 +162,10 @@ def float32_precision(tf32: bool = False) -> Iterator[None]:
             matmul.fp32_precision = precision
 
 
-def disagreement(stage: str, found: Sequence[int], expected: Sequence[int]) -> ParityError:
+def disagreement(stage: str, actual: Sequence[int], expected: Sequence[int]) -> ParityError:
     """The error of a stage whose shape differs between the two frameworks."""
     return ParityError(
-        f"{stage} is {list(found)} in PyTorch and {list(expected)} in the reference",
+        f"{stage} is {list(actual)} in PyTorch and {list(expected)} in the reference",
         hint="is it the reference of another checkpoint, or of another head?",
     )
 

@@ -98,15 +98,15 @@ def measure(error: Array, noise: Array, truth: Array, unit: float, groups: int) 
     rows, columns = _directions(noise)
     most = int(min(columns * error.shape[0], rows * error.shape[1]))
     rms, limit = sqrt(float(squares.mean())) / scale, float(_limits(variance.reshape(-1), 0, groups, most))
-    found = Measure(rms, limit, float(np.abs(error).max()) / scale, rms / limit)
+    largest = Measure(rms, limit, float(np.abs(error).max()) / scale, rms / limit)
     for axis, place, most in ((1, "row", int(columns)), (0, "column", int(rows))):
         if error.shape[axis] in (1, error.size):  # a group of one number, or of all
             continue
         ratios = np.sqrt(squares.mean(axis) / variance.mean(axis)) / _limits(variance, axis, groups, most)
-        if ratios.max() > found.excess:
-            at = int(ratios.argmax())
-            found = Measure(*found[:3], float(ratios.max()), *((at, None) if place == "row" else (None, at)))
-    return found
+        if ratios.max() > largest.excess:
+            index = int(ratios.argmax())
+            largest = Measure(*largest[:3], float(ratios.max()), *((index, None) if place == "row" else (None, index)))
+    return largest
 
 
 def _directions(noise: Array) -> tuple[float, float]:

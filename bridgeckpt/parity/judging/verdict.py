@@ -50,9 +50,9 @@ class StageResult(NamedTuple):
 
     def record(self) -> dict[str, Any]:
         """What was found, as JSON-ready values."""
-        found = self._asdict()
-        del found["coarse"]
-        return found
+        record = self._asdict()
+        del record["coarse"]
+        return record
 
 
 class DeviceResult(NamedTuple):

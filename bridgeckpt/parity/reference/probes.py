@@ -23,8 +23,8 @@ class Probe(NamedTuple):
             arguments of a user's own function.
         depth: Which stages are kept: "fine" ones, only "coarse" ones, or the name of the one stage that is computed.
         positions: The positions of each sequence that are kept; None for all.
-        directions: When not 0, the last axis is kept as projections on so many random vectors of +1 and -1, which
-            shows a wrong row as surely as the row does, in a hundredth of the space.
+        directions: If not 0, the last axis is replaced by its projections on this number of random vectors of +1 and
+            -1. They show a wrong row as surely as the row itself, in a hundredth of the space.
     """
 
     inputs: Mapping[str, Array]
@@ -38,7 +38,7 @@ class Probe(NamedTuple):
         return None if self.depth in ("fine", "coarse") else self.depth
 
     def keep(self, values: Array) -> Array:
-        """What is kept of a stage's values [batch, seq, features]; of those [batch, features] all."""
+        """The part of a stage's values [batch, seq, features] that is kept; [batch, features] is kept whole."""
         if self.positions is not None and values.ndim > 2:
             values = values[:, list(self.positions)]
         if self.directions:
@@ -63,14 +63,14 @@ class Probe(NamedTuple):
         return mask if self.positions is None else mask[:, list(self.positions)]
 
     def place(self, row: int, rows: int) -> str:
-        """Which sequence and position is row ``row`` of ``rows``, for people."""
+        """The sequence and position of row ``row`` of ``rows``, as text."""
         if self.mask is None or self.mask.sum() != rows:
             return f"row {row}"
         sequence, at = (int(indices[row]) for indices in np.nonzero(self.mask))
         return f"sequence {sequence}, position {at if self.positions is None else self.positions[at]}"
 
     def pieces(self) -> list[Probe]:
-        """The probe cut along the batch: a probe of one stage may have many sequences, and is run in little memory."""
+        """The probe divided along the batch: a probe of one stage may have many sequences, which need much memory."""
         if self.only is None:
             return [self]
         batch, length = self.inputs[IDS].shape

@@ -1,4 +1,4 @@
-"""Recording a function of the user's own: it is called, and what it returns is kept as a reference."""
+"""Recording a function of the user: it is called, and its outputs are kept as a reference."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def record(
     *,
     provenance: Mapping[str, Any] | None = None,
 ) -> Reference:
-    """Call ``fn(**inputs)``, whatever it computes with, and write what it returns as a reference.
+    """Call ``fn(**inputs)``, in any framework, and write its outputs as a reference.
 
     Args:
         fn: Returns float32 or float64 arrays by name: numpy arrays, TensorFlow's tensors, or lists of them, which
-            become ``name.0``, ``name.1`` and so on. A name is that of a stage
-            of the model's family (:mod:`bridgeckpt.parity.family`), of an output of the PyTorch model, or of one of
-            its modules. An output that is None is left out.
-        inputs: Name to array; or, for several calls, a name for each to such a mapping.
+            become ``name.0``, ``name.1`` and so on. A name is that of a stage of the model's family
+            (:mod:`bridgeckpt.parity.family`), of an output of the PyTorch model, or of one of its modules. An output
+            that is None is left out.
+        inputs: Name to array. For several calls: the name of each call to such a mapping.
         path: Where to write, ``.safetensors``.
-        provenance: What reports should say about it beside versions, as JSON-ready values.
+        provenance: What reports should show beside the versions, as JSON-ready values.
 
     Returns:
         What was written.
@@ -79,15 +79,15 @@ def reference_path(path: str | os.PathLike[str]) -> Path:
 
 
 def versions() -> dict[str, str]:
-    """The versions of what a reference is made with, for its provenance."""
+    """The versions of bridgeckpt, numpy and TensorFlow, for the provenance of a reference."""
     try:
         own = version("bridgeckpt")
     except PackageNotFoundError:  # run from a checkout that was not installed
         own = "unknown"
-    found = {"bridgeckpt": own, "numpy": np.__version__}
+    known = {"bridgeckpt": own, "numpy": np.__version__}
     if (tensorflow := sys.modules.get("tensorflow")) is not None:
-        found["tensorflow"] = tensorflow.__version__
-    return found
+        known["tensorflow"] = tensorflow.__version__
+    return known
 
 
 def _probe(name: str, inputs: Mapping[str, Any]) -> Probe:
@@ -104,23 +104,24 @@ def _probe(name: str, inputs: Mapping[str, Any]) -> Probe:
 
 
 def _outputs(returned: object, probe: str) -> dict[str, Array]:
-    """The arrays that a call returned; each item of a list is an array of its own."""
+    """The arrays that a call returned. Each item of a list is an array of its own."""
     if not isinstance(returned, Mapping):
         raise ParityError(
             f"the function returned {type(returned).__name__}, not arrays by name", hint='return {"logits": logits}'
         )
-    found: dict[str, Array] = {}
+    outputs: dict[str, Array] = {}
     for name, value in returned.items():
-        parts = {f"{name}.{at}": one for at, one in enumerate(value)} if isinstance(value, list | tuple) else {}
-        for stage, one in (parts or {str(name): value}).items():
-            if one is None or (one is value and isinstance(value, list | tuple)):
+        is_list = isinstance(value, list | tuple)
+        parts = {f"{name}.{number}": item for number, item in enumerate(value)} if is_list else {}
+        for stage, item in (parts or {str(name): value}).items():
+            if item is None or (item is value and is_list):
                 continue
-            if stage in found:
+            if stage in outputs:
                 raise ParityError(f'the function returned "{stage}" twice', hint="give each output a name of its own")
-            found[stage] = _checked(stage, _array(one), probe)
-    if not found:
+            outputs[stage] = _checked(stage, _array(item), probe)
+    if not outputs:
         raise ParityError(f"the function returned nothing for {probe}", hint='return {"logits": logits}')
-    return found
+    return outputs
 
 
 def _checked(stage: str, values: Array, probe: str) -> Array:
@@ -139,6 +140,6 @@ def _checked(stage: str, values: Array, probe: str) -> Array:
     return values
 
 
-def _array(value: Any) -> Array:  # noqa: ANN401 - whatever the user's framework returns
+def _array(value: Any) -> Array:  # noqa: ANN401 - a tensor of any framework
     array: Array = np.asarray(value.numpy() if hasattr(value, "numpy") else value, order="C")
     return array

@@ -56,7 +56,7 @@ class Reference(NamedTuple):
 
     @property
     def finest(self) -> str:
-        """The float32 run that holds most stages: what a stage is fed, to see what it does by itself."""
+        """The float32 run with the most stages. Its values are the inputs when a stage is judged by itself."""
         return "float32" if "float32" in self.runs else "graph"
 
 
@@ -64,7 +64,7 @@ def write_reference(reference: Reference, path: Path) -> None:
     """Write the file, whole or not at all; it replaces what was at ``path``.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     import numpy as np
 
@@ -96,7 +96,7 @@ def read_reference(path: Path) -> Reference:
     """Read the file.
 
     Raises:
-        CheckpointError: it cannot be read or is not a reference.
+        CheckpointError: the file cannot be read or is not a reference.
     """
     hint = "make one with `bridgeckpt record SRC reference.safetensors`"
     if not is_file(path):
@@ -113,8 +113,8 @@ def read_reference(path: Path) -> Reference:
             runs: dict[str, dict[str, dict[str, Array]]] = {}
             for key in file:
                 run, probe, name = key.split("/", 2)
-                at = probes[probe] if run == "inputs" else runs.setdefault(run, {}).setdefault(probe, {})
-                at[name] = file.get_tensor(key)
+                values = probes[probe] if run == "inputs" else runs.setdefault(run, {}).setdefault(probe, {})
+                values[name] = file.get_tensor(key)
             kept = {
                 name: Probe(probes[name], of["depth"], _positions(of["positions"]), of["directions"])
                 for name, of in record["probes"].items()

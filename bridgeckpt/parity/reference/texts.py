@@ -1,4 +1,4 @@
-"""The user's own texts as a probe, through the tokenizer of the model."""
+"""Texts of the user as a probe, encoded by the tokenizer of the model."""
 
 from __future__ import annotations
 

@@ -64,16 +64,16 @@ def render(verdict: Verdict, title: str, words: Words = python_words) -> str:
     ``title`` says what was verified; ``words`` spells the settings that notes and remedies name.
     """
     folded, every = summary.rows(verdict), summary.rows(verdict, every=True)
-    found = [(key, say(text, words)) for key, text in summary.findings(verdict)]
+    findings = [(key, say(text, words)) for key, text in summary.findings(verdict)]
     body = [
         f"<h1>{xml_text(title)}</h1>",
-        _banner(verdict, found),
-        _list([fact for fact in found if fact[0] not in ("PASS", "FAIL", "note", "took")]),
+        _banner(verdict, findings),
+        _list([fact for fact in findings if fact[0] not in ("PASS", "FAIL", "note", "took")]),
         *([f'<h2>Error by stage</h2>\n<div class="scroll">{chart(verdict)}</div>'] if verdict.stages else []),
         *_stages(folded, every, summary.units(verdict)),
         *_devices(verdict.devices),
         "<h2>What was compared</h2>",
-        _list([*summary.facts(verdict), *(fact for fact in found if fact[0] in ("note", "took"))]),
+        _list([*summary.facts(verdict), *(fact for fact in findings if fact[0] in ("note", "took"))]),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en" xmlns="http://www.w3.org/1999/xhtml">\n<head>\n<meta charset="utf-8"/>\n'
@@ -82,9 +82,9 @@ def render(verdict: Verdict, title: str, words: Words = python_words) -> str:
     )
 
 
-def _banner(verdict: Verdict, found: Iterable[Fact]) -> str:
+def _banner(verdict: Verdict, findings: Iterable[Fact]) -> str:
     word, tone = ("PASS", "good") if verdict.passed else ("FAIL", "bad")
-    why = "<br/>".join(xml_text(text) for key, text in found if key == word)
+    why = "<br/>".join(xml_text(text) for key, text in findings if key == word)
     return f'<p class="banner {tone}" role="status"><strong>{word}</strong><span>{why}</span></p>'
 
 

@@ -51,14 +51,14 @@ def rows(verdict: Verdict, *, every: bool = False) -> list[StageRow]:
 
     The layer of the first failure and its neighbours have their own rows. With ``every`` each stage has a row.
     """
-    found = [StageRow(stage.name, stage, outcome(stage, verdict)) for stage in verdict.stages]
+    rows = [StageRow(stage.name, stage, outcome(stage, verdict)) for stage in verdict.stages]
     if every:
-        return found
-    shown = [row for row in found if row.stage.coarse or row.outcome == "DIVERGES"]
+        return rows
+    shown = [row for row in rows if row.stage.coarse or row.outcome == "DIVERGES"]
     layers = [(layer, list(group)) for layer, group in groupby(shown, key=lambda row: layer_of(row.name))]
     apart = {near for at in _starts(verdict) for near in (at - 1, at, at + 1)}
     folded: list[StageRow] = []
-    for _, run in groupby(layers, key=lambda one: _alike(one[0], one[1], apart)):
+    for _, run in groupby(layers, key=lambda pair: _alike(pair[0], pair[1], apart)):
         folded += _fold(list(run), verdict)
     return folded
 
@@ -87,7 +87,7 @@ def _fold(run: list[tuple[int | None, list[StageRow]]], verdict: Verdict) -> lis
         StageRow(
             f"{layer_name(layers[0])} to {layer_name(layers[-1])}",
             worst([stage for stage in verdict.stages if layer_of(stage.name) in layers]),
-            next(one for one in _GRAVEST if one in outcomes),
+            next(candidate for candidate in _GRAVEST if candidate in outcomes),
         )
     ]
 
@@ -99,26 +99,26 @@ def worst(stages: Sequence[StageResult]) -> StageResult:
 
 def units(verdict: Verdict) -> list[str]:
     """The units of the figures in the table."""
-    found = [_TOLERANCES if "tolerance" in verdict.provenance else _ROUNDINGS]
+    notes = [_TOLERANCES if "tolerance" in verdict.provenance else _ROUNDINGS]
     if any(stage.accumulated is not None for stage in verdict.stages):
-        found.append(_DRIFT)
+        notes.append(_DRIFT)
     if any(stage.double is not None for stage in verdict.stages):
-        found.append(_DOUBLE)
+        notes.append(_DOUBLE)
     if any(outcome(stage, verdict) == "follows" for stage in verdict.stages):
-        found.append(_FOLLOWS)
-    return found
+        notes.append(_FOLLOWS)
+    return notes
 
 
 def facts(verdict: Verdict) -> list[Fact]:
     """What was compared with what."""
-    found: list[Fact] = []
+    facts: list[Fact] = []
     model = {key: value for key, value in verdict.provenance.items() if not isinstance(value, Mapping)}
     for key, value in {**verdict.provenance, "model": model}.items():
         if isinstance(value, Mapping):
-            found += provenance(key, value)
+            facts += provenance(key, value)
     numbers = sum(stage.elements for stage in verdict.stages)
-    found.append(("compared", f"{counted(len(verdict.stages), 'stage')}, {counted(numbers, 'number')}"))
-    return found
+    facts.append(("compared", f"{counted(len(verdict.stages), 'stage')}, {counted(numbers, 'number')}"))
+    return facts
 
 
 def provenance(key: str, values: Mapping[str, object]) -> Iterator[Fact]:
@@ -143,22 +143,22 @@ def _described(name: str, value: object) -> str:
 
 def findings(verdict: Verdict) -> list[Fact]:
     """The verdict in words: why it passed or failed, the first failure, what is to blame, the notes."""
-    found: list[Fact] = []
+    findings: list[Fact] = []
     if verdict.passed:
-        found.append(("PASS", _why_passed(verdict)))
-    found += [("FAIL", reason) for reason in verdict.failures]
+        findings.append(("PASS", _why_passed(verdict)))
+    findings += [("FAIL", reason) for reason in verdict.failures]
     if not verdict.passed and not verdict.failures:
-        found.append(("FAIL", "something that was compared does not agree"))
+        findings.append(("FAIL", "something that was compared does not agree"))
     for stage in verdict.stages:
         if stage.name == verdict.first:
-            found.append(("first", _first(stage)))
+            findings.append(("first", _first(stage)))
     if verdict.diagnosis:
-        found += _blame(verdict.diagnosis, verdict.first)
-    found += [("note", note) for note in verdict.notes]
+        findings += _blame(verdict.diagnosis, verdict.first)
+    findings += [("note", note) for note in verdict.notes]
     if verdict.seconds:
         steps = [f"{step} {taken:.1f} s" for step, taken in verdict.seconds.items() if taken >= _WORTH_SHOWING]
-        found.append(("took", ", ".join([f"{sum(verdict.seconds.values()):.1f} s", *steps])))
-    return found
+        findings.append(("took", ", ".join([f"{sum(verdict.seconds.values()):.1f} s", *steps])))
+    return findings
 
 
 def _why_passed(verdict: Verdict) -> str:

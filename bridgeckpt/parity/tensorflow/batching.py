@@ -23,12 +23,12 @@ def in_batches(
     compute: Callable[[dict[str, Array]], dict[str, Array]],
     pooled: Container[str],
 ) -> dict[str, Array]:
-    """What is kept of every stage that ``compute`` returns, over all of a probe.
+    """The kept values of every stage that ``compute`` returns, for the whole probe.
 
     Args:
         probe: Of at most ``length`` positions.
-        batch: The number of sequences that are run at a time; None for any.
-        length: The number of positions, likewise.
+        batch: The number of sequences of the function; None for any.
+        length: The number of positions of the function; None for any.
         compute: Stage to values, from inputs [batch, seq]: [batch, seq, features] or [batch * seq, features].
         pooled: The stages whose values are [batch, features].
 
@@ -39,8 +39,8 @@ def in_batches(
     for piece in probe.pieces():
         rows = piece.inputs[IDS].shape[0]
         step = batch or rows
-        for at in range(0, rows, step):
-            inputs = {name: array[at : at + step] for name, array in piece.inputs.items()}
+        for start in range(0, rows, step):
+            inputs = {name: array[start : start + step] for name, array in piece.inputs.items()}
             asked = inputs[IDS].shape
             run = (step, length or asked[1])
             computed = compute({name: _padded(name, array, run) for name, array in inputs.items()})

@@ -62,10 +62,10 @@ class Nodes:
 
     def reads_of(self, variable: str) -> list[str]:
         """Every tensor that holds a variable's values; the slices of a partitioned one are put together."""
-        found = [variable, f"{variable}/part_0"]
-        for tensor in found:
-            found += [use.node.name for use in self.readers(tensor) if use.node.op in _READING]
-        return list(dict.fromkeys(found))
+        tensors = [variable, f"{variable}/part_0"]
+        for tensor in tensors:
+            tensors += [use.node.name for use in self.readers(tensor) if use.node.op in _READING]
+        return list(dict.fromkeys(tensors))
 
     def above(self, tensors: Iterable[str], stop: Iterable[str] = ()) -> Iterator[Any]:
         """Every node whose values the tensors depend on, not beyond the tensors of ``stop``."""
@@ -100,15 +100,15 @@ class Nodes:
                     self._undo(mask)
 
     def _masks(self, random: str) -> list[str]:
-        """The tensors that say what is kept: a comparison of random numbers with the rate, or their floor."""
-        found, stack = [], [random]
+        """The masks of a dropout: a comparison of random numbers with the rate, or their floor."""
+        masks, stack = [], [random]
         while stack:
             for node, _ in self.readers(stack.pop()):
                 if node.op in {"GreaterEqual", "Floor"}:
-                    found.append(node.name)
+                    masks.append(node.name)
                 elif node.op in {"Add", "AddV2", "Identity", "Mul", "Sub"}:
                     stack.append(node.name)
-        return found
+        return masks
 
     def _undo(self, mask: str) -> None:
         """``x * scale * mask``, ``x / keep * mask`` or ``where(mask, x * scale, 0)`` becomes ``x``."""

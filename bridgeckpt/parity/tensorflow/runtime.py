@@ -30,7 +30,7 @@ def import_tensorflow() -> Any:  # noqa: ANN401 - TensorFlow has no types
         ) from error
     tf.get_logger().setLevel("ERROR")
     for gpu in tf.config.list_physical_devices("GPU"):
-        try:  # else it takes the whole GPU, and PyTorch in the same process has none
+        try:  # without this it takes the whole GPU, and leaves none for PyTorch in the same process
             tf.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError:  # the caller has used the GPU already, with settings of their own
             break
