@@ -76,10 +76,10 @@ class LocalFile:
         self._descriptor = -1
         self.path = path
         self._descriptor = os.open(path, os.O_RDONLY | _BINARY)
-        about = os.fstat(self._descriptor)
-        if stat.S_ISDIR(about.st_mode):  # a folder can be opened, but not read
+        status = os.fstat(self._descriptor)
+        if stat.S_ISDIR(status.st_mode):  # a folder can be opened, but not read
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        self.size = about.st_size
+        self.size = status.st_size
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """Exactly ``nbytes`` from ``offset``."""
@@ -106,9 +106,9 @@ class LocalFile:
             close(self._descriptor)
 
 
-def _entry(path: Path, about: os.stat_result) -> Entry:
-    is_file, is_folder = stat.S_ISREG(about.st_mode), stat.S_ISDIR(about.st_mode)
-    return Entry(path, is_file, is_folder, about.st_size if is_file else 0, about.st_mtime_ns)
+def _entry(path: Path, status: os.stat_result) -> Entry:
+    is_file, is_folder = stat.S_ISREG(status.st_mode), stat.S_ISDIR(status.st_mode)
+    return Entry(path, is_file, is_folder, status.st_size if is_file else 0, status.st_mtime_ns)
 
 
 if hasattr(os, "pread"):

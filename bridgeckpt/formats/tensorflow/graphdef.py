@@ -60,10 +60,12 @@ class Graph:
         writer: The version of TensorFlow that wrote it, if the file says so.
     """
 
-    def __init__(self, path: Path, nodes: Mapping[str, bytes], functions: Mapping[str, str], about: MetaGraph) -> None:
+    def __init__(
+        self, path: Path, nodes: Mapping[str, bytes], functions: Mapping[str, str], meta_graph: MetaGraph
+    ) -> None:
         self.path = path
-        self.writer = about.writer
-        self._signatures = about.signatures
+        self.writer = meta_graph.writer
+        self._signatures = meta_graph.signatures
         self._nodes = nodes
         self._functions = functions  # node name to function name, for nodes inside functions
         self._decoded: dict[str, Node] = {}
