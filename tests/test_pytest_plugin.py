@@ -23,14 +23,14 @@ def give(monkeypatch, verdict):
 """
 
 
-def pytest_in(folder, *options, installed=False):
+def pytest_in(folder, *options, installed=False, environment=None):
     """A run of pytest in a process of its own, without any configuration of ours.
 
     Only where it is ``installed`` is our plugin found as in a user's project. Else it is named and the others are left
     out: some that may be installed, as jaxtyping's, import frameworks, which takes seconds.
     """
     command = [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", "--rootdir", str(folder)]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200", **(environment or {})}
     if not installed:
         command += ["-p", "bridgeckpt.pytest_plugin"]
         environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"

@@ -1,1 +1,1 @@
-"""Planning: what will become of a checkpoint, decided before a tensor is read."""
+"""Planning: how a checkpoint will be converted, decided before a tensor is read."""

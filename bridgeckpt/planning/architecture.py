@@ -1,4 +1,4 @@
-"""Which Hugging Face class a checkpoint becomes: the one whose groups of parameters are the groups that are there."""
+"""Which Hugging Face class a checkpoint becomes: the one whose groups of parameters the checkpoint has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Choice(NamedTuple):
-    """The class chosen, what to say aloud about it, and the problems with it."""
+    """The chosen class, notes about it for the user, and the problems with it."""
 
     architecture: Architecture
     notes: list[str]
@@ -27,59 +27,59 @@ def choose_architecture(
     table: Table,
     present: Mapping[str, frozenset[str]],
     axes_of: Callable[[Architecture], Mapping[str, int]],
-    asked: str | None,
+    requested: str | None,
     head: str | None,
-    named: str | None = None,
+    config_class: str | None = None,
     *,
     evidence: str = "the graph",
 ) -> Choice:
-    """The class for the ``present`` groups, each with the tensors it has at index 0.
+    """Choose the class for the ``present`` groups, each with the tensors that it has at index 0.
 
-    ``axes_of`` solves the sizes of a class's tensors, by axis. ``asked`` is the class that the user named. ``head`` is
-    what the logits of a classifier are computed for ("sequence", "token", "span" or None), and ``evidence`` what says
-    so. ``named`` is the class that the source's config names. A class is never chosen that would drop a head or lack
-    one; heads that are the same tensors are one.
+    ``axes_of`` solves the sizes of a class's tensors, by axis. ``requested`` is the class that the user named, and
+    ``config_class`` the one that the source's config names. ``head`` says what a classifier's logits are computed for
+    ("sequence", "token", "span" or None); ``evidence`` says where that is from. A class that would drop a head, or that
+    lacks one, is never chosen. Heads that consist of the same tensors count as one.
 
     Raises:
-        PlanError: ``asked`` is not a class of the model.
+        PlanError: ``requested`` is not a class of the model.
     """
     classes = table.model.architectures
-    if asked is not None:
-        if asked not in classes:
+    if requested is not None:
+        if requested not in classes:
             raise PlanError(
-                f"{asked} is not a class that {table.name} converts to", hint=f"choose one of: {', '.join(classes)}"
+                f"{requested} is not a class that {table.name} converts to", hint=f"choose one of: {', '.join(classes)}"
             )
-        return Choice(classes[asked], [], _misfits(classes[asked], axes_of))
-    complete = [a for a in classes.values() if present.keys() >= {*a.groups} and not _misfits(a, axes_of)]
+        return Choice(classes[requested], [], _size_conflicts(classes[requested], axes_of))
+    complete = [a for a in classes.values() if present.keys() >= {*a.groups} and not _size_conflicts(a, axes_of)]
     if not complete:
         nearest = min(classes.values(), key=lambda a: len(set(a.groups) - present.keys()))
-        return Choice(nearest, [], [])  # what it lacks is a problem of its own
+        return Choice(nearest, [], [])  # what it lacks is reported as a problem of its own
     heads = _heads(table, present)
-    best = max(len(heads & set(a.groups)) for a in complete)
-    widest = [a for a in complete if len(heads & set(a.groups)) == best]
-    read = frozenset[str]().union(*(present[name] for name in widest[0].groups))
-    if any(not present[name] <= read for name in heads):
+    most = max(len(heads & set(a.groups)) for a in complete)
+    widest = [a for a in complete if len(heads & set(a.groups)) == most]
+    converted = frozenset[str]().union(*(present[name] for name in widest[0].groups))
+    if any(not present[name] <= converted for name in heads):
         return Choice(widest[0], [], [_ambiguous(heads, complete)])
-    return _class_with_heads([a for a in widest if a.name == named] or widest, present.keys(), head, evidence)
+    return _class_with_heads([a for a in widest if a.name == config_class] or widest, present.keys(), head, evidence)
 
 
 def class_of_scope(table: Table, scope: str) -> str | None:
-    """The class of transformers after which Keras called the model that was saved, where a scope is such a name.
+    """The Hugging Face class that a scope is named after, or None.
 
-    As in ``tf_bert_for_token_classification/`` or ``tf_bert_for_token_classification_1/``.
+    Keras names a model after its class: ``tf_bert_for_token_classification/``, ``tf_bert_for_token_classification_1/``.
     """
-    called = re.sub(r"_\d+$", "", scope.partition("/")[0])
-    return next((name for name in table.model.architectures if _snake_case(f"TF{name}") == called), None)
+    model = re.sub(r"_\d+$", "", scope.partition("/")[0])
+    return next((name for name in table.model.architectures if _snake_case(f"TF{name}") == model), None)
 
 
 def _snake_case(name: str) -> str:
-    """A class as Keras calls its first object: TFBertModel is tf_bert_model."""
+    """The name that Keras gives to the first object of a class: tf_bert_model for TFBertModel."""
     spaced = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()
 
 
 def head_from_object_paths(table: Table, checkpoint: Checkpoint) -> str | None:
-    """What one row of the logits is about, where an object of the checkpoint tells by its path, else None."""
+    """What one row of the logits stands for, by the paths of the checkpoint's objects; None if no path shows it."""
     paths = [f"/{path}" for path in checkpoint.objects] if table.heads else []
     for head, ends in table.heads.items():
         if any(path.endswith(tuple(f"/{end}" for end in ends)) for path in paths):
@@ -90,21 +90,21 @@ def head_from_object_paths(table: Table, checkpoint: Checkpoint) -> str | None:
 def drop_inner_heads(
     table: Table, present: Mapping[str, frozenset[str]], scope: str
 ) -> tuple[Mapping[str, frozenset[str]], list[str]]:
-    """``present`` without the heads of a module that another head was put on top of, and what to say of it.
+    """``present`` without the heads of an inner model that another model put its own head on, and notes about it.
 
-    The module's variables are under ``scope``, its own heads' too; those of the model that uses it are not.
+    All variables of the inner model are under ``scope``, those of its heads too; the outer head's are not.
     """
     heads = _heads(table, present)
-    own = {name for name in heads if scope and all(tensor.startswith(scope) for tensor in present[name])}
-    outer = heads - own
-    if not own or not outer:
+    inner = {name for name in heads if scope and all(tensor.startswith(scope) for tensor in present[name])}
+    outer = heads - inner
+    if not inner or not outer:
         return present, []
-    note = f"{', '.join(sorted(own))} under {scope} left out: {', '.join(sorted(outer))} was put on top of that model"
-    return {name: tensors for name, tensors in present.items() if name not in own}, [note]
+    note = f"{', '.join(sorted(inner))} under {scope} left out: {', '.join(sorted(outer))} was put on top of that model"
+    return {name: tensors for name, tensors in present.items() if name not in inner}, [note]
 
 
 def _heads(table: Table, present: Collection[str]) -> set[str]:
-    """The groups that make up a head of some class."""
+    """The groups that belong to a head of some class."""
     classes = table.model.architectures.values()
     return {name for name in present if any(name in {*a.groups} - _body(table) for a in classes)}
 
@@ -116,10 +116,10 @@ def _body(table: Table) -> set[str]:
 
 
 def _class_with_heads(classes: list[Architecture], present: Collection[str], head: str | None, evidence: str) -> Choice:
-    """Among classes with the same heads take the one told, else the one that uses most of what is there."""
-    told = [a for a in classes if head is not None and a.head == head]
-    if told:
-        return Choice(told[0], [f"{told[0].name}: {evidence} computes its logits per {told[0].head}"], [])
+    """Among classes with the same heads, take the one for ``head``, else the one that uses most of the groups."""
+    by_head = next((a for a in classes if head is not None and a.head == head), None)
+    if by_head is not None:
+        return Choice(by_head, [f"{by_head.name}: {evidence} computes its logits per {by_head.head}"], [])
     used = max(len({*present} & {*a.groups, *a.optional}) for a in classes)
     chosen = next(a for a in classes if len({*present} & {*a.groups, *a.optional}) == used)
     others = [a.name for a in classes if a.name != chosen.name and a.head is not None]
@@ -127,8 +127,8 @@ def _class_with_heads(classes: list[Architecture], present: Collection[str], hea
     if others and chosen.head is not None:
         notes.append(
             Sentence(
-                "took {chosen}: the names and shapes would also fit {others}, and no graph tells; "
-                "{architecture} makes it that",
+                "took {chosen}: the names and shapes also fit {others}, and there is no graph to decide; "
+                "{architecture} chooses that one",
                 chosen=chosen.name,
                 others=" or ".join(others),
                 architecture=Setting("architecture", others[0]),
@@ -147,12 +147,12 @@ def _ambiguous(heads: set[str], classes: list[Architecture]) -> Problem:
     )
 
 
-def lacking(table: Table, architecture: Architecture, present: set[str]) -> list[Problem]:
-    """Groups that are not there: the class needs them, or by the table every checkpoint of the dialect has them."""
+def missing_groups(table: Table, architecture: Architecture, present: set[str]) -> list[Problem]:
+    """A problem for each absent group that the class needs, or that the table expects in every checkpoint."""
     always = [name for name, group in table.groups.items() if not group.optional]
     hint = Sentence(
-        "a class whose groups are all there is chosen without {architecture}; "
-        "transformers adds a new head when a model is loaded as another class"
+        "without {architecture}, a class whose groups are all present is chosen; "
+        "transformers adds a new head when it loads a model as another class"
     )
     return [
         Problem(
@@ -168,11 +168,11 @@ def lacking(table: Table, architecture: Architecture, present: set[str]) -> list
     ]
 
 
-def _misfits(architecture: Architecture, axes_of: Callable[[Architecture], Mapping[str, int]]) -> list[Problem]:
-    """The sizes that the class fixes and the checkpoint has otherwise."""
+def _size_conflicts(architecture: Architecture, axes_of: Callable[[Architecture], Mapping[str, int]]) -> list[Problem]:
+    """A problem for each size that the class fixes, and that is different in the checkpoint."""
     axes = axes_of(architecture) if architecture.sizes else {}
     return [
-        Problem("heads", f"{architecture.name} takes {axis} = {size}, and the checkpoint has {axes[axis]}")
+        Problem("heads", f"{architecture.name} needs {axis} = {size}, but the checkpoint has {axes[axis]}")
         for axis, size in architecture.sizes.items()
         if axes.get(axis, size) != size
     ]

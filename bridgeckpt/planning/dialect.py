@@ -26,9 +26,10 @@ _PLAIN = "variable, plain"
 
 
 class Dialect(NamedTuple):
-    """A table, what its wildcards stand for in the checkpoint, and the bindings of the towers that were not chosen.
+    """The table that reads a checkpoint, and the values of its wildcards there.
 
-    ``checkpoint`` has its tensors under the names that the table speaks of, which are ``names``.
+    ``checkpoint`` has its tensors under the names that the table is written in, which are ``names``. ``other_towers``
+    are the wildcards of the models in the checkpoint that were not chosen.
     """
 
     table: Table
@@ -39,32 +40,35 @@ class Dialect(NamedTuple):
 
 
 def choose_table(checkpoint: Checkpoint, mapping: str | Path | None, scope: str | None) -> Dialect:
-    """The table that reads ``checkpoint``, and what its wildcards stand for there.
+    """Find the table that reads ``checkpoint``, and the values of its wildcards there.
 
-    ``mapping`` names the table (or its file); without it every shipped dialect is tried. ``scope`` chooses among
-    several models in one checkpoint by the leading path of its names.
+    ``mapping`` names the table or its file; without it, every shipped dialect is tried. ``scope`` chooses one of
+    several models in a checkpoint by the leading path of its names.
 
     Raises:
-        PlanError: no dialect recognises the names, two do, or one does under several scopes (two towers).
+        PlanError: No dialect recognises the names, two dialects do, or one does under several scopes (two towers).
     """
     views = {"key": checkpoint, "variable": checkpoint.by_variable(), _PLAIN: checkpoint.by_variable(without=_OUTPUT)}
-    same = views["variable"] is checkpoint
+    keys_are_names = views["variable"] is checkpoint
     names = {"key": _names(checkpoint)}
-    names |= {which: names["key"] if same else _names(view) for which, view in views.items() if which != "key"}
-    either = {"key": names["key"], "variable": names["key"] if same else chain(names["variable"], names[_PLAIN])}
-    candidates = [load_table(name) for name in ([mapping] if mapping else shortlist(either))]
-    found = [(table, bind(table.detect, names[_spoken(table)], table.absent)) for table in candidates]
-    matches = [(table, bindings) for table, bindings in found if bindings]
+    names |= {
+        which: names["key"] if keys_are_names else _names(view) for which, view in views.items() if which != "key"
+    }
+    variables = names["key"] if keys_are_names else chain(names["variable"], names[_PLAIN])
+    tables = [mapping] if mapping else shortlist({"key": names["key"], "variable": variables})
+    candidates = [load_table(name) for name in tables]
+    bound = [(table, bind(table.detect, names[_view_for(table)], table.absent)) for table in candidates]
+    matches = [(table, bindings) for table, bindings in bound if bindings]
     if not matches:
         raise _unrecognised(views["variable"], candidates if mapping else [])
     if len(matches) > 1:
         listed = " and ".join(f"{table.name} ({table.title})" for table, _ in matches)
         raise PlanError(
-            f"{checkpoint.path} could be of {len(matches)} dialects: {listed}",
+            f"{checkpoint.path} matches {len(matches)} dialects: {listed}",
             hint=Sentence("name the right one, for instance {mapping}", mapping=Setting("mapping", matches[0][0].name)),
         )
     table, bindings = matches[0]
-    view = views[_spoken(table)], names[_spoken(table)]
+    view = views[_view_for(table)], names[_view_for(table)]
     if scope is None:
         if len(bindings) > 1:
             raise _towers(checkpoint, table, bindings)
@@ -72,52 +76,52 @@ def choose_table(checkpoint: Checkpoint, mapping: str | Path | None, scope: str 
     wanted = {scope, f"{scope}/"} if scope else {""}
     chosen = [binding for binding in bindings if not wanted.isdisjoint(binding.values())]
     if not chosen:
-        there = ", ".join(repr(value) for binding in bindings for value in binding.values())
+        scopes = ", ".join(repr(value) for binding in bindings for value in binding.values())
         raise PlanError(
             f"{checkpoint.path} holds no model of dialect {table.name} under the scope {scope!r}",
-            hint=f"the scopes there are: {there}",
+            hint=f"its scopes are: {scopes}",
         )
     return Dialect(table, *view, chosen[0], [binding for binding in bindings if binding != chosen[0]])
 
 
-def _spoken(table: Table) -> str:
-    """Which names of the tensors a table speaks of: one without a suffix, of variables' names without ``:0``."""
+def _view_for(table: Table) -> str:
+    """Which names a table is written in. One for variables that has no suffix uses names without ``:0``."""
     return _PLAIN if table.names == "variable" and not table.suffix else table.names
 
 
 def _names(checkpoint: Checkpoint) -> Names:
-    """The names in which a model is looked for; state of an optimizer may be called ``Adam/m/dense/kernel``."""
+    """The names in which to look for a model: without optimizer state, which may be ``Adam/m/dense/kernel``."""
     slots = checkpoint.slots
     return Names(name for name in checkpoint.tensors if name not in slots)
 
 
-def _unrecognised(checkpoint: Checkpoint, asked: list[Table]) -> PlanError:
-    """No table fits; ``asked`` is the one that the user named, if one was."""
+def _unrecognised(checkpoint: Checkpoint, requested: list[Table]) -> PlanError:
+    """The error that no table fits; ``requested`` holds the table that the user named, if any."""
     names = list(checkpoint.tensors)
     holds = f"the checkpoint holds {len(names)} tensors"
-    if asked:
-        looked_for = (f"{asked[0].name} looks for {asked[0].detect[0].text}",)
-        message = unread(f"{asked[0].name} does not match {checkpoint.path}", holds, names, looked_for)
+    if requested:
+        looked_for = (f"{requested[0].name} looks for {requested[0].detect[0].text}",)
+        message = unread_names(f"{requested[0].name} does not match {checkpoint.path}", holds, names, looked_for)
     else:
-        message = unread(f"no mapping table recognises {checkpoint.path}", holds, names)
+        message = unread_names(f"no mapping table recognises {checkpoint.path}", holds, names)
     return PlanError(
         message,
         hint=Sentence(
-            "run `bridgeckpt inspect` to see its tensors and `bridgeckpt mappings list` for what is known; a table of "
+            "run `bridgeckpt inspect` to see its tensors and `bridgeckpt mappings list` for the tables; a table of "
             "your own is a file: {mapping}",
             mapping=Setting("mapping", "my_table.toml"),
         ),
-        kind="unrecognised" if not asked else None,
+        kind="unrecognised" if not requested else None,
         names=names,
     )
 
 
-def unread(heading: str, holds: str, names: Sequence[str], details: Sequence[str] = ()) -> str:
-    """The message that no table reads ``names``; ``holds`` says whose they are, and how many."""
-    some = [*names[:5], *([f"and {len(names) - 5} more"] if len(names) > 5 else [])]
+def unread_names(heading: str, holds: str, names: Sequence[str], details: Sequence[str] = ()) -> str:
+    """The message that no table reads ``names``; ``holds`` says what has them, and how many."""
+    first = [*names[:5], *([f"and {len(names) - 5} more"] if len(names) > 5 else [])]
     family = find_unsupported_model(names)
     lines = [*details, *([f"it is {family}, which no table converts yet"] if family else [])]
-    return "\n".join([heading, *(f"  {line}" for line in lines), f"{holds}:", *(f"  {name}" for name in some)])
+    return "\n".join([heading, *(f"  {line}" for line in lines), f"{holds}:", *(f"  {name}" for name in first)])
 
 
 def _towers(checkpoint: Checkpoint, table: Table, bindings: list[Wildcards]) -> PlanError:

@@ -1,4 +1,4 @@
-"""What a user may settle instead of having it found: the number of heads, moving averages; and what to say of both."""
+"""Options that override what is detected: the number of heads, moving averages; the problems and notes about both."""
 
 from __future__ import annotations
 
@@ -17,75 +17,78 @@ if TYPE_CHECKING:
     from bridgeckpt.planning.account.sizes import Question, Sizes
     from bridgeckpt.sidecar.graph.facts import GraphFacts
 
-_HEADS = "heads"  # the option; which config key it sets is the model table's to say
+_HEADS = "heads"  # the option; the model table says which config key it sets
 
 
 def reject_unsupported(options: Mapping[str, object]) -> None:
-    """See that none of ``options`` is given, for a model of which transformers' own config says everything.
+    """Refuse ``options`` that have a value, for a model whose config of transformers decides everything.
 
     Raises:
-        PlanError: naming those that are.
+        PlanError: An option is given; the message names each.
     """
     given = [Setting(name) for name, value in options.items() if value not in (None, False)]
     if given:
         raise PlanError(
             Sentence(
-                "{given} cannot be given here: the config beside the checkpoint is transformers' own and "
-                "says all of it",
+                "{given} cannot be given here: the config beside the checkpoint is one of transformers, and "
+                "decides all of it",
                 given=joined(" and ", given),
             ),
             hint=Sentence("change config.json, or give another with {config:FILE}"),
         )
 
 
-def averages(table: Table, checkpoint: Checkpoint, asked: bool) -> tuple[list[Problem], list[str]]:
-    """Problems and notes about moving averages: none is there although asked for, or they are there and were not."""
+def check_averages(table: Table, checkpoint: Checkpoint, requested: bool) -> tuple[list[Problem], list[str]]:
+    """Problems and notes about moving averages: requested but absent, or present but not requested."""
     endings = tuple(template.text.partition("{tf}")[2] for template in table.slots.get("ema", ()))
-    there = bool(endings) and any(name.endswith(endings) for name in checkpoint.tensors)
-    if there:
-        return [], [] if asked else [
+    present = bool(endings) and any(name.endswith(endings) for name in checkpoint.tensors)
+    if present:
+        return [], [] if requested else [
             Sentence("the weights have moving averages too: {ema:True} converts those instead")
         ]
-    if not asked:
+    if not requested:
         return [], []
     looked_for = ", ".join(f"...{ending}" for ending in endings) or f"{table.name} has no slot ema"
-    details = (f"there is none in the checkpoint ({looked_for})",)
+    details = (f"the checkpoint has none ({looked_for})",)
     hint = Sentence("convert the weights themselves, without {ema:True}")
     return [Problem("missing", "moving averages", details, hint)], []
 
 
 def resolve_heads(
-    model: ModelTable, config: Mapping[str, Any], config_name: str, facts: GraphFacts | None, asked: int | None
+    model: ModelTable, config: Mapping[str, Any], config_name: str, facts: GraphFacts | None, requested: int | None
 ) -> tuple[dict[str, tuple[int, str]], list[Problem]]:
-    """The number of attention heads where it is not the config's to say: the user's, else the graph's.
+    """The number of attention heads if the config does not decide it: from the user, else from the graph.
+
+    Returns:
+        The number and its origin by config key (empty if the config decides), and problems.
 
     Raises:
-        ConfigError: the user gives it, and the model has no such number.
+        ConfigError: The user gives a number, but the model has none.
     """
-    key = key_of(model, _HEADS, asked)
+    key = key_of(model, _HEADS, requested)
     if key is None:
         return {}, []
-    stated, drawn = config.get(key), _drawn(facts, key)
-    if asked is not None:
-        return {key: (asked, Sentence("{heads}", heads=Setting("heads", asked)))}, []
-    if drawn is None or stated == drawn:
+    stated, computed = config.get(key), _from_graph(facts, key)
+    if requested is not None:
+        return {key: (requested, Sentence("{heads}", heads=Setting("heads", requested)))}, []
+    if computed is None or stated == computed:
         return {}, []
     problems = []
     if stated is not None:
-        subject = f"{key} = {stated} ({config_name}), but the graph computes with {drawn}"
+        subject = f"{key} = {stated} ({config_name}), but the graph computes with {computed}"
         hint = Sentence("is {name} the config of another checkpoint? {heads:N} decides it", name=config_name)
         problems.append(Problem("config", subject, (), hint))
-    return {key: (drawn, "the graph")}, problems
+    return {key: (computed, "the graph")}, problems
 
 
-def _drawn(facts: GraphFacts | None, key: str) -> int | None:
+def _from_graph(facts: GraphFacts | None, key: str) -> int | None:
     """The size that the graph computes with."""
     value = facts.values.get(key) if facts is not None else None
     return value if isinstance(value, int) else None
 
 
 def missing_heads(question: Question, sizes: Sizes) -> list[Problem]:
-    """Of most layouts no shape tells the number of heads."""
+    """A problem if the number of heads is unknown: in most layouts no shape tells it."""
     key = question.table.model.config.options.get(_HEADS)
     if key not in question.keys or key in sizes.values:
         return []
@@ -95,12 +98,12 @@ def missing_heads(question: Question, sizes: Sizes) -> list[Problem]:
 
 
 def conflicting_heads(
-    model: ModelTable, config: Mapping[str, Any], facts: GraphFacts | None, asked: int | None
+    model: ModelTable, config: Mapping[str, Any], facts: GraphFacts | None, requested: int | None
 ) -> list[str]:
-    """What to say where the user's number of heads is not the one that was found."""
+    """A note if the user's number of heads differs from the one in the config or the graph."""
     key = model.config.options.get(_HEADS, "")
-    found = {config.get(key), _drawn(facts, key)} - {None, asked}
-    if not asked or not found:
+    others = {config.get(key), _from_graph(facts, key)} - {None, requested}
+    if not requested or not others:
         return []
-    others = " and ".join(map(str, found))
-    return [Sentence("{heads} is taken although {found} was found", heads=Setting("heads", asked), found=others)]
+    found = " and ".join(map(str, others))
+    return [Sentence("{heads} is taken although {found} was found", heads=Setting("heads", requested), found=found)]

@@ -1,4 +1,4 @@
-"""The plan: everything a conversion will do, decided from names, shapes, config and graph before a tensor is read."""
+"""Making a plan: everything that a conversion will do, decided from names, shapes, config and graph."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @checked(PlanOptions)
 def plan(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOptions]) -> Plan:
-    """Plan a conversion to PyTorch. Reads the index, the config, the graph and the vocabulary; no tensor.
+    """Plan a conversion to PyTorch. This reads the index, the config, the graph and the vocabulary, but no tensor.
 
     Args:
-        source: any path of a checkpoint (folder, prefix, one of its files), or one that is open.
+        source: path of a checkpoint (its folder, prefix or one of its files), or an open checkpoint.
         options: see :class:`bridgeckpt.PlanOptions`.
 
     Raises:
         CheckpointError: the source cannot be read.
-        ConfigError: the config or the vocabulary is malformed or of another model.
+        ConfigError: the config or the vocabulary is malformed or belongs to another model.
         TableError: the mapping table is malformed.
         PlanError: the conversion is refused; ``problems`` holds every reason.
     """
@@ -52,7 +52,7 @@ def draft(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOpt
 
 
 def _by_table(checkpoint: Checkpoint, options: PlanOptions) -> Plan:
-    """The plan of a model whose tensors a mapping table lists."""
+    """Plan for a model whose tensors a mapping table lists."""
     recognised = recognise(checkpoint, options)
     evidence = gather(recognised, options)
     chosen = choose(recognised, evidence, options)
@@ -91,7 +91,7 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions) -> Plan:
 
 
 def _by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], options: PlanOptions) -> Plan:
-    """The plan of a model of transformers that no table lists."""
+    """Plan for a model of transformers that no table lists."""
     lowercase = options.get("lowercase")
     reject_unsupported(
         {

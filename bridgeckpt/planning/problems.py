@@ -1,4 +1,4 @@
-"""Why a conversion is refused: the problems of a plan, folded over layers, and the report that shows them all."""
+"""The error report of a refused conversion, which shows all problems of its plan."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def render(heading: str, problems: Sequence[Problem]) -> Sentence:
-    """The error report: a heading, then every problem; an explanation that several share stands below the last."""
+    """A heading, then every problem. An explanation that consecutive problems share is shown once, below the last."""
     count = f"{len(problems)} problem{'s' * (len(problems) != 1)}"
     lines: list[str] = [f"{heading} ({count})", ""]
     for problem, following in zip(problems, [*problems[1:], None], strict=True):

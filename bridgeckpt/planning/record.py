@@ -1,4 +1,4 @@
-"""The plan as a record: what becomes of a checkpoint."""
+"""The plan as a record, and the copying jobs that it means."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class Plan(NamedTuple):
-    """What becomes of a checkpoint.
+    """How a checkpoint will be converted. A plan is never changed after it is made, and it can be pickled.
 
-    ``table`` says by which mapping table the plan was made, and ``model`` is the PyTorch side. ``ema`` says whether
-    moving averages stand in for the weights; ``ledger`` accounts for every tensor on both sides. ``configuration`` is
-    the content of config.json with the provenance of what no tensor says, and ``graph`` what the graph says of it.
-    ``tokenizer`` is what ``vocabulary`` and ``casing`` are made into; ``companions`` are files beside the checkpoint
-    that are handed on as they are. ``notes`` are the decisions that a person should see, ``problems`` the reasons to
-    refuse. A plan is never changed after it was made, and pickles.
+    ``table`` is the mapping table that was used, ``model`` the PyTorch side. ``ema`` says whether moving averages are
+    converted in place of the weights. ``ledger`` accounts for every tensor on both sides. ``graph`` holds the facts
+    of the graph, and ``configuration`` the content of config.json, with the origin of each value that no tensor
+    shows. ``tokenizer`` describes the files that ``vocabulary`` and ``casing`` become; ``companions`` are files beside
+    the checkpoint that are copied unchanged. ``notes`` are decisions that a person should see, ``problems`` the reasons
+    to refuse.
     """
 
     checkpoint: Checkpoint
@@ -54,7 +54,7 @@ class Plan(NamedTuple):
 
     @property
     def copies(self) -> dict[str, str]:
-        """The tensors that should equal one that is converted, each with the name of that one."""
+        """The stored copies of converted tensors: the name of each copy, and of the tensor that it should equal."""
         states = self.ledger.sources
         known = self.checkpoint.copies.items()
         return {name: first for name, first in known if states[name] == "copy" and states[first] == "mapped"}
@@ -62,7 +62,7 @@ class Plan(NamedTuple):
     def jobs(self, dtype: str | None = None) -> list[Job]:
         """One copying job for each parameter, in the order of the table.
 
-        ``dtype`` is what floating-point parameters are stored as; None keeps each as it is.
+        Floating-point parameters are stored as ``dtype``; None keeps the dtype of each.
         """
         jobs: list[Job] = []
         moves: dict[int, tuple[tuple[tuple[Move, ...], ...], tuple[int, ...]]] = {}
@@ -74,9 +74,9 @@ class Plan(NamedTuple):
                 known = moves[id(row)] = row.layout.moves(axes), row.layout.pt.shape(axes)
             infos = tuple([tensors[name] for name in sources])
             stored = infos[0].dtype
-            kept = dtype if dtype is not None and DTYPES[stored].floating else stored
+            written = dtype if dtype is not None and DTYPES[stored].floating else stored
             for target, its_moves in zip(targets, known[0], strict=True):
                 jobs.append(
-                    Job(name=target, sources=infos, moves=its_moves, shape=known[1], dtype=kept, fill=row.fill or 0)
+                    Job(name=target, sources=infos, moves=its_moves, shape=known[1], dtype=written, fill=row.fill or 0)
                 )
         return jobs

@@ -1,4 +1,4 @@
-"""What a table recognises and says that no class of transformers computes: variants of a model, and heads."""
+"""Variants and heads of a model that a table recognises, but that no class of transformers computes."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 def refuse_variants(table: Table, checkpoint: Checkpoint) -> None:
-    """See that the checkpoint holds none of the tensors that ``[[refused]]`` of the table names.
+    """Refuse a checkpoint with tensors that the table lists under ``[[refused]]``.
 
     Raises:
-        PlanError: it does; ``problems`` holds each reason with its tensors.
+        PlanError: There are such tensors; ``problems`` holds each reason with its tensors.
     """
-    found: dict[str, list[str]] = {}
+    by_reason: dict[str, list[str]] = {}
     for name in checkpoint.tensors if table.refused else ():
         if entry := next((entry for entry in table.refused if entry.matches(name)), None):
-            found.setdefault(entry.reason, []).append(name)
-    if found:
-        problems = [Problem("refused", _folded(names), (why,), None, tuple(names)) for why, names in found.items()]
+            by_reason.setdefault(entry.reason, []).append(name)
+    if by_reason:
+        problems = [Problem("refused", _folded(names), (why,), None, tuple(names)) for why, names in by_reason.items()]
         raise PlanError(render(f"{table.name} cannot convert {checkpoint.path}", problems), problems)
 
 
 def refused_heads(table: Table, architecture: Architecture, present: Collection[str]) -> list[Problem]:
-    """The groups there that ``architecture`` takes and of which the table says that it computes something else."""
+    """A problem for each present group of ``architecture`` that the class computes differently, by the table."""
     groups = [table.groups[name] for name in architecture.groups if name in present]
     bare = min(table.model.architectures.values(), key=lambda a: len(a.groups))
     return [

@@ -1,7 +1,7 @@
-"""The steps of planning, in their order: recognise, gather, choose, account, configure.
+"""The steps of planning, in order: recognise, gather, choose, account, configure.
 
-Each step takes the records of the steps before it and the options of the caller, and returns a record of its own. A
-step collects problems instead of raising them, so that a plan shows all of them at once.
+Each step takes the records of the steps before it and the options of the caller, and returns its own record. A step
+collects problems instead of raising them, so that a plan shows all of them at once.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from bridgeckpt.planning.architecture import (
     class_of_scope,
     drop_inner_heads,
     head_from_object_paths,
-    lacking,
+    missing_groups,
 )
 from bridgeckpt.planning.dialect import choose_table
-from bridgeckpt.planning.overrides import averages, conflicting_heads, missing_heads, resolve_heads
+from bridgeckpt.planning.overrides import check_averages, conflicting_heads, missing_heads, resolve_heads
 from bridgeckpt.planning.refusals import refuse_variants, refused_heads
 from bridgeckpt.sidecar.config import translate
 from bridgeckpt.sidecar.config_files import load_config, named_class
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
 
 class Recognised(NamedTuple):
-    """The dialect of a checkpoint, and the groups of its table that are there, each with the rows at its prefix.
+    """The dialect of a checkpoint, and the groups of its table that the checkpoint has, with their rows.
 
-    ``expansion`` finds the tensors of rows; the sizes are not known yet.
+    ``expansion`` finds the tensors of rows. It does not know the sizes yet.
     """
 
     dialect: Dialect
@@ -57,7 +57,7 @@ class Recognised(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What stands beside the tensors: ``config``, read from the file ``config_name``, and the graph with its facts."""
+    """What lies beside the tensors: ``config``, read from the file ``config_name``, and the graph with its facts."""
 
     config: Mapping[str, Any]
     config_name: str
@@ -66,7 +66,7 @@ class Evidence(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """The class that the checkpoint becomes and the sizes of its tensors."""
+    """The class that the checkpoint becomes, and the sizes of its tensors."""
 
     architecture: Architecture
     sizes: Sizes
@@ -75,9 +75,9 @@ class Chosen(NamedTuple):
 
 
 class Accounted(NamedTuple):
-    """The state of every tensor; ``ema`` says whether moving averages stand in for the weights.
+    """The state of every tensor; ``ema`` says whether moving averages are converted in place of the weights.
 
-    ``optional_notes`` name parameters that the class may lack, and that the checkpoint does not have.
+    ``optional_notes`` name optional parameters of the class that the checkpoint does not have.
     """
 
     ledger: Ledger
@@ -88,10 +88,10 @@ class Accounted(NamedTuple):
 
 
 def recognise(checkpoint: Checkpoint, options: PlanOptions) -> Recognised:
-    """Find the mapping table that reads ``checkpoint``, and which groups of it are there.
+    """Find the mapping table that reads ``checkpoint``, and the groups that the checkpoint has.
 
     Raises:
-        PlanError: no table reads it, two do, it holds several models, or a variant that cannot be converted.
+        PlanError: no table reads it, two do, it holds several models, or it is a variant that cannot be converted.
         TableError: the mapping table is malformed.
     """
     dialect = choose_table(checkpoint, options.get("mapping"), options.get("scope"))
@@ -106,7 +106,7 @@ def gather(recognised: Recognised, options: PlanOptions) -> Evidence:
 
     Raises:
         CheckpointError: the graph is damaged.
-        ConfigError: the config is malformed or of another model.
+        ConfigError: the config is malformed or belongs to another model.
     """
     dialect, given = recognised.dialect, options.get("config")
     file = Path(given) if given is not None else None
@@ -117,10 +117,10 @@ def gather(recognised: Recognised, options: PlanOptions) -> Evidence:
 
 
 def choose(recognised: Recognised, evidence: Evidence, options: PlanOptions) -> Chosen:
-    """Choose the class by the heads that are there, and solve the sizes of its tensors.
+    """Choose the class by the heads in the checkpoint, and solve the sizes of its tensors.
 
     Raises:
-        PlanError: the class that the caller named is not one of the model.
+        PlanError: the class that the caller named is not a class of the model.
     """
     dialect, expansion, present = recognised
     table, wildcards = dialect.table, dialect.wildcards
@@ -139,33 +139,33 @@ def choose(recognised: Recognised, evidence: Evidence, options: PlanOptions) -> 
             given=given,
         )
 
-    by_graph = facts.head if facts is not None else None
+    graph_head = facts.head if facts is not None else None
     scope = wildcards.get("scope", "")
     tensors = {name: expansion.first(rows, wildcards) for name, rows in present.items()}
-    found, about_heads = drop_inner_heads(table, tensors, scope)
+    outer, head_notes = drop_inner_heads(table, tensors, scope)
     choice = choose_architecture(
         table,
-        found,
+        outer,
         lambda architecture: solve(question_of(architecture)).axes,
         options.get("architecture"),
-        by_graph or head_from_object_paths(table, dialect.checkpoint),
+        graph_head or head_from_object_paths(table, dialect.checkpoint),
         named_class(config) or class_of_scope(table, scope),
-        evidence="the graph" if by_graph else "the model, by the objects saved,",
+        evidence="the graph" if graph_head else "the model, by the objects saved,",
     )
     question = question_of(choice.architecture)
     sizes = solve(question)
     problems += [*sizes.problems, *missing_heads(question, sizes), *choice.problems]
     conflicts = conflicting_heads(table.model, config, facts, options.get("heads"))
-    return Chosen(choice.architecture, sizes, (*about_heads, *choice.notes, *sizes.notes, *conflicts), tuple(problems))
+    return Chosen(choice.architecture, sizes, (*head_notes, *choice.notes, *sizes.notes, *conflicts), tuple(problems))
 
 
 def account(recognised: Recognised, chosen: Chosen, options: PlanOptions) -> Accounted:
-    """Put every tensor of both sides in exactly one state."""
+    """Give every tensor of both sides exactly one state."""
     dialect, expansion, present = recognised
     table, architecture = dialect.table, chosen.architecture
     wanted = bool(options.get("ema"))
-    no_averages, about_averages = averages(table, dialect.checkpoint, wanted)
-    ema = wanted and not no_averages
+    average_problems, average_notes = check_averages(table, dialect.checkpoint, wanted)
+    ema = wanted and not average_problems
     ledger = assign_states(
         AccountInput(
             architecture=architecture,
@@ -178,13 +178,13 @@ def account(recognised: Recognised, chosen: Chosen, options: PlanOptions) -> Acc
         )
     )
     problems = [
-        *lacking(table, architecture, set(present)),
-        *no_averages,
+        *missing_groups(table, architecture, set(present)),
+        *average_problems,
         *refused_heads(table, architecture, present),
         *ledger.problems,
     ]
     optional = _optional_notes(ledger, architecture, set(present))
-    return Accounted(ledger, ema, tuple(about_averages), tuple(optional), tuple(problems))
+    return Accounted(ledger, ema, tuple(average_notes), tuple(optional), tuple(problems))
 
 
 def choose_tokenizer(
@@ -193,7 +193,7 @@ def choose_tokenizer(
     """Find the vocabulary and its casing, or the tokenizer's own files.
 
     Raises:
-        ConfigError: the vocabulary is malformed, or several could be it.
+        ConfigError: the vocabulary is malformed, or several files could be the vocabulary.
     """
     dialect, roles = recognised.dialect, recognised.dialect.table.model.roles
     return select_tokenizer(
@@ -213,7 +213,7 @@ def configure(
     """Write the config.json of the converted model.
 
     Raises:
-        ConfigError: the activation is not one that transformers has, or the epsilon is not above 0.
+        ConfigError: transformers does not have the activation, or the epsilon is not above 0.
     """
     table, sizes = recognised.dialect.table, chosen.sizes
     return translate(
@@ -243,13 +243,15 @@ def _has_labels(table: Table, architecture: Architecture) -> bool:
 
 def _optional_notes(ledger: Ledger, architecture: Architecture, present: set[str]) -> list[str]:
     absent = [name for name, state in ledger.targets.items() if state == "optional"]
-    lacking_groups = [group for group in architecture.optional if group not in present]
-    if not absent and not lacking_groups:
+    absent_groups = [group for group in architecture.optional if group not in present]
+    if not absent and not absent_groups:
         return []
-    names = ", ".join(absent) or "its parameters"  # a dialect that never has the group does not know them
+    names = ", ".join(absent) or "its parameters"  # a dialect that never has the group does not list them
     note = (
-        f"the checkpoint has no {', '.join(lacking_groups or absent)}: {names} will be missing when "
+        f"the checkpoint has no {', '.join(absent_groups or absent)}: {names} will be missing when "
         f"{architecture.name} is loaded"
     )
-    how = ", ".join(architecture.load_without[group] for group in lacking_groups if group in architecture.load_without)
-    return [f"{note} (load it with {how})" if how else note]
+    arguments = ", ".join(
+        architecture.load_without[group] for group in absent_groups if group in architecture.load_without
+    )
+    return [f"{note} (load it with {arguments})" if arguments else note]

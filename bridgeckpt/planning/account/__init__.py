@@ -1,1 +1,1 @@
-"""The ledger: every tensor of either side in exactly one state."""
+"""The ledger: every tensor of both sides has exactly one state."""

@@ -1,6 +1,6 @@
-"""Expansion: the rows of a table at every value of their indices, and the tensors of a checkpoint that they find.
+"""Expansion: the rows of a table at every value of their indices, and the tensors of a checkpoint that they name.
 
-Whole rows are expanded at a time, since a model can have a hundred thousand tensors.
+A whole row is expanded at a time, because a model can have a hundred thousand tensors.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Expanded(NamedTuple):
     """A row at every value of its indices, in order; the lists run parallel.
 
-    ``sources`` are the tensors that are there (None where they are not, under any spelling), ``expected`` the names
-    under the first spelling, ``targets`` the PyTorch names.
+    ``sources`` are the tensors in the checkpoint (None if they are absent under every spelling), ``expected`` the names
+    in the first spelling, ``targets`` the PyTorch names.
     """
 
     row: Row
@@ -34,9 +34,9 @@ class Expanded(NamedTuple):
 
 
 class Expansion(NamedTuple):
-    """What rows are looked up in: the names of a checkpoint and, once they are solved, the sizes by axis and index.
+    """Finds the tensors of rows in the ``names`` of a checkpoint. ``axes`` are the sizes by axis and index, if solved.
 
-    ``single_model`` says that the checkpoint holds one model, so that a group may be at another prefix than its own.
+    ``single_model``: the checkpoint holds only one model, so a group can be at an alternative prefix.
     """
 
     table: Table
@@ -46,7 +46,7 @@ class Expansion(NamedTuple):
     axes: Mapping[str, int]
 
     def find(self, row: Row, values: Values) -> Tensors | None:
-        """The tensors of a row at one value of its indices, under the first spelling of which all are there."""
+        """The tensors of a row at one value of its indices, in the first spelling that is complete; None if none is."""
         for spelling in (row.tf, *row.also):
             found = tuple([name for template in spelling if (name := self.names.find(template, values)) is not None])
             if len(found) == len(spelling):
@@ -54,20 +54,20 @@ class Expansion(NamedTuple):
         return None
 
     def present(self, wildcards: Mapping[str, str]) -> dict[str, tuple[Row, ...]]:
-        """The groups of which there is anything (at index 0 where one runs), with the rows at the prefix they have."""
+        """The groups that have a tensor in the checkpoint (at index 0 of each index), with the rows at their prefix."""
         placed = {name: self.placed(group, wildcards) for name, group in self.table.groups.items()}
         return {name: rows for name, rows in placed.items() if self._has_any(rows, wildcards)}
 
     def placed(self, group: Group, wildcards: Mapping[str, str]) -> tuple[Row, ...]:
-        """The rows of a group at its own prefix or, if there is nothing of it, at one of the others.
+        """The rows of a group at its own prefix or, if nothing is there, at an alternative prefix.
 
-        All of a group's tensors are at one prefix: what lies at another belongs to another model.
+        All tensors of a group are at one prefix: those at another prefix belong to another model.
         """
         others = (rows for rows in group.alternative_prefixes if self.single_model and self._has_any(rows, wildcards))
         return group.rows if self._has_any(group.rows, wildcards) else next(others, group.rows)
 
     def first(self, rows: tuple[Row, ...], wildcards: Mapping[str, str]) -> frozenset[str]:
-        """The tensors of these rows that are there, at index 0 where one runs."""
+        """The tensors of these rows that the checkpoint has, at index 0 of each index."""
         values: Values = {**wildcards, **dict.fromkeys(self.table.model.indices, 0)}
         return frozenset(name for row in rows for name in self.find(row, values) or ())
 
@@ -92,9 +92,9 @@ class Expansion(NamedTuple):
                 spelled = self._counted(spelling, wildcards, running)
             else:
                 spelled = expected if spelling is row.tf else self._spell(spelling, row.layout.tf, wildcards, running)
-            for at, names in enumerate(spelled):
-                if sources[at] is None and all(map(self.tensors.__contains__, names)):
-                    sources[at] = names
+            for place, names in enumerate(spelled):
+                if sources[place] is None and all(map(self.tensors.__contains__, names)):
+                    sources[place] = names
             if None not in sources:
                 break
         return Expanded(row, sources, expected, self._spell(row.pt, row.layout.pt, wildcards, running))
@@ -123,7 +123,7 @@ class Expansion(NamedTuple):
     def _counted(
         self, templates: tuple[Template, ...], wildcards: Mapping[str, str], running: list[str]
     ) -> list[Tensors]:
-        """Names with counters are looked up; a missing one is spelled with its placeholder, which no name has."""
+        """Look up names with counters. A missing one keeps its placeholder, which no name contains."""
         return [
             tuple([self.names.find(template, values) or template.text for template in templates])
             for values in self._values(wildcards, running)

@@ -1,12 +1,12 @@
-"""The ledger: every tensor of the source and every parameter of the target, each in exactly one state.
+"""The ledger: every tensor of the source and every parameter of the target has exactly one state.
 
 ========== ================================================ ========== ==================================
 source     meaning                                          target     meaning
 ========== ================================================ ========== ==================================
-mapped     a row of a chosen group                          written    a row of a chosen group
+mapped     read by a row of a chosen group                  written    written by a row of a chosen group
 slot       optimizer state of a weight                      tied       the same parameter as another one
-copy       a mapped variable, stored once more
-ignored    left out for the reason the table gives          derived    rebuilt by the model
+copy       another stored copy of a mapped variable
+ignored    left out, for a reason that the table has        derived    rebuilt by the model
 excluded   a known tensor that the chosen class lacks       optional   its group is absent from the source
 unmapped   an error                                         missing    an error
 ========== ================================================ ========== ==================================
@@ -37,11 +37,11 @@ class Assignment(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """The account of both sides, which is never changed.
+    """The states of both sides. A ledger is never changed.
 
-    ``assignments`` are the rows that are carried out, ``sources`` and ``targets`` the state of every tensor by name.
-    ``reasons`` says why a source tensor is ignored or excluded, ``tied`` which parameter a tied one is. ``problems``
-    are the reasons to refuse.
+    ``assignments`` are the rows to carry out, ``sources`` and ``targets`` the state of every tensor by name.
+    ``reasons`` says why a source tensor is ignored, excluded or a copy; ``tied`` maps a tied parameter to the one that
+    it is the same as. ``problems`` are the reasons to refuse.
     """
 
     assignments: tuple[Assignment, ...]
@@ -61,7 +61,7 @@ class Ledger(NamedTuple):
 
 
 class LedgerBuilder:
-    """A :class:`Ledger` while it is written; its attributes are those of the ledger."""
+    """A :class:`Ledger` in the making, with the same attributes."""
 
     def __init__(self) -> None:
         self.assignments: list[Assignment] = []
@@ -72,7 +72,7 @@ class LedgerBuilder:
         self.problems: list[Problem] = []
 
     def build(self) -> Ledger:
-        """The ledger as it stands now."""
+        """The ledger with all that was added so far."""
         return Ledger(
             assignments=tuple(self.assignments),
             sources=FrozenDict(self.sources),

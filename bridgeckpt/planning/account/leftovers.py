@@ -1,4 +1,4 @@
-"""What no row of the table reads: optimizer state, second copies, what the table ignores, and what nobody knows."""
+"""Tensors that no row of the table reads: optimizer state, copies, ignored tensors, and unknown ones."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _PART = re.compile(r"/part_\d+\Z")
 def classify_remaining(
     table: Table, checkpoint: Checkpoint, sources: dict[str, SourceState], reasons: dict[str, str]
 ) -> list[Problem]:
-    """Put every tensor that is in no state yet into one; returns the problems with them.
+    """Give every tensor without a state one, in ``sources`` and ``reasons``; returns the problems.
 
-    ``sources`` holds the states by name, ``reasons`` why a tensor is ignored or what it is a copy of.
+    ``sources`` maps names to states. ``reasons`` says why a tensor is ignored, or what it is a copy of.
     """
     tensors, copies, known_slots = checkpoint.tensors, checkpoint.copies, checkpoint.slots
     slots = [
@@ -42,7 +42,7 @@ def classify_remaining(
             sources[name] = "copy"
             reasons[name] = f"the same variable as {copies[name]}"
         elif name in known_slots:
-            sources[name] = "slot"  # of any shape: the file itself says so
+            sources[name] = "slot"  # of any shape: the file itself marks it as a slot
         elif weight := _weight_of(name, slots, sources):
             sources[name] = "slot"
             if weight in tensors and info.shape != tensors[weight].shape:
@@ -57,9 +57,9 @@ def classify_remaining(
 
 
 def _weight_of(name: str, slots: list[tuple[str, str]], sources: Mapping[str, SourceState]) -> str | None:
-    """The weight that ``name`` is a slot of: a name of the checkpoint, or a part of a partitioned one (``/part_0``).
+    """The weight that ``name`` is a slot of: a variable of the checkpoint, or a part of one (``/part_0``).
 
-    Optimizers that name their state after each variable, as google-research/bert's does, name it after the parts.
+    Some optimizers name their state after each part of a partitioned variable, for instance google-research/bert's.
     """
     for before, after in slots:
         if name.startswith(before) and name.endswith(after):

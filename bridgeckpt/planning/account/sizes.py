@@ -1,6 +1,7 @@
 """Sizes: what the shapes of a checkpoint say about the model's configuration, and where a config file disagrees.
 
-Everything but the number of attention heads can be read off the shapes, so a config file is checked, not believed.
+The shapes give every size except, in most layouts, the number of attention heads. So the config file is checked
+against them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _SHAPES = "the checkpoint's shapes"
 
 
 class Sample(NamedTuple):
-    """One dimension of one tensor: its size, the term of the layout that stands for it, and where that is."""
+    """One dimension of one tensor: its size, the term of the layout for it, and the tensor and row that it is from."""
 
     size: int
     term: Term
@@ -34,10 +35,10 @@ class Sample(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """Sizes of a model, which are never changed.
+    """The sizes of a model. They are never changed.
 
-    ``values`` are by config key, and ``origin`` says where each is from (the config's file name, the shapes, the
-    graph); ``axes`` are by the axis or index of the table. ``problems`` and ``notes`` are what came up.
+    ``values`` maps config keys to sizes, and ``origin`` to where each is from: the config's file name, the shapes or
+    the graph. ``axes`` maps the axes and indices of the table to sizes. ``problems`` and ``notes`` came up on the way.
     """
 
     values: Mapping[str, int]
@@ -47,7 +48,7 @@ class Sizes(NamedTuple):
     notes: tuple[str, ...]
 
     def of_axis(self, axis: str | None) -> int | None:
-        """The size of an axis; None where the model has no such axis, or its size is not known."""
+        """The size of an axis; None if the model has no such axis, or its size is unknown."""
         return self.axes.get(axis) if axis is not None else None
 
 
@@ -55,7 +56,7 @@ NO_SIZES = Sizes(FrozenDict(), FrozenDict(), FrozenDict(), (), ())  # of a model
 
 
 class SizesBuilder:
-    """:class:`Sizes` while they are solved; its attributes are those of the sizes."""
+    """:class:`Sizes` in the making, with the same attributes."""
 
     def __init__(self) -> None:
         self.values: dict[str, int] = {}
@@ -65,26 +66,26 @@ class SizesBuilder:
         self.notes: list[str] = []
 
     def set(self, key: str, value: int, origin: str) -> None:
-        """Take ``value`` for a config key."""
+        """Set the size of a config key, and where it is from."""
         self.values[key] = value
         self.origin[key] = origin
 
     def build(self) -> Sizes:
-        """The sizes as they stand now."""
+        """The sizes with all that was added so far."""
         return Sizes(
-            FrozenDict(self.values),
-            FrozenDict(self.axes),
-            FrozenDict(self.origin),
-            tuple(self.problems),
-            tuple(self.notes),
+            values=FrozenDict(self.values),
+            axes=FrozenDict(self.axes),
+            origin=FrozenDict(self.origin),
+            problems=tuple(self.problems),
+            notes=tuple(self.notes),
         )
 
 
 class Question(NamedTuple):
-    """What :func:`solve` works on: the rows of the groups that are there, and what is stated of their sizes.
+    """The input of :func:`solve`: the rows of the groups in the checkpoint, and the sizes known from elsewhere.
 
-    ``config`` is what the file ``config_name`` says; ``given`` are sizes that no shape tells (the number of heads),
-    each with its origin.
+    ``config`` is the content of the file ``config_name``. ``given`` are sizes that no shape tells (the number of
+    heads), each with its origin.
     """
 
     expansion: Expansion
@@ -96,7 +97,7 @@ class Question(NamedTuple):
 
     @property
     def table(self) -> Table:
-        """The table that the rows are of."""
+        """The table that has the rows."""
         return self.expansion.table
 
     @property
@@ -106,16 +107,16 @@ class Question(NamedTuple):
         return list(dict.fromkeys(key for expression in expressions for key in expression.keys))
 
     def stated(self, key: str) -> int | None:
-        """What the config says of a size."""
+        """The size of a config key according to the config."""
         value = self.config.get(key)
         return value if isinstance(value, int) else None
 
 
 def solve(question: Question) -> Sizes:
-    """Read every size off the shapes and compare with the config.
+    """Read every size from the shapes and compare it with the config.
 
-    A disagreement becomes a problem; the checkpoint's own size is then used for the rest, so that one wrong line in a
-    config is one problem.
+    A disagreement becomes a problem. Everything else then uses the checkpoint's own size, so that one wrong line in a
+    config is only one problem.
     """
     sizes, model = SizesBuilder(), question.table.model
     samples = list(_samples(question))
@@ -140,7 +141,7 @@ def solve(question: Question) -> Sizes:
 
 
 def _counts(question: Question) -> dict[str, int]:
-    """How many values each index takes in the names: the first number of which no tensor is there ends it."""
+    """How many values each index takes in the names: it ends before the first number that has no tensor."""
     counts: dict[str, int] = {}
     zeros = dict.fromkeys(question.table.model.indices, 0)
     for index in zeros:
@@ -153,7 +154,7 @@ def _counts(question: Question) -> dict[str, int]:
 
 
 def _samples(question: Question) -> Iterator[Sample]:
-    """The dimensions of every tensor that is there, at index 0 where one runs."""
+    """The dimensions of every tensor of the rows, at index 0 of each index."""
     first: dict[str, int | str] = {**question.wildcards, **dict.fromkeys(question.table.model.indices, 0)}
     for row in question.rows:
         for name in question.expansion.find(row, first) or ():
@@ -164,7 +165,7 @@ def _samples(question: Question) -> Iterator[Sample]:
 
 
 def _votes(model: ModelTable, samples: list[Sample]) -> dict[str, list[Sample]]:
-    """The samples that state a config key outright: dimensions of one axis, whose size is that key."""
+    """The samples that state a config key directly, by key: dimensions of one axis whose size is that key."""
     votes: dict[str, list[Sample]] = {}
     for sample in samples:
         if len(sample.term.axes) == 1 and not sample.term.pad:
@@ -176,32 +177,32 @@ def _votes(model: ModelTable, samples: list[Sample]) -> dict[str, list[Sample]]:
 
 
 def _winner(question: Question, key: str, votes: list[Sample]) -> int:
-    """The size most tensors have; the config's, when they disagree and one has it (the others are shape problems)."""
-    found, stated = Counter(sample.size for sample in votes), question.stated(key)
-    if stated is not None and stated in found and key not in question.table.model.config.padded:
+    """The size that most tensors have. If they differ and one agrees with the config: that (others are problems)."""
+    counts, stated = Counter(sample.size for sample in votes), question.stated(key)
+    if stated is not None and stated in counts and key not in question.table.model.config.padded:
         return stated
-    return found.most_common(1)[0][0]
+    return counts.most_common(1)[0][0]
 
 
-def _compare(question: Question, sizes: SizesBuilder, key: str, found: int, votes: list[Sample]) -> None:
-    """Take the checkpoint's size for ``key``; compare it with the one that the config states."""
+def _compare(question: Question, sizes: SizesBuilder, key: str, size: int, votes: list[Sample]) -> None:
+    """Take the checkpoint's size for ``key``, and compare it with the config's."""
     stated, name = question.stated(key), question.config_name
-    sizes.set(key, found, name if stated == found else _SHAPES)
-    if stated is None or stated == found:
+    sizes.set(key, size, name if stated == size else _SHAPES)
+    if stated is None or stated == size:
         return
-    if key in question.table.model.config.padded and stated < found:
-        kept = f"all {found} are kept and config.json says {found}"
-        sizes.notes.append(f"{key} = {stated} in {name}, but the checkpoint has {found} rows: {kept}")
+    if key in question.table.model.config.padded and stated < size:
+        kept = f"all {size} are kept and config.json says {size}"
+        sizes.notes.append(f"{key} = {stated} in {name}, but the checkpoint has {size} rows: {kept}")
         return
-    samples = [sample for sample in votes if sample.size == found]
+    samples = [sample for sample in votes if sample.size == size]
     details = [f'{s.tensor} is {shape_text(s.shape)}, by its row "{s.row.layout.text}"' for s in samples[:1]]
-    subject = f"{key} = {stated} ({name}), but the checkpoint {'makes it' if samples else 'has'} {found}"
+    subject = f"{key} = {stated} ({name}), but the checkpoint {'makes it' if samples else 'has'} {size}"
     hint = Sentence("is {name} the config of another checkpoint? Give the right one with {config:FILE}", name=name)
     sizes.problems.append(Problem("config", subject, tuple(details), hint))
 
 
 def _solve_axes(model: ModelTable, sizes: SizesBuilder, samples: list[Sample]) -> None:
-    """Sizes by axis and the number of values of each index: from the config keys, and from the shapes where free."""
+    """Set the size of each axis and index: from the config keys, or from the shapes if no key determines it."""
     free: dict[str, list[Sample]] = {}
     for name, expression in (*model.dims.items(), *model.indices.items()):
         if expression.free:
@@ -209,7 +210,7 @@ def _solve_axes(model: ModelTable, sizes: SizesBuilder, samples: list[Sample]) -
         elif all(key in sizes.values for key in expression.keys):
             try:
                 sizes.axes[name] = expression.evaluate(sizes.values)
-            except ConfigError as error:  # hidden_size that the number of heads does not divide
+            except ConfigError as error:  # for instance a hidden_size that the number of heads does not divide
                 sizes.problems.append(Problem("config", f"{name} = {expression.text}", (error.message,)))
     for axis in free:
         alone = [sample.size for sample in samples if sample.term.axes == (axis,) and not sample.term.pad]
@@ -218,12 +219,12 @@ def _solve_axes(model: ModelTable, sizes: SizesBuilder, samples: list[Sample]) -
             for sample in samples
             if sample.term.pad == axis and sample.term.axes[0] in sizes.axes
         ]
-        if found := Counter(size for size in alone + padding if size >= 0).most_common(1):
-            sizes.axes[axis] = found[0][0]
+        if most := Counter(size for size in alone + padding if size >= 0).most_common(1):
+            sizes.axes[axis] = most[0][0]
 
 
 def shape_problem(row: Row, names: list[str], shape: tuple[int, ...], sizes: Sizes, model: ModelTable) -> Problem:
-    """A tensor whose shape is not the one that its layout and the sizes make."""
+    """The problem that tensors do not have the shape that their layout and the sizes make."""
     expected = row.layout.tf.shape(sizes.axes)
     axes = dict.fromkeys(axis for term in row.layout.tf.terms for axis in term.axes)
     facts = [

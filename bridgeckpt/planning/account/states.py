@@ -1,4 +1,4 @@
-"""Assigning states: each tensor of the source and each parameter of the target gets exactly one, by the rows."""
+"""Assigning states: the rows give each tensor of the source and each parameter of the target exactly one."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _STORABLE = frozenset(name for name, dtype in DTYPES.items() if dtype.safetensor
 
 
 class AccountInput(NamedTuple):
-    """What :func:`assign_states` needs to know: the class chosen, where rows find their tensors, and the sizes.
+    """The input of :func:`assign_states`: the chosen class, where rows find their tensors, and the sizes.
 
-    ``wildcards`` are those of the model that is converted, ``other_towers`` those of other models in the checkpoint.
+    ``wildcards`` are those of the converted model, ``other_towers`` those of other models in the checkpoint.
     """
 
     architecture: Architecture
@@ -53,7 +53,7 @@ class AccountInput(NamedTuple):
 
 
 def assign_states(inputs: AccountInput) -> Ledger:
-    """Put each tensor of both sides in exactly one state; what cannot be is a problem."""
+    """Give each tensor of both sides exactly one state; the ledger has a problem for each that cannot be converted."""
     ledger = LedgerBuilder()
     groups = list(inputs.expansion.groups(inputs.wildcards))
     chosen = {*inputs.architecture.groups, *inputs.architecture.optional}
@@ -73,17 +73,19 @@ def assign_states(inputs: AccountInput) -> Ledger:
 
 
 def _check_sums(inputs: AccountInput, ledger: LedgerBuilder) -> None:
-    """The account has to add up, whatever the problems are."""
+    """Check that the ledger is complete, whether or not there are problems."""
     if lost := ledger.sources.keys() ^ inputs.tensors.keys():
-        raise AssertionError(f"{len(lost)} source tensors are in no state or do not exist, {min(lost)} among them")
+        raise AssertionError(f"{len(lost)} source tensors have no state or do not exist, {min(lost)} among them")
     written = [name for assignment in ledger.assignments for name in assignment.targets]
     if len(written) != sum(state == "written" for state in ledger.targets.values()):
         twice = next((name for name, count in Counter(written).items() if count > 1), None)
-        raise AssertionError(f"{len(written)} parameters are written, and the account differs ({twice} is there twice)")
+        raise AssertionError(
+            f"{len(written)} parameters are written, and the ledger differs ({twice} is written twice)"
+        )
 
 
 def _map_group(inputs: AccountInput, ledger: LedgerBuilder, group: Group, rows: list[Expanded]) -> None:
-    """Assign the rows of a chosen group, checking every shape."""
+    """Assign the rows of a chosen group, and check every shape."""
     present = any(sources for row in rows for sources in row.sources)
     assigned: list[list[Assignment]] = []
     missing: dict[str, Row] = {}
@@ -93,31 +95,33 @@ def _map_group(inputs: AccountInput, ledger: LedgerBuilder, group: Group, rows: 
             optional = row.optional or (group.name in inputs.architecture.optional and not present)
             absent = _leave_out(inputs, ledger, expanded, targets, "optional" if optional else "missing")
             missing.update({} if optional else dict.fromkeys(absent, row))
-        there = [
-            (sources, made) for sources, made in zip(expanded.sources, targets, strict=True) if sources is not None
+        pairs = [
+            (sources, written)
+            for sources, written in zip(expanded.sources, targets, strict=True)
+            if sources is not None
         ]
         if inputs.ema:
-            there = [(_averages(inputs, ledger, row, sources, missing), made) for sources, made in there]
-        _check(inputs, ledger, row, [sources for sources, _ in there])
-        ledger.sources.update(dict.fromkeys(chain.from_iterable(sources for sources, _ in there), "mapped"))
-        ledger.targets.update(dict.fromkeys(chain.from_iterable(made for _, made in there), "written"))
-        assigned.append([Assignment(row, sources, made) for sources, made in there])
-    for together in zip_longest(*assigned):  # a layer's parameters stand together, so that they share a shard
-        ledger.assignments += [assignment for assignment in together if assignment is not None]
-    if present:  # a group that is wholly absent is the business of choosing the class
+            pairs = [(_averages(inputs, ledger, row, sources, missing), written) for sources, written in pairs]
+        _check(inputs, ledger, row, [sources for sources, _ in pairs])
+        ledger.sources.update(dict.fromkeys(chain.from_iterable(sources for sources, _ in pairs), "mapped"))
+        ledger.targets.update(dict.fromkeys(chain.from_iterable(written for _, written in pairs), "written"))
+        assigned.append([Assignment(row, sources, written) for sources, written in pairs])
+    for layer in zip_longest(*assigned):  # a layer's parameters are next to each other, so that they share a shard
+        ledger.assignments += [assignment for assignment in layer if assignment is not None]
+    if present:  # a group that is wholly absent is reported when the class is chosen
         ledger.problems += _missing_problems(missing, inputs)
 
 
 def _leave_out(
     inputs: AccountInput, ledger: LedgerBuilder, expanded: Expanded, targets: list[tuple[str, ...]], state: TargetState
 ) -> list[str]:
-    """Account for parameters that cannot be written; returns the source names that are absent."""
+    """Give ``state`` to the parameters that cannot be written; returns the names of the absent sources."""
     absent: list[str] = []
-    for sources, names, made in zip(expanded.sources, expanded.expected, targets, strict=True):
+    for sources, names, parameters in zip(expanded.sources, expanded.expected, targets, strict=True):
         if sources is None:
-            ledger.targets.update(dict.fromkeys(made, state))
+            ledger.targets.update(dict.fromkeys(parameters, state))
             for name in names:
-                if name in inputs.tensors:  # of a list that is not whole
+                if name in inputs.tensors:  # part of a list that is not complete
                     ledger.sources[name] = "mapped"
                 else:
                     absent.append(name)
@@ -125,13 +129,13 @@ def _leave_out(
 
 
 def _drop_prefix(names: list[tuple[str, ...]], prefix: str) -> list[tuple[str, ...]]:
-    return [tuple([name.removeprefix(prefix) for name in some]) for some in names] if prefix else names
+    return [tuple([name.removeprefix(prefix) for name in group]) for group in names] if prefix else names
 
 
 def _check(inputs: AccountInput, ledger: LedgerBuilder, row: Row, sources: list[tuple[str, ...]]) -> None:
-    """Compare the shapes of a row's tensors with what its layout and the sizes make; refuse what is no number."""
+    """Compare the shapes of a row's tensors with its layout and the sizes; refuse dtypes that cannot be stored."""
     axes, tensors = inputs.sizes.axes, inputs.tensors
-    known = all(axis in axes for axis in row.layout.axes)  # an unknown size is a problem of its own
+    known = all(axis in axes for axis in row.layout.axes)  # an unknown size is reported as a problem of its own
     expected = row.layout.tf.shape(axes) if known and sources else None
     wrong: dict[tuple[int, ...], list[str]] = {}
     names = [*chain.from_iterable(sources)]
@@ -145,7 +149,7 @@ def _check(inputs: AccountInput, ledger: LedgerBuilder, row: Row, sources: list[
 
 
 def unstorable(tensors: Mapping[str, TensorInfo], names: Iterable[str]) -> list[Problem]:
-    """The tensors among ``names`` that are no numbers which a file of PyTorch parameters could hold."""
+    """A problem for each dtype among the tensors ``names`` that a safetensors file cannot hold."""
     unfit: dict[str, list[str]] = {}
     for name in names:
         if tensors[name].dtype not in _STORABLE:
@@ -165,13 +169,13 @@ def unstorable(tensors: Mapping[str, TensorInfo], names: Iterable[str]) -> list[
 def _averages(
     inputs: AccountInput, ledger: LedgerBuilder, row: Row, sources: tuple[str, ...], missing: dict[str, Row]
 ) -> tuple[str, ...]:
-    """The moving averages that stand in for the weights with ``ema``; those that are absent go into ``missing``."""
+    """The moving averages of ``sources``, which replace them under ``ema``. Adds absent ones to ``missing``."""
     averages = []
     for name in sources:
-        spelled = [template.render({"tf": name}) for template in inputs.table.slots["ema"]]
-        average = next((average for average in spelled if average in inputs.tensors), None)
+        candidates = [template.render({"tf": name}) for template in inputs.table.slots["ema"]]
+        average = next((average for average in candidates if average in inputs.tensors), None)
         if average is None:
-            missing[spelled[0]] = row
+            missing[candidates[0]] = row
         else:
             ledger.sources[name] = "excluded"
             ledger.reasons[name] = Sentence("{ema:True}: its moving average is converted instead")
@@ -189,7 +193,7 @@ def _missing_problems(missing: Mapping[str, Row], inputs: AccountInput) -> Itera
 
 
 def _exclude(ledger: LedgerBuilder, rows: list[Expanded], reason: str) -> None:
-    """Account for known tensors that are not converted."""
+    """Give the state "excluded" to known tensors that have no state yet."""
     for row in rows:
         for sources in row.sources:
             for name in sources or ():
@@ -199,7 +203,7 @@ def _exclude(ledger: LedgerBuilder, rows: list[Expanded], reason: str) -> None:
 
 
 def _complete_targets(inputs: AccountInput, ledger: LedgerBuilder) -> None:
-    """Parameters that no row writes because the model ties or derives them."""
+    """Account for parameters that no row writes, because the model ties or derives them."""
     drop, spell_out = inputs.architecture.drop_prefix, inputs.expansion.at_every_index
     groups = [inputs.table.groups[name] for name in inputs.architecture.groups if name in inputs.table.groups]
     prefixes = tuple(group.pt for group in groups)

@@ -1,1 +1,1 @@
-"""Planning for classes of transformers that no table lists: rules, and the PyTorch class as the judge."""
+"""Planning for classes of transformers that no table lists, by rules and by the parameters of the PyTorch class."""

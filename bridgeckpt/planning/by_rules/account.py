@@ -1,7 +1,7 @@
-"""Matching by rules: every variable of a checkpoint with exactly one parameter of the class, and the account of both.
+"""Matching by rules: every variable of a checkpoint gets exactly one parameter of the class; the ledger of both.
 
-A variable's name admits a few parameters; the one that the class has, in the shape that the rule's layout makes, is
-it. Where none or several remain nothing is guessed: that is a problem.
+The rules turn a variable's name into a few candidate parameters. The right one exists in the class and has the shape
+that the rule's layout makes. If none or several remain, that is a problem: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Match(NamedTuple):
-    """A variable's parameter, by a rule and one of its layouts, with the sizes of the layout's axes."""
+    """The parameter of a variable, the rule and the layout that lead to it, and the sizes of the layout's axes."""
 
     parameter: str
     rule: Rule
@@ -37,7 +37,7 @@ class Match(NamedTuple):
 
 
 class Misfit(NamedTuple):
-    """A parameter that a variable's name admits, and that has another shape than the rule at ``where`` can make."""
+    """A candidate parameter of shape ``wanted``, which the rule at ``where`` cannot make from the variable."""
 
     parameter: str
     wanted: tuple[int, ...]
@@ -47,77 +47,77 @@ class Misfit(NamedTuple):
 def account_by_rules(
     checkpoint: Checkpoint, rules: Rules, target: Target, others: Sequence[Target] = ()
 ) -> tuple[Ledger, Checkpoint]:
-    """Account for a checkpoint that becomes ``target``; returns the account, and the checkpoint with the copies found.
+    """Account for a checkpoint that becomes ``target``; returns the ledger, and the checkpoint with its copies.
 
-    Two variables of one parameter, as of a weight that TensorFlow stores for each of its uses, are copies: the first is
-    converted, and the others ought to hold the same values. What only ``others``, the classes that the checkpoint could
-    become as well, have a parameter for is excluded.
+    TensorFlow may store a weight once for each of its uses. Such variables of one parameter are copies: the first is
+    converted, and the others have to hold the same values. ``others`` are classes that the checkpoint could become as
+    well: a variable that has a parameter only in one of them is excluded.
     """
     ledger, first = LedgerBuilder(), dict[str, str]()
     copies, slots = dict(checkpoint.copies), checkpoint.slots
-    unsettled: dict[str, list[Misfit]] = {}
+    unmatched: dict[str, list[Misfit]] = {}
     for name, info in checkpoint.tensors.items():
         if name in slots:
             ledger.sources[name] = "slot"
         elif name in copies:
             ledger.sources[name], ledger.reasons[name] = "copy", f"the same variable as {copies[name]}"
         else:
-            found, against = _match(name, info.shape, rules, target)
-            if found is None and (why := rules.why_ignored(name, target.model)):
+            match, misfits = _match(name, info.shape, rules, target)
+            if match is None and (why := rules.why_ignored(name, target.model)):
                 ledger.sources[name], ledger.reasons[name] = "ignored", why
-            elif found is None:
-                other = next((one for one in others if _match(name, info.shape, rules, one)[0]), None)
+            elif match is None:
+                other = next((other for other in others if _match(name, info.shape, rules, other)[0]), None)
                 ledger.sources[name] = "unmapped" if other is None else "excluded"
                 if other is not None:
                     ledger.reasons[name] = f"{target.architecture} has no such parameter, {other.architecture} has"
                 else:
-                    unsettled[name] = against
-            elif found.parameter in first:
-                copies[name] = first[found.parameter]
-                ledger.sources[name], ledger.reasons[name] = "copy", f"{found.parameter}, too, as {copies[name]}"
+                    unmatched[name] = misfits
+            elif match.parameter in first:
+                copies[name] = first[match.parameter]
+                ledger.sources[name], ledger.reasons[name] = "copy", f"{match.parameter}, like {copies[name]}"
             else:
-                first[found.parameter] = name
+                first[match.parameter] = name
                 ledger.sources[name] = "mapped"
-                ledger.targets[found.parameter] = "written"
-                ledger.assignments.append(Assignment(_row(name, found), (name,), (found.parameter,)))
-    ledger.problems += _unmapped(unsettled, checkpoint)
+                ledger.targets[match.parameter] = "written"
+                ledger.assignments.append(Assignment(_row(name, match), (name,), (match.parameter,)))
+    ledger.problems += _unmapped(unmatched, checkpoint)
     ledger.problems += unstorable(checkpoint.tensors, first.values())
     _tie(ledger, target)
     missing = _complete(ledger, rules, target)
-    told = {misfit.parameter for against in unsettled.values() for misfit in against}
-    ledger.problems += _missing([name for name in missing if name not in told], target, checkpoint)
-    order = {name: at for at, name in enumerate(target.shapes)}
+    reported = {misfit.parameter for misfits in unmatched.values() for misfit in misfits}
+    ledger.problems += _missing([name for name in missing if name not in reported], target, checkpoint)
+    order = {name: place for place, name in enumerate(target.shapes)}
     ledger.assignments.sort(key=lambda assignment: order[assignment.targets[0]])
     return ledger.build(), checkpoint.with_copies(copies)
 
 
 def _match(name: str, shape: tuple[int, ...], rules: Rules, target: Target) -> tuple[Match | None, list[Misfit]]:
-    """The parameter of a variable; None, and what its name admits besides, where it is not one.
+    """The parameter of a variable if there is exactly one, and the other candidates.
 
-    A row of the model itself goes before the general ones.
+    A rule of the model itself has priority over the general ones.
     """
-    found: dict[str, Match] = {}
-    against: list[Misfit] = []
-    for rule, made in rules.candidates(name, target.model):
-        parameter = target.find(made)
-        if parameter is None or parameter in found:
+    matches: dict[str, Match] = {}
+    misfits: list[Misfit] = []
+    for rule, candidate in rules.candidates(name, target.model):
+        parameter = target.find(candidate)
+        if parameter is None or parameter in matches:
             continue
         wanted = target.shapes[parameter]
         fitting = ((layout, _fit(layout, shape, wanted)) for layout in rule.layouts)
-        layout, axes = next((one for one in fitting if one[1] is not None), (None, None))
+        layout, axes = next(((layout, axes) for layout, axes in fitting if axes is not None), (None, None))
         if layout is None or axes is None:
-            against.append(Misfit(parameter, wanted, rule.where))
+            misfits.append(Misfit(parameter, wanted, rule.where))
         else:
-            found[parameter] = Match(parameter, rule, layout, axes)
-    own = [match for match in found.values() if match.rule.where.group == target.model]
-    left = own or list(found.values())
-    if len(left) > 1:
-        return None, [Misfit(match.parameter, shape, match.rule.where) for match in left]
-    return (left[0] if left else None), against
+            matches[parameter] = Match(parameter, rule, layout, axes)
+    of_the_model = [match for match in matches.values() if match.rule.where.group == target.model]
+    remaining = of_the_model or list(matches.values())
+    if len(remaining) > 1:
+        return None, [Misfit(match.parameter, shape, match.rule.where) for match in remaining]
+    return (remaining[0] if remaining else None), misfits
 
 
 def _fit(layout: Layout, shape: tuple[int, ...], wanted: tuple[int, ...]) -> dict[str, int] | None:
-    """The sizes of the axes of a layout, where it makes ``wanted`` of ``shape``."""
+    """The sizes of a layout's axes if it turns ``shape`` into the shape ``wanted``, else None."""
     terms = layout.tf.terms
     if len(terms) != len(shape) or any(not term.axes and size != 1 for term, size in zip(terms, shape, strict=True)):
         return None
@@ -125,42 +125,42 @@ def _fit(layout: Layout, shape: tuple[int, ...], wanted: tuple[int, ...]) -> dic
     return axes if layout.pt.shape(axes) == wanted else None
 
 
-def _row(name: str, found: Match) -> Row:
-    """The row that a table with every name written out would have."""
-    spelled, made = (Template.parse(name),), (Template.parse(found.parameter),)
-    where = found.rule.where
+def _row(name: str, match: Match) -> Row:
+    """The row for this variable in a table that writes out every name."""
+    tf, pt = (Template.parse(name),), (Template.parse(match.parameter),)
+    where = match.rule.where
     return Row(
         group=where.group,
-        tf=spelled,
-        pt=made,
+        tf=tf,
+        pt=pt,
         also=(),
-        layout=found.layout,
+        layout=match.layout,
         optional=False,
         fill=None,
         orientation=None,
         where=where,
-        axes=found.axes,
+        axes=match.axes,
     )
 
 
-def _unmapped(unsettled: Mapping[str, list[Misfit]], checkpoint: Checkpoint) -> Iterator[Problem]:
-    """Variables that are no parameter's, or several's, or whose parameter has another shape."""
+def _unmapped(unmatched: Mapping[str, list[Misfit]], checkpoint: Checkpoint) -> Iterator[Problem]:
+    """The problems of variables that have no parameter, several, or one of another shape."""
     alike: dict[tuple[object, ...], list[str]] = {}
-    for name, against in unsettled.items():
-        key = checkpoint.tensors[name].shape, *((misfit.wanted, misfit.where) for misfit in against)
+    for name, candidates in unmatched.items():
+        key = checkpoint.tensors[name].shape, *((misfit.wanted, misfit.where) for misfit in candidates)
         alike.setdefault(key, []).append(name)
     for names in alike.values():
         for folded, members in fold(names):
             shape = checkpoint.tensors[members[0]].shape
-            misfits = [unsettled[name] for name in members]
+            misfits = [unmatched[name] for name in members]
             details = [
-                f"{', '.join(text for text, _ in fold(one.parameter for one in column))} is "
+                f"{', '.join(text for text, _ in fold(misfit.parameter for misfit in column))} is "
                 f"{shape_text(column[0].wanted)}, by {column[0].where}"
                 for column in zip(*misfits, strict=True)
             ]
             if not details:
                 hint = Sentence("is it of another class? Name that one with {architecture:CLASS}")
-                why = ("the class has no parameter of a name that it may have",)
+                why = ("the class has no parameter under any name that the rules allow",)
                 yield Problem("unmapped", f"{folded} {shape_text(shape)}", why, hint, tuple(members))
             else:
                 hint = Sentence("is it the config of this checkpoint? {config:FILE} gives another")
@@ -168,28 +168,29 @@ def _unmapped(unsettled: Mapping[str, list[Misfit]], checkpoint: Checkpoint) -> 
 
 
 def _tie(ledger: LedgerBuilder, target: Target) -> None:
-    """Settle the names of one parameter: those that have a variable of their own are written, the others tied to it.
+    """Account for parameters with several names: names that have their own variable are written, the others are tied.
 
-    Where TensorFlow has several it does not tie them, and neither does transformers when it finds different values. A
-    single one goes by the name that the others are tied to.
+    If several have a variable, TensorFlow does not tie them, and transformers does not either if the values differ. If
+    only one has a variable, it is written under the name that the others are tied to.
     """
     groups: dict[str, list[str]] = {}
     for name, kept in target.tied.items():
         groups.setdefault(kept, [kept]).append(name)
     for kept, names in groups.items():
-        there = [name for name in names if name in ledger.targets]
-        if len(there) == 1 and there[0] != kept:
-            at = next(at for at, one in enumerate(ledger.assignments) if one.targets == (there[0],))
-            ledger.assignments[at] = ledger.assignments[at]._replace(targets=(kept,))
-            del ledger.targets[there[0]]
+        written = [name for name in names if name in ledger.targets]
+        if len(written) == 1 and written[0] != kept:
+            targets = [assignment.targets for assignment in ledger.assignments]
+            place = targets.index((written[0],))
+            ledger.assignments[place] = ledger.assignments[place]._replace(targets=(kept,))
+            del ledger.targets[written[0]]
             ledger.targets[kept] = "written"
         for name in names:
-            if there and name not in ledger.targets:
-                ledger.targets[name], ledger.tied[name] = "tied", kept if kept in ledger.targets else there[0]
+            if written and name not in ledger.targets:
+                ledger.targets[name], ledger.tied[name] = "tied", kept if kept in ledger.targets else written[0]
 
 
 def _complete(ledger: LedgerBuilder, rules: Rules, target: Target) -> list[str]:
-    """Account for the parameters that no variable becomes; returns those that are missing."""
+    """Account for the parameters that have no variable; returns those that are missing."""
     missing = []
     for name in target.shapes:
         if name in ledger.targets:
@@ -206,6 +207,6 @@ def _complete(ledger: LedgerBuilder, rules: Rules, target: Target) -> list[str]:
 
 def _missing(names: list[str], target: Target, checkpoint: Checkpoint) -> Iterator[Problem]:
     for folded, members in fold(names):
-        details = (f"{target.architecture} has it in the shape {shape_text(target.shapes[members[0]])}",)
+        details = (f"{target.architecture} has it with shape {shape_text(target.shapes[members[0]])}",)
         hint = f"does {checkpoint.path.name} belong to the config, and is it complete?"
         yield Problem("missing", folded, details, hint, tuple(members))

@@ -1,8 +1,8 @@
 """Planning by rules: a checkpoint of transformers' TensorFlow classes, without a table that lists its tensors.
 
 A table lists every tensor of one model. Here the rules of :mod:`bridgeckpt.mapping.tables.rules` say how names and axes
-follow from those of the PyTorch class, which is asked for its parameters; the account that comes out is of the same
-kind.
+follow from those of the PyTorch class, and the class itself lists its parameters. The ledger is the same as with a
+table.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.rule_records import ModelRules, Rules
     from bridgeckpt.planning.account.ledger import Ledger
 
-_CONFIG = "config.json"  # transformers' own
-_OF_THE_FILE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tf_legacy_loss")
+_CONFIG = "config.json"  # of transformers
+_FILE_KEYS = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tf_legacy_loss")
 
 
 def model_by_rules(checkpoint: Checkpoint, mapping: str | Path | None, explicit: Path | None) -> dict[str, Any] | None:
-    """The config of a model that is converted by rules; None where a table may have it.
+    """The config of a model that is converted by rules; None if a table may read the model.
 
-    It is transformers' own, beside the checkpoint or ``explicit``: those of other code have no ``model_type``.
+    It is a config of transformers, beside the checkpoint or ``explicit``. Configs of other code have no ``model_type``.
 
     Raises:
-        ConfigError: it cannot be read.
-        PlanError: the rules were asked for by name, and there is no such config.
+        ConfigError: The config cannot be read.
+        PlanError: ``mapping`` names the rules, but there is no such config.
     """
-    if mapping not in (None, RULES) or checkpoint.metadata.get("format") == "pt":  # PyTorch's own safetensors
+    if mapping not in (None, RULES) or checkpoint.metadata.get("format") == "pt":  # written by PyTorch
         return None
     try:
         folder = explicit if explicit is not None and is_folder(explicit) else checkpoint.directory
-    except OSError:  # a path that cannot be: whoever looks for the config says why
+    except OSError:  # not a valid path: `find_config` reports it
         folder = checkpoint.directory
     if mapping is None and explicit in (None, folder) and _has_config_of_a_table(folder):
         return None
@@ -68,24 +68,24 @@ def model_by_rules(checkpoint: Checkpoint, mapping: str | Path | None, explicit:
 
 
 def _has_config_of_a_table(folder: Path) -> bool:
-    """Whether the config of a model that has tables stands in ``folder``, by a name that only its own code writes."""
+    """Whether ``folder`` has the config of a model with tables, under a name that only that model's code writes."""
     if not is_file(folder / _CONFIG):
-        return False  # nothing says that another model is there
+        return False  # no sign of another model
     names = {name for model in shipped_models().values() for name in model.config.files if "*" not in name}
     return any(is_file(folder / name) for name in names - {_CONFIG})
 
 
-def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str | None) -> Plan:
-    """Find the parameter of each tensor, by the class that ``config`` names or that was ``asked`` for.
+def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: str | None) -> Plan:
+    """Plan for the ``requested`` class, or else for the class that ``config`` names.
 
     Raises:
-        ConfigError: the class cannot be built with this config.
+        ConfigError: the class cannot be built from this config.
         PlanError: torch or transformers is not installed, no class is named, or transformers does not have it.
         TableError: the table of rules is malformed.
     """
     rules, kind = load_rules(RULES), config["model_type"]
     named, source = named_class(config), f"the config of {checkpoint.path.name}"
-    name = asked or named or bare_class(kind)
+    name = requested or named or bare_class(kind)
     if name is None:
         raise PlanError(
             f"{source} names no class, and transformers knows no model {kind}",
@@ -98,7 +98,7 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str 
     if why := rules.model(kind).refused.get(name):
         ledger = ledger._replace(problems=(*ledger.problems, Problem("refused", name, (why,))))
     configuration, changed = _configuration(config, rules.model(kind), name)
-    unnamed = () if asked or named else (f"the config names no class: {name} is the one without a head",)
+    unnamed = () if requested or named else (f"the config names no class: {name} is the one without a head",)
     architecture = Architecture(name)
     return Plan(
         checkpoint=checkpoint,
@@ -121,10 +121,10 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], asked: str 
 
 
 def _configuration(config: Mapping[str, Any], rules: ModelRules, name: str) -> tuple[Configuration, list[str]]:
-    """The config of the converted model, and a note on each value that TensorFlow's class does not compute with."""
-    values = {key: value for key, value in config.items() if key not in _OF_THE_FILE}
+    """The config of the converted model, and a note on each value that TensorFlow's class does not use."""
+    values = {key: value for key, value in config.items() if key not in _FILE_KEYS}
     changed = [
-        f"{key} = {value} is written, with which TF{name} computes although the config says {config[key]}"
+        f"{key} = {value} is written: TF{name} computes with it, although the config says {config[key]}"
         for key, value in rules.config.items()
         if config.get(key, value) != value
     ]
@@ -132,7 +132,7 @@ def _configuration(config: Mapping[str, Any], rules: ModelRules, name: str) -> t
 
 
 def _model(rules: Rules, kind: str, architecture: Architecture, ledger: Ledger) -> ModelTable:
-    """What the class itself says of its model: its name, and which parameters are tied."""
+    """The model as the class shows it: its name, and which parameters are tied."""
     return ModelTable(
         name=kind,
         path=rules.path,

@@ -1,6 +1,6 @@
-"""The class that a checkpoint of transformers becomes, asked of transformers itself: its parameters, buffers and ties.
+"""The class that a checkpoint becomes, as transformers itself describes it: parameters, buffers and ties.
 
-The only module of planning that imports torch and transformers. The class is built without memory for its weights.
+Only this module of planning imports torch and transformers. It builds the class without memory for the weights.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _INSTALL = 'pip install "bridgeckpt[verify]"'
-_OLDEST = 5  # version of transformers that tells the names that its classes have in files
+_OLDEST = 5  # the first version of transformers that gives the names of parameters in files
 _BROKEN = (AttributeError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 class Target(NamedTuple):
-    """A class of transformers as its config makes it.
+    """A class of transformers, built from a config.
 
-    ``shapes`` are of every parameter and stored buffer, by its name in files. ``tied`` maps a name to that of the
-    parameter which it is a second name of. ``inner`` are the models in it by path, itself at "", each with what a class
-    with a head has in front of the names of the bare model.
+    ``shapes`` maps every parameter and stored buffer, by its name in files, to its shape. ``tied`` maps each second
+    name of a parameter to its first name. ``inner`` maps the path of each model in the class ("" for the class itself)
+    to the prefix that the bare model has in a class with a head.
     """
 
     architecture: str
@@ -33,10 +33,10 @@ class Target(NamedTuple):
     inner: Mapping[str, str]
 
     def find(self, name: str) -> str | None:
-        """The parameter ``name``; also where a model has no head and the name is of one that has, or the reverse."""
-        return next((one for one in self._spelled(name) if one in self.shapes), None)
+        """The parameter ``name``, with or without the prefix that a bare model has in a class with a head."""
+        return next((spelling for spelling in self._spellings(name) if spelling in self.shapes), None)
 
-    def _spelled(self, name: str) -> Iterator[str]:
+    def _spellings(self, name: str) -> Iterator[str]:
         yield name
         for path, prefix in self.inner.items():
             if name.startswith(path):
@@ -48,26 +48,26 @@ def load_target(config: Mapping[str, Any], architecture: str, source: str) -> Ta
     """Build ``architecture`` for a config.
 
     Args:
-        config: the content of a config.json of transformers, which ``source`` calls by name.
+        config: the content of a config.json of transformers.
         architecture: the name of the class.
-        source: where the config is from, for messages.
+        source: what messages call the config.
 
     Raises:
         PlanError: torch or transformers is not installed, is too old, or has no such class.
-        ConfigError: no model can be made from the config.
+        ConfigError: no model can be built from the config.
     """
     try:
         import torch
         import transformers
-        from huggingface_hub.errors import StrictDataclassError  # of which transformers' configs are
+        from huggingface_hub.errors import StrictDataclassError  # raised by configs of transformers
     except ImportError as error:
         raise PlanError(
-            f"{architecture} is converted by what transformers says of it, and {error.name} is not installed",
+            f"{architecture} is converted with the help of transformers, and {error.name} is not installed",
             hint=f"install it with {_INSTALL}",
         ) from error
     if int(transformers.__version__.partition(".")[0]) < _OLDEST:
         raise PlanError(
-            f"{architecture} is converted by what transformers says of it, and {transformers.__version__} is too old",
+            f"{architecture} is converted with the help of transformers, and {transformers.__version__} is too old",
             hint=f"install version {_OLDEST} or later with {_INSTALL}",
         )
     kind: Any = getattr(transformers, architecture, None)
@@ -81,7 +81,7 @@ def load_target(config: Mapping[str, Any], architecture: str, source: str) -> Ta
         )
     if kind.config_class.model_type != config["model_type"]:
         raise ConfigError(
-            f'{architecture} is a class of the model "{kind.config_class.model_type}", and {source} says "model_type": '
+            f'{architecture} is a class of the model "{kind.config_class.model_type}", but {source} says "model_type": '
             f'"{config["model_type"]}"',
             hint=Sentence("correct config.json, or name a class of that model with {architecture:CLASS}"),
         )
@@ -92,27 +92,27 @@ def load_target(config: Mapping[str, Any], architecture: str, source: str) -> Ta
     except (*_BROKEN, StrictDataclassError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ConfigError(
-            f"transformers {transformers.__version__} makes no {architecture} from {source}: {reason}",
+            f"transformers {transformers.__version__} cannot build {architecture} from {source}: {reason}",
             hint=Sentence("is it the config of this checkpoint? {config:FILE} gives another"),
         ) from error
     return _described(model, architecture, str(config["model_type"]))
 
 
 def bare_class(model_type: str) -> str | None:
-    """The class without a head of a ``model_type``; None where transformers knows none, or is not installed."""
+    """The class of a ``model_type`` without a head; None if transformers has none, or is not installed."""
     try:
         from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
     except ImportError:
         return None
-    found = MODEL_MAPPING_NAMES.get(model_type)
-    return found if isinstance(found, str) else None
+    name = MODEL_MAPPING_NAMES.get(model_type)
+    return name if isinstance(name, str) else None
 
 
 def _described(model: Any, architecture: str, model_type: str) -> Target:  # noqa: ANN401 - a torch module
     from transformers.core_model_loading import revert_weight_conversion
 
     own = model.state_dict(keep_vars=True)
-    # By the names in files: those of transformers 4, which later versions rename while they load.
+    # Files keep the names of transformers 4, which later versions rename when they load.
     stored = revert_weight_conversion(model, own)
     sources = [own[name] for name in model.all_tied_weights_keys.values()]
     first: dict[int, str] = {}
