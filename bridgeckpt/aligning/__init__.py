@@ -1,1 +1,1 @@
-"""Two checkpoints brought to one set of names: what comparing and warm starts both stand on."""
+"""Two checkpoints under one set of names: comparing and warm starts are both built on this."""

@@ -1,4 +1,4 @@
-"""Pairs: which tensor of one side of a comparison should be equal to which of the other."""
+"""Pairs: which tensors of the two sides of a comparison belong together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Pair(NamedTuple):
-    """Two tensors that should be equal; ``tied`` says so when they are two names of one parameter."""
+    """Two tensors that should be equal; ``tied`` is a note if their names are two names of one parameter."""
 
     name: str
     a: Job
@@ -20,7 +20,7 @@ class Pair(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """The pairs that two sides make, and the names of which the other side has none."""
+    """The pairs of two sides, and the names that only side A (``missing``) or only side B (``extra``) has."""
 
     pairs: list[Pair]
     missing: list[str]
@@ -28,7 +28,7 @@ class Pairs(NamedTuple):
 
 
 def pair_tensors(a: AlignedSide, b: AlignedSide, model: ModelTable | None) -> Pairs:
-    """Pair the jobs of both sides by name, with and without the prefix of the base model, and by what is tied."""
+    """Pair the jobs of both sides by name, with or without the base model's prefix, and by tied parameters."""
     keys_a, keys_b = _keys(a, b, model)
     ties = _ties([*keys_a, *keys_b], model)
     pairs, missing, extra = [], [], []
@@ -54,28 +54,28 @@ def pair_tensors(a: AlignedSide, b: AlignedSide, model: ModelTable | None) -> Pa
 
 
 def _prefix(model: ModelTable | None) -> str:
-    """What the names of the bare model lack at the front."""
+    """The prefix that names have in a class with a head, but not in the bare model."""
     return next((a.drop_prefix for a in model.architectures.values() if a.drop_prefix), "") if model else ""
 
 
 def _keys(a: AlignedSide, b: AlignedSide, model: ModelTable | None) -> tuple[dict[str, str], dict[str, str]]:
-    """The names of both sides by their spelling in the bare model, unless two of one side would then be the same."""
+    """The names of both sides, by their name in the bare model unless two of one side would then be the same."""
     prefix = _prefix(model)
     keys = [{name.removeprefix(prefix): name for name in side.jobs} for side in (a, b)]
-    if any(len(some) < len(side.jobs) for some, side in zip(keys, (a, b), strict=True)):
+    if any(len(own) < len(side.jobs) for own, side in zip(keys, (a, b), strict=True)):
         keys = [{name: name for name in side.jobs} for side in (a, b)]
     return keys[0], keys[1]
 
 
 def _ties(keys: list[str], model: ModelTable | None) -> dict[str, list[str]]:
-    """By key, the keys of the same parameter."""
+    """For each key, the other keys of the same parameter."""
     ties: dict[str, list[str]] = {}
     prefix = _prefix(model)
     for tied in model.tied if model else ():
         pattern = tied.pt.pattern({})
         for key in dict.fromkeys(keys):
-            if found := pattern.fullmatch(key) or pattern.fullmatch(prefix + key):
-                to = tied.to.render(found.groupdict()).removeprefix(prefix)
+            if match := pattern.fullmatch(key) or pattern.fullmatch(prefix + key):
+                to = tied.to.render(match.groupdict()).removeprefix(prefix)
                 ties.setdefault(key, []).append(to)
                 ties.setdefault(to, []).append(key)
     return ties

@@ -1,8 +1,8 @@
-"""A side of a comparison: the tensors of a checkpoint under the names by which they are matched with the other's.
+"""A side of a comparison: the tensors of one checkpoint, under names that can be matched with the other side's.
 
-A Hugging Face checkpoint has its PyTorch names; a TensorFlow one gets them from its plan. Two TensorFlow checkpoints
-whose names mean the same, or of which no table reads one, keep TensorFlow's names: every tensor has one, optimizer
-state included. What a side holds is described by jobs of the copying engine; nothing here reads a tensor.
+A Hugging Face checkpoint has PyTorch names; a TensorFlow checkpoint gets them from its plan. Two TensorFlow checkpoints
+keep TensorFlow's names if these mean the same, or if no table reads one of the two: then every tensor has a name,
+optimizer state included. Jobs of the copying engine describe the tensors of a side; nothing here reads a tensor.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable
     from bridgeckpt.planning.record import Plan
 
-# What transformers renames in files from before its LayerNorm was torch's ("legacy" in its conversion_mapping.py).
+# transformers renames these in files older than its use of torch's LayerNorm ("legacy" in its conversion_mapping.py).
 _LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
 
-STORED, PYTORCH = "TensorFlow's names", "Hugging Face's names"  # of sides whose names are those that are stored
+STORED, PYTORCH = "TensorFlow's names", "Hugging Face's names"  # the `naming` of sides that keep their stored names
 
 
 class AlignedSide(NamedTuple):
-    """One checkpoint: ``jobs`` make its tensors, by the name they are matched by; ``naming`` says whose name that is.
+    """One checkpoint: ``jobs`` make its tensors, by the names to match; ``naming`` says what kind of names these are.
 
-    ``left_out`` and ``unmapped`` are tensors without a job, by their stored names, with the reason; of the former it is
-    known that they need none. ``notes`` are what to say aloud, what a conversion would be refused for included.
+    ``left_out`` and ``unmapped`` are tensors without a job, by stored name, each with the reason. Those in ``left_out``
+    need no job. ``notes`` are for the user, and include the reasons for which a conversion would be refused.
     """
 
     checkpoint: Checkpoint
@@ -49,11 +49,11 @@ class AlignedSide(NamedTuple):
 def open_sides(
     a: Checkpoint, b: Checkpoint, options: DiffOptions
 ) -> tuple[AlignedSide, AlignedSide, ModelTable | None]:
-    """Both sides, under names that can be matched, and the table of the model whose names these are, if it is known.
+    """Both sides, under names that can be matched, and the table of the model that has these names, if known.
 
     Raises:
-        PlanError: no table reads the TensorFlow side, or it holds several models; every reason is in it.
-        ConfigError: a config is malformed or of another model.
+        PlanError: no table reads the TensorFlow side, or it holds several models; the error has every reason.
+        ConfigError: a config is malformed or belongs to another model.
         TableError: the mapping table is malformed.
     """
     plans = _plans(a, b, options)
@@ -68,15 +68,15 @@ def open_sides(
 
 
 def _plans(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Plan | None, Plan | None] | None:
-    """The plan of each side that needs one; None when both are to be matched by TensorFlow's names."""
+    """The plan of each side that needs one; None if both sides are matched by TensorFlow's names."""
     if a.has_pytorch_names or b.has_pytorch_names:
         first = None if a.has_pytorch_names else plan_like(a, b, options)
         return first, None if b.has_pytorch_names else plan_like(b, a, options)
-    asked = any(options.get(key) for key in ("mapping", "architecture", "ema")) or options.get("scope") is not None
+    decided = any(options.get(key) for key in ("mapping", "architecture", "ema")) or options.get("scope") is not None
     try:
         plans = draft(a, **options), draft(b, **options)
     except PlanError:
-        if asked:
+        if decided:
             raise
         return None
     one, other = (
@@ -84,13 +84,14 @@ def _plans(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Plan | N
         for plan in plans
     )
     shared = one.keys() & other.keys()
-    return plans if asked or not shared or any(one[name] != other[name] for name in shared) else None
+    return plans if decided or not shared or any(one[name] != other[name] for name in shared) else None
 
 
 def plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions) -> Plan:
-    """The plan of a TensorFlow checkpoint; what it leaves open is taken from the config of the other side.
+    """The plan of a TensorFlow checkpoint, completed from the config of the other side.
 
-    That is the class among those with the same heads, and what no shape tells, when there is no config.
+    That config decides between classes with the same heads. It also gives the sizes that no shape tells, if the
+    checkpoint has no config of its own.
     """
     planned = draft(checkpoint, **options)
     config, classes = _config(other), planned.model.architectures
@@ -127,7 +128,7 @@ def class_of(checkpoint: Checkpoint) -> str | None:
 
 
 def _config(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The config of a Hugging Face checkpoint: {} without a readable one, since tensors have names all the same."""
+    """The config of a Hugging Face checkpoint; {} if it is not readable, because the tensors have names anyway."""
     path = checkpoint.directory / "config.json"
     if not checkpoint.has_pytorch_names:
         return {}
@@ -145,7 +146,7 @@ def _model(*configs: dict[str, Any]) -> ModelTable | None:
 
 
 def _stored(checkpoint: Checkpoint, naming: str) -> AlignedSide:
-    """Every tensor as it is stored."""
+    """A side with every tensor as it is stored."""
     jobs, left_out = {}, {}
     for name, info in checkpoint.tensors.items():
         if info.dtype in DTYPES and DTYPES[info.dtype].itemsize:
@@ -158,7 +159,7 @@ def _stored(checkpoint: Checkpoint, naming: str) -> AlignedSide:
 
 
 def pytorch_side(checkpoint: Checkpoint, model: ModelTable | None) -> AlignedSide:
-    """A Hugging Face checkpoint: its names, without the buffers that the model rebuilds."""
+    """A Hugging Face checkpoint under its own names, without the buffers that the model rebuilds."""
     side = _stored(checkpoint, PYTORCH)
     buffers = [
         (derived.pt.pattern({}), architecture.drop_prefix, derived.reason)
@@ -190,18 +191,18 @@ def _renamed(name: str) -> str:
 
 
 def tensorflow_side(plan: Plan, *, keep_unfit: bool = False) -> AlignedSide:
-    """A TensorFlow checkpoint under the names that its plan gives it, as far as there is one.
+    """A TensorFlow checkpoint under the names that its plan gives to its tensors.
 
-    ``keep_unfit``: tensors whose shapes contradict the others' have jobs too, which say of what shape they should be.
+    ``keep_unfit``: tensors whose shape contradicts the others also get jobs, which have the shape that is expected.
     """
     ledger, axes = plan.ledger, plan.sizes.axes
-    reasons = {"slot": "optimizer state, of which a state dict has none", "unmapped": "no row of the table reads it"}
+    reasons = {"slot": "optimizer state, which a state dict does not have", "unmapped": "no row of the table reads it"}
     without = {
         name: reasons.get(state) or ledger.reasons[name] for name, state in ledger.sources.items() if state != "mapped"
     }
-    # No class has all the heads, and nobody asked to leave one out. (Or their number is unknown: then axes are open.)
-    unsettled = _axes(plan) <= axes.keys() and any(problem.kind == "heads" for problem in plan.problems)
-    failing = {"unmapped", "excluded"} if unsettled else {"unmapped"}
+    # No class has all the heads, and no option leaves one out. (If their number is unknown, axes are open instead.)
+    undecided = _axes(plan) <= axes.keys() and any(problem.kind == "heads" for problem in plan.problems)
+    failing = {"unmapped", "excluded"} if undecided else {"unmapped"}
     unmapped = {name: why for name, why in without.items() if ledger.sources[name] in failing}
     left_out = {name: why for name, why in without.items() if name not in unmapped}
     broken = {name: problem.subject for problem in plan.problems for name in problem.tensors}
@@ -218,9 +219,7 @@ def tensorflow_side(plan: Plan, *, keep_unfit: bool = False) -> AlignedSide:
     fitting = plan._replace(ledger=ledger._replace(assignments=tuple(fit)))
     problems = tuple(problem.line for problem in plan.problems if ledger.sources.keys().isdisjoint(problem.tensors))
     naming = f"{plan.table.name} as {plan.architecture.name}"
-    jobs = {
-        _renamed(job.name): job for job in fitting.jobs()
-    }  # the files of some classes have the old names to this day
+    jobs = {_renamed(job.name): job for job in fitting.jobs()}  # files of some classes still have the old names
     return AlignedSide(
         checkpoint=plan.checkpoint,
         naming=naming,

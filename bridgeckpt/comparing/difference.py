@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Stored(NamedTuple):
-    """What a side has of a tensor: the names it is stored by, its dtype there, and its PyTorch shape."""
+    """A tensor as one side has it: the names and dtype under which it is stored, and its PyTorch shape."""
 
     names: tuple[str, ...]
     dtype: str
@@ -32,12 +32,12 @@ class Stored(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """A tensor that both sides have: its name (PyTorch's, where either side has one), and how the sides differ.
+    """A tensor that both sides have: its name (PyTorch's, if either side has one), and how the sides differ.
 
-    ``differing`` elements are not the same, and are ``largest`` apart ``where``, where the sides hold ``values``:
-    NaN if only one side has a NaN there, of which there are ``nans``. ``scale`` is the largest finite absolute value of
-    either side. ``rounded``: one side is the other one, rounded to its own dtype. ``tied`` says by which other name of
-    the same parameter a side keeps it.
+    ``differing`` is the number of elements that differ. ``largest`` is the largest absolute difference, ``where`` its
+    index, and ``values`` are the two elements there. ``largest`` is NaN if only one side has a NaN there; ``nans``
+    counts such elements. ``scale`` is the largest finite absolute value of either side. ``rounded``: one side is the
+    other, rounded to a narrower dtype. ``tied`` is a note if a side keeps the parameter under another of its names.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Compared(NamedTuple):
 
 
 class Uncompared(NamedTuple):
-    """A stored tensor that was not compared, of side "a" or "b", and why."""
+    """A stored tensor of side "a" or "b" that was not compared, and why."""
 
     side: Literal["a", "b"]
     name: str
@@ -67,12 +67,12 @@ class Uncompared(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """What :func:`diff` found.
+    """The result of :func:`diff`.
 
-    ``a`` and ``b`` are the checkpoints, ``naming`` says whose names each was matched by. ``differing`` is sorted, the
-    worst first; ``shapes`` are of different shapes. ``missing`` are in A only and ``extra`` in B only, by name.
-    ``unmapped`` are tensors of which nobody knows what they would be on the other side; ``uncompared`` are known to be
-    none of the model's weights, or of the class that is compared.
+    ``a`` and ``b`` are the checkpoints, and ``naming`` says by which kind of names each was matched. ``differing`` is
+    sorted, the worst first. ``shapes`` are pairs of different shapes. ``missing`` are only in A, ``extra`` only in B.
+    ``unmapped`` are tensors with no known counterpart on the other side. ``uncompared`` are not weights of the
+    model, or not part of the class that is compared.
     """
 
     a: Checkpoint
@@ -89,7 +89,7 @@ class Difference(NamedTuple):
 
     @property
     def same(self) -> bool:
-        """Whether every weight of either side is the other's, element by element, and at least one was compared."""
+        """Whether all weights of both sides are equal, element by element, and at least one was compared."""
         others = (self.differing, self.shapes, self.missing, self.extra, self.unmapped)
         return bool(self.identical) and not any(others)
 
@@ -102,46 +102,49 @@ def diff(
     verify: bool = True,
     **options: Unpack[DiffOptions],
 ) -> Difference:
-    """Compare two checkpoints, of TensorFlow or Hugging Face, in any order.
+    """Compare two checkpoints of TensorFlow or Hugging Face, in any order.
 
     Two TensorFlow checkpoints whose names mean the same are compared by those names, optimizer state included, unless
-    ``mapping``, ``architecture``, ``scope`` or ``ema`` is given; all others under the names of PyTorch.
+    ``mapping``, ``architecture``, ``scope`` or ``ema`` is given. All others are compared by PyTorch's names.
 
     Args:
-        a: any path of a checkpoint (folder, prefix, one of its files), or one that is open.
+        a: path of a checkpoint (its folder, prefix or one of its files), or an open checkpoint.
         b: the other one.
-        verify: check the CRC-32C of every tensor that is read, where the format keeps one.
-        options: how to read TensorFlow's side; see :class:`bridgeckpt.DiffOptions`.
+        verify: check the CRC-32C of every tensor that is read, if the format stores one.
+        options: how to read the TensorFlow side; see :class:`bridgeckpt.DiffOptions`.
+
+    Returns:
+        The tensors that are equal, that differ, and that could not be compared.
 
     Raises:
-        CheckpointError: one cannot be read or is damaged.
-        PlanError: no table reads TensorFlow's side, or it holds several models.
-        ConfigError: the config beside TensorFlow's side is malformed or of another model.
+        CheckpointError: a checkpoint cannot be read or is damaged.
+        PlanError: no table reads the TensorFlow side, or it holds several models.
+        ConfigError: the config beside the TensorFlow side is malformed or belongs to another model.
         TableError: the mapping table is malformed.
-        ParityError: the two have no tensor in common, so that nothing could be compared.
+        ParityError: the two have no tensor in common, so nothing can be compared.
         OptionError: an argument is not a valid value.
     """
     first, second = (side if isinstance(side, Checkpoint) else open_checkpoint(side) for side in (a, b))
     side_a, side_b, model = open_sides(first, second, options)
-    matched = pair_tensors(side_a, side_b, model)
-    if not matched.pairs:
-        raise _nothing(side_a, side_b)
+    paired = pair_tensors(side_a, side_b, model)
+    if not paired.pairs:
+        raise _nothing_in_common(side_a, side_b)
     for checkpoint in (first, second):
         checkpoint.check_files()
-    alike = [pair for pair in matched.pairs if pair.a.shape == pair.b.shape]
+    alike = [pair for pair in paired.pairs if pair.a.shape == pair.b.shape]
     from bridgeckpt.comparing.elements import compare  # imports numpy
 
-    results = [_pair(pair, gap) for pair, gap in zip(alike, compare(alike, verify=verify), strict=True)]
-    worst = sorted((one for one in results if one.differing), key=_rank)
+    results = [_compared(pair, gap) for pair, gap in zip(alike, compare(alike, verify=verify), strict=True)]
+    differing = sorted((result for result in results if result.differing), key=_rank)
     return Difference(
         a=first,
         b=second,
         naming=(side_a.naming, side_b.naming),
-        identical=tuple(one for one in results if not one.differing),
-        differing=tuple(worst),
-        shapes=tuple(_pair(pair) for pair in matched.pairs if pair.a.shape != pair.b.shape),
-        missing=FrozenDict({name: _stored(side_a.jobs[name]) for name in matched.missing}),
-        extra=FrozenDict({name: _stored(side_b.jobs[name]) for name in matched.extra}),
+        identical=tuple(result for result in results if not result.differing),
+        differing=tuple(differing),
+        shapes=tuple(_compared(pair) for pair in paired.pairs if pair.a.shape != pair.b.shape),
+        missing=FrozenDict({name: _stored(side_a.jobs[name]) for name in paired.missing}),
+        extra=FrozenDict({name: _stored(side_b.jobs[name]) for name in paired.extra}),
         unmapped=(*_reasons("a", side_a.unmapped), *_reasons("b", side_b.unmapped)),
         uncompared=(*_reasons("a", side_a.left_out), *_reasons("b", side_b.left_out)),
         notes=tuple(_notes(side_a, side_b, [key for key, value in options.items() if value])),
@@ -159,23 +162,23 @@ def _reasons(side: Literal["a", "b"], reasons: dict[str, str]) -> Iterator[Uncom
     return (Uncompared(side, name, reason) for name, reason in reasons.items())
 
 
-def _rank(one: Compared) -> tuple[bool, float, float]:
-    """Sorts the worst first: a NaN, then what is largest beside the tensor's own values."""
-    return not one.nans, -(0.0 if isnan(one.relative) else one.relative), -float(one.differing)
+def _rank(tensor: Compared) -> tuple[bool, float, float]:
+    """A key that sorts the worst first: NaNs, then the largest difference relative to the tensor's own values."""
+    return not tensor.nans, -(0.0 if isnan(tensor.relative) else tensor.relative), -float(tensor.differing)
 
 
-def _nothing(a: AlignedSide, b: AlignedSide) -> ParityError:
-    def some(side: AlignedSide) -> str:
+def _nothing_in_common(a: AlignedSide, b: AlignedSide) -> ParityError:
+    def first_names(side: AlignedSide) -> str:
         names = [*side.jobs, *side.unmapped, *side.left_out]
         return f"  {side.checkpoint.path} ({side.naming}) has {', '.join(names[:2]) or 'no tensor'}" + (
             f" and {len(names) - 2} more" if len(names) > 2 else ""
         )
 
     return ParityError(
-        "\n".join(["the two checkpoints have no tensor in common:", some(a), some(b)]),
+        "\n".join(["the two checkpoints have no tensor in common:", first_names(a), first_names(b)]),
         hint=Sentence(
-            "are they of one model? `bridgeckpt inspect` says what each is; a mapping table reads names that no "
-            "shipped one knows ({mapping:FILE})"
+            "are they of one model? `bridgeckpt inspect` says what each is; for names that no shipped table knows, "
+            "give a mapping table ({mapping:FILE})"
         ),
     )
 
@@ -184,6 +187,6 @@ def _stored(job: Job) -> Stored:
     return Stored(tuple(info.name for info in job.sources), job.dtype, job.shape)
 
 
-def _pair(pair: Pair, gap: Gap | None = None) -> Compared:
-    compared = Compared(pair.name, _stored(pair.a), _stored(pair.b), pair.tied)
+def _compared(pair: Pair, gap: Gap | None = None) -> Compared:
+    compared = Compared(name=pair.name, a=_stored(pair.a), b=_stored(pair.b), tied=pair.tied)
     return compared._replace(**gap._asdict()) if gap is not None else compared

@@ -1,8 +1,9 @@
-"""Elements of two tensors, compared exactly and in bounded memory.
+"""The elements of two tensors, compared exactly and in bounded memory.
 
-Both stream through the copying engine in pieces of 1 MiB, however large they are and whatever their axes do on the way.
-Tensors of one dtype are compared by their bits, so that every NaN and the sign of every zero counts; tensors of two
-dtypes by their values in float64 (exact for all but 64-bit integers against another kind), where NaN equals NaN.
+Both tensors stream through the copying engine in pieces of 1 MiB, whatever their size and the order of their axes.
+Tensors of one dtype are compared by their bits, so that every NaN and the sign of every zero counts. Tensors of two
+dtypes are compared by their values in float64, where NaN equals NaN. That is exact except for 64-bit integers against
+another kind of dtype.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Gap(NamedTuple):
-    """How far two tensors are apart; the fields are those of :class:`bridgeckpt.comparing.difference.Compared`."""
+    """How much two tensors differ; the fields are those of :class:`bridgeckpt.comparing.difference.Compared`."""
 
     differing: int
     largest: float
@@ -39,7 +40,7 @@ class Gap(NamedTuple):
 
 
 def compare(pairs: Iterable[Pair], *, verify: bool) -> Iterator[Gap | None]:
-    """How far the tensors of each pair, of one shape, are apart: None if they are the same.
+    """How much the tensors of each pair differ, which have the same shape; None if they are equal.
 
     Raises:
         CheckpointError: a tensor is damaged, cut short or missing.
@@ -48,8 +49,8 @@ def compare(pairs: Iterable[Pair], *, verify: bool) -> Iterator[Gap | None]:
         a, b = Copier(sources), Copier(sources)  # each has its own buffers: both stream at the same time
         for pair in pairs:
             tally = _Tally()
-            for at, one, other in _together(_pieces(a, pair.a), _pieces(b, pair.b)):
-                tally.add(at, one, other)
+            for offset, piece_a, piece_b in _together(_pieces(a, pair.a), _pieces(b, pair.b)):
+                tally.add(offset, piece_a, piece_b)
             yield tally.result(pair)
 
 
@@ -59,28 +60,28 @@ def _pieces(copier: Copier, job: Job) -> Iterator[Array]:
 
 
 def _together(one: Iterator[Array], other: Iterator[Array]) -> Iterator[tuple[int, Array, Array]]:
-    """The same elements of both, as far as the pieces of each go, and where they begin."""
-    at, a, b = 0, next(one, None), next(other, None)
+    """The offset and the elements of both, in pieces that are equally long."""
+    offset, a, b = 0, next(one, None), next(other, None)
     while a is not None and b is not None:
         count = min(len(a), len(b))
-        yield at, a[:count], b[:count]
-        at, a, b = at + count, a[count:], b[count:]
+        yield offset, a[:count], b[:count]
+        offset, a, b = offset + count, a[count:], b[count:]
         a = a if len(a) else next(one, None)
         b = b if len(b) else next(other, None)
 
 
 class _Tally:
-    """The comparison of a pair, as its pieces come in."""
+    """The comparison of a pair, added up piece by piece."""
 
     def __init__(self) -> None:
         self._seen = 0
         self._count = self._nans = self._unrounded = 0
         self._scale = self._largest = 0.0
-        self._at: int | None = None
+        self._position: int | None = None
         self._values = (0.0, 0.0)
 
-    def add(self, at: int, a: Array, b: Array) -> None:
-        """Compare the elements of both sides that begin at ``at``."""
+    def add(self, offset: int, a: Array, b: Array) -> None:
+        """Compare the elements of both sides from ``offset`` on."""
         self._seen += len(a)
         differs = _differs(a, b)
         self._scale = max(self._scale, _largest(a))
@@ -99,17 +100,17 @@ class _Tally:
         apart[lone] = nan
         worst = int((lone if lone.any() else apart).argmax())
         largest = float(apart[worst])
-        if self._at is None or (not isnan(self._largest) and (isnan(largest) or largest > self._largest)):
-            self._at, self._largest = at + int(where[worst]), largest
+        if self._position is None or (not isnan(self._largest) and (isnan(largest) or largest > self._largest)):
+            self._position, self._largest = offset + int(where[worst]), largest
             self._values = one[worst].item(), other[worst].item()
 
     def result(self, pair: Pair) -> Gap | None:
-        """What all pieces together come to."""
-        if self._seen != prod(pair.a.shape):  # never a silent pass, whatever the engine does
+        """The difference over all pieces; None if there is none."""
+        if self._seen != prod(pair.a.shape):  # never pass in silence if the engine skips elements
             raise AssertionError(f"{self._seen} elements of {pair.name} were compared, of {pair.a.shape}")
-        if self._at is None:
+        if self._position is None:
             return None
-        index = tuple(int(at) for at in np.unravel_index(self._at, pair.a.shape))
+        index = tuple(int(place) for place in np.unravel_index(self._position, pair.a.shape))
         rounded = pair.a.dtype != pair.b.dtype and not self._unrounded
         return Gap(
             differing=self._count,
@@ -123,7 +124,7 @@ class _Tally:
 
 
 def _differs(a: Array, b: Array) -> Array:
-    """Where elements are not the same: by their bits if they are of one dtype, else by value."""
+    """Where elements differ: by their bits if both have one dtype, else by value."""
     if a.dtype == b.dtype:
         bits = f"V{a.itemsize}" if a.itemsize > 8 else f"u{a.itemsize}"
         return np.asarray(a.view(bits) != b.view(bits))
@@ -135,7 +136,7 @@ def _unequal(a: Array, b: Array) -> Array:
 
 
 def _common(a: Array, b: Array) -> tuple[Array, Array]:
-    """Both in the dtype in which they are compared: integers as integers, complex numbers as such, else float64."""
+    """Both in the dtype to compare in: an integer one for integers, complex128 for complex numbers, else float64."""
     kinds = {a.dtype.kind, b.dtype.kind}
     dtype = np.result_type(a, b) if kinds <= set("biu") else np.dtype("complex128" if "c" in kinds else "float64")
     dtype = np.dtype("uint8") if dtype.kind == "b" else dtype
@@ -143,7 +144,7 @@ def _common(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _distance(a: Array, b: Array) -> Array:
-    if a.dtype.kind in "iu":  # the difference of two signed integers may fit the unsigned ones only
+    if a.dtype.kind in "iu":  # the difference of two signed integers may fit only an unsigned one
         return (np.maximum(a, b) - np.minimum(a, b)).view(f"u{a.itemsize}").astype(np.float64)
     return np.asarray(np.abs(a - b))
 
@@ -156,7 +157,7 @@ def _largest(a: Array) -> float:
 
 
 def _unrounded(a: Array, b: Array) -> int:
-    """How many elements of the wider side, rounded to the dtype of the narrower, are not the narrower's."""
+    """How many elements of the wider dtype, rounded to the narrower one, differ from the other side."""
     wide, narrow = (a, b) if a.itemsize > b.itemsize else (b, a)
     floating = all(name in DTYPES and DTYPES[name].floating for name in (a.dtype.name, b.dtype.name))
     if not floating or wide.itemsize == narrow.itemsize:

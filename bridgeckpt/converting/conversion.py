@@ -1,4 +1,4 @@
-"""Converting: a plan carried out tensor by tensor into a Hugging Face folder that appears whole or not at all."""
+"""Converting: a plan carried out tensor by tensor. The Hugging Face folder appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SIZE = Rule("a size above zero, as in 500MB or 5GB", is_size)
 
 
 class Conversion(NamedTuple):
-    """A finished conversion: its plan, the folder, the names of the files in it and the bytes of its tensors."""
+    """A finished conversion: its plan, the folder, the names of its files, and the number of bytes of its tensors."""
 
     plan: Plan
     path: Path
@@ -55,22 +55,25 @@ def convert(
     """Convert a TensorFlow checkpoint into a folder that ``transformers.AutoModel.from_pretrained`` loads.
 
     Args:
-        source: any path of a checkpoint (folder, prefix, one of its files), or one that is open.
-        destination: the folder to make; its missing parents are made too.
-        dtype: "float32", "float16" or "bfloat16" for floating-point parameters; None keeps each as it is.
+        source: path of a checkpoint (its folder, prefix or one of its files), or an open checkpoint.
+        destination: the folder to create; missing parents are created too.
+        dtype: "float32", "float16" or "bfloat16" for floating-point parameters; None keeps the stored dtypes.
         max_shard_size: begin a new file above this size, in bytes or as text such as "5GB".
-        force: replace ``destination`` when it is a converted model. It survives a failure.
+        force: replace ``destination`` if it is a converted model. If the conversion fails, the old folder stays.
         verify: check the CRC-32C of every tensor while it is read.
         checksums: write the SHA-256 of every parameter into the report.
         options: see :class:`bridgeckpt.PlanOptions`.
 
+    Returns:
+        What was written: the plan, the folder, its files and the number of bytes.
+
     Raises:
         CheckpointError: the source cannot be read or is damaged.
-        ConfigError: the config or the vocabulary is malformed or of another model.
+        ConfigError: the config or the vocabulary is malformed or belongs to another model.
         TableError: the mapping table is malformed.
         PlanError: the conversion is refused; ``problems`` holds every reason.
         PrecisionError: a value does not fit ``dtype``.
-        OutputError: ``destination`` exists, or cannot be written.
+        OutputError: ``destination`` exists already (see ``force``) or cannot be written.
         OptionError: an argument is not a valid value.
     """
     folder = Path(destination)
@@ -93,7 +96,7 @@ def prepare(
     force: bool = False,
     **options: Unpack[PlanOptions],
 ) -> Plan:
-    """Everything that can be refused before anything is written: the destination, if any, the plan, the source's files.
+    """Make the plan, and check the source's files and the destination (if any), before anything is written.
 
     Raises:
         BridgeckptError: as :func:`convert`.
@@ -121,20 +124,20 @@ def carry_out(
 ) -> Conversion:
     """Write what :func:`prepare` returned.
 
-    ``progress`` is called from worker threads, with a number of bytes just written and the number of all to write.
+    ``progress`` is called from worker threads with the bytes written since its last call, and all bytes to write.
     """
     jobs = planned.jobs(dtype)
     total = sum(job.nbytes for job in jobs) if progress is not None else 0
     advance = None if progress is None else lambda nbytes: progress(nbytes, total)
     files = plan_files([(job.name, job.dtype, job.shape) for job in jobs], max_shard_size, {"format": "pt"})
     with store_at(destination).staged(destination, OWN_FILES, force=force) as folder:
-        placed, homes = _place(jobs, files)
-        found = planned.checkpoint.checksums
-        digests = _write_tensors(folder, files, placed, found, verify=verify, checksums=checksums, progress=advance)
+        placed, names_of_files = _place(jobs, files)
+        computed = planned.checkpoint.checksums
+        digests = _write_tensors(folder, files, placed, computed, verify=verify, checksums=checksums, progress=advance)
         texts = small_files(planned, jobs)
         if len(files) > 1:
             texts[INDEX_NAME] = index_json(files)
-        texts[REPORT] = report(planned, jobs, homes, digests, verified=verify)
+        texts[REPORT] = report(planned, jobs, names_of_files, digests, verified=verify)
         for name, content in texts.items():
             write_small(folder / name, content)
     names = (*(file.name for file in files), *texts)
@@ -142,17 +145,17 @@ def carry_out(
 
 
 def _place(jobs: list[Job], files: list[SafetensorsFile]) -> tuple[list[Placed], list[str]]:
-    """Where each job's bytes go, and the name of the file that is."""
-    places = {name: (at, offset) for at, file in enumerate(files) for name, offset in file.offsets.items()}
+    """Where each job's bytes go, and the name of each job's file."""
+    places = {name: (number, offset) for number, file in enumerate(files) for name, offset in file.offsets.items()}
     placed = [Placed(job, *places[job.name]) for job in jobs]
-    return placed, [files[one.file].name for one in placed]
+    return placed, [files[place.file].name for place in placed]
 
 
 def _write_tensors(
     folder: Path,
     files: list[SafetensorsFile],
     placed: list[Placed],
-    found: Checksums,
+    computed: Checksums,
     *,
     verify: bool,
     checksums: bool,
@@ -163,7 +166,7 @@ def _write_tensors(
         for file in files:
             outputs.append(open_output(folder / file.name, file.size))
             os.write(outputs[-1], file.header)
-        digests = run(placed, outputs, verify=verify, checksums=checksums, found=found, progress=progress)
+        digests = run(placed, outputs, verify=verify, checksums=checksums, found=computed, progress=progress)
         for output in outputs:
             finish(output)
     finally:

@@ -1,4 +1,4 @@
-"""A Hugging Face folder: what a conversion writes into it beside the tensors, and how such a folder is known."""
+"""A Hugging Face folder: the files that a conversion writes beside the tensors, and the files that are our own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CONFIG, REPORT = "config.json", "conversion_report.json"
 
-# What a conversion writes, and what transformers adds to it when it saves the model again.
+# Files that a conversion writes, or that transformers adds when it saves the model again.
 OWN_FILES = OwnFiles(
     patterns=(
         REPORT,
@@ -38,7 +38,7 @@ def small_files(plan: Plan, jobs: Sequence[Job]) -> dict[str, bytes]:
     """The content of the config and of the tokenizer's files, by name.
 
     Raises:
-        ConfigError: a file that is handed on cannot be read.
+        ConfigError: a file that is to be copied cannot be read.
         OutputError: the plan has problems.
     """
     if plan.configuration is None:

@@ -1,4 +1,4 @@
-"""What a checkpoint is, without reading a tensor: format, dialect, class, sizes, slots, tensors folded over layers."""
+"""Inspecting a checkpoint without reading a tensor: format, dialect, class, sizes, slots, and tensors by family."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Family(NamedTuple):
-    """Tensors alike but for a number in their names: the folded name, how many, dtype, shape and state in the plan."""
+    """Tensors that differ only in a number in their names: folded name, count, dtype, shape, and state in the plan."""
 
     name: str
     tensors: int
@@ -32,7 +32,7 @@ class Family(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """What was found. ``plan`` is None, and ``refusal`` says why, when no plan can be made at all."""
+    """The result of :func:`inspect`. If no plan can be made, ``plan`` is None and ``refusal`` says why."""
 
     checkpoint: Checkpoint
     plan: Plan | None
@@ -41,7 +41,7 @@ class Inspection(NamedTuple):
 
     @property
     def slots(self) -> dict[str, int]:
-        """How many tensors of each kind of optimizer state there are, by the last part of their names."""
+        """The number of tensors of each kind of optimizer state, by the last part of their names."""
         if self.plan is None:
             return {}
         states, known = self.plan.ledger.sources, self.plan.checkpoint.slots
@@ -50,7 +50,7 @@ class Inspection(NamedTuple):
 
     @property
     def writer(self) -> str | None:
-        """Who wrote it, as the graph beside it says."""
+        """The program that wrote the checkpoint, according to the graph beside it."""
         return self.plan.graph.writer if self.plan and self.plan.graph else None
 
     def record(self) -> dict[str, Any]:
@@ -76,14 +76,14 @@ class Inspection(NamedTuple):
 
 @checked(PlanOptions)
 def inspect(source: str | os.PathLike[str], **options: Unpack[PlanOptions]) -> Inspection:
-    """Look at a checkpoint; problems with converting it are reported, not raised.
+    """Look at a checkpoint. Problems with converting it are reported, not raised.
 
     Args:
-        source: any path of a checkpoint (folder, prefix, one of its files).
+        source: path of a checkpoint: its folder, prefix or one of its files.
         options: see :class:`bridgeckpt.PlanOptions`.
 
     Raises:
-        CheckpointError: it cannot be found or read at all.
+        CheckpointError: the checkpoint cannot be found or read.
     """
     checkpoint = open_checkpoint(source)
     plan, refusal = None, None
@@ -92,7 +92,7 @@ def inspect(source: str | os.PathLike[str], **options: Unpack[PlanOptions]) -> I
     except BridgeckptError as error:
         refusal = error
     states: Mapping[str, str] = plan.ledger.sources if plan else {}
-    checkpoint = plan.checkpoint if plan else checkpoint  # under the names that the plan speaks of
+    checkpoint = plan.checkpoint if plan else checkpoint  # under the names that the plan uses
     return Inspection(checkpoint, plan, refusal, _families(checkpoint.tensors, states))
 
 
@@ -100,7 +100,7 @@ def _families(tensors: Mapping[str, TensorInfo], states: Mapping[str, str]) -> t
     alike: dict[tuple[str, tuple[int, ...], str], list[str]] = {}
     for name, info in tensors.items():
         alike.setdefault((info.dtype, info.shape, states.get(name, "")), []).append(name)
-    order = {name: at for at, name in enumerate(tensors)}
+    order = {name: place for place, name in enumerate(tensors)}
     families = [
         (order[members[0]], Family(folded, len(members), dtype, shape, state))
         for (dtype, shape, state), names in alike.items()

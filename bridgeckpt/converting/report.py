@@ -1,4 +1,4 @@
-"""conversion_report.json: where every parameter came from, what was left out and why, and what decided the config."""
+"""conversion_report.json: where every parameter came from, what was left out and why, and where the config is from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def summary(plan: Plan) -> dict[str, Any]:
-    """The plan without its tensors: what is said on a terminal and leads the report."""
+    """The plan without its tensors, for the terminal and the head of the report."""
     checkpoint, table, ledger = plan.checkpoint, plan.table, plan.ledger
     return {
         "bridgeckpt": __version__,
@@ -46,12 +46,12 @@ def summary(plan: Plan) -> dict[str, Any]:
 
 
 def sized(plan: Plan) -> dict[str, dict[str, Any]]:
-    """The sizes, with where each is from."""
+    """The sizes, each with its origin."""
     return {key: {"value": value, "from": plan.sizes.origin[key]} for key, value in plan.sizes.values.items()}
 
 
 def decided(plan: Plan) -> dict[str, dict[str, Any]]:
-    """The config's values that no tensor tells, with where each is from."""
+    """The values of the config that no tensor shows, each with its origin."""
     if plan.configuration is None:
         return {}
     values, provenance = plan.configuration.values, plan.configuration.provenance
@@ -63,27 +63,27 @@ def report(
 ) -> bytes:
     """The whole report as JSON, one line for each tensor.
 
-    ``verified`` says whether the CRC-32C of what was read was checked.
-    ``files`` and ``digests`` (SHA-256 of the stored bytes, in hexadecimal) run parallel to ``jobs``.
+    ``verified`` says whether the CRC-32C of every tensor that was read was checked. ``files`` and ``digests`` (SHA-256
+    of the stored bytes, in hexadecimal) run parallel to ``jobs``.
     """
     ledger = plan.ledger
     head = {**summary(plan), "crc32c_checked": verified}
     head["slots"] = [name for name, state in ledger.sources.items() if state == "slot"]
     for state in ("ignored", "excluded", "copy"):
-        head[state] = {name: ledger.reasons[name] for name, at in ledger.sources.items() if at == state}
+        head[state] = {name: ledger.reasons[name] for name, own in ledger.sources.items() if own == state}
     head["tied"] = ledger.tied
     rows = (row for row, _, targets in ledger.assignments for _ in targets)
     lines = []
-    alike: dict[tuple[int, str, str, str], str] = {}  # what many tensors have in common is encoded once
-    for at, (job, row, file) in enumerate(zip(jobs, rows, files, strict=True)):
+    encoded: dict[tuple[int, str, str, str], str] = {}  # facts that many tensors share are encoded once
+    for number, (job, row, file) in enumerate(zip(jobs, rows, files, strict=True)):
         stored = job.sources[0].dtype
         key = id(row), file, job.dtype, stored
-        common = alike.get(key)
+        common = encoded.get(key)
         if common is None:
             facts = {"file": file, "dtype": job.dtype, "shape": job.shape, "source_dtype": stored}
-            common = alike[key] = json.dumps({**facts, "row": str(row.where), "layout": row.layout.text})[1:]
+            common = encoded[key] = json.dumps({**facts, "row": str(row.where), "layout": row.layout.text})[1:]
         sources = ", ".join([quoted(info.name) for info in job.sources])
-        sha256 = f'"sha256": "{digests[at]}", ' if digests is not None else ""
+        sha256 = f'"sha256": "{digests[number]}", ' if digests is not None else ""
         lines.append(f'{{"name": {quoted(job.name)}, "source": [{sources}], {sha256}{common}')
     text = json.dumps(head, indent=2)
     return (text[:-2] + ',\n  "tensors": [\n    ' + ",\n    ".join(lines) + "\n  ]\n}\n").encode()

@@ -1,4 +1,4 @@
-"""PyTorch-named tensors straight from a TensorFlow checkpoint, without writing a file."""
+"""A state dict with PyTorch's names from a TensorFlow checkpoint, without writing a file."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def load_state_dict(
     verify: bool = True,
     **options: Unpack[PlanOptions],
 ) -> dict[str, Any]:
-    """The state dict that :func:`bridgeckpt.convert` would write.
+    """Load the state dict that :func:`bridgeckpt.convert` would write.
 
     Args:
-        source: any path of a checkpoint, or one that is open.
+        source: path of a checkpoint (its folder, prefix or one of its files), or an open checkpoint.
         framework: "np" for numpy arrays (bfloat16 as ``ml_dtypes.bfloat16``), "pt" for torch tensors.
-        dtype: "float32", "float16" or "bfloat16" for floating-point parameters; None keeps each as it is.
+        dtype: "float32", "float16" or "bfloat16" for floating-point parameters; None keeps the stored dtypes.
         verify: check the CRC-32C of every tensor while it is read.
         options: see :class:`bridgeckpt.PlanOptions`.
 
     Returns:
-        Parameter name to tensor, C-contiguous, in the order of the mapping table. Tied parameters stand there once.
+        Tensors by parameter name, C-contiguous, in the order of the mapping table. Tied parameters appear once.
 
     Raises:
         BridgeckptError: as :func:`bridgeckpt.convert`.

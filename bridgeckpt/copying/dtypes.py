@@ -1,4 +1,4 @@
-"""Dtypes while copying: elements as plain bits when they only move, and conversion that loses no value to infinity."""
+"""Dtypes while copying: plain bits for elements that only move, and conversion that turns no value into infinity."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-_WIDER = ("float16", "bfloat16", "float32", "float64")  # in the order in which an error recommends them
+_WIDER = ("float16", "bfloat16", "float32", "float64")  # dtypes that an error recommends, in this order
 
 
 @cache
 def bits_dtype(name: str) -> np.dtype[Any]:
-    """The dtype under which elements of dtype ``name`` move unchanged: unsigned integers of their width."""
-    # Complex numbers stay what they are: numpy has no 16-byte integer, and their halves change byte order one by one.
+    """The dtype in which elements of dtype ``name`` move unchanged: unsigned integers of the same width."""
+    # Complex numbers stay complex: numpy has no 16-byte integer, and each half has its own byte order.
     return np.dtype(name if name.startswith("complex") else f"u{DTYPES[name].itemsize}")
 
 
 def stored_dtype(info: TensorInfo) -> np.dtype[Any]:
-    """The dtype under which a tensor's stored bytes are read, byte order included.
+    """The dtype in which to read a tensor's stored bytes, byte order included.
 
     Raises:
-        CheckpointError: its elements have no fixed size.
+        CheckpointError: The elements have no fixed size.
     """
     check_numeric(info)
     return bits_dtype(info.dtype).newbyteorder(">" if info.big_endian else "<")
 
 
 def convert(bits: Array, info: TensorInfo, dtype: str, shape: tuple[int, ...], block: Block) -> Array:
-    """Bits of ``info`` as bits of ``dtype``; they are the elements ``block`` of it under the shape ``shape``.
+    """Convert bits of tensor ``info`` to bits of ``dtype``. They are its elements ``block`` under the shape ``shape``.
 
-    NaN and infinity stay what they are; the rest is rounded to the nearest value.
+    NaN and infinity stay unchanged; other values are rounded to the nearest.
 
     Raises:
         PrecisionError: a finite value is too large for ``dtype``, or either dtype is not a floating-point one.

@@ -1,4 +1,4 @@
-"""Copies: a variable that a file stores more than once has to hold the same values each time."""
+"""Copies: a variable that a file stores several times must have the same values each time."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def check_copies(checkpoint: Checkpoint, copies: Mapping[str, str]) -> None:
 
     Args:
         checkpoint: Holds both.
-        copies: The name of each copy, and of the tensor that it should equal.
+        copies: The name of each copy, with the name of the tensor that it should equal.
 
     Raises:
-        CheckpointError: two differ, or cannot be read.
+        CheckpointError: Two tensors differ, or a tensor cannot be read.
     """
     for name, first in copies.items():
         one, other = checkpoint.tensors[first], checkpoint.tensors[name]
@@ -30,8 +30,8 @@ def check_copies(checkpoint: Checkpoint, copies: Mapping[str, str]) -> None:
             raise CheckpointError(
                 f"{checkpoint.path} holds {first} twice, and not the same both times:\n  {one.name}\n  {other.name}",
                 path=checkpoint.path,
-                hint="they are two variables of one name: which of them the model uses, only the code that wrote them "
-                "knows. Save the model anew, with names of their own",
+                hint="they are two variables of one name, and only the code that wrote them knows which one the model "
+                "uses. Save the model again, with different names",
             )
 
 

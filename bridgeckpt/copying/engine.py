@@ -1,8 +1,8 @@
-"""The copying engine: a target tensor's bytes, in order, made from its sources in a few megabytes of memory.
+"""The copying engine: makes a target tensor's bytes, in order, from its sources in a few megabytes of memory.
 
 The target is made in strips, and the sources of a strip are read in panels of some rows. A panel is read in one call,
-checksummed and moved into place while it is in the cache: one pass over memory whatever the axes do. Elements whose
-dtype does not change move as unsigned integers of their width, so every NaN keeps its bits.
+then checksummed and moved into place while it is in the cache: one pass over memory for any order of the axes. Elements
+whose dtype does not change move as unsigned integers of the same width, so every NaN keeps its bits.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from bridgeckpt.store.tensors import in_order
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
-    Tensors = dict[int, FileTensor | HeldTensor]  # by their place in Job.sources
+    Tensors = dict[int, FileTensor | HeldTensor]  # by their index in Job.sources
 
-# Bytes of a target made at a time where axes move. Larger ones are read again for each strip, at a fifth of the cost of
-# copying them; with 9 MiB every matrix of BERT-base takes one, and a whole conversion stays below 64 MiB.
+# Bytes of a target that are made at a time if axes move. The sources of a larger target are read again for each strip,
+# which costs a fifth of copying them. With 9 MiB every matrix of BERT-base is one strip, and a whole conversion stays
+# below 64 MiB.
 STRIP = 9 << 20
 
 
 def assemble(job: Job, *, verify: bool = True) -> Array:
-    """The target as an array of its own, with ``job.shape`` and ``job.dtype`` (ml_dtypes' where numpy has none).
+    """The target as a new array of ``job.shape`` and ``job.dtype`` (of ml_dtypes if numpy does not have it).
 
     Raises:
         CheckpointError: a source is damaged, cut short or missing.
@@ -49,7 +50,7 @@ def assemble(job: Job, *, verify: bool = True) -> Array:
 
 
 def rearrange(job: Job, stored: Sequence[bytes]) -> bytes:
-    """The target's bytes from those of each of ``job.used``: for tensors small enough to hold, stored in one extent.
+    """The target's bytes from the stored bytes of each of ``job.used``, for small tensors stored in one extent.
 
     Raises:
         PrecisionError: a value does not fit the target's dtype.
@@ -71,7 +72,7 @@ def turn(job: Job, stored: bytes) -> bytes:
 
 
 class Copier:
-    """Makes targets one after another in the same buffers, of which it holds ``strip`` bytes: one for each worker."""
+    """Makes targets one after another in the same buffers of ``strip`` bytes. Each worker has its own."""
 
     def __init__(self, sources: Sources, strip: int = STRIP) -> None:
         self._sources = sources
@@ -89,7 +90,7 @@ class Copier:
         dtype = bits_dtype(job.dtype)
         limit = (PIECE if all(move.keeps_order for move in job.moves) else self._limit) // dtype.itemsize
         strips = list(blocks(job.split_shape, limit))
-        tensors = self._open(job, at_once=len(strips) == 1)
+        tensors = self._open(job, single_strip=len(strips) == 1)
         for strip in strips:
             nbytes = prod(lengths(strip)) * dtype.itemsize
             if len(self._strip) < nbytes:
@@ -100,11 +101,11 @@ class Copier:
                 yield target[first : first + PIECE].data
 
     def fill(self, job: Job, target: Array) -> None:
-        """Fill a flat array of the target's bits at once."""
-        _fill(job, whole(job.split_shape), target, self._open(job, at_once=True))
+        """Fill a flat array of the target's bits in one strip."""
+        _fill(job, whole(job.split_shape), target, self._open(job, single_strip=True))
 
-    def _open(self, job: Job, *, at_once: bool) -> Tensors:
-        """The job's sources. ``at_once``: the target is made in one strip, so that no source is read in parts."""
+    def _open(self, job: Job, *, single_strip: bool) -> Tensors:
+        """The job's sources. ``single_strip``: the target is made in one strip, so no source is read in parts."""
         tensors: Tensors = {}
         for at, info in job.used.items():
             if in_order(info) is None:
@@ -112,17 +113,17 @@ class Copier:
                 tensors[at] = HeldTensor(info, joined.reshape(-1))
                 continue
             moves = [move for move in job.moves if move.source == at]
-            through = (
+            sequential = (
                 len(moves) == 1
                 and ranges(moves[0].source_index, moves[0].source_shape) == whole(moves[0].source_shape)
-                and (at_once or moves[0].is_identity)
+                and (single_strip or moves[0].is_identity)
             )
-            tensors[at] = FileTensor(info, self._sources.reader(info, whole=through), self._scratch)
+            tensors[at] = FileTensor(info, self._sources.reader(info, whole=sequential), self._scratch)
         return tensors
 
 
 def _fill(job: Job, strip: Block, target: Array, tensors: Tensors) -> None:
-    """Fill ``target``, the flat bits of a strip, with what each move brings into it."""
+    """Fill ``target``, the flat bits of a strip, with the elements that each move brings into it."""
     if not job.is_covered:
         target[...] = np.array(job.fill).astype(numpy_dtype(job.dtype)).view(target.dtype)
     shaped = target.reshape(lengths(strip))
@@ -131,7 +132,7 @@ def _fill(job: Job, strip: Block, target: Array, tensors: Tensors) -> None:
         if clipped is None:
             continue
         wanted, inside = clipped
-        # The elements' place in the target, with the axes in the source's order, those at a fixed index included.
+        # The elements' place in the target, with all axes in the source's order, also those at a fixed index.
         place = shaped[(*inside, ...)].transpose(np.argsort(move.order))
         place = place[(*(None if isinstance(at, int) else slice(None) for at in move.source_index), ...)]
         tensor = tensors[move.source]

@@ -13,7 +13,7 @@ Block = tuple[slice, ...]  # one range per axis, start and stop both given, no s
 
 
 def clip(move: Move, strip: Block) -> tuple[Block, Index] | None:
-    """What a move brings into a block of the target: the source's elements, and their place counted from its corner."""
+    """The source's elements that a move brings into a block of the target, and their place, relative to its corner."""
     wanted = list(ranges(move.source_index, move.source_shape))
     kept = [axis for axis, at in enumerate(move.source_index) if isinstance(at, slice)]
     moved = iter(move.order)
@@ -40,7 +40,7 @@ def blocks(sizes: Sequence[int], limit: int) -> Iterator[Block]:
     if not sizes:
         yield ()
         return
-    axis, inner = len(sizes) - 1, 1  # a block is a range along `axis` of everything below it, which is `inner` elements
+    axis, inner = len(sizes) - 1, 1  # a block is a range along `axis`; one step of it has `inner` elements
     while axis and inner * sizes[axis] <= limit:
         inner *= sizes[axis]
         axis -= 1
@@ -53,7 +53,7 @@ def blocks(sizes: Sequence[int], limit: int) -> Iterator[Block]:
 
 
 def ranges(index: Index, shape: Sequence[int]) -> Block:
-    """An index as plain ranges: an integer is a range of one."""
+    """An index as plain ranges: an integer becomes a range of one element."""
     return tuple(
         slice(at, at + 1) if isinstance(at, int) else slice(*at.indices(size)[:2])
         for at, size in zip(index, shape, strict=True)
@@ -61,18 +61,18 @@ def ranges(index: Index, shape: Sequence[int]) -> Block:
 
 
 def whole(shape: Sequence[int]) -> Block:
-    """The block that is everything."""
+    """The block that covers the whole array."""
     return tuple(slice(0, size) for size in shape)
 
 
 def overlap(one: Block, other: Block) -> Block | None:
     """The block that two blocks share, or None."""
     shared = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
-    return None if any(at.start >= at.stop for at in shared) else shared
+    return None if any(extent.start >= extent.stop for extent in shared) else shared
 
 
 def within(inner: Block, outer: Block) -> Block:
-    """``inner`` counted from the corner of ``outer``."""
+    """``inner`` relative to the corner of ``outer``."""
     return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))
 
 

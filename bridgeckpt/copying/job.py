@@ -1,4 +1,4 @@
-"""Jobs: what the copying engine is asked to do, one target tensor at a time.
+"""Jobs: the tasks of the copying engine, one target tensor each.
 
 Nothing here reads a byte or imports numpy: a plan can be turned into jobs with the standard library alone.
 """
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Job(NamedTuple):
     """One target tensor, of ``shape`` and ``dtype`` (a key of ``DTYPES``), filled from ``sources`` by ``moves``.
 
-    A move names its source by its place in ``sources``; a source that no move names is not read. All moves see the
-    target under one ``target_shape``. Elements that no move reaches are ``fill``. A dtype other than the source's makes
-    every element a conversion, possible between floating-point dtypes only.
+    A move names its source by its index in ``sources``; a source that no move names is not read. All moves have one
+    ``target_shape``. Elements that no move reaches are ``fill``. If ``dtype`` is not the source's, every element is
+    converted, which works only between floating-point dtypes.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Job(NamedTuple):
 
     @property
     def used(self) -> dict[int, TensorInfo]:
-        """The sources that a move reads, by their place in ``sources``."""
+        """The sources that a move reads, by their index in ``sources``."""
         return {move.source: self.sources[move.source] for move in self.moves}
 
     @property
@@ -55,7 +55,7 @@ class Job(NamedTuple):
 
     @property
     def keeps_bytes(self) -> bool:
-        """Whether the first move's source is stored as the target will be: in one order, dtype and byte order."""
+        """Whether the first move's source is stored as the target will be: contiguous, same dtype and byte order."""
         source = self.sources[self.moves[0].source]
         swapped = source.big_endian and DTYPES[source.dtype].itemsize > 1
         return source.dtype == self.dtype and not swapped and in_order(source) is not None
@@ -64,12 +64,19 @@ class Job(NamedTuple):
 def whole(info: TensorInfo) -> Job:
     """The job that makes a tensor as it is stored."""
     everything = tuple(slice(0, size) for size in info.shape)
-    move = Move(0, info.shape, everything, tuple(range(len(info.shape))), info.shape, everything)
-    return Job(info.name, (info,), (move,), info.shape, info.dtype)
+    move = Move(
+        source=0,
+        source_shape=info.shape,
+        source_index=everything,
+        order=tuple(range(len(info.shape))),
+        target_shape=info.shape,
+        target_index=everything,
+    )
+    return Job(name=info.name, sources=(info,), moves=(move,), shape=info.shape, dtype=info.dtype)
 
 
 class Kind(Enum):
-    """What it takes to make a target."""
+    """How a target is made."""
 
     PLAIN = "its bytes are those of one source"
     TURNED = "its elements are those of one source, in another order"
@@ -77,10 +84,12 @@ class Kind(Enum):
 
 
 class Kinds:
-    """Tells the kinds of jobs and remembers them by their moves: 100,000 jobs share the moves of a few rows."""
+    """Finds the kind of a job and caches it by the job's moves: 100,000 jobs share the moves of a few rows."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Kind, tuple[Move, ...]]] = {}  # by id, which stays theirs while they are kept
+        self._known: dict[
+            int, tuple[Kind, tuple[Move, ...]]
+        ] = {}  # by id, which is not reused while the moves are kept
 
     def of(self, job: Job) -> Kind:
         """The kind of a job."""

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 _PANEL = 512 << 10  # bytes: with its padded copy a panel fits a core's second-level cache
 _ROWS = 16, 128  # rows of a panel to turn: fewer fill little of a cache line, more do not fit the first-level cache
 _PADDING = 128  # bytes
-_GAP = 32 << 10  # bytes between two runs that take no longer to read than another call does
+_GAP = 32 << 10  # bytes between two runs: reading this many costs no more than another call
 
 
 class Scratch:
-    """Buffers that grow to what is asked of them and are used again: memory that was touched once is fast."""
+    """Buffers that grow to the largest request and are reused: memory that was touched before is fast."""
 
     def __init__(self) -> None:
         self._stored = np.empty(0, np.uint8)
@@ -39,9 +39,9 @@ class Scratch:
         return self._stored[:nbytes]
 
     def pad(self, panel: Array) -> Array:
-        """A copy with 128 bytes after each row: rows a power of two apart fall on the same lines of a cache.
+        """A copy with 128 bytes after each row: rows that are a power of two apart share the same lines of a cache.
 
-        Transposing from there is up to four times faster.
+        Transposing the copy is up to four times faster.
         """
         rows = next((size for size in panel.shape if size > 1), 1)
         flat = panel.reshape(rows, -1)
@@ -76,9 +76,9 @@ class FileTensor:
         self._dtype = stored_dtype(info)
 
     def panels(self, shape: tuple[int, ...], wanted: Block, *, turned: bool) -> Iterator[tuple[Block, Array]]:
-        """The elements ``wanted`` of the tensor seen under ``shape``, panel by panel, each with the block that it is.
+        """The elements ``wanted`` of the tensor under ``shape``, panel by panel, each with its block.
 
-        A panel is valid until the next one is asked for. ``turned``: it is going to be read across its rows.
+        A panel is valid until the next one is requested. ``turned``: the caller will read it across its rows.
         """
         read = _widen(shape, wanted, self._dtype.itemsize)
         sizes = lengths(read)
@@ -86,14 +86,14 @@ class FileTensor:
             block = outside(piece, read)
             panel = self._load(shape, block)
             if read != wanted:
-                found = overlap(block, wanted)
-                if found is None:
+                shared = overlap(block, wanted)
+                if shared is None:
                     continue
-                block, panel = found, panel[within(found, block)]
+                block, panel = shared, panel[within(shared, block)]
             yield block, self._scratch.pad(panel) if turned else panel
 
     def _panel_size(self, sizes: tuple[int, ...]) -> int:
-        """Elements of a panel: as many rows as are good to turn, within the cache."""
+        """Number of elements of a panel: as many rows as transpose fast, within the cache."""
         rows = next((axis for axis, size in enumerate(sizes) if size > 1), 0)
         row = prod(sizes[rows + 1 :])
         fitting = _PANEL // self._dtype.itemsize
@@ -114,7 +114,7 @@ class FileTensor:
 
 
 def _widen(shape: tuple[int, ...], wanted: Block, itemsize: int) -> Block:
-    """What to read so as to have ``wanted``: short gaps are read as well."""
+    """The block to read in order to get ``wanted``: short gaps are read as well."""
     read = list(wanted)
     below = itemsize  # bytes of one step along the axis
     for axis in reversed(range(len(shape))):

@@ -1,4 +1,4 @@
-"""Small tensors: read and made many at a time, because calls to the system for each would cost more than its bytes."""
+"""Small tensors: many are read and made at a time, because system calls for each would cost more than its bytes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     Item = tuple[int, int, TensorInfo]  # offset, id, record
 
-SMALL = 64 << 10  # bytes of a tensor that counts as small
-BATCH = 1 << 20  # bytes of small tensors that are held at a time
-_GAP = 64 << 10  # bytes between two tensors that are cheaper to read over than to read around
+SMALL = 64 << 10  # the most bytes of a small tensor
+BATCH = 1 << 20  # the most bytes of small tensors in memory at a time
+_GAP = 64 << 10  # bytes between two tensors: reading them is cheaper than a second call
 
 
 def is_small(job: Job, nbytes: int) -> bool:
-    """Whether a job of ``nbytes`` is one for :func:`make_small`."""
+    """Whether :func:`make_small` can make a job of ``nbytes``."""
     if nbytes > SMALL:
         return False
     for move in job.moves:
@@ -33,11 +33,11 @@ def is_small(job: Job, nbytes: int) -> bool:
 
 
 def make_small(jobs: Sequence[tuple[Job, Kind]], sources: Sources) -> list[bytes]:
-    """The target's bytes of each job that :func:`is_small`.
+    """The target's bytes of each job, for jobs that :func:`is_small` accepts.
 
     Raises:
-        CheckpointError: a tensor is damaged, or a file is missing or too short.
-        PrecisionError: a value does not fit the target's dtype.
+        CheckpointError: A tensor is damaged, or a file is missing or too short.
+        PrecisionError: A value does not fit the target's dtype.
     """
     stored = _read((job.sources[move.source] for job, _ in jobs for move in job.moves), sources)
     return [_make(job, kind, stored) for job, kind in jobs]
@@ -76,7 +76,7 @@ def _read(infos: Iterable[TensorInfo], sources: Sources) -> dict[int, bytes]:
 
 
 def _windows(file: list[Item]) -> Iterator[tuple[int, int, list[Item]]]:
-    """Neighbouring tensors, by ascending offset, that are read in one call: where it begins and ends, and which."""
+    """Neighbouring tensors that are read in one call, by ascending offset: the begin and end of the call, its items."""
     items: list[Item] = []
     begin = end = 0
     for item in file:

@@ -1,10 +1,11 @@
 """Carrying out jobs: two threads that copy whole tensors into the output files, the largest first.
 
-:func:`run` is all that a conversion knows of the copying engine, so that a compiled one can take its place: it is given
-jobs, each with an output file and an offset, and files of their final size, and returns when every byte is there.
+:func:`run` is the only interface between a conversion and the copying engine, so that a compiled engine can replace
+this one. It takes jobs, each with an output file and an offset, and files of their final size. It returns when every
+byte is written.
 
-Threads and not processes: reading, writing, transposing and hashing all release the interpreter lock, so that two
-threads come within a tenth of two processes, and a library must not fork under a caller that has torch loaded.
+Why threads and not processes: reading, writing, transposing and hashing all release the interpreter lock, so two
+threads are at most a tenth slower than two processes. And a library must not fork a program that has loaded torch.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["Placed", "finish", "open_output", "run"]
 
 _FLUSH = 8 << 20  # bytes
-_OTHER_STRIP = 2304 << 10  # bytes of a target that workers other than the first hold at a time: a smaller matrix
+_OTHER_STRIP = 2304 << 10  # strip size, in bytes, of all workers but the first: the size of a smaller matrix
 
 
 class Placed(NamedTuple):
-    """A job and where its bytes go: the number of an output file and the offset in it."""
+    """A job and the place of its bytes: the number of an output file, and the offset in it."""
 
     job: Job
     file: int
@@ -40,7 +41,7 @@ class Placed(NamedTuple):
 
 
 class _Task(NamedTuple):
-    """What a worker takes at a time: one tensor, or a batch of small ones. ``plain``: nothing in it needs numpy."""
+    """The work that a worker takes at a time: one tensor, or a batch of small ones. ``plain``: it needs no numpy."""
 
     nbytes: int
     numbers: tuple[int, ...]
@@ -61,13 +62,13 @@ def run(
     """Write every job's tensor to its place.
 
     Args:
-        placed: The jobs, in any order; the order of the output is the fastest for small tensors.
+        placed: The jobs in any order. For small tensors, the order of the output is the fastest.
         outputs: Descriptors of the output files, open for writing and of their final size (see :func:`open_output`).
-        verify: Compare each source tensor that is read with its CRC-32C, once.
+        verify: Check the CRC-32C of each source tensor that is read, once.
         checksums: Return the SHA-256 of each target's bytes.
-        found: Takes the CRC-32C of the source tensors for which their files hold none.
+        found: Receives the CRC-32C of source tensors whose files store none.
         workers: Number of threads.
-        progress: Called from the workers with the bytes that were written since its last call.
+        progress: Called from the workers with the number of bytes written since its last call.
 
     Returns:
         The SHA-256 of each target in hexadecimal, in the order of ``placed``, or None without ``checksums``.
@@ -100,19 +101,23 @@ class _Run:
         self._digests = [""] * len(placed)
         self._sha256 = _sha256() if checksums else None
         kinds = Kinds()
-        self._kinds = [kinds.of(one.job) for one in placed]
+        self._kinds = [kinds.of(place.job) for place in placed]
         tasks = sorted(self._tasks(), reverse=True)
         self._plain = deque(task for task in tasks if task.plain)
         self._moved = deque(task for task in tasks if not task.plain)
         self._failures: list[BaseException] = []
         self._all_started = Event()
-        self._one_at_a_time = Lock()  # for what needs the interpreter lock throughout: two threads would fight for it
+        self._one_at_a_time = (
+            Lock()
+        )  # for work that always needs the interpreter lock: two threads would compete for it
 
     def carry_out(self, workers: int) -> list[str] | None:
-        """Work until everything is done, then return the digests, or until something fails."""
-        # Events and not Thread.join: until 3.12, an interrupted join takes a running thread for one that has ended.
+        """Work until everything is done, then return the digests. Stop if something fails."""
+        # Events and not Thread.join: before Python 3.12, an interrupted join marks a running thread as ended.
         ended = [Event() for _ in range(workers)]
-        threads = [Thread(target=self._work, args=(at == 0, ended[at]), daemon=True) for at in range(workers)]
+        threads = [
+            Thread(target=self._work, args=(number == 0, ended[number]), daemon=True) for number in range(workers)
+        ]
         started = 0
         try:
             for thread in threads:
@@ -135,14 +140,14 @@ class _Run:
         return self._digests if self._sha256 else None
 
     def _work(self, first: bool, ended: Event) -> None:
-        """Carry out tasks until none is left.
+        """Carry out tasks until all are done.
 
         The first worker begins with the largest tensors that are not plain. The others begin with the plain ones, which
-        need no numpy and fill the time in which the first imports it, and go on with the smallest: so only the first
-        needs room for a whole large tensor, and the others meet one, if at all, when little is left to do.
+        need no numpy, while the first worker imports it. Then they continue with the smallest. So only the first worker
+        needs memory for a whole large tensor; the others may meet one only when little is left to do.
         """
         copier: Copier | None = None
-        self._all_started.wait()  # an interrupt between two starts finds nobody at work
+        self._all_started.wait()  # so that no thread works if an interrupt comes between two starts
         try:
             for task in self._taken(first):
                 if self._failures:
@@ -173,7 +178,7 @@ class _Run:
             try:
                 while True:
                     yield take()
-            except IndexError:  # none is left
+            except IndexError:  # the queue is empty
                 continue
 
     def _copy_large(self, number: int, pieces: Iterable[bytes | memoryview]) -> None:
@@ -207,21 +212,21 @@ class _Run:
             for number, data in zip(task.numbers, made, strict=True):
                 self._digests[number] = self._sha256(data).hexdigest()
         begin, end = 0, placed[0].offset
-        for at, (one, data) in enumerate(zip(placed, made, strict=True)):
-            if one.offset != end or one.file != placed[begin].file:
-                self._write(placed[begin], made[begin:at])
-                begin = at
-            end = one.offset + len(data)
+        for index, (place, data) in enumerate(zip(placed, made, strict=True)):
+            if place.offset != end or place.file != placed[begin].file:
+                self._write(placed[begin], made[begin:index])
+                begin = index
+            end = place.offset + len(data)
         self._write(placed[begin], made[begin:])
         if self._progress is not None:
             self._progress(task.nbytes)
 
     def _write(self, first: Placed, tensors: list[bytes]) -> None:
-        """Write tensors that lie side by side."""
+        """Write tensors that are next to each other in the output."""
         write(self._outputs[first.file], b"".join(tensors), first.offset, first.job.name)
 
     def _tasks(self) -> Iterator[_Task]:
-        """Every large tensor on its own, small ones in batches, in the order of the output."""
+        """One task for every large tensor, and batches of small ones in the order of the output."""
         batch: list[int] = []
         plain, nbytes = True, 0
         for number, (job, _, _) in enumerate(self._placed):
