@@ -83,7 +83,14 @@ def test_what_is_exported(module):
         assert re.search(rf"\b{name}\b", read_by_type_checkers[1]), name
 
 
-@pytest.mark.parametrize(("module", "name"), [(module, name) for module, names in EXPORTED.items() for name in names])
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        pytest.param(module, name, marks=[pytest.mark.slow] if name == "WarmStartHook" else [])  # starts TensorFlow
+        for module, names in EXPORTED.items()
+        for name in names
+    ],
+)
 def test_what_is_exported_is_there(module, name):
     """Under the name and from the module that is said; an error in a traceback is then found where it says."""
     if name == "__version__":

@@ -14,6 +14,8 @@ from architectures import FOLDER, differences, write_source
 import bridgeckpt
 from bridgeckpt.errors import PlanError
 
+pytestmark = pytest.mark.slow  # its classes are those of transformers
+
 CASES = sorted(path.stem for path in FOLDER.glob("*.json"))
 TOLERANCE = 3e-5
 # Where the two classes of transformers differ for the same weights: the tanh approximation for the error function.
@@ -23,7 +25,6 @@ REFUSED = dict.fromkeys(("EfficientFormerForImageClassification", "TransfoXLLMHe
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in REFUSED])
-@pytest.mark.slow
 def test_it_converts_and_computes_what_tensorflow_computed(case, tmp_path):
     done = bridgeckpt.convert(write_source(case, tmp_path / "source"), tmp_path / "out")
     assert done.plan.table.name == "transformers/general"

@@ -271,6 +271,7 @@ class TestConfigJson:
         if labels:
             assert model.classifier.weight.shape == (5, 36)
 
+    @pytest.mark.slow
     def test_the_known_activations_are_those_of_transformers(self):
         known = pytest.importorskip("transformers.activations").ACT2FN
         assert set(ACTIVATIONS) <= set(known)

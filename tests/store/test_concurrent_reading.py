@@ -116,11 +116,9 @@ def keras_archive(folder: Path) -> Path:
     return folder / "model.keras"
 
 
-FORMATS: tuple[Callable[[Path], Path], ...] = (
-    bundle,
-    bundle_shards,
-    saved_model,
-    v1,
+BY_TENSORFLOW = (bundle, bundle_shards, saved_model, v1)
+FORMATS = (
+    *(pytest.param(make, marks=pytest.mark.slow) for make in BY_TENSORFLOW),
     one_safetensors,
     safetensors_shards,
     keras_contiguous,
