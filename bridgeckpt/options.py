@@ -2,7 +2,8 @@
 
 A function declares its options as ``**options: Unpack[PlanOptions]``, which type checkers read. The decorator
 :func:`checked` refuses unknown keywords and invalid values before any work is done. :func:`shown` adds every option to
-the signature and the docstring. The package calls it when a function is first imported, because only people need them.
+the signature and the docstring of an exported function or class. The package calls it on first use, because only people
+read them.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def python_words(setting: Setting) -> str:
 class Sentence(str):
     """A text that names settings; ``parts`` are its pieces of text and its settings, in order.
 
-    It is sentence from a template and the values of its fields: text, another sentence or a :class:`Setting`. A field
+    It is made from a template and the values of its fields: text, another sentence or a :class:`Setting`. A field
     without a value is a setting of that name: ``{heads}`` only names it, ``{heads:N}`` has a blank, and ``{ema:True}``
     has a value. The template has to be constant. Text that varies, such as a path, can contain braces and goes into a
     field.
@@ -57,7 +57,7 @@ class Sentence(str):
     def __new__(cls, template: str, /, **fields: object) -> Sentence:
         """Put ``fields`` into ``template``."""
         parts: list[object] = []
-        from string import Formatter  # only when a sentence is sentence
+        from string import Formatter  # only when a sentence is made
 
         for text, field, spec, _ in Formatter().parse(template):
             parts.append(text)
@@ -80,7 +80,7 @@ class Sentence(str):
 
 
 def joined(separator: str, pieces: Iterable[str | Setting]) -> Sentence:
-    """One sentence sentence of several pieces, with ``separator`` between them."""
+    """One sentence made of several pieces, with ``separator`` between them."""
     parts: list[object] = []
     for piece in pieces:
         parts += [separator, piece] if parts else [piece]
@@ -113,7 +113,7 @@ def record_of(text: str) -> str | list[object]:
 
 
 def text_of(record: str | list[Any]) -> str:
-    """The text that :func:`record_of` sentence ``record`` of.
+    """The text that :func:`record_of` made ``record`` of.
 
     Raises:
         KeyError, TypeError: ``record`` has another structure.

@@ -11,7 +11,7 @@ _SHOWN = 8  # names that a message lists
 
 
 def fold(names: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Group names that differ in one number, as in ``layer_{0..11}/kernel``.
+    """Group names that differ only in numbers, as in ``layer_{0..11}/kernel``.
 
     Returns:
         Pairs of a folded name and the names that it stands for, in order of first appearance.

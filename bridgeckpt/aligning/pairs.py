@@ -59,7 +59,7 @@ def _prefix(model: ModelTable | None) -> str:
 
 
 def _keys(a: AlignedSide, b: AlignedSide, model: ModelTable | None) -> tuple[dict[str, str], dict[str, str]]:
-    """The names of both sides, by their name in the bare model unless two of one side would then be the same."""
+    """The names of both sides, by their name in the bare model, unless two of one side would then be the same."""
     prefix = _prefix(model)
     keys = [{name.removeprefix(prefix): name for name in side.jobs} for side in (a, b)]
     if any(len(own) < len(side.jobs) for own, side in zip(keys, (a, b), strict=True)):

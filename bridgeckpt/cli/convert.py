@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace) -> int:
     """Convert as the arguments say."""
     began = perf_counter()
-    os.environ.setdefault(
-        "OPENBLAS_NUM_THREADS", "1"
-    )  # numpy only moves bytes here, so threads of BLAS would cost time
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy only moves bytes: threads of BLAS would cost time
     destination = None if arguments.dry_run else arguments.destination
     planned = prepare(arguments.source, destination, force=arguments.force, **plan_options(arguments))
     lines = Lines(sys.stderr if arguments.json else sys.stdout)

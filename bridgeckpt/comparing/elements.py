@@ -40,7 +40,7 @@ class Gap(NamedTuple):
 
 
 def compare(pairs: Iterable[Pair], *, verify: bool) -> Iterator[Gap | None]:
-    """How much the tensors of each pair differ, which have the same shape; None if they are equal.
+    """How much the tensors of each pair, which have the same shape, differ; None if they are equal.
 
     Raises:
         CheckpointError: a tensor is damaged, cut short or missing.

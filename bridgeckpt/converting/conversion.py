@@ -124,7 +124,8 @@ def carry_out(
 ) -> Conversion:
     """Write what :func:`prepare` returned.
 
-    ``progress`` is called from worker threads with the bytes written since its last call, and all bytes to write.
+    ``progress`` is called from worker threads with the number of bytes written since its last call, and the number of
+    all bytes to write.
     """
     jobs = planned.jobs(dtype)
     total = sum(job.nbytes for job in jobs) if progress is not None else 0

@@ -87,9 +87,8 @@ class Kinds:
     """Finds the kind of a job and caches it by the job's moves: 100,000 jobs share the moves of a few rows."""
 
     def __init__(self) -> None:
-        self._known: dict[
-            int, tuple[Kind, tuple[Move, ...]]
-        ] = {}  # by id, which is not reused while the moves are kept
+        # By the moves' id, which is not reused while they are kept.
+        self._known: dict[int, tuple[Kind, tuple[Move, ...]]] = {}
 
     def of(self, job: Job) -> Kind:
         """The kind of a job."""

@@ -76,7 +76,7 @@ def _read(infos: Iterable[TensorInfo], sources: Sources) -> dict[int, bytes]:
 
 
 def _windows(file: list[Item]) -> Iterator[tuple[int, int, list[Item]]]:
-    """Neighbouring tensors that are read in one call, by ascending offset: the begin and end of the call, its items."""
+    """Neighbouring tensors, by ascending offset, that are read in one call: where it begins and ends, and its items."""
     items: list[Item] = []
     begin = end = 0
     for item in file:

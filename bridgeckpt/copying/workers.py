@@ -107,9 +107,8 @@ class _Run:
         self._moved = deque(task for task in tasks if not task.plain)
         self._failures: list[BaseException] = []
         self._all_started = Event()
-        self._one_at_a_time = (
-            Lock()
-        )  # for work that always needs the interpreter lock: two threads would compete for it
+        # For work that always needs the interpreter lock: two threads would compete for it.
+        self._one_at_a_time = Lock()
 
     def carry_out(self, workers: int) -> list[str] | None:
         """Work until everything is done, then return the digests. Stop if something fails."""

@@ -1,4 +1,4 @@
-"""The steps of planning, in order: recognise, gather, choose, account, configure.
+"""The steps of planning, in order: recognise, gather, choose, account, choose_tokenizer, configure.
 
 Each step takes the records of the steps before it and the options of the caller, and returns its own record. A step
 collects problems instead of raising them, so that a plan shows all of them at once.

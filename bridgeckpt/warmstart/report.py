@@ -93,7 +93,7 @@ class WarmStartReport(NamedTuple):
         return advice(missing, self.available, more_than=len(self.matched))
 
     def nearest(self, name: str, n: int = 2) -> list[str]:
-        """The at most ``n`` names of the checkpoint that are most like ``name``, the best first."""
+        """At most ``n`` names of the checkpoint: those that are most like ``name``, the best first."""
         from difflib import SequenceMatcher, get_close_matches  # only for messages
 
         last = name.rpartition("/")[2]
