@@ -46,7 +46,7 @@ def verify(
     """Whether the PyTorch model in ``folder`` computes what TensorFlow computed.
 
     Args:
-        source: a reference file, or one that is read; or a TensorFlow checkpoint, which is recorded first.
+        source: a reference file, or a reference that was read; or a TensorFlow checkpoint, which is recorded first.
         folder: a model folder that transformers loads.
         device: "cpu", "cuda", "cuda:1", or "auto", which is CUDA if there is such a device.
         dtypes: further dtypes to run in on that device: "tf32", "float16", "bfloat16".
@@ -60,9 +60,9 @@ def verify(
         progress: called with the name of each step when it starts.
         options: see :class:`bridgeckpt.RecordOptions`.
 
-    These are only for a checkpoint, which is recorded with them. Without ``scope`` the model is the one that ``folder``
-    was converted from, according to its ``conversion_report.json``. Of the other settings of the conversion none is
-    used: they are part of what is verified.
+    The options are only for a checkpoint, which is recorded with them. Without ``scope`` the model is the one that
+    ``folder`` was converted from, according to its ``conversion_report.json``. Of the other settings of the conversion
+    none is used: they are part of what is verified.
 
     Raises:
         CheckpointError: the reference or the checkpoint cannot be read.

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bridgeckpt.store.spool import Spool
 
 _MAX_OBJECTS = 200_000  # groups and datasets
-_MAX_ATTRIBUTE = 64 << 20  # bytes; the config of a large model takes one
+_MAX_ATTRIBUTE = 64 << 20  # bytes; the config of a large model takes one MiB
 _MAX_RATIO = 1100  # of decoded to stored bytes; deflate's own limit is 1032
 _SMALL = 1 << 12  # bytes; the ratio does not matter for a smaller chunk
 _DAMAGED = "copy or download it again; it may be cut short"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.weights.h5"
 _TEXTS = ("config.json", "metadata.json")
-_MAX_TEXT = 64 << 20  # bytes; the config of a large model takes one
+_MAX_TEXT = 64 << 20  # bytes; the config of a large model takes one MiB
 _LOCAL_HEADER = b"PK\3\4"
 _LOCAL_HEADER_SIZE = 30  # without the name and the extra field; their sizes are its last two numbers
 _DAMAGED = "copy or download it again; it may be cut short"

@@ -27,7 +27,7 @@ _WEIGHT, _SLOT_NAME, _SLOT_VARIABLE = tag(1, VARINT), tag(2, BYTES), tag(3, VARI
 
 _OPTIMIZER_STATE = re.compile(r"(?:.*/)?_variables/[0-9]+/\.ATTRIBUTES/VARIABLE_VALUE")
 _DEEPEST = 16  # steps from the root: a BERT in a pretrainer in a training task has 9
-_FEW = 8  # an object with at most so many children, such as a layer, is listed under each of its paths
+_FEW = 8  # an object with at most this many children, such as a layer, is listed under each of its paths
 
 
 class ObjectGraph(NamedTuple):

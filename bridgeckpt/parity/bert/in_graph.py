@@ -75,7 +75,7 @@ def _norm(nodes: Nodes, beta: str) -> str:
         for node, slot in nodes.readers(tensor):
             if node.op in ADDITIONS:
                 return str(node.name)
-            if node.op == "Sub" and slot == 0:  # of an optimizer when no addition follows
+            if node.op == "Sub" and slot == 0:  # an optimizer's, if no addition follows
                 for after, _ in nodes.readers(node.name):
                     if after.op in ADDITIONS:
                         return str(after.name)

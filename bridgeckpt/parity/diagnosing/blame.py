@@ -51,7 +51,7 @@ class WrongStage:
         return self.evidence.fixes(self.view_index, self.stage, self.patch(role, values))
 
     def nearly_fixed_by(self, role: str, values: Tensor) -> bool:
-        """Whether it is right in the least exact view: a change that was made in float32 is only known so exactly."""
+        """Whether it is right in the least exact view: a change made in float32 is known no more exactly."""
         return self.evidence.is_wrong(0, self.stage) and self.evidence.fixes(0, self.stage, self.patch(role, values))
 
     def patch(self, role: str, values: Tensor) -> Patch:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bridgeckpt.parity.judging.rounding import Measure
     from bridgeckpt.parity.reference.reference import Reference
 
-# Spares measuring the rounding: if the error is so many times its limit, a cause must reduce it to this share.
+# Spares measuring the rounding: if the error is this many times its limit, a cause must reduce it to this share.
 _FAR, _CLOSER = 20.0, 0.5
 
 

@@ -39,6 +39,6 @@ def from_report(folder: Path, *keys: str) -> object:
 
 
 def which_model(folder: Path) -> tuple[str | None, bool]:
-    """The model of the checkpoint that ``folder`` was converted from: its scope if known, and whether its averages."""
+    """The model that ``folder`` was converted from: its scope if known, and whether its averages were converted."""
     scope = from_report(folder, "table", "wildcards", "scope")
     return scope if isinstance(scope, str) else None, from_report(folder, "source", "ema") is True

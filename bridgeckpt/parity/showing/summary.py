@@ -23,7 +23,7 @@ _DRIFT = "drift is that of everything up to the stage, where rms is of the stage
 _FOLLOWS = "what follows is wrong because of what came before it, not by itself"
 
 _GRAVEST: tuple[Outcome, ...] = ("DIVERGES", "follows", "ok")
-_FOLDED = 4  # from so many similar layers on, they become one row
+_FOLDED = 4  # this many similar layers, or more, become one row
 _HASH = 12  # hexadecimal digits
 _WORTH_SHOWING = 0.1  # seconds
 
