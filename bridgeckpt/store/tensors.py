@@ -71,6 +71,13 @@ class Extent(NamedTuple):
     shape: tuple[int, ...]
     crc32c: int | None
 
+    @classmethod
+    def of_whole(
+        cls, path: Path, offset: int, nbytes: int, shape: tuple[int, ...], crc32c: int | None = None
+    ) -> Extent:
+        """The only extent of a tensor that is stored whole."""
+        return cls(path=path, offset=offset, nbytes=nbytes, start=(0,) * len(shape), shape=shape, crc32c=crc32c)
+
 
 class TensorInfo(NamedTuple):
     """One tensor: ``shape`` in elements, ``dtype`` a key of :data:`DTYPES` if it is known, ``extents`` its bytes."""

@@ -251,4 +251,4 @@ def _compact(dataset: DatasetID) -> bytes:
 
 
 def _whole(path: Path, offset: int, nbytes: int, shape: tuple[int, ...]) -> Extent:
-    return Extent(path, offset, nbytes, (0,) * len(shape), shape, None)
+    return Extent.of_whole(path, offset, nbytes, shape)

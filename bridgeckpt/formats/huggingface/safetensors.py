@@ -103,7 +103,7 @@ def _tensor(name: str, entry: object, path: Path, start: int) -> TensorInfo:
     dtype = _BY_CODE[code]
     if end - begin != prod(shape) * dtype.itemsize:
         raise _malformed(path, f"{name} has {end - begin:,} bytes for {code} {list(shape)}")
-    extent = Extent(path, start + begin, end - begin, (0,) * len(shape), shape, None)
+    extent = Extent.of_whole(path, start + begin, end - begin, shape)
     return TensorInfo(name, dtype.name, shape, (extent,))
 
 

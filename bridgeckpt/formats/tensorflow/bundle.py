@@ -224,7 +224,7 @@ class _Index:
             shape = self.shapes[shape_proto] = shape_of(shape_proto)
         if not slices and dtype in _ITEMSIZES and nbytes != (expected := prod(shape) * _ITEMSIZES[dtype]):
             raise WireError(f"it has {nbytes:,} bytes, and {dtype} {list(shape)} takes {expected:,}")
-        extent = Extent(self._shard(shard), offset, nbytes, (0,) * len(shape), shape, unmask(crc))
+        extent = Extent.of_whole(self._shard(shard), offset, nbytes, shape, unmask(crc))
         return dtype, shape, extent, slices
 
     def _shard(self, number: int) -> Path:

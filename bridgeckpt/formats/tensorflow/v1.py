@@ -171,7 +171,10 @@ def _info(tensor: _Tensor, prefix: Path) -> TensorInfo:
     name, dtype, shape, slices = tensor
     if not tile(shape, (piece.block for piece in slices)):
         raise _damaged(prefix, f"the {len(slices)} slices of {name} do not fill {list(shape)} without gaps or overlaps")
-    extents = tuple(Extent(piece.path, 0, 0, piece.block.start, piece.block.shape, None) for piece in slices)
+    extents = tuple(
+        Extent(path=piece.path, offset=0, nbytes=0, start=piece.block.start, shape=piece.block.shape, crc32c=None)
+        for piece in slices
+    )
     return TensorInfo(name, dtype, shape, extents)
 
 
