@@ -142,7 +142,8 @@ def test_each_probe_is_run_as_deep_as_it_says(built):
 def test_a_sweep_in_pieces_is_the_sweep(built, monkeypatch):
     source = built(meta=False).directory
     whole = record_checkpoint(source, float64=False).runs["float32"]["sweep"]["embeddings"]
-    monkeypatch.setattr("bridgeckpt.parity.reference.probes._SWEPT_ROWS", 30)  # of 24 positions: one sequence at a time
+    # Sequences have 24 positions: one at a time.
+    monkeypatch.setattr("bridgeckpt.parity.reference.probes._ROWS_AT_ONCE", 30)
     pieces = record_checkpoint(source, float64=False).runs["float32"]["sweep"]["embeddings"]
     np.testing.assert_allclose(pieces, whole, atol=1e-5)
 
