@@ -14,10 +14,7 @@ from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.mapping.tables.model import shipped_models
 from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable, Tied
-from bridgeckpt.mapping.tables.rules import load_rules
 from bridgeckpt.planning.account.sizes import NO_SIZES
-from bridgeckpt.planning.by_rules.account import account_by_rules
-from bridgeckpt.planning.by_rules.target import bare_class, load_target
 from bridgeckpt.planning.record import Plan
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config import Configuration
@@ -83,6 +80,11 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
         PlanError: torch or transformers is not installed, no class is named, or transformers does not have it.
         TableError: the table of rules is malformed.
     """
+    # Imported here: most checkpoints have a table, and start quicker without these modules.
+    from bridgeckpt.mapping.tables.rules import load_rules
+    from bridgeckpt.planning.by_rules.account import account_by_rules
+    from bridgeckpt.planning.by_rules.target import bare_class, load_target
+
     rules, kind = load_rules(RULES), config["model_type"]
     named, source = named_class(config), f"the config of {checkpoint.path.name}"
     name = requested or named or bare_class(kind)
