@@ -24,7 +24,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Shown = TypeVar("Shown")
 
 
-class Rule(NamedTuple):
+class Constraint(NamedTuple):
     """A condition on the value of an option: ``wanted`` says it in words, ``fits`` tests a value of the right type.
 
     ``says_type``: the words also name the type.
@@ -35,9 +35,9 @@ class Rule(NamedTuple):
     says_type: bool = True
 
 
-def one_of(*choices: str) -> Rule:
+def one_of(*choices: str) -> Constraint:
     """The rule that a text is one of ``choices``."""
-    return Rule(f"one of {', '.join(choices)}", choices.__contains__)
+    return Constraint(f"one of {', '.join(choices)}", choices.__contains__)
 
 
 Dtype = Annotated[str | None, one_of(*WEIGHT_DTYPES)]
@@ -50,7 +50,7 @@ class SourceOptions(TypedDict, total=False):
     heads: Annotated[
         int | None,
         "number of attention heads; None takes it from the config, the graph or, in a few formats, the shapes.",
-        Rule("at least 1", lambda heads: heads >= 1, says_type=False),
+        Constraint("at least 1", lambda heads: heads >= 1, says_type=False),
     ]
     scope: Annotated[
         str | None, "leading path of the variables' names; it chooses one model if the checkpoint holds several."
@@ -91,8 +91,8 @@ class PlanOptions(DiffOptions, ActivationOptions, total=False):
 def checked(options: type[Mapping[str, object]] | None = None) -> Callable[[Function], Function]:
     """A decorator that checks the arguments of a function, whose ``**options`` are those of ``options``.
 
-    It checks the type in an argument's annotation and every :class:`Rule` there. It skips an annotation that names
-    something which only type checkers import.
+    It checks the type in an argument's annotation and every :class:`Constraint` there. It skips an annotation that
+    names something which only type checkers import.
     """
 
     def decorate(function: Function) -> Function:
@@ -125,7 +125,7 @@ def check_values(where: str, values: Mapping[str, object], known: Mapping[str, A
             raise _unknown(where, name, known)
         hint = known[name]
         label = prefix.format(name)
-        rules = [entry for entry in getattr(hint, "__metadata__", ()) if isinstance(entry, Rule)]
+        rules = [entry for entry in getattr(hint, "__metadata__", ()) if isinstance(entry, Constraint)]
         if not fits(hint, value):
             wanted = next((rule.wanted for rule in rules if rule.says_type), None) or describe(hint)
             raise OptionError(f"{label} must be {wanted}, not {_text(value)}", option=name)

@@ -14,7 +14,7 @@ from bridgeckpt.copying.workers import Placed, finish, open_output, run
 from bridgeckpt.errors import OutputError
 from bridgeckpt.formats.checkpoint import Checkpoint  # noqa: TC001 - what `convert` takes is checked by its hints
 from bridgeckpt.formats.huggingface.safetensors_files import INDEX_NAME, index_json, plan_files
-from bridgeckpt.options import Dtype, PlanOptions, Rule, checked
+from bridgeckpt.options import Constraint, Dtype, PlanOptions, checked
 from bridgeckpt.planning.plan import plan
 from bridgeckpt.store.folder import check_destination
 from bridgeckpt.store.sizes import is_size, parse_size
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bridgeckpt.store.checksums import Checksums
 
 
-_SIZE = Rule("a size above zero, as in 500MB or 5GB", is_size)
+_SIZE = Constraint("a size above zero, as in 500MB or 5GB", is_size)
 
 
 class Conversion(NamedTuple):

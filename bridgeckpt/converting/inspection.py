@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bridgeckpt.store.tensors import TensorInfo
 
 
-class Family(NamedTuple):
+class FoldedTensors(NamedTuple):
     """Tensors that differ only in a number in their names: folded name, count, dtype, shape, and state in the plan."""
 
     name: str
@@ -37,7 +37,7 @@ class Inspection(NamedTuple):
     checkpoint: Checkpoint
     plan: Plan | None
     refusal: BridgeckptError | None
-    families: tuple[Family, ...]
+    families: tuple[FoldedTensors, ...]
 
     @property
     def slots(self) -> dict[str, int]:
@@ -96,13 +96,13 @@ def inspect(source: str | os.PathLike[str], **options: Unpack[PlanOptions]) -> I
     return Inspection(checkpoint, plan, refusal, _families(checkpoint.tensors, states))
 
 
-def _families(tensors: Mapping[str, TensorInfo], states: Mapping[str, str]) -> tuple[Family, ...]:
+def _families(tensors: Mapping[str, TensorInfo], states: Mapping[str, str]) -> tuple[FoldedTensors, ...]:
     alike: dict[tuple[str, tuple[int, ...], str], list[str]] = {}
     for name, info in tensors.items():
         alike.setdefault((info.dtype, info.shape, states.get(name, "")), []).append(name)
     order = {name: place for place, name in enumerate(tensors)}
     families = [
-        (order[members[0]], Family(folded, len(members), dtype, shape, state))
+        (order[members[0]], FoldedTensors(folded, len(members), dtype, shape, state))
         for (dtype, shape, state), names in alike.items()
         for folded, members in fold(names)
     ]

@@ -56,7 +56,7 @@ class Recognised(NamedTuple):
     present: Mapping[str, tuple[Row, ...]]
 
 
-class Evidence(NamedTuple):
+class SidecarFacts(NamedTuple):
     """What lies beside the tensors: ``config``, read from the file ``config_name``, and the graph with its facts."""
 
     config: Mapping[str, Any]
@@ -101,7 +101,7 @@ def recognise(checkpoint: Checkpoint, options: PlanOptions) -> Recognised:
     return Recognised(dialect, expansion, expansion.present(dialect.wildcards))
 
 
-def gather(recognised: Recognised, options: PlanOptions) -> Evidence:
+def gather(recognised: Recognised, options: PlanOptions) -> SidecarFacts:
     """Read the config and the graph.
 
     Raises:
@@ -113,10 +113,10 @@ def gather(recognised: Recognised, options: PlanOptions) -> Evidence:
     config, config_name = load_config(dialect.checkpoint, dialect.table, file)
     graph = _graph(dialect.checkpoint)
     facts = read_facts(graph, dialect.table.graph, dialect.wildcards) if graph is not None else None
-    return Evidence(config, config_name, graph, facts)
+    return SidecarFacts(config, config_name, graph, facts)
 
 
-def choose(recognised: Recognised, evidence: Evidence, options: PlanOptions) -> Chosen:
+def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions) -> Chosen:
     """Choose the class by the heads in the checkpoint, and solve the sizes of its tensors.
 
     Raises:
@@ -188,7 +188,7 @@ def account(recognised: Recognised, chosen: Chosen, options: PlanOptions) -> Acc
 
 
 def choose_tokenizer(
-    recognised: Recognised, evidence: Evidence, chosen: Chosen, options: PlanOptions
+    recognised: Recognised, evidence: SidecarFacts, chosen: Chosen, options: PlanOptions
 ) -> TokenizerChoice:
     """Find the vocabulary and its casing, or the tokenizer's own files.
 
@@ -208,7 +208,7 @@ def choose_tokenizer(
 
 
 def configure(
-    recognised: Recognised, evidence: Evidence, chosen: Chosen, tokens: TokenizerChoice, options: PlanOptions
+    recognised: Recognised, evidence: SidecarFacts, chosen: Chosen, tokens: TokenizerChoice, options: PlanOptions
 ) -> Configuration:
     """Write the config.json of the converted model.
 

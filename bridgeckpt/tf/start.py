@@ -77,7 +77,15 @@ def plan_by_names(
     }
     wanted = {name: variables[name].wanted for name in keys}
     stored_only = resolved.strict is False  # as in the function of google-research/bert
-    request = Request(keys, wanted, others, new, resolved.reading, stored_only, any_scope)
+    request = Request(
+        keys=keys,
+        wanted=wanted,
+        others=others,
+        new=new,
+        reading=resolved.reading,
+        stored_only=stored_only,
+        any_scope=any_scope,
+    )
     return Start(variables, keys, match_variables(source, request))
 
 
@@ -96,7 +104,7 @@ def plan_by_map(source: Source, assignment_map: AssignmentMap, reading: PlanOpti
     others = {theirs + name.removeprefix(ours): other for name, other in program.items() if name.startswith(ours)}
     if ours and theirs:  # the map renames a part of the model, not the scope of the whole model
         others = {**program, **others}
-    matching = match_variables(source, Request(keys, wanted, others, (), reading))
+    matching = match_variables(source, Request(keys=keys, wanted=wanted, others=others, new=(), reading=reading))
     check(matching.report, strict=True, hint=_MAP)
     return Start(variables, keys, matching)
 

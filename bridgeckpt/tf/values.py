@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from bridgeckpt.tf.variables import Part, Variable
+    from bridgeckpt.tf.variables import Variable, VariablePart
     from bridgeckpt.warmstart.answer import StoredValue
 
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -125,7 +125,7 @@ class _Whole:
             return value
 
 
-def _replace_initializer(part: Part, whole: _Whole) -> None:
+def _replace_initializer(part: VariablePart, whole: _Whole) -> None:
     tf, variable = tensorflow(), part.variable
 
     def read() -> Array:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _OUTPUT = re.compile(r":\d+\Z")
 
 
-class Part(NamedTuple):
+class VariablePart(NamedTuple):
     """A variable of TensorFlow that is the whole, or a part that begins at ``start`` in the whole (None: the whole)."""
 
     variable: Any
@@ -39,7 +39,7 @@ class Variable(NamedTuple):
 
     name: str
     wanted: Wanted
-    parts: tuple[Part, ...]
+    parts: tuple[VariablePart, ...]
 
 
 def wholes(variables: Iterable[Any]) -> dict[str, Variable]:
@@ -59,9 +59,9 @@ def wholes(variables: Iterable[Any]) -> dict[str, Variable]:
             if name in by_name and by_name[name].parts[0].variable is not variable:
                 raise _duplicate_name(name)
             wanted = Wanted(shape_of(variable), dtype_of(variable))
-            by_name[name] = Variable(name, wanted, (Part(variable, name, None),))
+            by_name[name] = Variable(name, wanted, (VariablePart(variable, name, None),))
             continue
-        part = Part(variable, name_of(variable), tuple(map(int, piece.var_offset)))
+        part = VariablePart(variable, name_of(variable), tuple(map(int, piece.var_offset)))
         known = by_name.get(piece.full_name)
         wanted = Wanted(tuple(map(int, piece.full_shape)), dtype_of(variable))
         parts = known.parts if known is not None else ()

@@ -36,7 +36,15 @@ def by_stored_names(checkpoint: Checkpoint, wanted: Mapping[str, Wanted]) -> Ans
     """
     if checkpoint.has_pytorch_names:
         reasons = {name: _PYTORCH for name in wanted if name in checkpoint.tensors}
-        return Answer("by its own names", {}, {}, reasons, (), frozenset(), tuple(checkpoint.tensors))
+        return Answer(
+            how="by its own names",
+            values={},
+            misfits={},
+            reasons=reasons,
+            available=(),
+            used=frozenset(),
+            unused=tuple(checkpoint.tensors),
+        )
     answers = [_answer(view, names, wanted) for view, names in _namings(checkpoint)]
     best = max(answers, key=lambda answer: answer.known)
     if best.known:

@@ -20,7 +20,7 @@ from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.hdf5.attributes import string_lengths
 from bridgeckpt.formats.hdf5.chunks import DEFLATE, SHUFFLE, Chunk, Chunked, decoded
 from bridgeckpt.formats.hdf5.dtypes import dtype_of
-from bridgeckpt.formats.hdf5.window import Part, Window
+from bridgeckpt.formats.hdf5.window import ByteRange, Window
 from bridgeckpt.store.dtypes import is_possible_shape
 from bridgeckpt.store.source import open_file
 from bridgeckpt.store.tensors import DTYPES, Extent, TensorInfo
@@ -52,13 +52,13 @@ class HDF5File:
         CheckpointError: the file is not HDF5, cut short, or damaged. Every method may raise it too.
     """
 
-    def __init__(self, path: Path, part: Part | None = None) -> None:
+    def __init__(self, path: Path, part: ByteRange | None = None) -> None:
         import h5py
 
         self.path = path
         with self._guarded("it"):
             file = open_file(path)
-            self._part = part or Part(0, file.size)
+            self._part = part or ByteRange(0, file.size)
             self._window = Window(file, *self._part)
             self._file = h5py.File(self._window, "r")
 
@@ -195,7 +195,14 @@ class HDF5File:
             )
         )
         size = dataset.get_type().get_size()
-        chunked = Chunked(name, tuple(dataset.shape), size, tuple(creation.get_chunk()), filters, chunks)
+        chunked = Chunked(
+            name=name,
+            shape=tuple(dataset.shape),
+            itemsize=size,
+            size=tuple(creation.get_chunk()),
+            filters=filters,
+            chunks=chunks,
+        )
         count = prod(-(-whole // step) for whole, step in zip(chunked.shape, chunked.size, strict=True))
         if len(chunks) != count or not all(start in chunks for start in chunked.starts()):
             raise self._refused(f"{name} is in {count:,} chunks, and {len(chunks):,} were written")

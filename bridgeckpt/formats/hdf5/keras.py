@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bridgeckpt.formats.hdf5.window import Part
+    from bridgeckpt.formats.hdf5.window import ByteRange
     from bridgeckpt.store.tensors import TensorInfo
 
 TASK = "task.weights.h5"  # of a KerasHub preset: a model with its head
@@ -103,7 +103,7 @@ class _Content(NamedTuple):
     what: str
 
 
-def _read(path: Path, spool: Spool, part: Part | None = None) -> _Content:
+def _read(path: Path, spool: Spool, part: ByteRange | None = None) -> _Content:
     with HDF5File(path, part) as file:
         stored = {info.name: info for info in file.datasets(spool)}
         groups = file.groups()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 from bridgeckpt.errors import CheckpointError
-from bridgeckpt.formats.hdf5.window import Part
+from bridgeckpt.formats.hdf5.window import ByteRange
 from bridgeckpt.store.fileobject import FileObject
 from bridgeckpt.store.source import open_file
 
@@ -30,7 +30,7 @@ _LOCAL_HEADER_SIZE = 30  # without the name and the extra field; their sizes are
 _DAMAGED = "copy or download it again; it may be cut short"
 
 
-def read_archive(path: Path) -> tuple[Part, dict[str, str]]:
+def read_archive(path: Path) -> tuple[ByteRange, dict[str, str]]:
     """The place of the weights in the archive, and its texts by name.
 
     Raises:
@@ -59,7 +59,7 @@ def _text(archive: ZipFile, member: ZipInfo, path: Path) -> str:
     return text.decode()
 
 
-def _place(file: StoredFile, member: ZipInfo) -> Part:
+def _place(file: StoredFile, member: ZipInfo) -> ByteRange:
     """The place of a member, which must be stored without compression or encryption."""
     path = file.path
     encrypted = member.flag_bits & 1
@@ -76,7 +76,7 @@ def _place(file: StoredFile, member: ZipInfo) -> Part:
     if len(header) < _LOCAL_HEADER_SIZE or not header.startswith(_LOCAL_HEADER):
         raise _damaged(path, f"there is no {WEIGHTS} at byte {member.header_offset:,}")
     name_size, extra_size = (int.from_bytes(header[start : start + 2], "little") for start in (26, 28))
-    part = Part(member.header_offset + _LOCAL_HEADER_SIZE + name_size + extra_size, member.file_size)
+    part = ByteRange(member.header_offset + _LOCAL_HEADER_SIZE + name_size + extra_size, member.file_size)
     if part.offset + part.nbytes > file.size:
         raise _damaged(path, f"its {WEIGHTS} ends at byte {part.offset + part.nbytes:,} of {file.size:,}")
     return part

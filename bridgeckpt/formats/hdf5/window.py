@@ -17,7 +17,7 @@ from bridgeckpt.store.fileobject import FileObject
 _HEAP, _HEAP_HEADER, _HEAP_OBJECT = b"GCOL", 16, 16  # the signature, and the sizes of headers with lengths of 8 bytes
 
 
-class Part(NamedTuple):
+class ByteRange(NamedTuple):
     """A file inside another file, not compressed: ``nbytes`` bytes from byte ``offset``."""
 
     offset: int

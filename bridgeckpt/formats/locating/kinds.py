@@ -129,49 +129,59 @@ def _is_graph(start: FileStart) -> bool:
     ) is not None
 
 
-EMPTY = FileKind("an empty file", "copy or download it again", lambda start: not start.head, is_model=False)
-LFS_POINTER = FileKind(lfs.WHAT, lfs.HINT, starts_with(lfs.FIRST_BYTES))
+EMPTY = FileKind(
+    what="an empty file", hint="copy or download it again", matches=lambda start: not start.head, is_model=False
+)
+LFS_POINTER = FileKind(what=lfs.WHAT, hint=lfs.HINT, matches=starts_with(lfs.FIRST_BYTES))
 WEB_PAGE = FileKind(
-    "a web page saved as a file",
-    "the download was not allowed or not found: download the file itself",
-    text_matches(r"<(!doctype html|html|head|\?xml)", re.IGNORECASE),
+    what="a web page saved as a file",
+    hint="the download was not allowed or not found: download the file itself",
+    matches=text_matches(r"<(!doctype html|html|head|\?xml)", re.IGNORECASE),
 )
 STATE_FILE = FileKind(
     "a checkpoint state file", matches=text_matches(r"(all_)?model_checkpoint_path\s*:"), is_model=False
 )
-UNKNOWN = FileKind("no checkpoint", "pass a checkpoint's prefix, or the folder that holds it", is_model=False)
+UNKNOWN = FileKind(what="no checkpoint", hint="pass a checkpoint's prefix, or the folder that holds it", is_model=False)
 
 # Tried in this order: signatures after the kinds of the formats, the others after the kinds recognised by name.
 _SIGNATURES = (
     LFS_POINTER,
-    FileKind("a gzip archive", _UNPACK, starts_with(b"\x1f\x8b")),
-    FileKind("a compressed archive", _UNPACK, starts_with(b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")),
+    FileKind(what="a gzip archive", hint=_UNPACK, matches=starts_with(b"\x1f\x8b")),
     FileKind(
-        "a PyTorch checkpoint (a pickle)",
-        "it is a PyTorch file already; pickles can run code, so they are never opened here",
-        _is_torch,
+        what="a compressed archive",
+        hint=_UNPACK,
+        matches=starts_with(b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf"),
     ),
-    FileKind("a numpy file (.npy, .npz)", UNKNOWN.hint, _is_numpy, is_model=False),
     FileKind(
-        "a zip archive that is damaged or was cut short",
-        "copy or download it again",
-        lambda start: start.zip_names is None,
+        what="a PyTorch checkpoint (a pickle)",
+        hint="it is a PyTorch file already; pickles can run code, so they are never opened here",
+        matches=_is_torch,
     ),
-    FileKind("a zip archive", _UNPACK, starts_with(_ZIP_START)),
-    FileKind("a tar archive", _UNPACK, lambda start: start.head[257:262] == b"ustar"),
+    FileKind(what="a numpy file (.npy, .npz)", hint=UNKNOWN.hint, matches=_is_numpy, is_model=False),
     FileKind(
-        "a TensorFlow Lite model",
-        f"it may be quantized: {_ORIGINAL}",
-        lambda start: start.head[4:8] == b"TFL3",
+        what="a zip archive that is damaged or was cut short",
+        hint="copy or download it again",
+        matches=lambda start: start.zip_names is None,
+    ),
+    FileKind(what="a zip archive", hint=_UNPACK, matches=starts_with(_ZIP_START)),
+    FileKind(what="a tar archive", hint=_UNPACK, matches=lambda start: start.head[257:262] == b"ustar"),
+    FileKind(
+        what="a TensorFlow Lite model",
+        hint=f"it may be quantized: {_ORIGINAL}",
+        matches=lambda start: start.head[4:8] == b"TFL3",
     ),
 )
 _OTHERS = (
-    FileKind("an ONNX model", _ORIGINAL, lambda start: start.path.suffix == ".onnx" and start.head[:1] == b"\x08"),
+    FileKind(
+        what="an ONNX model",
+        hint=_ORIGINAL,
+        matches=lambda start: start.path.suffix == ".onnx" and start.head[:1] == b"\x08",
+    ),
     WEB_PAGE,
     STATE_FILE,
-    FileKind("a TensorFlow graph (.pb)", f"a frozen graph is not read: {_ORIGINAL}", _is_graph),
-    FileKind("a JSON file", _BESIDE, text_matches(r"\{\s*[\"}]"), is_model=False),
-    FileKind("a text file", _BESIDE, lambda start: start.text is not None, is_model=False),
+    FileKind(what="a TensorFlow graph (.pb)", hint=f"a frozen graph is not read: {_ORIGINAL}", matches=_is_graph),
+    FileKind(what="a JSON file", hint=_BESIDE, matches=text_matches(r"\{\s*[\"}]"), is_model=False),
+    FileKind(what="a text file", hint=_BESIDE, matches=lambda start: start.text is not None, is_model=False),
 )
 
 

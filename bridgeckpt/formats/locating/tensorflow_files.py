@@ -49,15 +49,15 @@ def _is_graph(start: FileStart) -> bool:
 V1_CHECKPOINT = FileKind("a TensorFlow V1 checkpoint (the format before 2017)", matches=_is_v1)
 BUNDLE_INDEX = FileKind("the index of a TensorBundle", matches=_is_bundle)
 HUB_MODULE = FileKind(
-    "a TF1 hub module (saved_model.pb with tfhub_module.pb)",
-    _FROZEN,
-    lambda start: _is_graph(start) and is_file(start.path.with_name(HUB_MARK)),
+    what="a TF1 hub module (saved_model.pb with tfhub_module.pb)",
+    hint=_FROZEN,
+    matches=lambda start: _is_graph(start) and is_file(start.path.with_name(HUB_MARK)),
     by_name=True,
 )
 SAVED_MODEL = FileKind(
-    "a SavedModel",
-    _FROZEN,
-    lambda start: _is_graph(start) or start.head.startswith(_SAVED_MODEL_START),
+    what="a SavedModel",
+    hint=_FROZEN,
+    matches=lambda start: _is_graph(start) or start.head.startswith(_SAVED_MODEL_START),
     by_name=True,
 )
 

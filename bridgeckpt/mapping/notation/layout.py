@@ -75,12 +75,16 @@ class Layout(NamedTuple):
         order = tuple(kept.index(axis) for axis in self.pt.axes if axis != self.tf.listed)
         for source in sources:
             yield Move(
-                source,
-                self.tf.split_shape(sizes),
-                tuple(target if axis == self.pt.listed else slice(0, sizes[axis]) for axis in self.tf.axes),
-                order,
-                self.pt.split_shape(sizes),
-                tuple(source if axis == self.tf.listed else slice(0, sizes[axis]) for axis in self.pt.axes),
+                source=source,
+                source_shape=self.tf.split_shape(sizes),
+                source_index=tuple(
+                    target if axis == self.pt.listed else slice(0, sizes[axis]) for axis in self.tf.axes
+                ),
+                order=order,
+                target_shape=self.pt.split_shape(sizes),
+                target_index=tuple(
+                    source if axis == self.tf.listed else slice(0, sizes[axis]) for axis in self.pt.axes
+                ),
             )
 
 

@@ -20,7 +20,7 @@ HEADS = ("sequence", "token", "choice", "span")  # what one row of the logits is
 COMPUTATIONS = ("epsilon", "activation", "heads")  # what can be recognised in a scope
 
 
-class Computed(NamedTuple):
+class GraphSite(NamedTuple):
     """A fact of a graph: the kind of computation that shows it, and the name scope of that computation."""
 
     computation: str
@@ -37,7 +37,7 @@ class HeadScopes(NamedTuple):
 class GraphScopes(NamedTuple):
     """Where a graph shows what no tensor shows: ``facts`` by config key, and the ``head`` or None."""
 
-    facts: Mapping[str, Computed] = FrozenDict()
+    facts: Mapping[str, GraphSite] = FrozenDict()
     head: HeadScopes | None = None
 
     def merged_over(self, base: GraphScopes) -> GraphScopes:

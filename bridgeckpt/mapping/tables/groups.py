@@ -157,11 +157,25 @@ def _row(section: Section, where: Where) -> _Row:
     tf, pt = section.texts("tf"), section.texts("pt")
     layout = parse_at(section, "layout", Layout.parse, section.text("layout"))
     if isinstance(section.data["tf"], str):
-        return _Row(section, where, tf, pt, tuple((text,) for text in section.texts("also", ())), layout)
+        return _Row(
+            section=section,
+            where=where,
+            tf=tf,
+            pt=pt,
+            also=tuple((text,) for text in section.texts("also", ())),
+            layout=layout,
+        )
     also = section.data.get("also", [])
     if not all(isinstance(spelling, list) and len(spelling) == len(tf) for spelling in also):
         raise section.error("schema", f'"also" is not a list of lists of {len(tf)} names, as "tf" is one', "also")
-    return _Row(section, where, tf, pt, tuple(tuple(map(str, spelling)) for spelling in also), layout)
+    return _Row(
+        section=section,
+        where=where,
+        tf=tf,
+        pt=pt,
+        also=tuple(tuple(map(str, spelling)) for spelling in also),
+        layout=layout,
+    )
 
 
 def _check_indices(row: _Row, tf: Spelling, pt: Spelling, model: ModelTable) -> None:

@@ -79,8 +79,8 @@ _GOOGLES = (
     *("attention/output/LayerNorm/", "intermediate/dense/", "output/dense/", "output/LayerNorm/"),
 )
 _TRANSFORMERS = Spelling(
-    "transformers' TF classes",
-    {
+    title="transformers' TF classes",
+    body={
         **_encoder(
             (
                 "embeddings/word_embeddings/(?:weight|embeddings)",
@@ -93,7 +93,7 @@ _TRANSFORMERS = Spelling(
         ),
         **_two("pooler", "pooler/dense/", _DENSE),
     },
-    {
+    heads={
         **_two("transform", "(?:mlm___)?cls/predictions/transform/dense/", _DENSE),
         **_two("transform", "(?:mlm___)?cls/predictions/transform/LayerNorm/", _NORM),
         "mlm_logits.bias": "(?:mlm___)?cls/predictions/bias",
@@ -105,8 +105,8 @@ _TRANSFORMERS = Spelling(
 )
 
 _BERT_FOR_TF2 = Spelling(
-    "bert-for-tf2",
-    _encoder(
+    title="bert-for-tf2",
+    body=_encoder(
         (
             "embeddings/word_embeddings/embeddings",
             "embeddings/position_embeddings/embeddings",
@@ -116,7 +116,7 @@ _BERT_FOR_TF2 = Spelling(
         "encoder/layer_{layer}/",
         (*_GOOGLES[:5], "intermediate/", *_GOOGLES[6:]),
     ),
-    {},
+    heads={},
 )
 
 _PREDICTIONS = {
@@ -125,8 +125,8 @@ _PREDICTIONS = {
     "mlm_logits.bias": "cls/predictions/output_bias(?:{#}/bias)?",
 }
 _MODEL_GARDEN = Spelling(
-    "Model Garden",
-    {
+    title="Model Garden",
+    body={
         **_encoder(
             ("word_embeddings{#}/embeddings", "position_embedding{#}/embeddings", "type_embeddings{#}/embeddings"),
             "embeddings/layer_norm{#}/",
@@ -139,15 +139,15 @@ _MODEL_GARDEN = Spelling(
         ),
         **_two("pooler", "pooler_transform{#}/", _DENSE),
     },
-    {
+    heads={
         **_PREDICTIONS,
         **_two("any_logits", "(?:logits{#}|classifier)/", _DENSE),
         **_two("own_pooler", "pooler_dense{#}/", _DENSE),
     },
 )
 _MODEL_GARDEN_2019 = Spelling(
-    "Model Garden of 2019",
-    {
+    title="Model Garden of 2019",
+    body={
         **_encoder(
             (
                 "word_embeddings/embeddings",
@@ -163,7 +163,7 @@ _MODEL_GARDEN_2019 = Spelling(
         ),
         **_two("pooler", "pooler_transform/", _DENSE),
     },
-    {
+    heads={
         **_PREDICTIONS,
         **_two("nsp_logits", "cls/seq_relationship/output_", _DENSE, ("weights", "bias")),
         **_two("span_logits", "squad_logits/final_dense/", _DENSE),
@@ -177,8 +177,8 @@ _BLOCKS = (
     "_output_layer_norm/",
 )
 _MODEL_GARDEN_FILES = Spelling(
-    "Model Garden, by tf-keras",
-    {
+    title="Model Garden, by tf-keras",
+    body={
         **_encoder(
             (
                 "(?:_embedding_layer|layers/on_device_embedding)/vars/0",
@@ -193,7 +193,7 @@ _MODEL_GARDEN_FILES = Spelling(
         ),
         **_two("pooler", "pooler_layer/", _DENSE, _VARS),
     },
-    {
+    heads={
         **_two("transform", "masked_lm/dense/", _DENSE, _VARS),
         **_two("transform", "masked_lm/layer_norm/", _NORM, _VARS),
         "mlm_logits.bias": "masked_lm/vars/1",
@@ -204,8 +204,8 @@ _MODEL_GARDEN_FILES = Spelling(
 )
 
 _KERAS_HUB = Spelling(
-    "KerasHub",
-    {
+    title="KerasHub",
+    body={
         **_encoder(
             (
                 "(?:layers/reversible_embedding|token_embedding)/vars/0",
@@ -224,12 +224,12 @@ _KERAS_HUB = Spelling(
         ),
         **_two("pooler", "layers/dense/", _DENSE, _VARS),
     },
-    _two("any_logits", "layers/dense/", _DENSE, _VARS),
+    heads=_two("any_logits", "layers/dense/", _DENSE, _VARS),
     layer=_COUNT,
 )
 _KERAS_NLP = Spelling(
-    "KerasNLP on Keras 2",
-    {
+    title="KerasNLP on Keras 2",
+    body={
         **_encoder(
             (
                 "_layer_checkpoint_dependencies/embedding/vars/0",
@@ -248,12 +248,12 @@ _KERAS_NLP = Spelling(
         ),
         **_two("pooler", "_layer_checkpoint_dependencies/dense/", _DENSE, _VARS),
     },
-    _two("any_logits", "_layer_checkpoint_dependencies/dense/", _DENSE, _VARS),
+    heads=_two("any_logits", "_layer_checkpoint_dependencies/dense/", _DENSE, _VARS),
     layer=_COUNT,
 )
 _KERAS_NLP_NAMED = Spelling(
-    "KerasHub or KerasNLP, by variables",
-    {
+    title="KerasHub or KerasNLP, by variables",
+    body={
         **_encoder(
             ("token_embedding/embeddings", "position_embedding/embeddings", "segment_embedding/embeddings"),
             "embeddings_layer_norm/",
@@ -269,14 +269,14 @@ _KERAS_NLP_NAMED = Spelling(
         ),
         **_two("pooler", "pooled_dense/", _DENSE),
     },
-    _two("any_logits", "logits/", _DENSE),
+    heads=_two("any_logits", "logits/", _DENSE),
 )
 
 _ATTENTION = "Encoder-{layer}-MultiHeadSelfAttention"
 _FEED = "Encoder-{layer}-FeedForward"
 _KERAS_BERT = Spelling(
-    "keras-bert",
-    {
+    title="keras-bert",
+    body={
         **_encoder(
             ("Embedding-Token{#}/embeddings", "Embedding-Position{#}/embeddings", "Embedding-Segment{#}/embeddings"),
             "Embedding-Norm{#}/",
@@ -291,7 +291,7 @@ _KERAS_BERT = Spelling(
         **_two("layer.output", f"{_FEED}{{#}}/{_FEED}_", _DENSE, ("W2", "b2")),
         **_two("pooler", "NSP-Dense{#}/", _DENSE),
     },
-    {
+    heads={
         **_two("transform", "MLM-Dense{#}/", _DENSE),
         **_two("transform", "MLM-Norm{#}/", _NORM),
         "mlm_logits.bias": "MLM-Sim{#}/bias",

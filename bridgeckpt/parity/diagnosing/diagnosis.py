@@ -194,7 +194,13 @@ def _diagnosis(evidence: Evidence, view_index: int, stage: str, cause: Cause, ef
         variable = evidence.reference.variables.get(".".join(found))
     remedy = cause.remedy or (_explain(evidence, variable) if parameter else _GENERAL)
     return Diagnosis(
-        called.get(stage, stage), cause.text, remedy, parameter, variable, effect.explains(stage), tuple(others)
+        stage=called.get(stage, stage),
+        cause=cause.text,
+        remedy=remedy,
+        parameter=parameter,
+        variable=variable,
+        proven=effect.explains(stage),
+        others=tuple(others),
     )
 
 
@@ -211,4 +217,6 @@ def _missing(evidence: Evidence) -> set[str]:
 
 
 def _unknown(failed: Sequence[str], why: str) -> Diagnosis:
-    return Diagnosis(failed[0], f"unknown: {why}", _GENERAL, None, None, False)
+    return Diagnosis(
+        stage=failed[0], cause=f"unknown: {why}", remedy=_GENERAL, parameter=None, variable=None, proven=False
+    )

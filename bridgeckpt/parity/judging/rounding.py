@@ -98,14 +98,18 @@ def measure(error: Array, noise: Array, truth: Array, unit: float, groups: int) 
     rows, columns = _directions(noise)
     most = int(min(columns * error.shape[0], rows * error.shape[1]))
     rms, limit = sqrt(float(squares.mean())) / scale, float(_limits(variance.reshape(-1), 0, groups, most))
-    largest = Measure(rms, limit, float(np.abs(error).max()) / scale, rms / limit)
+    largest = Measure(rms=rms, limit=limit, peak=float(np.abs(error).max()) / scale, excess=rms / limit)
     for axis, place, most in ((1, "row", int(columns)), (0, "column", int(rows))):
         if error.shape[axis] in (1, error.size):  # a group of one number, or of all
             continue
         ratios = np.sqrt(squares.mean(axis) / variance.mean(axis)) / _limits(variance, axis, groups, most)
         if ratios.max() > largest.excess:
             index = int(ratios.argmax())
-            largest = Measure(*largest[:3], float(ratios.max()), *((index, None) if place == "row" else (None, index)))
+            largest = largest._replace(
+                excess=float(ratios.max()),
+                row=index if place == "row" else None,
+                column=index if place == "column" else None,
+            )
     return largest
 
 

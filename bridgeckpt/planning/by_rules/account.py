@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bridgeckpt.planning.by_rules.target import Target
 
 
-class Match(NamedTuple):
+class RuleMatch(NamedTuple):
     """The parameter of a variable, the rule and the layout that lead to it, and the sizes of the layout's axes."""
 
     parameter: str
@@ -36,7 +36,7 @@ class Match(NamedTuple):
     axes: Mapping[str, int]
 
 
-class Misfit(NamedTuple):
+class RuleMisfit(NamedTuple):
     """A candidate parameter of shape ``wanted``, which the rule at ``where`` cannot make from the variable."""
 
     parameter: str
@@ -55,7 +55,7 @@ def account_by_rules(
     """
     ledger, first = LedgerBuilder(), dict[str, str]()
     copies, slots = dict(checkpoint.copies), checkpoint.slots
-    unmatched: dict[str, list[Misfit]] = {}
+    unmatched: dict[str, list[RuleMisfit]] = {}
     for name, info in checkpoint.tensors.items():
         if name in slots:
             ledger.sources[name] = "slot"
@@ -91,13 +91,15 @@ def account_by_rules(
     return ledger.build(), checkpoint.with_copies(copies)
 
 
-def _match(name: str, shape: tuple[int, ...], rules: Rules, target: Target) -> tuple[Match | None, list[Misfit]]:
+def _match(
+    name: str, shape: tuple[int, ...], rules: Rules, target: Target
+) -> tuple[RuleMatch | None, list[RuleMisfit]]:
     """The parameter of a variable if there is exactly one, and the other candidates.
 
     A rule of the model itself has priority over the general ones.
     """
-    matches: dict[str, Match] = {}
-    misfits: list[Misfit] = []
+    matches: dict[str, RuleMatch] = {}
+    misfits: list[RuleMisfit] = []
     for rule, candidate in rules.candidates(name, target.model):
         parameter = target.find(candidate)
         if parameter is None or parameter in matches:
@@ -106,13 +108,13 @@ def _match(name: str, shape: tuple[int, ...], rules: Rules, target: Target) -> t
         fitting = ((layout, _fit(layout, shape, wanted)) for layout in rule.layouts)
         layout, axes = next(((layout, axes) for layout, axes in fitting if axes is not None), (None, None))
         if layout is None or axes is None:
-            misfits.append(Misfit(parameter, wanted, rule.where))
+            misfits.append(RuleMisfit(parameter, wanted, rule.where))
         else:
-            matches[parameter] = Match(parameter, rule, layout, axes)
+            matches[parameter] = RuleMatch(parameter, rule, layout, axes)
     of_the_model = [match for match in matches.values() if match.rule.where.group == target.model]
     remaining = of_the_model or list(matches.values())
     if len(remaining) > 1:
-        return None, [Misfit(match.parameter, shape, match.rule.where) for match in remaining]
+        return None, [RuleMisfit(match.parameter, shape, match.rule.where) for match in remaining]
     return (remaining[0] if remaining else None), misfits
 
 
@@ -125,7 +127,7 @@ def _fit(layout: Layout, shape: tuple[int, ...], wanted: tuple[int, ...]) -> dic
     return axes if layout.pt.shape(axes) == wanted else None
 
 
-def _row(name: str, match: Match) -> Row:
+def _row(name: str, match: RuleMatch) -> Row:
     """The row for this variable in a table that writes out every name."""
     tf, pt = (Template.parse(name),), (Template.parse(match.parameter),)
     where = match.rule.where
@@ -143,7 +145,7 @@ def _row(name: str, match: Match) -> Row:
     )
 
 
-def _unmapped(unmatched: Mapping[str, list[Misfit]], checkpoint: Checkpoint) -> Iterator[Problem]:
+def _unmapped(unmatched: Mapping[str, list[RuleMisfit]], checkpoint: Checkpoint) -> Iterator[Problem]:
     """The problems of variables that have no parameter, several, or one of another shape."""
     alike: dict[tuple[object, ...], list[str]] = {}
     for name, candidates in unmatched.items():

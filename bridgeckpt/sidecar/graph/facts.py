@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bridgeckpt.formats.tensorflow.graphdef import Graph
-    from bridgeckpt.mapping.tables.graph import Computed, GraphScopes, HeadScopes
+    from bridgeckpt.mapping.tables.graph import GraphScopes, GraphSite, HeadScopes
 
     Value = str | float
 
@@ -68,7 +68,7 @@ def read_facts(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) 
     )
 
 
-def _find(graph: Graph, computed: Computed, wildcards: Mapping[str, str]) -> list[GraphFact[Value]]:
+def _find(graph: Graph, computed: GraphSite, wildcards: Mapping[str, str]) -> list[GraphFact[Value]]:
     """The fact in the scope itself, else the facts in all similar scopes."""
     read, scope = READERS[computed.computation], computed.scope.render(wildcards)
     if fact := read(graph, scope):
