@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
-from bridgeckpt.sentences import Sentence, Words, say, setting_names, within
+from bridgeckpt.sentences import Sentence, Words, joined, say, setting_names, within
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +87,7 @@ class TableError(BridgeckptError):
     """A mapping table, or a layout in one, is not well formed; ``where`` is ``file:line`` if known."""
 
     def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
-        super().__init__(f"{where}: {message}" if where else message, hint=hint)
+        super().__init__(joined(": ", (where, message)) if where else message, hint=hint)
         self.where = where
 
 

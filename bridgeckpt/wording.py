@@ -55,7 +55,7 @@ def shape_text(shape: Sequence[int]) -> str:
     return f"[{', '.join(map(str, shape))}]"
 
 
-def listed(names: Iterable[str]) -> str:
-    """Names for a message: the first few, and how many more there are."""
+def listed(names: Iterable[str], shown: int = _SHOWN) -> str:
+    """Names for a message: the first ``shown``, and how many more there are."""
     names = list(names)
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

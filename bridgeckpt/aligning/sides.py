@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.copying.job import Job, whole
 from bridgeckpt.errors import PlanError
-from bridgeckpt.mapping.tables import library as tables
-from bridgeckpt.mapping.tables.dialect import load_table
+from bridgeckpt.mapping.tables.model import shipped_models
 from bridgeckpt.options import DiffOptions
 from bridgeckpt.planning.plan import draft
 from bridgeckpt.sidecar.config_files import named_class
@@ -100,11 +99,11 @@ def plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions) -
     completed = DiffOptions(**options)
     if options.get("config") is None and not all(axis in planned.sizes.axes for axis in _axes(planned)):
         completed["config"] = other.directory / "config.json"
-    match config.get("architectures"):
-        case [str(named)] if named in classes and not options.get("architecture"):
-            same_heads = _heads(classes[named], planned) == _heads(planned.architecture, planned)
-            if same_heads and named != planned.architecture.name:
-                completed["architecture"] = named
+    named = named_class(config)
+    if named is not None and named in classes and not options.get("architecture"):
+        same_heads = _heads(classes[named], planned) == _heads(planned.architecture, planned)
+        if same_heads and named != planned.architecture.name:
+            completed["architecture"] = named
     if completed == options:
         return planned
     again = draft(checkpoint, **completed)
@@ -141,8 +140,7 @@ def _config(checkpoint: Checkpoint) -> dict[str, Any]:
 def _model(*configs: dict[str, Any]) -> ModelTable | None:
     """The model table for the ``model_type`` of the first config that has one."""
     kinds = [config["model_type"] for config in configs if "model_type" in config]
-    models = (load_table(name).model for name in tables.names()) if kinds else ()
-    return next((model for model in models if model.model == kinds[0]), None)
+    return shipped_models().get(kinds[0]) if kinds else None
 
 
 def _stored(checkpoint: Checkpoint, naming: str) -> AlignedSide:

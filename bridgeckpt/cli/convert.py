@@ -17,7 +17,7 @@ from bridgeckpt.converting.report import summary
 from bridgeckpt.options import PlanOptions
 from bridgeckpt.sidecar.tokenizer.files import has_tokenizer
 from bridgeckpt.store.sizes import format_size
-from bridgeckpt.wording import fold
+from bridgeckpt.wording import fold, listed
 
 if TYPE_CHECKING:
     from bridgeckpt.planning.record import Plan
@@ -89,9 +89,8 @@ def describe(planned: Plan, lines: Lines) -> None:
             if source_state == state:
                 reasons.setdefault(ledger.reasons[name], []).append(name)
         for reason, names in reasons.items():
-            folded = [text for text, _ in fold(names)]
-            more = f" and {len(folded) - 3} more" if len(folded) > 3 else ""
-            lines.add(state, f"{', '.join(folded[:3])}{more}: {say(reason)}")
+            folded = (text for text, _ in fold(names))
+            lines.add(state, f"{listed(folded, 3)}: {say(reason)}")
     lines.add("target", _states(ledger.target_counts()))
     if planned.configuration is not None:
         for key, provenance in planned.configuration.provenance.items():

@@ -14,7 +14,7 @@ from bridgeckpt.cli.words import say
 from bridgeckpt.comparing.difference import diff
 from bridgeckpt.options import DiffOptions
 from bridgeckpt.store.sizes import format_size
-from bridgeckpt.wording import fold, shape_text
+from bridgeckpt.wording import fold, listed, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -106,10 +106,9 @@ def _reasons(tensors: Iterable[Uncompared]) -> list[str]:
         by_reason.setdefault((tensor.side.upper(), tensor.reason), []).append(tensor.name)
     texts = []
     for (side, reason), names in by_reason.items():
-        folded = [text for text, _ in fold(names)]
-        more = f" and {len(folded) - 3} more" if len(folded) > 3 else ""
+        folded = (text for text, _ in fold(names))
         count = f"{len(names)} tensors, " if len(names) > 1 else ""
-        texts.append(f"{side}: {count}{', '.join(folded[:3])}{more}: {say(reason)}")
+        texts.append(f"{side}: {count}{listed(folded, 3)}: {say(reason)}")
     return texts
 
 

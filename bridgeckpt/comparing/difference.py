@@ -14,6 +14,7 @@ from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.options import DiffOptions, checked
 from bridgeckpt.sentences import Sentence
+from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -170,9 +171,7 @@ def _rank(tensor: Compared) -> tuple[bool, float, float]:
 def _nothing_in_common(a: AlignedSide, b: AlignedSide) -> ParityError:
     def first_names(side: AlignedSide) -> str:
         names = [*side.jobs, *side.unmapped, *side.left_out]
-        return f"  {side.checkpoint.path} ({side.naming}) has {', '.join(names[:2]) or 'no tensor'}" + (
-            f" and {len(names) - 2} more" if len(names) > 2 else ""
-        )
+        return f"  {side.checkpoint.path} ({side.naming}) has {listed(names, 2) or 'no tensor'}"
 
     return ParityError(
         "\n".join(["the two checkpoints have no tensor in common:", first_names(a), first_names(b)]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import BridgeckptError, Problem
+from bridgeckpt.sentences import joined
 from bridgeckpt.warmstart.renaming import advice
 from bridgeckpt.wording import fold, shape_text
 
@@ -194,7 +195,7 @@ def check(report: WarmStartReport, *, strict: bool | None, hint: str | None = No
     kinds = ("shape", "unmatched") if strict or not report.matched else ("shape",)
     lines = [heading, "", *_shown([problem for problem in report.problems if problem.kind in kinds])]
     lines += [f"  {'note':<10} {note}" for note in report.notes]
-    raise WarmStartError("\n".join(lines), report, hint=hint or report.advice or _hint(report))
+    raise WarmStartError(joined("\n", lines), report, hint=hint or report.advice or _hint(report))
 
 
 def _hint(report: WarmStartReport) -> str:
@@ -208,10 +209,10 @@ def _text(shape: Shape) -> str:
 
 
 def _shown(problems: Sequence[Problem]) -> list[str]:
-    lines = []
+    lines: list[str] = []
     for problem in problems[:_SHOWN]:
-        lines.append(f"  {problem.kind:<10} {problem.subject}")
-        lines += [" " * 13 + line for line in problem.explanation]
+        lines.append(joined("", (f"  {problem.kind:<10} ", problem.subject)))
+        lines += [joined("", (" " * 13, line)) for line in problem.explanation]
     return [*lines, *_more(len(problems))]
 
 

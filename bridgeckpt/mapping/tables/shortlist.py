@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bridgeckpt.mapping.tables import library as tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 
 def shortlist(names: Mapping[str, Iterable[str]]) -> list[str]:
@@ -20,7 +20,8 @@ def shortlist(names: Mapping[str, Iterable[str]]) -> list[str]:
 
     ``names`` are the checkpoint's names by kind, "key" and "variable".
     """
-    ends = {table: _ends(_head(table)) for table in tables.names()}
+    shipped = tables.names()
+    ends = {table: _ends(_head(table, shipped)) for table in shipped}
     present: set[tuple[str, str]] = set()
     for kind, names_of_kind in names.items():
         wanted = tuple({end for table_kind, table_ends in ends.values() if table_kind == kind for end in table_ends})
@@ -44,14 +45,13 @@ def _ends(head: Mapping[str, Any]) -> tuple[str, list[str]]:
     return str(head.get("names", "key")), ends
 
 
-def _head(table: str) -> dict[str, Any]:
+def _head(table: str, shipped: Collection[str]) -> dict[str, Any]:
     """The keys above the first section, over those of the table that it builds on."""
-    text = tables.find(table).read_text(encoding="utf-8", errors="replace")
     try:
-        head = tomllib.loads(text.partition("\n[")[0])
+        head = tomllib.loads(tables.text(table).partition("\n[")[0])
     except tomllib.TOMLDecodeError:
         return {}
     base = head.get("use")
-    if not isinstance(base, str) or base not in tables.names():
+    if not isinstance(base, str) or base not in shipped:
         return head
-    return {**_head(base), **head}
+    return {**_head(base, shipped), **head}

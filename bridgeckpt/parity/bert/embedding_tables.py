@@ -14,7 +14,7 @@ from bridgeckpt.parity.bert.embeddings import TABLES, Entries, RecordedEmbedding
 from bridgeckpt.parity.diagnosing.anatomy import NOTHING, Cause, Patch, Replacement
 from bridgeckpt.parity.diagnosing.dense import normal
 from bridgeckpt.parity.diagnosing.fitting import fit, slope
-from bridgeckpt.parity.diagnosing.wording import TOLERANCES, describe, numbered
+from bridgeckpt.parity.diagnosing.wording import TOLERANCES, describe, rows_text
 
 Tensor = Any  # torch is imported inside functions
 
@@ -95,16 +95,16 @@ def _rows(embeddings: RecordedEmbeddings) -> Iterator[Cause]:
             order[rows] = torch.tensor(rows[::-1])
             exchanged = Patch({name: Replacement(name, partial(_ordered, order))})
             if embeddings.fixed_by(exchanged):
-                yield Cause(f"{numbered('row', rows)} of {name} are swapped", name, exchanged)
+                yield Cause(f"{rows_text(rows)} of {name} are swapped", name, exchanged)
         want, texts = have.double(), []
         for row in rows[:_ROWS]:
             if (fitted := _fitted_row(embeddings, table, row)) is not None:
                 want[row] = fitted
                 tolerance = TOLERANCES[embeddings.precision]
                 texts.append(describe(have[row].double(), fitted, tolerance, free=True))
-        text = f"{name} is wrong in {numbered('row', rows)}"
+        text = f"{name} is wrong in {rows_text(rows)}"
         if not bool(have[rows].any()):
-            text = f"{name} is all zeros in {numbered('row', rows)}"
+            text = f"{name} is all zeros in {rows_text(rows)}"
         elif len(rows) == 1 and texts:
             text = f"row {rows[0]} of {name} {texts[0]}"
         yield Cause(text, name, Patch({name: Replacement(values=want)}) if len(texts) == len(rows) else NOTHING)

@@ -31,6 +31,7 @@ from bridgeckpt.parity.reference.reference import Reference
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
 from bridgeckpt.parity.tensorflow.runtime import computing, import_tensorflow
 from bridgeckpt.parity.tensorflow.stored import StoredVariables, TensorFlowVariables, finite
+from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,7 +159,7 @@ class _Recording:
         try:
             recorded = run_functions(self.tf, saved, self.checkpoint, lambda _: self.probes)
         except ParityError as error:
-            self.notes.append(f"its functions were not run: {error.message}")
+            self.notes.append(Sentence("its functions were not run: {why}", why=error.message))
         else:
             self.runs["graph"] = recorded.values
             self.how.append(recorded.how)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.parity.diagnosing.anatomy import Cause, Patch, Replacement
 from bridgeckpt.parity.diagnosing.fitting import fit
-from bridgeckpt.parity.diagnosing.wording import TOLERANCES, describe, numbered
+from bridgeckpt.parity.diagnosing.wording import TOLERANCES, describe, rows_text
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.diagnosing.dense import Dense
@@ -173,7 +173,7 @@ def _rows(failed: WrongStage, change: Tensor) -> Iterator[Cause]:
         if failed.fixed_by("kernel", want):
             zero = not bool(failed.dense.kernel[indices].any())
             yield failed.cause(
-                "kernel", f"is {'all zeros' if zero else 'wrong'} in {numbered('row', indices.tolist())}", want
+                "kernel", f"is {'all zeros' if zero else 'wrong'} in {rows_text(indices.tolist())}", want
             )
 
 

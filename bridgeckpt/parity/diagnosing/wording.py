@@ -38,10 +38,10 @@ def describe(have: Tensor, want: Tensor, tolerance: float, *, free: bool = False
     return f"is wrong: it differs by up to {size:.3g} from what it should be"
 
 
-def numbered(what: str, numbers: Sequence[int]) -> str:
-    """Some of many, by number: "row 3", "rows 3, 4 and 9", "rows 0, 1, 2 and 97 more"."""
+def rows_text(numbers: Sequence[int]) -> str:
+    """The rows of a matrix by number: "row 3", "rows 3, 4 and 9", "rows 0, 1, 2 and 97 more"."""
     if len(numbers) == 1:
-        return f"{what} {numbers[0]}"
+        return f"row {numbers[0]}"
     if len(numbers) > 2 * _FEW:
-        return f"{what}s {', '.join(map(str, numbers[:_FEW]))} and {len(numbers) - _FEW} more"
-    return f"{what}s {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+        return f"rows {', '.join(map(str, numbers[:_FEW]))} and {len(numbers) - _FEW} more"
+    return f"rows {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"

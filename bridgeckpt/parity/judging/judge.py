@@ -13,6 +13,7 @@ from bridgeckpt.parity.judging.devices import judge_device, run_on
 from bridgeckpt.parity.judging.passes import combined, in_float32, in_float64, is_narrower, what_to_run
 from bridgeckpt.parity.judging.pytorch import Subject, frameworks
 from bridgeckpt.parity.judging.verdict import DeviceResult, Diagnosis, StageResult, Verdict
+from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.reference.reference import Reference
@@ -67,7 +68,7 @@ def judge(
     if first is not None:
         with clock("looking for the cause"):
             diagnosis = diagnose(reference, subject, results)
-    _, transformers = frameworks()
+    torch, transformers = frameworks()
     provenance = {
         "reference": FrozenDict(reference.provenance),
         **({"tolerance": f"atol {tolerance[0]:g}, rtol {tolerance[1]:g}"} if tolerance else {}),
@@ -75,7 +76,7 @@ def judge(
         "parameters": subject.parameters,
         "stored": subject.stored,
         "transformers": transformers.__version__,
-        "torch": frameworks()[0].__version__,
+        "torch": torch.__version__,
     }
     return Verdict(
         passed=not failures,
@@ -138,8 +139,7 @@ def _notes(reference: Reference, subject: Subject, wanted: Mapping[str, set[str]
     if subject.sites:
         compared = set().union(*wanted.values()) if wanted else set()
         if names := subject.family.unread(subject.model, subject.sites, compared):
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            notes.append(f"the reference says nothing about {', '.join(names[:5])}{more}")
+            notes.append(f"the reference says nothing about {listed(names, 5)}")
     if is_narrower(reference, subject):
         source = reference.provenance.get("dtype", "float32")
         notes.append(

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-RUNS = ("graph", "float32", "float64")
 _KEY = "bridgeckpt.reference"
 _VERSION = 1
 
