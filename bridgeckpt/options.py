@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
-from pathlib import Path
+from math import inf
 from types import SimpleNamespace
 from typing import Annotated, Any, NamedTuple, TypedDict, TypeVar, cast, get_args, get_type_hints, is_typeddict
 
 from bridgeckpt.dtypes import WEIGHT_DTYPES
 from bridgeckpt.errors import OptionError
-from bridgeckpt.type_hints import describe, fits, typed_dict_in
+from bridgeckpt.type_hints import describe, fits, plain_number, typed_dict_in
 
 AnyPath = str | os.PathLike[str]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -41,6 +41,10 @@ def one_of(*choices: str) -> Constraint:
 
 
 Dtype = Annotated[str | None, one_of(*WEIGHT_DTYPES)]
+
+
+Seed = Annotated[int, Constraint("a whole number of 0 or more", lambda seed: seed >= 0)]
+Tolerance = Annotated[float | None, Constraint("a finite number of 0 or more", lambda tolerance: 0 <= tolerance < inf)]
 
 
 class SourceOptions(TypedDict, total=False):
@@ -72,7 +76,7 @@ class ActivationOptions(TypedDict, total=False):
 class DiffOptions(SourceOptions, total=False):
     """How to read the TensorFlow checkpoint in a comparison."""
 
-    mapping: Annotated[str | Path | None, "name or file of the mapping table; None finds the one that fits the names."]
+    mapping: Annotated[AnyPath | None, "name or file of the mapping table; None finds the one that fits the names."]
     architecture: Annotated[str | None, "Hugging Face class; None takes the one whose heads the checkpoint has."]
     ema: Annotated[bool, "take the exponential moving averages instead of the weights."]
 
@@ -101,7 +105,9 @@ def checked(options: type[Mapping[str, object]] | None = None) -> Callable[[Func
         @wraps(function)
         def checking(*arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401 - whatever the function takes and returns
             known = _known(function, options)
-            positional = dict(zip(known, arguments, strict=False))
+            arguments = tuple(plain_number(value) for value in arguments)
+            keywords = {name: plain_number(value, known.get(name)) for name, value in keywords.items()}
+            positional = dict(zip(_positional(function), arguments, strict=False))  # Python reports too many itself
             check_values(f"{name}()", {**positional, **keywords}, known)
             return function(*arguments, **keywords)
 
@@ -153,6 +159,10 @@ def _arguments(function: Callable[..., Any]) -> tuple[str, ...]:
     return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
+def _positional(function: Callable[..., Any]) -> tuple[str, ...]:
+    return function.__code__.co_varnames[: function.__code__.co_argcount]
+
+
 def _hint(function: Callable[..., Any], name: str) -> Any:  # noqa: ANN401 - what annotations may be
     written = SimpleNamespace(__annotations__={name: function.__annotations__.get(name, Any)})
     try:
@@ -172,7 +182,10 @@ def _unknown(where: str, name: str, known: Mapping[str, object]) -> OptionError:
 def _text(value: object) -> str:
     from textwrap import shorten
 
-    return f'"{value}"' if isinstance(value, str) and len(value) < 80 else shorten(repr(value), 80)
+    try:
+        return f'"{value}"' if isinstance(value, str) and len(value) < 80 else shorten(repr(value), 80)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of thousands of digits"
 
 
 def shown(exported: Shown) -> Shown:

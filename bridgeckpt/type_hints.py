@@ -44,6 +44,14 @@ def fits(hint: Any, value: object) -> bool:  # noqa: ANN401 - hints have no comm
     return True
 
 
+def plain_number(value: object, hint: Any = None) -> object:  # noqa: ANN401
+    """A number of numpy as Python's, also inside a dict of options if ``hint`` allows one; any other value as it is."""
+    if isinstance(value, dict) and typed_dict_in(hint) is not None:
+        return {key: plain_number(item) for key, item in value.items()}
+    is_scalar = getattr(value, "shape", None) == () and hasattr(value, "item")
+    return value.item() if is_scalar else value  # type: ignore[attr-defined]
+
+
 def describe(hint: Any) -> str:  # noqa: ANN401
     """The values that ``hint`` allows, in words; None is not mentioned."""
     if (choices := _choices(hint)) is not None:

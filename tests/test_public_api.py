@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
+from paths import ROOT
 
 import bridgeckpt
 from bridgeckpt import BridgeckptError, OptionError
@@ -216,3 +219,66 @@ def test_hints_as_checks(hint, right, wrong, words):
     assert all(fits(hint, value) for value in right)
     assert not any(fits(hint, value) for value in wrong)
     assert describe(hint) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("open_checkpoint", (3,)),
+        ("load_table", (None,)),
+        ("check", ([],)),
+        ("read_reference", (b"r.safetensors",)),
+        ("record", ("bert_model.ckpt", {}, "r.safetensors")),
+        ("record", (dict, "inputs", "r.safetensors")),
+    ],
+)
+def test_a_wrong_argument_of_any_export_is_named(name, arguments):
+    with pytest.raises(bridgeckpt.OptionError, match="must be"):
+        getattr(bridgeckpt, name)(*arguments)
+
+
+def test_every_exported_function_checks_its_arguments():
+    functions = {name: getattr(bridgeckpt, name) for name in bridgeckpt.__all__}
+    functions = {name: value for name, value in functions.items() if inspect.isfunction(value)}
+    assert len(functions) >= 12
+    for function in functions.values():
+        with pytest.raises(bridgeckpt.OptionError, match="has no option"):
+            function(an_option_that_nobody_has=1)
+
+
+def test_numbers_of_numpy_are_numbers(example):
+    plan = bridgeckpt.plan(example, heads=np.int64(3), layer_norm_eps=np.float32(0.5))
+    values = plan.configuration.values
+    assert (type(values["num_attention_heads"]), type(values["layer_norm_eps"])) == (int, float)
+    with pytest.raises(bridgeckpt.OptionError, match="heads must be a whole number"):
+        bridgeckpt.plan(example, heads=np.float64(3))
+    with pytest.raises(bridgeckpt.OptionError, match="thousands of digits"):
+        bridgeckpt.plan(example, heads=-(10**5000))
+
+
+def test_a_path_of_any_kind_names_a_table(example):
+    class Named(os.PathLike):
+        def __fspath__(self):
+            return str(ROOT / "mappings/bert/google.toml")
+
+    assert bridgeckpt.plan(example, mapping=Named()).table.name == "bert/google"
+
+
+def test_what_the_command_line_refuses_python_refuses_too(example):
+    for wrong in ({"atol": -1.0}, {"rtol": float("nan")}, {"seed": -1}):
+        with pytest.raises(bridgeckpt.OptionError, match=f"{next(iter(wrong))} must be"):
+            bridgeckpt.verify(example, "folder", **wrong)
+    with pytest.raises(bridgeckpt.OptionError, match="seed must be"):
+        bridgeckpt.record_checkpoint(example, "r.safetensors", seed=-1)
+
+
+def test_an_open_checkpoint_is_inspected(example):
+    with bridgeckpt.open_checkpoint(example) as checkpoint:
+        assert bridgeckpt.inspect(checkpoint) == bridgeckpt.inspect(example)
+
+
+def test_torch_is_asked_for_before_anything_is_read(example, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(bridgeckpt.BridgeckptError, match="needs PyTorch") as caught:
+        bridgeckpt.load_state_dict(example, framework="pt")
+    assert "bridgeckpt[torch]" in caught.value.hint

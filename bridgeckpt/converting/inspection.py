@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from bridgeckpt.converting.report import decided, sized
 from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.formats import open_checkpoint
+from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.options import PlanOptions, checked
 from bridgeckpt.planning.plan import draft
 from bridgeckpt.wording import fold
@@ -16,7 +17,6 @@ from bridgeckpt.wording import fold
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.planning.record import Plan
     from bridgeckpt.store.tensors import TensorInfo
 
@@ -75,17 +75,17 @@ class Inspection(NamedTuple):
 
 
 @checked(PlanOptions)
-def inspect(source: str | os.PathLike[str], **options: Unpack[PlanOptions]) -> Inspection:
+def inspect(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOptions]) -> Inspection:
     """Look at a checkpoint. Problems with converting it are reported, not raised.
 
     Args:
-        source: path of a checkpoint: its folder, prefix or one of its files.
+        source: path of a checkpoint (its folder, prefix or one of its files), or an open checkpoint.
         options: see :class:`bridgeckpt.PlanOptions`.
 
     Raises:
         CheckpointError: the checkpoint cannot be found or read.
     """
-    checkpoint = open_checkpoint(source)
+    checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
     plan, refusal = None, None
     try:
         plan = draft(checkpoint, **options)

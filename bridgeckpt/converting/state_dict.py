@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from bridgeckpt.converting.conversion import prepare
 from bridgeckpt.copying.engine import assemble
+from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.options import Dtype, PlanOptions, checked
 
@@ -62,13 +63,23 @@ def load_state_dict(
         Tensors by parameter name, C-contiguous, in the order of the mapping table. Tied parameters appear once.
 
     Raises:
-        BridgeckptError: as :func:`bridgeckpt.convert`.
+        BridgeckptError: as :func:`bridgeckpt.convert`; or ``framework`` is "pt" and PyTorch is not installed.
     """
+    if framework == "pt":
+        _check_torch()
     planned = prepare(source, **options)
     arrays = {job.name: assemble(job, verify=verify) for job in planned.jobs(dtype)}
     if framework == "np":
         return arrays
     return {name: _to_torch(array) for name, array in arrays.items()}
+
+
+def _check_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        hint = 'pip install "bridgeckpt[torch]"'
+        raise BridgeckptError(f'framework="pt" needs PyTorch: {error}', hint=hint) from None
 
 
 def _to_torch(array: np.ndarray[Any, np.dtype[Any]]) -> torch.Tensor:

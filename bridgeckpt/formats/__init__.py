@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridgeckpt.formats.locating.locate import locate
 from bridgeckpt.formats.locating.registry import FORMATS
+from bridgeckpt.options import checked
 
 if TYPE_CHECKING:
-    import os
-
     from bridgeckpt.formats.checkpoint import Checkpoint
 
 
+@checked()
 def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Open a checkpoint and read its index. No tensor is read yet.
 
@@ -23,5 +24,6 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
     Raises:
         CheckpointError: there is nothing at the path, or it cannot be read. The message says what it is.
+        OptionError: ``path`` is not a path.
     """
     return FORMATS.open(locate(Path(path)))

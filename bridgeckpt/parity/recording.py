@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats.locating.locate import locate
 from bridgeckpt.formats.tensorflow.saved_model import saved_model_for
-from bridgeckpt.options import RecordOptions, checked
+from bridgeckpt.options import RecordOptions, Seed, checked
 from bridgeckpt.parity import families
 from bridgeckpt.parity.bert.request import GivenSettings, RecordingRequest
 from bridgeckpt.parity.reference.recording import reference_path, versions
@@ -28,7 +28,7 @@ def record_checkpoint(
     ema: bool = False,
     texts: Sequence[str] | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     float64: bool = True,
     graph: bool = True,
     **options: Unpack[RecordOptions],

@@ -13,7 +13,7 @@ import numpy as np
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.frozen import FrozenDict
-from bridgeckpt.options import RecordOptions, checked
+from bridgeckpt.options import RecordOptions, Seed, Tolerance, checked
 from bridgeckpt.parity import families
 from bridgeckpt.parity.judging.converted_folder import REPORT, check_folder, from_report, which_model
 from bridgeckpt.parity.judging.devices import check_device, check_dtypes, check_memory
@@ -34,10 +34,10 @@ def verify(
     *,
     device: str = "auto",
     dtypes: Sequence[str] = (),
-    atol: float | None = None,
-    rtol: float | None = None,
+    atol: Tolerance = None,
+    rtol: Tolerance = None,
     texts: Sequence[str] | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     ema: bool | None = None,
     any_checkpoint: bool = False,
     progress: Callable[[str], None] | None = None,

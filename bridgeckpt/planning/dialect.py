@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +15,6 @@ from bridgeckpt.sentences import Sentence, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.records import Table
@@ -39,7 +39,7 @@ class Dialect(NamedTuple):
     other_towers: list[Wildcards]
 
 
-def choose_table(checkpoint: Checkpoint, mapping: str | Path | None, scope: str | None) -> Dialect:
+def choose_table(checkpoint: Checkpoint, mapping: str | os.PathLike[str] | None, scope: str | None) -> Dialect:
     """Find the table that reads ``checkpoint``, and the values of its wildcards there.
 
     ``mapping`` names the table or its file; without it, every shipped dialect is tried. ``scope`` chooses one of

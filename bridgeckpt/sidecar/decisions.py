@@ -92,7 +92,7 @@ def _check_activation(value: Value, origin: str) -> None:
     if value not in ACTIVATIONS:
         raise ConfigError(
             f'transformers has no activation "{value}" ({origin})',
-            hint=Sentence("choose one with {hidden_act}: {known}", known=", ".join(ACTIVATIONS)),
+            hint=Sentence("choose one with {hidden_act:NAME}: {known}", known=", ".join(ACTIVATIONS)),
         )
 
 

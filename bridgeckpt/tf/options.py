@@ -68,7 +68,7 @@ def resolve_options(source: object, options: WarmStartOptions) -> ResolvedOption
         BridgeckptError: ``source`` is not a checkpoint, or ``renames`` is not valid.
     """
     if not _is_source(source):
-        raise OptionError(f"the checkpoint must be a path, not {source!r}", option="checkpoint")
+        raise OptionError(f"the checkpoint must be a path or a Checkpoint, not {source!r}", option="checkpoint")
     new = options.get("new", ())
     return ResolvedOptions(
         options.get("strict"),

@@ -362,7 +362,7 @@ def test_reading_says_which_values_are_taken(built):
     [
         ({"ema": True}, 'convert the weights themselves, without reading={"ema": True}'),
         ({"heads": 7}, "36 / 7, which is not a whole number"),
-        ({"hidden_act": "gelo"}, 'choose one with reading["hidden_act"]'),
+        ({"hidden_act": "gelo"}, 'choose one with reading={"hidden_act": NAME}'),
     ],
 )
 def test_a_reading_that_the_checkpoint_contradicts_is_refused(example, example_values, reading, message):

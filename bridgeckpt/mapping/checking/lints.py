@@ -7,6 +7,7 @@ finds the others. :mod:`bridgeckpt.mapping.checking.coverage` compares a table w
 
 from __future__ import annotations
 
+import os
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,10 @@ from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.dialect import load_table
 from bridgeckpt.mapping.tables.records import Table
 from bridgeckpt.mapping.tables.rules import load_rules
+from bridgeckpt.options import checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     import numpy as np
 
@@ -38,7 +39,8 @@ _PRIMES = (2, 3, 5, 7, 11, 13, 17, 19)
 _COUNT = 2  # values of each index in example names
 
 
-def check(table: Table | str | Path, *, coverage: bool | None = None) -> list[LintProblem]:
+@checked()
+def check(table: Table | str | os.PathLike[str], *, coverage: bool | None = None) -> list[LintProblem]:
     """Every problem of a table; a file that cannot be loaded is one problem.
 
     Args:

@@ -46,6 +46,7 @@ A full name is the group's prefix and the row's name, so grep finds both. Names 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from bridgeckpt.mapping.tables import library as tables
@@ -57,6 +58,7 @@ from bridgeckpt.mapping.tables.model import check_schema, load_model, parse_at, 
 from bridgeckpt.mapping.tables.model_records import ModelTable
 from bridgeckpt.mapping.tables.records import ConfigSource, DialectConfig, Ignored, Table
 from bridgeckpt.mapping.tables.tokenizer import load_tokenizer
+from bridgeckpt.options import checked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +73,8 @@ _KEYS = (
 )
 
 
-def load_table(name: str | Path) -> Table:
+@checked()
+def load_table(name: str | os.PathLike[str]) -> Table:
     """Load a dialect by the name of a shipped one (``"bert/google"``) or by the path of a file.
 
     Raises:

@@ -6,6 +6,7 @@ inside the package; in a checkout it is beside the package.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from bridgeckpt.mapping.notation.errors import LintError
@@ -32,7 +33,7 @@ def models() -> list[Path]:
     return sorted(folder().glob(f"*/{MODEL}.toml"))
 
 
-def find(name: str | Path, beside: Path | None = None) -> Path:
+def find(name: str | os.PathLike[str], beside: Path | None = None) -> Path:
     """The file of a table, given its name or a path (relative to the folder ``beside``, if given).
 
     Raises:
@@ -48,10 +49,10 @@ def _unreadable(path: str | Path, error: OSError) -> LintError:
     return LintError("reference", f"cannot read {path}: {error.strerror}", hint="check the path and its permissions")
 
 
-def _find(name: str | Path, beside: Path | None) -> Path:
+def _find(name: str | os.PathLike[str], beside: Path | None) -> Path:
     given = Path(name)
     path = beside / given if beside else given
-    if path.suffix == ".toml" or isinstance(name, Path):
+    if path.suffix == ".toml" or not isinstance(name, str):
         if path.is_file():
             return path
         raise LintError("reference", f"there is no mapping table {path}", hint="give the path of a .toml file")
@@ -71,7 +72,7 @@ def _find(name: str | Path, beside: Path | None) -> Path:
     )
 
 
-def text(name: str | Path) -> str:
+def text(name: str | os.PathLike[str]) -> str:
     """The text of a table, without parsing it.
 
     Raises:

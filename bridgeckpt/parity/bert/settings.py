@@ -107,7 +107,7 @@ def read_settings(
     if SAME.get(activation, activation) not in FUNCTIONS:
         raise ConfigError(
             f'no activation is called "{activation}" ({origins["hidden_act"]})',
-            hint=Sentence("choose one with {hidden_act}: {known}", known=", ".join(sorted({*FUNCTIONS, *SAME}))),
+            hint=Sentence("choose one with {hidden_act:NAME}: {known}", known=", ".join(sorted({*FUNCTIONS, *SAME}))),
         )
 
     epsilon = layer_norm_eps if layer_norm_eps is not None else stated.get("layer_norm_eps")

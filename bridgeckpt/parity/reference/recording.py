@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bridgeckpt.errors import OutputError, ParityError
+from bridgeckpt.options import checked
 from bridgeckpt.parity.reference.probes import Probe
 from bridgeckpt.parity.reference.reference import Reference, write_reference
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _RUNS = ("float32", "float64")  # the dtypes that are compared are the names of their runs
 
 
+@checked()
 def record(
     fn: Callable[..., Mapping[str, Any]],
     inputs: Mapping[str, Any],
@@ -46,6 +48,7 @@ def record(
     Raises:
         ParityError: an input or output is of a dtype that is not compared, or not finite; or nothing is returned.
         OutputError: the file cannot be written.
+        OptionError: an argument is not a valid value.
     """
     file = reference_path(path)
     nested = bool(inputs) and all(isinstance(value, Mapping) for value in inputs.values())

@@ -13,6 +13,7 @@ float64    the same forward pass in float64: the truth of the source's weights
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.huggingface.safetensors import Safetensors
 from bridgeckpt.formats.huggingface.safetensors_files import plan_files
+from bridgeckpt.options import checked
 from bridgeckpt.parity.reference.probes import Probe
 from bridgeckpt.sentences import record_of, text_of
 from bridgeckpt.store.source import is_file, store_at
@@ -91,12 +93,15 @@ def is_reference(path: Path) -> bool:
     return is_file(path) and path.suffix == ".safetensors" and _KEY in Safetensors(path).metadata
 
 
-def read_reference(path: Path) -> Reference:
-    """Read the file.
+@checked()
+def read_reference(path: str | os.PathLike[str]) -> Reference:
+    """Read the file at ``path``.
 
     Raises:
         CheckpointError: the file cannot be read or is not a reference.
+        OptionError: ``path`` is not a path.
     """
+    path = Path(path)
     hint = "make one with `bridgeckpt record SRC reference.safetensors`"
     if not is_file(path):
         raise CheckpointError(f"there is no reference {path}", path=path, hint=hint)

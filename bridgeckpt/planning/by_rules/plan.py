@@ -7,6 +7,7 @@ table.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import PlanError, Problem
@@ -34,7 +35,9 @@ _CONFIG = "config.json"  # of transformers
 _FILE_KEYS = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tf_legacy_loss")
 
 
-def model_by_rules(checkpoint: Checkpoint, mapping: str | Path | None, explicit: Path | None) -> dict[str, Any] | None:
+def model_by_rules(
+    checkpoint: Checkpoint, mapping: str | os.PathLike[str] | None, explicit: Path | None
+) -> dict[str, Any] | None:
     """The config of a model that is converted by rules; None if a table may read the model.
 
     It is a config of transformers, beside the checkpoint or ``explicit``. Configs of other code have no ``model_type``.
