@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.hdf5.file import HDF5File
-from bridgeckpt.formats.huggingface.shards import json_object, malformed, read_description, read_weight_map, stored_name
+from bridgeckpt.formats.shards import json_object, malformed, read_description, read_weight_map, stored_name
 from bridgeckpt.store.source import is_file
 from bridgeckpt.store.spool import Spool
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.checkpoint import Checkpoint
-from bridgeckpt.formats.huggingface.shards import json_object, malformed, read_weight_map, stored_name
+from bridgeckpt.formats.shards import json_object, malformed, read_weight_map, stored_name
 from bridgeckpt.store.dtypes import is_possible_shape
 from bridgeckpt.store.source import open_file
 from bridgeckpt.store.tensors import DTYPES, Extent, TensorInfo
