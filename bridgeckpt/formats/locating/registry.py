@@ -1,7 +1,7 @@
 """The formats that can be read, one row each. A new format is a module with its reader, and a row here.
 
-A row says how to recognise files of a format, which checkpoint in a folder to take, which class reads it, and what such
-a checkpoint can do. A reader is imported when a file needs it.
+A row says how to recognise files of a format, which checkpoint in a folder to take, and which class reads it. The class
+says what such a checkpoint can do. It is imported when a file needs it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class FormatExistsError(ValueError):
 
 
 class NoFormatError(LookupError):
-    """No format has this name, or opens this kind of file."""
+    """No format opens this kind of file."""
 
 
 class FileFormat(NamedTuple):
@@ -32,7 +32,6 @@ class FileFormat(NamedTuple):
 
     Attributes:
         name: Its name in code.
-        title: Its name for people.
         readers: Kind of file to the subclass of ``Checkpoint`` that opens it, as ``module:class``. It is called as
             ``reader(path, notes=...)``.
         find: Finds the checkpoint of this format in a folder, or None.
@@ -40,53 +39,35 @@ class FileFormat(NamedTuple):
         patterns: The names of its files, to suggest some when the user passed the folder above.
         find_by_file: Finds the checkpoint that a file of one of its kinds means, or None. Without it, the checkpoint is
             the file itself.
-        read_by_tensorflow: Whether ``tf.train.load_checkpoint`` opens its paths.
-        keeps_checksums: Whether tensors are stored with their CRC-32C.
-        keeps_variable_names: Whether the names of variables can be stored beside other keys.
-        may_have_pytorch_names: Whether PyTorch programs write it too.
     """
 
     name: str
-    title: str
     readers: Mapping[FileKind, str]
     find: Callable[[Folder], Location | None]
     precedence: int
     patterns: tuple[str, ...] = ()
     find_by_file: Callable[[Path, Folder], Location | None] | None = None
-    read_by_tensorflow: bool = False
-    keeps_checksums: bool = False
-    keeps_variable_names: bool = False
-    may_have_pytorch_names: bool = False
 
 
 _TENSOR_BUNDLE = "bridgeckpt.formats.tensorflow.bundle:TensorBundle"
 _ROWS = (
     FileFormat(
         name="tensor_bundle",
-        title="TensorFlow checkpoint, TensorBundle V2 (since 2016)",
         readers={tensorflow_files.BUNDLE_INDEX: _TENSOR_BUNDLE},
         find=tensorflow_files.find_bundle,
         precedence=10,
         patterns=tensorflow_files.INDEX_PATTERNS,
         find_by_file=tensorflow_files.misnamed_index,
-        read_by_tensorflow=True,
-        keeps_checksums=True,
-        keeps_variable_names=True,
     ),
     FileFormat(
         name="saved_model",
-        title="SavedModel or TF1 hub module",
         readers={tensorflow_files.HUB_MODULE: _TENSOR_BUNDLE, tensorflow_files.SAVED_MODEL: _TENSOR_BUNDLE},
         find=tensorflow_files.find_saved_model,
         precedence=20,
         find_by_file=tensorflow_files.saved_model_of,
-        read_by_tensorflow=True,
-        keeps_checksums=True,
-        keeps_variable_names=True,
     ),
     FileFormat(
         name="keras",
-        title="Keras' and transformers' HDF5 files",
         readers={
             keras_files.HDF5: "bridgeckpt.formats.hdf5.keras:KerasFile",
             keras_files.HDF5_INDEX: "bridgeckpt.formats.hdf5.keras:KerasShards",
@@ -95,11 +76,9 @@ _ROWS = (
         find=keras_files.find,
         precedence=30,
         patterns=keras_files.PATTERNS,
-        keeps_variable_names=True,
     ),
     FileFormat(
         name="safetensors",
-        title="Hugging Face's safetensors",
         readers={
             huggingface_files.SAFETENSORS: "bridgeckpt.formats.huggingface.safetensors:Safetensors",
             huggingface_files.SAFETENSORS_INDEX: "bridgeckpt.formats.huggingface.safetensors:Safetensors",
@@ -107,15 +86,12 @@ _ROWS = (
         find=huggingface_files.find,
         precedence=40,
         patterns=huggingface_files.PATTERNS,
-        may_have_pytorch_names=True,
     ),
     FileFormat(
         name="v1",
-        title="TensorFlow checkpoint V1 (before 2017)",
         readers={tensorflow_files.V1_CHECKPOINT: "bridgeckpt.formats.tensorflow.v1:V1Checkpoint"},
         find=tensorflow_files.find_v1,
         precedence=50,
-        read_by_tensorflow=True,
     ),
 )
 
@@ -140,16 +116,6 @@ class Registry:
             if (other := self.of_kind(kind)) is not None:
                 raise FormatExistsError(f'{kind.what} is opened by the format "{other.name}" already')
         self._formats[row.name] = row
-
-    def get(self, name: str) -> FileFormat:
-        """The format with this name.
-
-        Raises:
-            NoFormatError: there is no such format.
-        """
-        if name not in self._formats:
-            raise NoFormatError(f'there is no format "{name}"; there are {", ".join(self._formats)}')
-        return self._formats[name]
 
     def of_kind(self, kind: FileKind) -> FileFormat | None:
         """The format that opens files of this kind, if one does."""
@@ -183,9 +149,7 @@ class Registry:
             raise NoFormatError(f"no format opens {location.kind.what}")
         module, _, name = row.readers[location.kind].partition(":")
         reader: Callable[..., Checkpoint] = getattr(import_module(module), name)
-        checkpoint = reader(location.path, notes=location.notes)
-        checkpoint.read_by_tensorflow = row.read_by_tensorflow
-        return checkpoint
+        return reader(location.path, notes=location.notes)
 
 
 FORMATS = Registry(_ROWS)

@@ -57,6 +57,7 @@ class TensorBundle(Checkpoint):
     """
 
     format = "TensorBundle V2"
+    read_by_tensorflow = True
 
     def __init__(self, prefix: Path, *, notes: tuple[str, ...] = ()) -> None:
         graph = prefix.with_name(f"{prefix.name}.meta")

@@ -65,6 +65,7 @@ class V1Checkpoint(Checkpoint):
     """
 
     format = "TensorFlow V1"
+    read_by_tensorflow = True
 
     def __init__(self, path: Path, *, notes: tuple[str, ...] = ()) -> None:
         prefix, shards = files_of(path)
