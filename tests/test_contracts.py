@@ -37,6 +37,9 @@ FORBIDDEN = [
     ("oracle", "formats/fingerprint.py", "from bridgeckpt.planning import plan"),  # parity reaches it by formats
     ("no-model", "parity/judging/judge.py", "from bridgeckpt.parity.bert import stages"),
     ("no-model", "parity/showing/chart.py", "from bridgeckpt.parity import families"),
+    ("no-model", "parity/request.py", "from bridgeckpt.parity.bert import probes"),
+    ("families", "parity/recording.py", "from bridgeckpt.parity.bert import settings"),
+    ("families", "parity/verifying.py", "def late():\n    from bridgeckpt.parity.bert import settings"),
     ("circles", "parity/family.py", "from bridgeckpt.parity.bert import family"),
     ("copying", "copying/job.py", "from bridgeckpt.mapping.notation import layout"),
     ("formats", "formats/tensorflow/bundle.py", "from bridgeckpt.formats.huggingface import safetensors"),

@@ -8,6 +8,7 @@ A room imports only from the rooms above it in this list:
 
 =============== ======================================================================================
 ``hints``       advice that several rooms give
+``request``     the request for a recording
 ``family``      the record of a model family: its stages, and their places in a PyTorch model
 ``reference/``  inputs, recorded values and their file; recording a function of the user
 ``tensorflow/`` TensorFlow itself: its runtime, graphs, variables; no model

@@ -13,12 +13,12 @@ from bridgeckpt.parity.bert.family import BERT
 from bridgeckpt.parity.bert.recording import reference_of
 
 if TYPE_CHECKING:
-    from bridgeckpt.parity.bert.request import RecordingRequest
     from bridgeckpt.parity.diagnosing.anatomy import Anatomy
     from bridgeckpt.parity.family import Family
     from bridgeckpt.parity.judging.pytorch import Subject
     from bridgeckpt.parity.judging.verdict import Diagnosis, StageResult
     from bridgeckpt.parity.reference.reference import Reference
+    from bridgeckpt.parity.request import RecordingRequest
 
 
 class KnownFamily(NamedTuple):

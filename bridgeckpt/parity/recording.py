@@ -12,9 +12,9 @@ from bridgeckpt.formats.locating.locate import locate
 from bridgeckpt.formats.tensorflow.saved_model import saved_model_for
 from bridgeckpt.options import RecordOptions, Seed, checked
 from bridgeckpt.parity import families
-from bridgeckpt.parity.bert.request import GivenSettings, RecordingRequest
 from bridgeckpt.parity.reference.recording import reference_path, versions
 from bridgeckpt.parity.reference.reference import write_reference
+from bridgeckpt.parity.request import GivenSettings, RecordingRequest
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.reference.reference import Reference

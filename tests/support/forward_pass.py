@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bridgeckpt.parity.bert.request import GivenSettings
 from bridgeckpt.parity.bert.running import run_forward
 from bridgeckpt.parity.bert.settings import read_settings
 from bridgeckpt.parity.bert.variables import find_bert
 from bridgeckpt.parity.reference.probes import IDS, MASK, Probe
+from bridgeckpt.parity.request import GivenSettings
 from bridgeckpt.parity.tensorflow.stored import TensorFlowVariables
 
 tf = pytest.importorskip("tensorflow")

@@ -4,6 +4,6 @@ In PyTorch: ``family`` (what the general rooms are handed), ``stages``, ``sites`
 ``variables`` finds a model by its names (``google_names``, ``spellings``, ``other_names``), ``settings`` reads what no
 tensor says, ``forward`` computes it (``activations``, ``running``), ``own_graph`` runs the graph beside the checkpoint
 (``in_graph``, ``graph_inputs``), ``trial`` finds the settings of a graph, ``saved_model`` runs exported functions
-(``exported``, ``functions``, ``signatures``); ``request`` and ``recording`` make a reference. For the diagnosis:
+(``exported``, ``functions``, ``signatures``); ``recording`` makes a reference. For the diagnosis:
 ``anatomy``, ``definition``, ``variations``, ``embeddings``, ``embedding_tables``.
 """

@@ -6,15 +6,48 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.reference.probes import IDS, MASK, TYPES, Probe
+from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bridgeckpt.parity.request import RecordingRequest
+
     Array = np.ndarray[Any, np.dtype[Any]]
 
 # Six sequences of twelve positions: full length twice, padded to several degrees, and one token alone.
 _LENGTHS = (12, 12, 9, 6, 3, 1)
 _KEPT = 16  # positions of the long sequence whose values are kept
 _DIRECTIONS = 8
+
+
+def probes_of(request: RecordingRequest, directory: Path, rows: tuple[int, int, int]) -> dict[str, Probe]:
+    """Random probes; or the user's texts, in place of the probes that go through the layers.
+
+    Args:
+        request: What the recording is asked for.
+        directory: Where the tokenizer is, if the request does not say.
+        rows: Rows of the tables of words, positions and types.
+
+    Raises:
+        ParityError: the tokenizer is missing, or is of another model.
+    """
+    probes = probe_inputs(*rows, seed=request.seed)
+    if request.texts is None:
+        return probes
+    from bridgeckpt.parity.reference.texts import text_probe
+
+    vocab, positions, _ = rows
+    probe = text_probe(request.texts, request.tokenizer or directory, positions)
+    largest = int(probe.inputs[IDS].max())
+    if largest >= vocab:
+        raise ParityError(
+            f"the tokenizer makes token {largest}, and the model has {vocab} rows",
+            hint=Sentence("give the tokenizer of this checkpoint with {tokenizer:FOLDER}"),
+        )
+    return {"texts": probe, "sweep": probes["sweep"]}
 
 
 def probe_inputs(vocab: int, positions: int, types: int, *, seed: int = 0) -> dict[str, Probe]:

@@ -10,7 +10,7 @@ from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH
 from bridgeckpt.formats.tensorflow.saved_model import saved_model_for
 from bridgeckpt.parity.bert.own_graph import OwnGraph
-from bridgeckpt.parity.bert.request import probes_of
+from bridgeckpt.parity.bert.probes import probes_of
 from bridgeckpt.parity.bert.running import run_forward
 from bridgeckpt.parity.bert.saved_model import (
     functions_reference,
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.formats.tensorflow.saved_model import SavedModel
-    from bridgeckpt.parity.bert.request import RecordingRequest
     from bridgeckpt.parity.bert.running import Values
     from bridgeckpt.parity.bert.settings import Settings
     from bridgeckpt.parity.bert.variables import Bert
     from bridgeckpt.parity.reference.probes import Probe
+    from bridgeckpt.parity.request import RecordingRequest
     from bridgeckpt.parity.tensorflow.stored import Variables
 
 _FORWARD = "plain TensorFlow operations on the checkpoint's variables"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats.fingerprint import fingerprint
 from bridgeckpt.parity.bert.exported import LoadedModel
-from bridgeckpt.parity.bert.request import probes_of
+from bridgeckpt.parity.bert.probes import probes_of
 from bridgeckpt.parity.bert.signatures import LAST_STATE
 from bridgeckpt.parity.hints import OWN_FUNCTION
 from bridgeckpt.parity.reference.probes import TYPES
@@ -22,9 +22,9 @@ from bridgeckpt.sentences import Sentence, Setting
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.formats.tensorflow.saved_model import SavedModel
-    from bridgeckpt.parity.bert.request import RecordingRequest
     from bridgeckpt.parity.bert.running import Values
     from bridgeckpt.parity.reference.probes import Probe
+    from bridgeckpt.parity.request import RecordingRequest
 
 _POSITIONS, _TYPES = 16, 1  # rows that any model has, if no variable's name says more
 _TABLES = {

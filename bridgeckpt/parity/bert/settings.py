@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ConfigError, ParityError
 from bridgeckpt.parity.bert.activations import FUNCTIONS, SAME
-from bridgeckpt.parity.bert.request import GivenSettings
 from bridgeckpt.parity.hints import OWN_FUNCTION
+from bridgeckpt.parity.request import GivenSettings
 from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.store.source import is_file, is_folder, matching
 from bridgeckpt.store.texts import TextError, parse_json, read_config

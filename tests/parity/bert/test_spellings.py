@@ -13,11 +13,11 @@ from paths import CASES, FIXTURES
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.parity.bert.recording import _variables
-from bridgeckpt.parity.bert.request import GivenSettings
 from bridgeckpt.parity.bert.running import run_forward
 from bridgeckpt.parity.bert.settings import read_settings
 from bridgeckpt.parity.bert.variables import find_bert
 from bridgeckpt.parity.reference.probes import IDS, MASK, Probe
+from bridgeckpt.parity.request import GivenSettings
 
 tf = pytest.importorskip("tensorflow")
 
