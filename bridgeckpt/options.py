@@ -147,6 +147,12 @@ def hints_of(options: type[Mapping[str, object]]) -> dict[str, Any]:
     return get_type_hints(options, include_extras=True)
 
 
+def given_names(values: Mapping[str, object], options: type[Mapping[str, object]]) -> list[str]:
+    """The names in the record ``options`` that ``values`` sets to something else than leaving them out would."""
+    defaults = {name: _default(hint) for name, hint in hints_of(options).items()}
+    return [name for name, default in defaults.items() if values.get(name, default) is not default]
+
+
 @cache
 def _known(function: Callable[..., Any], options: type[Mapping[str, object]] | None) -> dict[str, Any]:
     """The type hint of every argument of a function; the positional arguments come first, in order."""
@@ -213,13 +219,18 @@ def _show(function: Any) -> None:  # noqa: ANN401 - a function with attributes
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=None if fits(hint, None) else False if fits(hint, False) else (),
+            default=_default(hint),
             annotation=_plain(hint),
         )
         for name, hint in options.items()
     ]
     function.__signature__ = signature.replace(parameters=[*own, *added])
     _describe(function, options)
+
+
+def _default(hint: Any) -> object:  # noqa: ANN401
+    """The value of an option that the caller leaves out."""
+    return None if fits(hint, None) else False if fits(hint, False) else ()
 
 
 def _plain(hint: Any) -> Any:  # noqa: ANN401

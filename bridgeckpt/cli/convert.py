@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.cli.console import Lines, print_json, progress
+from bridgeckpt.cli.given import given
 from bridgeckpt.cli.words import say
 from bridgeckpt.converting.conversion import Conversion, carry_out, prepare
 from bridgeckpt.converting.huggingface_folder import REPORT
@@ -28,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     began = perf_counter()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy only moves bytes: threads of BLAS would cost time
     destination = None if arguments.dry_run else arguments.destination
-    planned = prepare(arguments.source, destination, force=arguments.force, **plan_options(arguments))
+    planned = prepare(arguments.source, destination, force=arguments.force, **given(arguments, PlanOptions))
     lines = Lines(sys.stderr if arguments.json else sys.stdout)
     describe(planned, lines)
     if arguments.dry_run:
@@ -53,22 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
         record = {"ok": True, "path": str(done.path), "files": done.files, "seconds": round(seconds, 3)}
         print_json({**record, **summary(planned)})
     return 0
-
-
-def plan_options(arguments: argparse.Namespace) -> PlanOptions:
-    """The options of a plan, from the arguments."""
-    return PlanOptions(
-        mapping=arguments.mapping,
-        architecture=arguments.architecture,
-        config=arguments.config,
-        vocab=arguments.vocab,
-        heads=arguments.heads,
-        hidden_act=arguments.hidden_act,
-        layer_norm_eps=arguments.layer_norm_eps,
-        scope=arguments.scope,
-        ema=arguments.ema,
-        lowercase=arguments.lowercase,
-    )
 
 
 def describe(planned: Plan, lines: Lines) -> None:

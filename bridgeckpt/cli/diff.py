@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.aligning.sides import STORED
 from bridgeckpt.cli.console import Lines, print_json, table
+from bridgeckpt.cli.given import given
 from bridgeckpt.cli.words import say
 from bridgeckpt.comparing.difference import diff
 from bridgeckpt.options import DiffOptions
@@ -27,15 +28,7 @@ _SHOWN = 20  # rows of differing tensors without --all
 def run(arguments: argparse.Namespace) -> int:
     """Compare as the arguments say. The exit status is 0 if both hold the same tensors, else 1."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy only compares here, so threads of BLAS would cost time
-    options = DiffOptions(
-        mapping=arguments.mapping,
-        architecture=arguments.architecture,
-        config=arguments.config,
-        heads=arguments.heads,
-        scope=arguments.scope,
-        ema=arguments.ema,
-    )
-    result = diff(arguments.a, arguments.b, verify=arguments.verify, **options)
+    result = diff(arguments.a, arguments.b, verify=arguments.verify, **given(arguments, DiffOptions))
     if arguments.json:
         print_json(_record(result))
     else:

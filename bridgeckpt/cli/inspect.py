@@ -6,17 +6,18 @@ import argparse
 import sys
 
 from bridgeckpt.cli.console import Lines, print_json, table
-from bridgeckpt.cli.convert import plan_options
+from bridgeckpt.cli.given import given
 from bridgeckpt.cli.words import say
 from bridgeckpt.converting.inspection import Inspection, inspect
 from bridgeckpt.errors import PlanError
+from bridgeckpt.options import PlanOptions
 from bridgeckpt.store.sizes import format_size
 from bridgeckpt.wording import shape_text
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Inspect as the arguments say. The exit status is 0 even if a conversion of the checkpoint would be refused."""
-    inspection = inspect(arguments.source, **plan_options(arguments))
+    inspection = inspect(arguments.source, **given(arguments, PlanOptions))
     if arguments.json:
         print_json({"ok": True, **inspection.record()})
         return 0

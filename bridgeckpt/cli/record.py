@@ -8,11 +8,14 @@ from pathlib import Path
 from time import perf_counter
 
 from bridgeckpt.cli.console import Lines, print_json, steps
+from bridgeckpt.cli.given import given
 from bridgeckpt.errors import ParityError
+from bridgeckpt.options import RecordOptions
 from bridgeckpt.parity import recording
 from bridgeckpt.parity.reference.reference import Reference, is_reference
 from bridgeckpt.parity.showing.figures import counted
 from bridgeckpt.parity.showing.summary import provenance
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.store.file import check_output
 from bridgeckpt.store.sizes import format_size
 from bridgeckpt.store.source import look
@@ -27,7 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     texts = read_texts(arguments.texts)
     if arguments.tokenizer is not None and texts is None:
         raise ParityError(
-            "--tokenizer is only for --texts, and --texts is not given", hint="leave it out, or give --texts FILE"
+            Sentence("{tokenizer} is only for {texts}, and {texts} is not given"),
+            hint=Sentence("leave it out, or give {texts:FILE}"),
         )
     with steps(quiet=arguments.json) as step:
         if step is not None:
@@ -35,17 +39,13 @@ def run(arguments: argparse.Namespace) -> int:
         reference = recording.record_checkpoint(
             arguments.source,
             path,
-            scope=arguments.scope,
             ema=arguments.ema,
-            config=arguments.config,
-            heads=arguments.heads,
-            hidden_act=arguments.hidden_act,
-            layer_norm_eps=arguments.layer_norm_eps,
             texts=texts,
             tokenizer=arguments.tokenizer,
             seed=arguments.seed or 0,
             float64=arguments.float64,
             graph=arguments.graph,
+            **given(arguments, RecordOptions),
         )
     seconds = perf_counter() - began
     written = look(path)

@@ -7,13 +7,16 @@ import sys
 from typing import TYPE_CHECKING
 
 from bridgeckpt.cli.console import Lines, print_json, steps
+from bridgeckpt.cli.given import given
 from bridgeckpt.cli.record import read_texts
 from bridgeckpt.cli.words import option
 from bridgeckpt.errors import ParityError
+from bridgeckpt.options import RecordOptions, hints_of
 from bridgeckpt.parity import verifying
 from bridgeckpt.parity.reference.reference import is_reference
 from bridgeckpt.parity.showing.page import PAGE, is_page, render
 from bridgeckpt.parity.showing.rendering import Tone, lines
+from bridgeckpt.sentences import Sentence, Setting, joined
 from bridgeckpt.store.file import check_output
 from bridgeckpt.store.source import write_text
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from bridgeckpt.parity.judging.verdict import Verdict
 
 _STYLES: dict[Tone, str] = {"plain": "", "heading": "bold", "good": "bold green", "bad": "bold red", "faint": "dim"}
+
+_OF_RECORDING = ("texts", "seed", "ema")  # options that are only for a recording, besides those of `RecordOptions`
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,14 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
             rtol=arguments.rtol,
             texts=texts,
             seed=arguments.seed or 0,
-            scope=arguments.scope,
             ema=arguments.ema,
-            config=arguments.config,
-            heads=arguments.heads,
-            hidden_act=arguments.hidden_act,
-            layer_norm_eps=arguments.layer_norm_eps,
             any_checkpoint=arguments.any_checkpoint,
             progress=step,
+            **given(arguments, RecordOptions),
         )
     if not arguments.json:
         _show(verdict, every=arguments.all)
@@ -65,21 +66,14 @@ def _check_recording(arguments: argparse.Namespace) -> None:
     Raises:
         ParityError: such options are given. The message names them.
     """
-    given = {
-        "--texts": arguments.texts is not None,
-        "--seed": arguments.seed is not None,
-        "--scope": arguments.scope is not None,
-        "--ema": arguments.ema is not None,
-        "--config": arguments.config is not None,
-        "--heads": arguments.heads is not None,
-        "--hidden-act": arguments.hidden_act is not None,
-        "--layer-norm-eps": arguments.layer_norm_eps is not None,
-    }
-    names = [name for name, is_given in given.items() if is_given]
+    names = [name for name in (*_OF_RECORDING, *hints_of(RecordOptions)) if getattr(arguments, name) is not None]
     if names and is_reference(arguments.source):
+        options = joined(" and ", map(Setting, names))
         raise ParityError(
-            f"{' and '.join(names)} would have no effect: {arguments.source} is a recorded reference",
-            hint=f"leave out {' and '.join(names)}, or record again with it",
+            Sentence(
+                "{options} would have no effect: {path} is a recorded reference", options=options, path=arguments.source
+            ),
+            hint=Sentence("leave out {options}, or record again with it", options=options),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats.locating.locate import locate
@@ -57,12 +57,13 @@ def record_checkpoint(
     if texts is not None and not texts:
         raise ParityError("there are no texts to run", hint="leave texts out to run random tokens")
     config = options.get("config")
+    settings: dict[str, Any] = {name: options.get(name) for name in GivenSettings._fields}
     request = RecordingRequest(
         source=Path(source),
         scope=options.get("scope"),
         ema=ema,
         config=None if config is None else Path(config),
-        given=GivenSettings(options.get("heads"), options.get("hidden_act"), options.get("layer_norm_eps")),
+        given=GivenSettings(**settings),
         texts=texts,
         tokenizer=None if tokenizer is None else Path(tokenizer),
         seed=seed,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import PlanError, Problem
+from bridgeckpt.options import PlanOptions, given_names
 from bridgeckpt.sentences import Sentence, Setting, joined
 from bridgeckpt.sidecar.decisions import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.model_records import ModelTable
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 _HEADS = "heads"  # the option; the model table says which config key it sets
 
 
-def reject_unsupported(options: Mapping[str, object]) -> None:
-    """Refuse ``options`` that have a value, for a model whose config of transformers decides everything.
+def reject_unsupported(options: PlanOptions, supported: Sequence[str]) -> None:
+    """Refuse options other than ``supported``, for a model whose config of transformers decides everything else.
 
     Raises:
         PlanError: An option is given; the message names each.
     """
-    given = [Setting(name) for name, value in options.items() if value not in (None, False)]
+    given = [Setting(name) for name in given_names(options, PlanOptions) if name not in supported]
     if given:
         raise PlanError(
             Sentence(

@@ -92,16 +92,5 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions) -> Plan:
 
 def _by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], options: PlanOptions) -> Plan:
     """Plan for a model of transformers that no table lists."""
-    lowercase = options.get("lowercase")
-    reject_unsupported(
-        {
-            "scope": options.get("scope"),
-            "ema": options.get("ema"),
-            "heads": options.get("heads"),
-            "hidden_act": options.get("hidden_act"),
-            "layer_norm_eps": options.get("layer_norm_eps"),
-            "vocab": options.get("vocab"),
-            "lowercase": None if lowercase is None else str(lowercase),
-        }
-    )
+    reject_unsupported(options, supported=("mapping", "config", "architecture"))
     return plan_by_rules(checkpoint, config, options.get("architecture"))
