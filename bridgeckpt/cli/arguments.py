@@ -41,8 +41,8 @@ what is detected, from what, and the option to set it yourself:
   the dialect           the names of the variables         --mapping
   the class             the heads that are there           --architecture
   sizes                 the shapes, checked against the config
-  attention heads       config or shapes, else the graph   --heads
-  activation, epsilon   the graph, else the dialect        --hidden-act, --layer-norm-eps
+  attention heads       the config, the graph or shapes    --heads
+  activation, epsilon   graph, else config, else dialect   --hidden-act, --layer-norm-eps
   casing                the module or the vocabulary       --cased, --uncased
 
 A dialect is the set of names that one code base gives to its variables.

@@ -44,7 +44,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Check tables for mistakes. The exit status is 1 if there are any."""
-    names = arguments.tables or tables.names()
+    names = arguments.tables or [*tables.names(), tables.RULES]
     problems = {name: lints.check(name, coverage=arguments.coverage) for name in names}
     if arguments.json:
         records = [

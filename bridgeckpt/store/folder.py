@@ -43,18 +43,21 @@ def check_destination(destination: Path, own: OwnFiles, *, force: bool) -> None:
         raise OutputError(f"{destination} exists and is not a folder", hint="give a new path for the output folder")
     if not contents:
         return
-    if not force:
-        raise OutputError(
-            f"{destination} exists already", hint=Sentence("give another path, or replace it with {force:True}")
-        )
     unknown = [name for name in contents if not any(fnmatchcase(name, pattern) for pattern in own.patterns)]
-    if unknown or own.last[-1] not in contents:
+    is_ours = not unknown and own.last[-1] in contents
+    if is_ours and not force:
+        hint = Sentence("give another path, or replace it with {force:True}")
+        raise OutputError(f"{destination} exists already", hint=hint)
+    if not is_ours:
         some = ", ".join((unknown or contents)[:4] + ["..."] * (len(unknown or contents) > 4))
         raise OutputError(
-            f"{destination} is not a converted model: it holds {some}{'' if unknown else f' and no {own.last[-1]}'}",
+            f"{destination} exists already and is not a converted model: it holds {some}"
+            + ("" if unknown else f" and no {own.last[-1]}"),
             hint=Sentence(
-                "{force:True} only replaces what was converted here; remove it yourself, or give another path"
-            ),
+                "{force:True} replaces only what was converted here; remove it yourself, or give another path"
+            )
+            if force
+            else "give another path",
         )
 
 
