@@ -148,6 +148,9 @@ def test_destinations_that_are_refused(tmp_path):
     (model / "thesis.tex").write_text("x")
     with pytest.raises(OutputError, match=r"not a converted model: it holds thesis\.tex"):
         check_destination(model, OWN_FILES, force=True)
+    with pytest.raises(OutputError, match="exists already and is not a converted model") as caught:
+        check_destination(model, OWN_FILES, force=False)
+    assert "force" not in caught.value.hint  # which would be refused in turn
     (model / "thesis.tex").unlink()
     (model / REPORT).unlink()
     with pytest.raises(OutputError, match=f"and no {REPORT}"):
