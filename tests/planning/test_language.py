@@ -162,3 +162,12 @@ def test_one_of_a_list_that_is_missing(toy, tmp_path):
     assert kinds["missing"].subject == "toy/block_{1..2}/kay"
     assert kinds["unmapped"].subject == "toy/block_{1..2}/key [6, 3, 2]"
     assert len(caught.value.problems) == 2
+
+
+def test_heads_that_do_not_divide_the_features_are_named_with_their_origin(example):
+    with pytest.raises(bridgeckpt.PlanError) as caught:
+        bridgeckpt.plan(example, heads=5)
+    (problem,) = caught.value.problems
+    assert "hidden_size = 36 (bert_config.json), num_attention_heads = 5 (heads=5)" in problem.details
+    assert problem.settings == ("heads",)
+    assert "the number of heads that was given" in problem.hint

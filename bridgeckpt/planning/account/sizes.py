@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError, Problem
 from bridgeckpt.frozen import FrozenDict
-from bridgeckpt.sentences import Sentence
+from bridgeckpt.sentences import Sentence, joined
 from bridgeckpt.wording import fold, shape_text
 
 if TYPE_CHECKING:
@@ -211,7 +211,12 @@ def _solve_axes(model: ModelTable, sizes: SizesBuilder, samples: list[Sample]) -
             try:
                 sizes.axes[name] = expression.evaluate(sizes.values)
             except ConfigError as error:  # for instance a hidden_size that the number of heads does not divide
-                sizes.problems.append(Problem("config", f"{name} = {expression.text}", (error.message,)))
+                values = [
+                    Sentence("{key} = {value} ({origin})", key=key, value=sizes.values[key], origin=sizes.origin[key])
+                    for key in expression.keys
+                ]
+                details = (error.message, joined(", ", values))
+                sizes.problems.append(Problem("config", f"{name} = {expression.text}", details, error.hint))
     for axis in free:
         alone = [sample.size for sample in samples if sample.term.axes == (axis,) and not sample.term.pad]
         padding = [
