@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import Problem
-from bridgeckpt.sentences import Sentence
+from bridgeckpt.planning.account.unknown import unknown_tensors
 from bridgeckpt.wording import fold, shape_text
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def classify_remaining(
         else:
             sources[name] = "unmapped"
             unmapped.append(name)
-    return [*_wrong_slots(wrong, tensors), *_unmapped(unmapped, tensors)]
+    return [*_wrong_slots(wrong, tensors), *unknown_tensors(unmapped, tensors)]
 
 
 def _weight_of(name: str, slots: list[tuple[str, str]], sources: Mapping[str, SourceState]) -> str | None:
@@ -77,19 +77,3 @@ def _wrong_slots(wrong: Mapping[str, str], tensors: Mapping[str, TensorInfo]) ->
         detail = f"it is optimizer state of {weight}, which is {shape_text(tensors[weight].shape)}"
         problems.append(Problem("shape", subject, (detail,), None, tuple(names)))
     return problems
-
-
-def _unmapped(names: list[str], tensors: Mapping[str, TensorInfo]) -> list[Problem]:
-    hint = Sentence(
-        "in a table of your own ({mapping:FILE}) map it with a row, or add an [[ignored]] entry with a reason"
-    )
-    return [
-        Problem(
-            "unmapped",
-            f"{folded} {shape_text(tensors[members[0]].shape)}",
-            ("no row, no [[ignored]] entry",),
-            hint,
-            tuple(members),
-        )
-        for folded, members in fold(names)
-    ]
