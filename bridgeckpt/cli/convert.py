@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     describe(planned, lines)
     if arguments.dry_run:
         lines.add("dry run", f"nothing was written; {arguments.destination} would hold {planned.architecture.name}")
+        _warn(planned, lines)
         if arguments.json:
             print_json({"ok": True, "dry_run": True, **summary(planned)})
         return 0
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     seconds = perf_counter() - began
     _finished(done, seconds, lines)
+    _warn(planned, lines)
     if arguments.json:
         record = {"ok": True, "path": str(done.path), "files": done.files, "seconds": round(seconds, 3)}
         print_json({**record, **summary(planned)})
@@ -88,6 +90,11 @@ def describe(planned: Plan, lines: Lines) -> None:
         lines.add("tokenizer", "no tokenizer: there is no vocabulary (vocab.txt) beside the checkpoint")
     for note in planned.notes:
         lines.add("note", note)
+
+
+def _warn(planned: Plan, lines: Lines) -> None:
+    for warning in planned.warnings:
+        lines.add("warning", warning)
 
 
 def _states(counts: Mapping[Any, int]) -> str:

@@ -54,3 +54,5 @@ def _describe(inspection: Inspection, lines: Lines) -> None:
         lines.add("slots", f"{slot}: {count} tensors")
     for problem in plan.problems:
         lines.add("problem", problem.line)
+    for warning in plan.warnings:
+        lines.add("warning", warning)

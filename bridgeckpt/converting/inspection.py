@@ -68,6 +68,7 @@ class Inspection(NamedTuple):
             "config": decided(plan) if plan else None,
             "slots": self.slots,
             "notes": list(plan.notes if plan else checkpoint.notes),
+            "warnings": list(plan.warnings) if plan else [],
             "problems": [problem.record() for problem in plan.problems] if plan else None,
             "refusal": self.refusal.message if self.refusal else None,
             "tensors": [family._asdict() for family in self.families],

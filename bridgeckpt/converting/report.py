@@ -40,6 +40,7 @@ def summary(plan: Plan) -> dict[str, Any]:
         "config": decided(plan),
         "casing": plan.casing.reason if plan.casing else None,
         "notes": list(plan.notes),
+        "warnings": list(plan.warnings),
         "source_states": ledger.source_counts(),
         "target_states": ledger.target_counts(),
     }

@@ -86,6 +86,7 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions) -> Plan:
         casing=tokens.casing,
         companions=tokens.companions,
         notes=notes,
+        warnings=tuple(configuration.assumed.values()) if configuration is not None else (),
         problems=problems,
     )
 

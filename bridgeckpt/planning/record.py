@@ -31,8 +31,8 @@ class Plan(NamedTuple):
     converted in place of the weights. ``ledger`` accounts for every tensor on both sides. ``graph`` holds the facts
     of the graph, and ``configuration`` the content of config.json, with the origin of each value that no tensor
     shows. ``tokenizer`` describes the files that ``vocabulary`` and ``casing`` become; ``companions`` are files beside
-    the checkpoint that are copied unchanged. ``notes`` are decisions that a person should see, ``problems`` the reasons
-    to refuse.
+    the checkpoint that are copied unchanged. ``notes`` are decisions that a person should see; ``warnings`` are those
+    that may be wrong, or that lose something, with what settles each. ``problems`` are the reasons to refuse.
     """
 
     checkpoint: Checkpoint
@@ -50,6 +50,7 @@ class Plan(NamedTuple):
     casing: Casing | None
     companions: tuple[Path, ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
     problems: tuple[Problem, ...]
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.mapping.tables.tokenizer import PADDING
 from bridgeckpt.sidecar.config_files import ACTIVATION, EPSILON
 from bridgeckpt.sidecar.decisions import decide_activation, decide_epsilon, key_of
@@ -45,11 +46,13 @@ class Configuration(NamedTuple):
     Attributes:
         values: The content, sorted by key as transformers writes it.
         provenance: By key, the origin of each value that no tensor shows.
+        assumed: By key, a warning for each value that the caller, the graph and the source's config leave open.
         notes: Notes for the user.
     """
 
     values: JSON
     provenance: Mapping[str, str]
+    assumed: Mapping[str, str]
     notes: tuple[str, ...]
 
 
@@ -103,7 +106,9 @@ def translate(
         **_padding(table, vocabulary),
     }
     provenance = {key: decision.origin for key, decision in decisions.items()}
-    return Configuration(dict(sorted(values.items())), provenance, tuple(notes))
+    return Configuration(
+        values=dict(sorted(values.items())), provenance=provenance, assumed=FrozenDict(), notes=tuple(notes)
+    )
 
 
 def _fixes_labels(model: ModelTable, architecture: str) -> bool:

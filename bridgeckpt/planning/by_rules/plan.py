@@ -121,6 +121,7 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
         casing=None,
         companions=find_companions(checkpoint.directory),
         notes=(*checkpoint.notes, *unnamed, *changed, *rules.model(kind).notes),
+        warnings=(),
         problems=ledger.problems,
     )
 
@@ -133,7 +134,8 @@ def _configuration(config: Mapping[str, Any], rules: ModelRules, name: str) -> t
         for key, value in rules.config.items()
         if config.get(key, value) != value
     ]
-    return Configuration({**values, **rules.config, "architectures": [name]}, {}, ()), changed
+    written = {**values, **rules.config, "architectures": [name]}
+    return Configuration(values=written, provenance={}, assumed={}, notes=()), changed
 
 
 def _model(rules: Rules, kind: str, architecture: Architecture, ledger: Ledger) -> ModelTable:
