@@ -106,8 +106,12 @@ def translate(
         **_padding(table, vocabulary),
     }
     provenance = {key: decision.origin for key, decision in decisions.items()}
+    assumed = {key: decision.warning for key, decision in decisions.items() if decision.warning is not None}
     return Configuration(
-        values=dict(sorted(values.items())), provenance=provenance, assumed=FrozenDict(), notes=tuple(notes)
+        values=dict(sorted(values.items())),
+        provenance=provenance,
+        assumed=FrozenDict(assumed),
+        notes=tuple(notes),
     )
 
 

@@ -2,7 +2,8 @@
 
 Configs are not enough: many have no epsilon, and "gelu" is the tanh approximation in some code bases and the error
 function in transformers. The first of these decides: the user, the graph, the config (with the meaning of its word in
-the dialect), the dialect's own value. The model table has the config keys of both.
+the dialect), the dialect's own value. The last is an assumption, and so is the meaning of a word that the dialect has
+not always used alike: both come with a warning. The model table has the config keys of both.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError
+from bridgeckpt.mapping.tables.records import ANY_WORD
 from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.sidecar.config_files import ACTIVATION, EPSILON
 
@@ -31,11 +33,12 @@ Value = str | float
 
 
 class Decision(NamedTuple):
-    """The value of a key of config.json, its origin, and notes for the user."""
+    """The value of a key of config.json, its origin, notes for the user, and a warning if it may be wrong."""
 
     value: Value
     origin: str
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    warning: str | None = None
 
 
 def key_of(model: ModelTable, option: str, asked: Value | None) -> str | None:
@@ -72,7 +75,7 @@ def decide_activation(
         ConfigError: transformers does not know the activation, or nothing gives it.
     """
     claim = _activation_claim(key, written, table, by_transformers=by_transformers)
-    decision = _decide(key, ACTIVATION, asked, facts, claim, table)
+    decision = _decide(key, Setting(ACTIVATION, blank="NAME"), asked, facts, claim, table)
     _check_activation(decision.value, decision.origin)
     return decision
 
@@ -83,7 +86,7 @@ def decide_epsilon(key: str, asked: float | None, facts: GraphFacts | None, writ
     Raises:
         ConfigError: the epsilon is not between 0 and 1, or nothing gives it.
     """
-    decision = _decide(key, EPSILON, asked, facts, _epsilon_claim(key, written), table)
+    decision = _decide(key, Setting(EPSILON, blank="X"), asked, facts, _epsilon_claim(key, written), table)
     _check_epsilon(key, decision.value, decision.origin)
     return decision
 
@@ -102,11 +105,15 @@ def _check_epsilon(key: str, value: Value, origin: str) -> None:
 
 
 class _Claim(NamedTuple):
-    """A value in a config: its origin, the config's words for it, and a note for the user if the value is taken."""
+    """A value in a config: its origin, the config's words for it, and a note for the user if the value is taken.
+
+    ``word`` is what the config says, which the dialect may have used in several meanings.
+    """
 
     value: Value
     provenance: str
     words: str
+    word: str
     note: str = ""
 
 
@@ -117,7 +124,7 @@ def _activation_claim(key: str, written: JSON, table: Table, *, by_transformers:
     word = (written[key] or "linear").lower()  # as in get_activation of google-research/bert
     meaning = _meaning(table, key, word)
     if meaning == word:
-        return _Claim(word, "read from the config", f'"{word}"')
+        return _Claim(word, "read from the config", f'"{word}"', word)
     note = Sentence(
         '{key}: the config has a "model_type", as transformers writes it, but there "{word}" is another function; '
         "it is taken as {table} computes it ({meaning}), and {other} gives transformers'",
@@ -129,12 +136,12 @@ def _activation_claim(key: str, written: JSON, table: Table, *, by_transformers:
     )
     words = f'"{word}", which in {table.name} is {meaning}'
     provenance = f'the config\'s "{word}", as {table.name} computes it'
-    return _Claim(meaning, provenance, words, note if by_transformers else "")
+    return _Claim(meaning, provenance, words, word, note if by_transformers else "")
 
 
 def _epsilon_claim(key: str, written: JSON) -> _Claim | None:
     stated = written.get(key)
-    return _Claim(stated, "read from the config", str(stated)) if stated is not None else None
+    return _Claim(stated, "read from the config", str(stated), str(stated)) if stated is not None else None
 
 
 def _meaning(table: Table, key: str, word: str) -> str:
@@ -143,34 +150,55 @@ def _meaning(table: Table, key: str, word: str) -> str:
 
 
 def _decide(
-    key: str, option: str, asked: Value | None, facts: GraphFacts | None, claim: _Claim | None, table: Table
+    key: str, option: Setting, asked: Value | None, facts: GraphFacts | None, claim: _Claim | None, table: Table
 ) -> Decision:
-    """Decide on the value of ``key``, with notes on surprises.
+    """Decide on the value of ``key``, with notes on surprises and a warning if nothing shows it.
 
     ``option`` is the option with which the caller may set it, ``claim`` the value in the config.
     """
     if asked is not None:
-        return Decision(asked, "as asked", ())
+        return Decision(asked, "as asked")
     computed = facts.values.get(key) if facts is not None else None
     if facts is not None and computed is not None:
         is_contradicted = claim is not None and _unique_name(claim.value) != _unique_name(computed)
         words = claim.words if claim is not None else ""
         note = f"{key} = {computed}, as the graph computes it, although the config says {words}"
         return Decision(computed, f"read from the graph ({facts.evidence[key]})", (note,) * is_contradicted)
-    doubts = (f"{key}: {table.config.doubts[key]}",) if key in table.config.doubts else ()
     if claim is not None:
-        return Decision(claim.value, claim.provenance, (*doubts, claim.note) if claim.note else doubts)
+        doubt = _doubt(table, key, claim.word)
+        warning = _warning(key, claim.value, doubt, option) if doubt is not None else None
+        return Decision(claim.value, claim.provenance, (claim.note,) if claim.note else (), warning)
+    word = table.model.config.defaults.get(key)
     assumed = table.config.values.get(key)
-    if assumed is None and key in table.model.config.defaults:
-        assumed = _meaning(table, key, table.model.config.defaults[key])
+    if assumed is None and word is not None:
+        assumed = _meaning(table, key, word)
     if assumed is None:
         raise ConfigError(
             f"{table.name} does not say what {key} is, and neither does a graph or a config",
             hint=Sentence(
-                "give it with {setting}, or as {key} in [config] of the table", setting=Setting(option), key=key
+                "give it with {setting}, or as {key} in [config] of the table", setting=Setting(option.name), key=key
             ),
         )
-    return Decision(assumed, f"assumed by {table.name}: neither a graph (.meta) nor a config says", doubts)
+    origin = f"assumed by {table.name}: neither a graph (.meta) nor a config says"
+    reason = _doubt(table, key, str(word)) or f"it is that of {table.name}, and neither a graph nor a config says"
+    return Decision(assumed, origin, warning=_warning(key, assumed, reason, option))
+
+
+def _doubt(table: Table, key: str, word: str) -> str | None:
+    """Why the meaning of ``word`` as the value of ``key`` may be another one in the dialect; None if it cannot be."""
+    doubts = table.config.doubts.get(key, {})
+    return doubts.get(word) or doubts.get(ANY_WORD)
+
+
+def _warning(key: str, value: Value, reason: str, option: Setting) -> Sentence:
+    return Sentence(
+        "{key} = {value} is assumed: {reason}. A graph (.meta, saved_model.pb) beside the checkpoint settles it, or "
+        "{option}, or `bridgeckpt verify` with outputs of the original model (recorded by `bridgeckpt.record`)",
+        key=key,
+        value=value,
+        reason=reason,
+        option=option,
+    )
 
 
 def _unique_name(value: Value) -> Value:

@@ -162,12 +162,12 @@ def test_a_whole_model_of_keras_bert_says_its_heads_activation_and_epsilon(tmp_p
     assert config["layer_norm_eps"] == pytest.approx(1e-14)
     assert config["hidden_act"] == "gelu_pytorch_tanh"
     assert done.plan.sizes.origin["num_attention_heads"] == "model_config"
-    assert any("before 0.83" in note for note in done.plan.notes), "which gelu it was is a guess: it is said"
+    assert any("before 0.83" in warning for warning in done.plan.warnings), "which gelu it was is a guess: it is said"
 
 
 def test_an_asked_activation_leaves_no_doubt_to_say():
     plan = bridgeckpt.plan(FIXTURES / "kerasbert_old" / "source", hidden_act="gelu")
-    assert not any("before 0.83" in note for note in plan.notes)
+    assert list(plan.configuration.assumed) == ["layer_norm_eps"]
 
 
 def test_the_weights_of_keras_bert_alone_need_to_be_told_the_heads(tmp_path):

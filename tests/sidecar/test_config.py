@@ -163,6 +163,46 @@ class TestWhatNoTensorSays:
         }
         assert result.notes == ()
 
+    def test_google_s_gelu_is_in_doubt_and_both_functions_are_named_with_their_dates(self):
+        for source in (CONFIG, {}, CONFIG | {"model_type": "bert"}):
+            warning = converted(source).assumed["hidden_act"]
+            told = ("2018-10-31", "2019-02-07", "transformers' gelu", "gelu_pytorch_tanh", ".meta", "record")
+            assert [word for word in told if word not in warning] == []
+            assert [setting.name for setting in warning.settings] == ["hidden_act"]
+
+    @pytest.mark.parametrize(
+        ("source", "options", "assumed"),
+        [
+            (CONFIG, {}, {"hidden_act", "layer_norm_eps"}),
+            (CONFIG | {"layer_norm_eps": 1e-12}, {}, {"hidden_act"}),
+            (CONFIG | {"hidden_act": "relu"}, {}, {"layer_norm_eps"}),
+            (CONFIG | {"hidden_act": "gelu_new", "layer_norm_eps": 1e-12}, {}, set()),
+            (CONFIG, {"hidden_act": "gelu", "layer_norm_eps": 1e-12}, set()),
+            (CONFIG, {"facts": GRAPH}, set()),
+            ({}, {}, {"hidden_act", "layer_norm_eps"}),
+        ],
+    )
+    def test_what_nobody_said_is_assumed(self, source, options, assumed):
+        assert converted(source, **options).assumed.keys() == assumed
+
+    @pytest.mark.parametrize(
+        ("table", "doubted"),
+        [
+            ("bert/google_keras", True),  # ports of google's file, of either age
+            ("bert/keras_bert", True),
+            ("bert/model_garden", False),  # tanh since its first version
+            ("bert/bert_for_tf2", False),
+            ("bert/transformers", False),
+        ],
+    )
+    def test_the_gelu_of_which_code_changed(self, table, doubted):
+        assert ("hidden_act" in converted(CONFIG, load_table(table)).assumed) == doubted
+
+    def test_a_doubt_about_a_part_of_the_model_is_one_whatever_the_config_says(self):
+        table = load_table("bert/model_garden_masked_lm")
+        result = translate(CONFIG | {"hidden_act": "relu"}, table, "BertForMaskedLM", sizes=SIZES)
+        assert "mlm_activation" in result.assumed["hidden_act"]
+
     def test_the_port_has_the_epsilon_of_keras(self):
         assert converted(table=KERAS).values["layer_norm_eps"] == 1e-3
 

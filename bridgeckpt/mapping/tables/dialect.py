@@ -29,7 +29,9 @@
                                the values; in a list a key is an element's name), ``[config.source.keys]`` renames keys
                                (or paths of keys) there, ``[config.source.required]`` are the only values that can be
                                converted; ``transformers = true``: transformers wrote it, and it is copied
-``[config.doubts]`` key =      a note: why the value may be wrong if neither the graph nor the user gives it
+``[config.doubts]`` key =      why the value may be wrong, whatever the source's config says, if neither the graph nor
+                               the user gives it; ``[config.doubts.KEY]`` word = the same, if the config has this word,
+                               or if it says nothing and the word is the model's default
 ``[graph]`` key =              where a graph shows the value of a key of config.json: the kind of computation
 { computation = scope }        (``epsilon``, ``activation``, ``heads``) and its name scope
 ``[graph.head]``               how a graph shows which head it has: ``kernel`` is the variable that makes the logits;
@@ -56,7 +58,7 @@ from bridgeckpt.mapping.tables.graph_section import load_graph
 from bridgeckpt.mapping.tables.groups import Naming, load_group, read_document
 from bridgeckpt.mapping.tables.model import check_schema, load_model, parse_at, reason
 from bridgeckpt.mapping.tables.model_records import ModelTable
-from bridgeckpt.mapping.tables.records import ConfigSource, DialectConfig, Ignored, Table
+from bridgeckpt.mapping.tables.records import ANY_WORD, ConfigSource, DialectConfig, Ignored, Table
 from bridgeckpt.mapping.tables.tokenizer import load_tokenizer
 from bridgeckpt.options import checked
 
@@ -184,8 +186,16 @@ def _config(section: Section, inherited: ConfigSource) -> DialectConfig:
         values={key: value for key, value in section.data.items() if key not in ("words", "source", "doubts")},
         words={key: {word: words.table(key).text(word) for word in words.table(key)} for key in words},
         source=_config_source(section.table("source"), inherited),
-        doubts={key: doubts.text(key) for key in doubts},
+        doubts={key: _doubts(doubts, key) for key in doubts},
     )
+
+
+def _doubts(section: Section, key: str) -> dict[str, str]:
+    """The doubts about the value of ``key``, by the word in the config; one text alone is about any word."""
+    if isinstance(section.data[key], str):
+        return {ANY_WORD: section.text(key)}
+    words = section.table(key)
+    return {word: words.text(word) for word in words}
 
 
 def _config_source(section: Section, inherited: ConfigSource) -> ConfigSource:

@@ -92,6 +92,9 @@ class Ignored(NamedTuple):
         return name.endswith(body) if front else name == body
 
 
+ANY_WORD = "*"  # in ``doubts``: whatever the source's config says
+
+
 class ConfigSource(NamedTuple):
     """The config that a code base writes.
 
@@ -113,13 +116,14 @@ class ConfigSource(NamedTuple):
 class DialectConfig(NamedTuple):
     """What a dialect implies: ``values`` for config.json, and by key the meaning of ``words`` in the source's config.
 
-    ``source`` says where that config is. ``doubts`` says, by key, why a value that no graph shows may be wrong.
+    ``source`` says where that config is. ``doubts`` says why a value that no graph shows may be wrong: by key, and by
+    the word for it in the source's config, or :data:`ANY_WORD`.
     """
 
     values: Mapping[str, Any] = FrozenDict()
     words: Mapping[str, Mapping[str, str]] = FrozenDict()
     source: ConfigSource = ConfigSource()
-    doubts: Mapping[str, str] = FrozenDict()
+    doubts: Mapping[str, Mapping[str, str]] = FrozenDict()
 
 
 class TableSummary(NamedTuple):
