@@ -148,22 +148,33 @@ def _ambiguous(heads: set[str], classes: list[Architecture]) -> Problem:
 
 
 def missing_groups(table: Table, architecture: Architecture, present: set[str]) -> list[Problem]:
-    """A problem for each absent group that the class needs, or that the table expects in every checkpoint."""
+    """A problem for each absent group that the class needs, or that the table expects in every checkpoint.
+
+    A class needs its optional groups too, if the model table does not say how it is loaded without them.
+    """
     always = [name for name, group in table.groups.items() if not group.optional]
-    hint = Sentence(
+    drawn = [name for name in architecture.optional if name not in architecture.load_without]
+    hints = dict.fromkeys(always, "is the checkpoint complete?") | dict.fromkeys(
+        drawn,
+        f"{architecture.name} would draw it at random; if it is complete without the group, say in load_without of "
+        f"{table.model.name} with which arguments it is loaded then",
+    )
+    needed = Sentence(
         "without {architecture}, a class whose groups are all present is chosen; "
         "transformers adds a new head when it loads a model as another class"
     )
+    hints |= dict.fromkeys(architecture.groups, needed)
+    owners = dict.fromkeys(always, table.name) | dict.fromkeys((*architecture.groups, *drawn), architecture.name)
     return [
         Problem(
             "missing",
-            f"group {name} of {architecture.name if name in architecture.groups else table.name}",
+            f"group {name} of {owners[name]}",
             (f"none of its tensors is in the checkpoint, for instance {table.groups[name].rows[0].tf[0].text}",)
             if name in table.groups
             else (f"{table.name} has no such group: this dialect does not store it",),
-            hint if name in architecture.groups else "is the checkpoint complete?",
+            hints[name],
         )
-        for name in dict.fromkeys((*architecture.groups, *always))
+        for name in dict.fromkeys((*architecture.groups, *always, *drawn))
         if name not in present
     ]
 

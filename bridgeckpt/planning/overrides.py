@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import PlanError, Problem
+from bridgeckpt.mapping.tables.model_records import HEADS
 from bridgeckpt.options import PlanOptions, given_names
 from bridgeckpt.sentences import Sentence, Setting, joined
 from bridgeckpt.sidecar.decisions import key_of
@@ -15,10 +16,7 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.model_records import ModelTable
     from bridgeckpt.mapping.tables.records import Table
-    from bridgeckpt.planning.account.sizes import Question, Sizes
     from bridgeckpt.sidecar.graph.facts import GraphFacts
-
-_HEADS = "heads"  # the option; the model table says which config key it sets
 
 
 def reject_unsupported(options: PlanOptions, supported: Sequence[str]) -> None:
@@ -66,7 +64,7 @@ def resolve_heads(
     Raises:
         ConfigError: The user gives a number, but the model has none.
     """
-    key = key_of(model, _HEADS, requested)
+    key = key_of(model, HEADS, requested)
     if key is None:
         return {}, []
     stated, computed = config.get(key), _from_graph(facts, key)
@@ -88,21 +86,11 @@ def _from_graph(facts: GraphFacts | None, key: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def missing_heads(question: Question, sizes: Sizes) -> list[Problem]:
-    """A problem if the number of heads is unknown: in most layouts no shape tells it."""
-    key = question.table.model.config.options.get(_HEADS)
-    if key not in question.keys or key in sizes.values:
-        return []
-    details = ("no shape tells it, and there is neither a config nor a graph (.meta, saved_model.pb) beside it",)
-    hint = Sentence("give {heads:N}, or the config with {config:FILE}")
-    return [Problem("heads", "the number of attention heads is unknown", details, hint)]
-
-
 def conflicting_heads(
     model: ModelTable, config: Mapping[str, Any], facts: GraphFacts | None, requested: int | None
 ) -> list[str]:
     """A note if the user's number of heads differs from the one in the config or the graph."""
-    key = model.config.options.get(_HEADS, "")
+    key = model.config.options.get(HEADS, "")
     others = {config.get(key), _from_graph(facts, key)} - {None, requested}
     if not requested or not others:
         return []

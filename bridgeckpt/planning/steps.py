@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridgeckpt.planning.account.closing import open_keys
 from bridgeckpt.planning.account.expansion import Expansion
 from bridgeckpt.planning.account.sizes import Question, solve
 from bridgeckpt.planning.account.states import AccountInput, assign_states
@@ -20,7 +21,7 @@ from bridgeckpt.planning.architecture import (
     missing_groups,
 )
 from bridgeckpt.planning.dialect import choose_table
-from bridgeckpt.planning.overrides import check_averages, conflicting_heads, missing_heads, resolve_heads
+from bridgeckpt.planning.overrides import check_averages, conflicting_heads, resolve_heads
 from bridgeckpt.planning.refusals import refuse_variants, refused_heads
 from bridgeckpt.sidecar.config import translate
 from bridgeckpt.sidecar.config_files import load_config, named_class
@@ -154,7 +155,7 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
     )
     question = question_of(choice.architecture)
     sizes = solve(question)
-    problems += [*sizes.problems, *missing_heads(question, sizes), *choice.problems]
+    problems += [*sizes.problems, *open_keys(question, choice.architecture, sizes), *choice.problems]
     conflicts = conflicting_heads(table.model, config, facts, options.get("heads"))
     return Chosen(choice.architecture, sizes, (*head_notes, *choice.notes, *sizes.notes, *conflicts), tuple(problems))
 
@@ -221,6 +222,7 @@ def configure(
         table,
         chosen.architecture.name,
         sizes=sizes.values,
+        assumed=sizes.assumed,
         facts=evidence.facts,
         hidden_act=options.get("hidden_act"),
         layer_norm_eps=options.get("layer_norm_eps"),

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.mapping.tables.tokenizer import PADDING
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config_files import ACTIVATION, EPSILON
 from bridgeckpt.sidecar.decisions import decide_activation, decide_epsilon, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from typing import Any
 
     from bridgeckpt.mapping.tables.model_records import ModelTable
@@ -62,6 +63,7 @@ def translate(
     architecture: str,
     *,
     sizes: Mapping[str, int],
+    assumed: Mapping[str, str] = FrozenDict(),
     facts: GraphFacts | None = None,
     hidden_act: str | None = None,
     layer_norm_eps: float | None = None,
@@ -75,6 +77,7 @@ def translate(
         table: the dialect, which has the meaning of words in its configs and the values that its code always uses.
         architecture: the Hugging Face class.
         sizes: every size by its config key, computed from the shapes.
+        assumed: a warning for each size that only the tables give.
         facts: the facts of the graph.
         hidden_act: the user's choice of activation, by transformers' name.
         layer_norm_eps: the user's choice of epsilon.
@@ -85,9 +88,8 @@ def translate(
         ConfigError: the activation is unknown to transformers, the epsilon is not between 0 and 1, or one is not given.
     """
     model = table.model
-    copied, left_out, overruled = _copied_values(source, table)
+    copied, left_out = _copied_values(source, table)
     notes = [f"not handed on from the config: {', '.join(left_out)}"] if left_out else []
-    notes += overruled
     decisions: dict[str, Decision] = {}
     if (key := key_of(model, ACTIVATION, hidden_act)) is not None:
         by_transformers = "model_type" in source
@@ -95,9 +97,11 @@ def translate(
     if (key := key_of(model, EPSILON, layer_norm_eps)) is not None:
         decisions[key] = decide_epsilon(key, layer_norm_eps, facts, copied, table)
     notes += [note for decision in decisions.values() for note in decision.notes]
+    fixed = _fixed_values(table, sizes, decisions)
     values = {
         **model.config.defaults,
         **copied,
+        **fixed,
         **sizes,
         **{key: decision.value for key, decision in decisions.items()},
         "architectures": [architecture],
@@ -105,14 +109,42 @@ def translate(
         **_labels(source, None if _fixes_labels(model, architecture) else labels, notes),
         **_padding(table, vocabulary),
     }
-    provenance = {key: decision.origin for key, decision in decisions.items()}
-    assumed = {key: decision.warning for key, decision in decisions.items() if decision.warning is not None}
+    notes += [
+        f"{key} = {value} is written, as TensorFlow computes, not {copied[key]}"
+        for key, value in fixed.items()
+        if copied.get(key, value) != value
+    ]
+    provenance = dict.fromkeys(fixed, f"{table.name} computes with no other")
+    provenance |= {key: decision.origin for key, decision in decisions.items()}
+    doubted = {key: decision.warning for key, decision in decisions.items() if decision.warning is not None}
+    by_default = _defaults_assumed(model, {*copied, *fixed, *sizes, *decisions})
     return Configuration(
         values=dict(sorted(values.items())),
         provenance=provenance,
-        assumed=FrozenDict(assumed),
+        assumed=FrozenDict({**assumed, **by_default, **doubted}),
         notes=tuple(notes),
     )
+
+
+def _fixed_values(table: Table, sizes: Mapping[str, int], decisions: Mapping[str, Decision]) -> JSON:
+    """The values that the dialect's code always computes with: all that are neither sizes nor decided."""
+    return {key: value for key, value in table.config.values.items() if key not in {*sizes, *decisions}}
+
+
+def _defaults_assumed(model: ModelTable, known: Collection[str]) -> dict[str, str]:
+    """A warning for each ``needed`` key that has only the default of the model table."""
+    config = model.config
+    return {
+        key: Sentence(
+            "{key} = {value} is assumed by {model}: no tensor tells it, and no config says it; "
+            "{config:FILE} gives a config that does",
+            key=key,
+            value=config.defaults[key],
+            model=model.name,
+        )
+        for key in config.needed
+        if key in config.defaults and key not in known
+    }
 
 
 def _fixes_labels(model: ModelTable, architecture: str) -> bool:
@@ -132,22 +164,15 @@ def pass_through(source: Mapping[str, Any]) -> JSON:
     return {key: value for key, value in source.items() if key not in (*_REPLACED, *_OBSOLETE)}
 
 
-def _copied_values(source: Mapping[str, Any], table: Table) -> tuple[JSON, list[str], list[str]]:
-    """The values that are copied to config.json, the keys that are left out and not replaced, and notes.
-
-    A note says that the dialect's code does not use the value in the config.
-    """
+def _copied_values(source: Mapping[str, Any], table: Table) -> tuple[JSON, list[str]]:
+    """The values that are copied to config.json, and the keys that are left out and not replaced."""
     model = table.model
     if table.config.source.transformers:
-        values, fixed = pass_through(source), table.config.values
-        decided = {model.config.options.get(option) for option in (ACTIVATION, EPSILON)}
-        wrong = [key for key in fixed if key not in decided and values.get(key, fixed[key]) != fixed[key]]
-        notes = [f"{key} = {fixed[key]} is written, as TensorFlow computes, not {values[key]}" for key in wrong]
-        return values | {key: fixed[key] for key in wrong}, [], notes
+        return pass_through(source), []
     known = model.config_keys
     renamed = {model.config.keys.get(key, key): value for key, value in source.items()}
     left_out = [key for key in renamed if key not in known and key not in (*_REPLACED, *table.config.source.required)]
-    return {key: value for key, value in renamed.items() if key in known}, left_out, []
+    return {key: value for key, value in renamed.items() if key in known}, left_out
 
 
 def _labels(source: Mapping[str, Any], labels: int | None, notes: list[str]) -> JSON:

@@ -144,7 +144,7 @@ def _config_values(model: ModelTable) -> dict[str, int]:
         multiple *= value
     others = [key for key in dict.fromkeys(key for e in expressions for key in e.keys) if key not in values]
     values |= {key: prime * multiple for key, prime in zip(others, _PRIMES, strict=False)}
-    return values | dict.fromkeys(counted, _COUNT)
+    return {**dict.fromkeys(model.size_keys, 1), **values, **dict.fromkeys(counted, _COUNT)}
 
 
 def _names(row: Row) -> Iterator[str]:

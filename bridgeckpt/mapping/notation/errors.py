@@ -24,6 +24,7 @@ CODES: Mapping[str, str] = {
     "merge-order": "one side merges the same axes in two orders",
     "round-trip": "a layout and its inverse do not give the tensor back bit for bit",
     "dialect-agreement": "two dialects give one parameter different PyTorch layouts",
+    "optional": "a parameter may be absent, and the class is not complete without it",
     "target-coverage": "the rows do not make exactly the parameters of the Hugging Face class",
 }
 

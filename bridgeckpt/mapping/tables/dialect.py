@@ -22,8 +22,10 @@
                                ``fill``: value of added padding; ``orientation``: why a kernel is not transposed
 ``[[ignored]]`` tf, reason     never converted; ``**/`` in front is any path, also none; ``**`` at the end is any rest
 ``[[refused]]`` tf, reason     a checkpoint with such a tensor is a variant that cannot be converted
-``[config]``                   values that the dialect implies (``layer_norm_eps = 1e-12``); ``[config.words.KEY]``: the
-                               meaning of a word in the source's config
+``[config]``                   values for config.json (``layer_norm_eps = 1e-12``). An activation, an epsilon or a size
+                               is used where neither shapes, a graph nor the source's config give it; any other value
+                               is what the code always computes with, whatever the config says. ``[config.words.KEY]``:
+                               the meaning of a word in the source's config
 ``[config.source]``            the config that the code writes: ``files`` (names or patterns, of files or of texts in a
                                checkpoint; the first that exists is read), ``roots`` (paths of keys to the objects with
                                the values; in a list a key is an element's name), ``[config.source.keys]`` renames keys
@@ -123,7 +125,7 @@ def _load(path: Path, borrowers: tuple[str, ...]) -> Table:
         groups={key: load_group(source, key, naming, files) for key in root.table("group")},
         ignored=tuple(_ignored(section, naming) for section in root.tables("ignored")),
         refused=tuple(_ignored(section, naming) for section in root.tables("refused")),
-        config=_config(root.table("config"), base.config.source if base else ConfigSource(model.config.files)),
+        config=_config(root.table("config"), model, base.config.source if base else ConfigSource(model.config.files)),
         graph=load_graph(root.table("graph"), naming),
         tokenizer=load_tokenizer(root.table("tokenizer"), base.tokenizer if base else model.tokenizer),
         heads={key: heads.texts(key) for key in heads},
@@ -180,8 +182,12 @@ def _model(root: Section) -> ModelTable:
     return load_model(path)
 
 
-def _config(section: Section, inherited: ConfigSource) -> DialectConfig:
+def _config(section: Section, model: ModelTable, inherited: ConfigSource) -> DialectConfig:
     words, doubts = section.table("words"), section.table("doubts")
+    for key in model.size_keys:
+        size = section.data.get(key, 1)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise section.error("schema", f'"{key}" is {size!r}', key, hint="a size is a whole number above 0")
     return DialectConfig(
         values={key: value for key, value in section.data.items() if key not in ("words", "source", "doubts")},
         words={key: {word: words.table(key).text(word) for word in words.table(key)} for key in words},

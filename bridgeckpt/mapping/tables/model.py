@@ -14,12 +14,16 @@ layout, reason
 ``[architectures]`` Class =    a Hugging Face class: ``groups`` that it needs; ``optional`` groups; ``drop_prefix``, a
 { groups, optional,            prefix that its parameter names lack; ``head``, what one row of its logits is about
 drop_prefix, head, sizes,      (``sequence``, ``token``, ``choice``, ``span``); ``sizes`` that it fixes (``labels``);
-load_without }                 ``load_without``: arguments that load it without a group (``add_pooling_layer=False``)
+load_without }                 ``load_without``: arguments with which it is complete without an optional group
+                               (``add_pooling_layer=False``); a checkpoint may lack only such a group
 ``[config]``                   for config.json: ``files`` are names or patterns of the source's config, unless a dialect
                                gives others (by default ``config.json``); ``labels`` is the key of the number of
                                labels; ``keys`` renames keys of the source, ``defaults`` are values of absent keys,
-                               ``kept`` lists further keys that are copied, ``padded`` lists sizes that a checkpoint may
-                               exceed, ``foreign`` maps a key found only in another model's config to the name of that
+                               ``kept`` lists further keys that are copied (where the source has none, transformers'
+                               default is right), ``needed`` lists keys that the class computes with and that no shape
+                               tells: each is in the source's config, in a dialect's ``[config]``, in ``defaults``, or
+                               the conversion is refused; ``padded`` lists sizes that a checkpoint may exceed,
+                               ``foreign`` maps a key found only in another model's config to the name of that
                                model
 ``[config.options]``           the key of config.json that each option of a conversion sets, if the model has one:
 option = key                   ``heads``, ``hidden_act``, ``layer_norm_eps``
@@ -202,7 +206,7 @@ def _architecture(section: Section, dims: dict[str, Expression]) -> Architecture
 
 
 def _config(section: Section) -> ModelConfig:
-    section.allow_only("files", "options", "labels", "keys", "defaults", "kept", "padded", "foreign")
+    section.allow_only("files", "options", "labels", "keys", "defaults", "kept", "needed", "padded", "foreign")
     options, keys, foreign = section.table("options"), section.table("keys"), section.table("foreign")
     options.allow_only(*OPTIONS)
     return ModelConfig(
@@ -212,6 +216,7 @@ def _config(section: Section) -> ModelConfig:
         keys={key: keys.text(key) for key in keys},
         defaults=section.table("defaults").data,
         kept=section.texts("kept", ()),
+        needed=section.texts("needed", ()),
         padded=section.texts("padded", ()),
         foreign={key: foreign.text(key) for key in foreign},
     )

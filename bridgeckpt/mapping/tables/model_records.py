@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.notation.templates import Template
     from bridgeckpt.mapping.tables.tokenizer import Tokenizer
 
+HEADS = "heads"  # the option of a conversion that gives the number of attention heads
+
 
 class Architecture(NamedTuple):
     """A Hugging Face class: the ``groups`` that it needs, and ``optional`` ones.
 
     Its parameter names are without ``drop_prefix``. ``head`` says what one row of its logits is about ("sequence",
     "token", "choice") if names and shapes do not show it. ``sizes`` are sizes of axes that the class fixes.
-    ``load_without`` says, by optional group, how the class is loaded when a checkpoint lacks the group.
+    ``load_without`` says, by optional group, how the class is loaded when a checkpoint lacks the group: with these
+    arguments it is complete. Without such arguments, an absent optional group is a problem.
     """
 
     name: str
@@ -71,6 +74,7 @@ class ModelConfig(NamedTuple):
         keys: Transformers' key by the source's key.
         defaults: Values for keys that the source lacks.
         kept: Further keys of the source that are copied. No others are: they could change what is loaded.
+        needed: Keys that the class computes with and that no shape tells. Each has to have a value.
         padded: Sizes that the checkpoint may exceed.
         foreign: The name of another model, by a key that only configs of that model have.
     """
@@ -81,6 +85,7 @@ class ModelConfig(NamedTuple):
     keys: Mapping[str, str] = FrozenDict()
     defaults: Mapping[str, Any] = FrozenDict()
     kept: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
     padded: tuple[str, ...] = ()
     foreign: Mapping[str, str] = FrozenDict()
 
@@ -105,12 +110,18 @@ class ModelTable(NamedTuple):
         return f"{type(self).__name__}({self.name!r})"
 
     @property
-    def size_keys(self) -> set[str]:
-        """The config keys in the expressions of sizes."""
-        return {key for expression in (*self.dims.values(), *self.indices.values()) for key in expression.keys}
+    def size_keys(self) -> tuple[str, ...]:
+        """The config keys in the expressions of sizes, and that of the number of heads."""
+        keys = [key for expression in (*self.dims.values(), *self.indices.values()) for key in expression.keys]
+        heads = self.config.options.get(HEADS)
+        return tuple(dict.fromkeys((*keys, heads) if heads is not None else keys))
 
     @property
     def config_keys(self) -> set[str]:
         """Every key of config.json that the table knows."""
         config = self.config
-        return {*self.size_keys, *config.options.values(), *config.defaults, *config.kept}
+        return {*self.size_keys, *config.options.values(), *config.defaults, *config.kept, *config.needed}
+
+    def derives(self, parameters: tuple[Template, ...]) -> bool:
+        """Whether all these are buffers that the model rebuilds."""
+        return {template.text for template in parameters} <= {buffer.pt.text for buffer in self.derived}

@@ -38,12 +38,14 @@ class Sizes(NamedTuple):
     """The sizes of a model. They are never changed.
 
     ``values`` maps config keys to sizes, and ``origin`` to where each is from: the config's file name, the shapes or
-    the graph. ``axes`` maps the axes and indices of the table to sizes. ``problems`` and ``notes`` came up on the way.
+    the graph. ``axes`` maps the axes and indices of the table to sizes. ``assumed`` has a warning for each key
+    whose size only the tables give. ``problems`` and ``notes`` came up on the way.
     """
 
     values: Mapping[str, int]
     axes: Mapping[str, int]
     origin: Mapping[str, str]
+    assumed: Mapping[str, str]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
 
@@ -52,7 +54,9 @@ class Sizes(NamedTuple):
         return self.axes.get(axis) if axis is not None else None
 
 
-NO_SIZES = Sizes(FrozenDict(), FrozenDict(), FrozenDict(), (), ())  # of a model that is converted by rules
+NO_SIZES = Sizes(
+    FrozenDict(), FrozenDict(), FrozenDict(), FrozenDict(), (), ()
+)  # of a model that is converted by rules
 
 
 class SizesBuilder:
@@ -62,6 +66,7 @@ class SizesBuilder:
         self.values: dict[str, int] = {}
         self.axes: dict[str, int] = {}
         self.origin: dict[str, str] = {}
+        self.assumed: dict[str, str] = {}
         self.problems: list[Problem] = []
         self.notes: list[str] = []
 
@@ -76,6 +81,7 @@ class SizesBuilder:
             values=FrozenDict(self.values),
             axes=FrozenDict(self.axes),
             origin=FrozenDict(self.origin),
+            assumed=FrozenDict(self.assumed),
             problems=tuple(self.problems),
             notes=tuple(self.notes),
         )
@@ -101,15 +107,22 @@ class Question(NamedTuple):
         return self.expansion.table
 
     @property
-    def keys(self) -> list[str]:
+    def keys(self) -> tuple[str, ...]:
         """Every config key that is a size."""
-        expressions = [*self.table.model.dims.values(), *self.table.model.indices.values()]
-        return list(dict.fromkeys(key for expression in expressions for key in expression.keys))
+        return self.table.model.size_keys
 
     def stated(self, key: str) -> int | None:
         """The size of a config key according to the config."""
         value = self.config.get(key)
         return value if isinstance(value, int) else None
+
+    def implied(self, key: str) -> tuple[int, str] | None:
+        """The size of a config key according to the tables, and the table that says it."""
+        table = self.table
+        for values, name in ((table.config.values, table.name), (table.model.config.defaults, table.model.name)):
+            if isinstance(value := values.get(key), int):
+                return value, name
+        return None
 
 
 def solve(question: Question) -> Sizes:
@@ -131,6 +144,8 @@ def solve(question: Question) -> Sizes:
             _compare(question, sizes, key, _winner(question, key, votes[key]), votes[key])
         elif key not in sizes.values and (stated := question.stated(key)) is not None:
             sizes.set(key, stated, question.config_name)
+        elif key not in sizes.values and (implied := question.implied(key)) is not None:
+            _assume(sizes, key, *implied)
     _solve_axes(model, sizes, samples)
     solved = ", ".join(f"{key} = {value}" for key, value in sizes.values.items() if question.stated(key) is None)
     if not question.config:
@@ -188,6 +203,10 @@ def _compare(question: Question, sizes: SizesBuilder, key: str, size: int, votes
     """Take the checkpoint's size for ``key``, and compare it with the config's."""
     stated, name = question.stated(key), question.config_name
     sizes.set(key, size, name if stated == size else _SHAPES)
+    own = question.table.config.values.get(key, size)
+    if own != size:
+        subject = f"{key} = {own} ([config] of {question.table.name}), but the checkpoint has {size}"
+        sizes.problems.append(Problem("config", subject, (), "correct the table: shapes and names decide this size"))
     if stated is None or stated == size:
         return
     if key in question.table.model.config.padded and stated < size:
@@ -199,6 +218,18 @@ def _compare(question: Question, sizes: SizesBuilder, key: str, size: int, votes
     subject = f"{key} = {stated} ({name}), but the checkpoint {'makes it' if samples else 'has'} {size}"
     hint = Sentence("is {name} the config of another checkpoint? Give the right one with {config:FILE}", name=name)
     sizes.problems.append(Problem("config", subject, tuple(details), hint))
+
+
+def _assume(sizes: SizesBuilder, key: str, size: int, table: str) -> None:
+    """Take the size that a table gives for ``key``, where nothing else does."""
+    sizes.set(key, size, f"assumed by {table}")
+    sizes.assumed[key] = Sentence(
+        "{key} = {size} is assumed by {table}: no shape tells it, and no graph or config says it; "
+        "{config:FILE} gives a config that does",
+        key=key,
+        size=size,
+        table=table,
+    )
 
 
 def _solve_axes(model: ModelTable, sizes: SizesBuilder, samples: list[Sample]) -> None:

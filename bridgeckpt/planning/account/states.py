@@ -87,12 +87,13 @@ def _check_sums(inputs: AccountInput, ledger: LedgerBuilder) -> None:
 def _map_group(inputs: AccountInput, ledger: LedgerBuilder, group: Group, rows: list[Expanded]) -> None:
     """Assign the rows of a chosen group, and check every shape."""
     present = any(sources for row in rows for sources in row.sources)
+    complete = group.name in inputs.architecture.load_without and not present
     assigned: list[list[Assignment]] = []
     missing: dict[str, Row] = {}
     for expanded in rows:
         row, targets = expanded.row, _drop_prefix(expanded.targets, inputs.architecture.drop_prefix)
         if None in expanded.sources:
-            optional = row.optional or (group.name in inputs.architecture.optional and not present)
+            optional = complete or (row.optional and inputs.table.model.derives(row.pt))
             absent = _leave_out(inputs, ledger, expanded, targets, "optional" if optional else "missing")
             missing.update({} if optional else dict.fromkeys(absent, row))
         pairs = [
@@ -189,6 +190,8 @@ def _missing_problems(missing: Mapping[str, Row], inputs: AccountInput) -> Itera
         details = [f"row {where.row} of group {where.group}, {where}"]
         if near := inputs.expansion.names.nearest(names[0], 2):
             details.append(f"the nearest names there: {', '.join(near)}")
+        if missing[names[0]].optional:
+            details.append("its row is optional, but the class has the parameter and would draw it at random")
         yield Problem("missing", folded, tuple(details), "is the checkpoint complete?", tuple(names))
 
 
