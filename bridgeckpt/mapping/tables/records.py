@@ -104,6 +104,7 @@ class ConfigSource(NamedTuple):
         keys: Transformers' key, by the key or path of keys below a root.
         required: The only values of these keys that can be converted.
         transformers: Whether transformers wrote the config. Then all of it is copied.
+        told: The key beside the roots that names the class, or "".
     """
 
     files: tuple[str, ...] = ()
@@ -111,6 +112,7 @@ class ConfigSource(NamedTuple):
     keys: Mapping[str, str] = FrozenDict()
     required: Mapping[str, Any] = FrozenDict()
     transformers: bool = False
+    told: str = ""
 
 
 class DialectConfig(NamedTuple):

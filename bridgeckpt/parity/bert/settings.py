@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ConfigError, ParityError
 from bridgeckpt.parity.bert.activations import FUNCTIONS, SAME
+from bridgeckpt.parity.bert.described import described
 from bridgeckpt.parity.hints import OWN_FUNCTION
 from bridgeckpt.parity.request import GivenSettings
 from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.store.source import is_file, is_folder, matching
-from bridgeckpt.store.texts import TextError, parse_json, read_config
+from bridgeckpt.store.texts import TextError, read_config
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.bert.variables import Bert
@@ -69,7 +70,7 @@ def read_settings(
         ConfigError: the config cannot be read or is of another model, or a value is not valid.
     """
     path = _find(directory, config)
-    stated = _read(path, bert) if path else _described(texts or {})
+    stated = _read(path, bert) if path else described(texts or {})
     source = path.name if path else _DESCRIPTION
     heads, hidden_act, layer_norm_eps = given or GivenSettings()
     origins: dict[str, str] = {}
@@ -186,21 +187,6 @@ def _read(path: Path, bert: Bert) -> dict[str, Any]:
                 hint=Sentence("give the config of this checkpoint with {config:FILE}"),
             )
     return values
-
-
-def _described(texts: Mapping[str, str]) -> dict[str, Any]:
-    """What Keras' description of a whole model says of its first layer, where keras-bert's layers are in it."""
-    try:
-        layers = parse_json(texts.get(_DESCRIPTION, "{}"), _DESCRIPTION)["config"]["layers"]
-        configs = {layer["config"]["name"]: layer["config"] for layer in layers}
-    except (TextError, LookupError, TypeError):
-        return {}
-    heads = configs.get("Encoder-1-MultiHeadSelfAttention", {}).get("head_num")
-    activation = configs.get("Encoder-1-FeedForward", {}).get("activation")
-    if isinstance(activation, dict):  # how Keras writes a function
-        activation = activation.get("config")
-    stated = {"num_attention_heads": heads, "hidden_act": activation}
-    return {key: value for key, value in stated.items() if value is not None}
 
 
 def _under(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any] | None:

@@ -104,6 +104,58 @@ _TRANSFORMERS = Spelling(
     gelu=_ERF,
 )
 
+_OBJECTS = (
+    *("attention/self_attention/query/", "attention/self_attention/key/", "attention/self_attention/value/"),
+    *("attention/dense_output/dense/", "attention/dense_output/LayerNorm/", "intermediate/dense/"),
+    *("bert_output/dense/", "bert_output/LayerNorm/"),
+)
+
+
+def _transformers_file(encoder: str, tables: str, heads: Names, title: str) -> Spelling:
+    """transformers' TF classes in Keras' own files, where the ``encoder`` and the ``tables`` of its embeddings are."""
+    return Spelling(
+        title=title,
+        body={
+            **_encoder(
+                tuple(f"{tables}vars/{number}" for number in (0, 2, 1)),
+                f"{tables}LayerNorm/",
+                f"{encoder}encoder/layer/tf_bert_layer{{layer}}/",
+                _OBJECTS,
+                _VARS,
+                _VARS,
+            ),
+            **_two("pooler", f"{encoder}pooler/dense/", _DENSE, _VARS),
+        },
+        heads=heads,
+        layer=_COUNT,
+        gelu=_ERF,
+    )
+
+
+def _transformers_heads(mlm: str, nsp: str, span: str, classifier: str) -> Names:
+    return {
+        **_two("transform", f"{mlm}/predictions/transform/dense/", _DENSE, _VARS),
+        **_two("transform", f"{mlm}/predictions/transform/LayerNorm/", _NORM, _VARS),
+        "mlm_logits.bias": f"{mlm}/predictions/vars/0",
+        **_two("nsp_logits", f"{nsp}/seq_relationship/", _DENSE, _VARS),
+        **_two("span_logits", f"{span}/", _DENSE, _VARS),
+        **_two("logits", f"{classifier}/", _DENSE, _VARS),
+    }
+
+
+_TRANSFORMERS_FILES = _transformers_file(
+    "layers/tf_bert_main_layer/",
+    "(?:layers/tf_bert_main_layer/embeddings|mlm/predictions/input_embeddings)/",
+    _transformers_heads("mlm", "nsp", "qa_outputs", "layers/dense"),
+    "transformers' TF classes, by tf-keras",
+)
+_TRANSFORMERS_FILES_2023 = _transformers_file(
+    "bert/",
+    "bert/embeddings/",
+    _transformers_heads("layers/tf_bert_mlm_head", "layers/tf_bert_nsp_head", "layers/dense", "classifier"),
+    "transformers' TF classes, by Keras 2.12 to 2.14",
+)
+
 _BERT_FOR_TF2 = Spelling(
     title="bert-for-tf2",
     body=_encoder(
@@ -301,6 +353,7 @@ _KERAS_BERT = Spelling(
 )
 
 SPELLINGS = (
-    *(_TRANSFORMERS, _MODEL_GARDEN, _MODEL_GARDEN_2019, _MODEL_GARDEN_FILES, _KERAS_HUB, _KERAS_NLP),
+    *(_TRANSFORMERS, _TRANSFORMERS_FILES, _TRANSFORMERS_FILES_2023),
+    *(_MODEL_GARDEN, _MODEL_GARDEN_2019, _MODEL_GARDEN_FILES, _KERAS_HUB, _KERAS_NLP),
     *(_KERAS_NLP_NAMED, _KERAS_BERT, _BERT_FOR_TF2),
 )

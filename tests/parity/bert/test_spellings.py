@@ -29,7 +29,7 @@ def forward(source, inputs, *, ema=False, **asked):
     with open_checkpoint(source) as checkpoint:
         variables = _variables(tf, checkpoint)
         bert = find_bert(variables.shapes, str(source), ema=ema)
-        settings = read_settings(checkpoint.directory, bert, None, GivenSettings(**asked))
+        settings = read_settings(checkpoint.directory, bert, None, GivenSettings(**asked), checkpoint.metadata)
         probe = Probe({name: inputs[name].astype(np.int32) for name in (IDS, MASK, "token_type_ids")}, "fine")
         return run_forward(tf, bert, settings, variables, {"": probe}, "float32")[""], bert
 
