@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.copying.job import Job, whole
 from bridgeckpt.errors import PlanError
+from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.mapping.tables.model import shipped_models
 from bridgeckpt.options import DiffOptions
+from bridgeckpt.planning.architecture import bare_class
 from bridgeckpt.planning.plan import draft
 from bridgeckpt.sidecar.config_files import named_class
 from bridgeckpt.store.tensors import DTYPES
 from bridgeckpt.store.texts import TextError, read_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable
+    from bridgeckpt.mapping.tables.model_records import Architecture, Filled, ModelTable
     from bridgeckpt.planning.record import Plan
 
 # transformers renames these in files older than its use of torch's LayerNorm ("legacy" in its conversion_mapping.py).
@@ -60,7 +64,7 @@ def open_sides(
         return _stored(a, STORED), _stored(b, STORED), None
     model = next((plan.model for plan in plans if plan is not None), None) or _model(_config(a), _config(b))
     first, second = (
-        pytorch_side(checkpoint, model) if plan is None else tensorflow_side(plan)
+        pytorch_side(checkpoint, model) if plan is None else tensorflow_side(plan, as_converted=True)
         for checkpoint, plan in zip((a, b), plans, strict=True)
     )
     return first, second, model
@@ -116,9 +120,10 @@ def _axes(plan: Plan) -> set[str]:
 
 
 def _heads(architecture: Architecture, plan: Plan) -> set[str]:
-    """The groups that a class has beyond those of the bare model."""
-    bare = min(plan.model.architectures.values(), key=lambda a: len(a.groups))
-    return {*architecture.groups} - {*bare.groups, *bare.optional}
+    """The groups that a class has beyond those of the bare model, and that the plan does not fill."""
+    bare = bare_class(plan.model.architectures)
+    filled = {entry.group for entry in plan.ledger.filled.values()}
+    return {*architecture.groups} - {*bare.groups, *bare.optional} - filled
 
 
 def class_of(checkpoint: Checkpoint) -> str | None:
@@ -188,10 +193,11 @@ def _renamed(name: str) -> str:
     return name.removesuffix(ending) + _LEGACY[ending] if ending else name
 
 
-def tensorflow_side(plan: Plan, *, keep_unfit: bool = False) -> AlignedSide:
+def tensorflow_side(plan: Plan, *, keep_unfit: bool = False, as_converted: bool = False) -> AlignedSide:
     """A TensorFlow checkpoint under the names that its plan gives to its tensors.
 
     ``keep_unfit``: tensors whose shape contradicts the others also get jobs, which have the shape that is expected.
+    ``as_converted``: parameters that a conversion fills get jobs too, and its warnings are notes.
     """
     ledger, axes = plan.ledger, plan.sizes.axes
     reasons = {"slot": "optimizer state, which a state dict does not have", "unmapped": "no row of the table reads it"}
@@ -214,7 +220,8 @@ def tensorflow_side(plan: Plan, *, keep_unfit: bool = False) -> AlignedSide:
             unmapped.update(dict.fromkeys(assignment.sources, faults[0]))
         else:
             fit.append(assignment)
-    fitting = plan._replace(ledger=ledger._replace(assignments=tuple(fit)))
+    filled: Mapping[str, Filled] = ledger.filled if as_converted else FrozenDict()
+    fitting = plan._replace(ledger=ledger._replace(assignments=tuple(fit), filled=filled))
     problems = tuple(problem.line for problem in plan.problems if ledger.sources.keys().isdisjoint(problem.tensors))
     naming = f"{plan.table.name} as {plan.architecture.name}"
     jobs = {_renamed(job.name): job for job in fitting.jobs()}  # files of some classes still have the old names
@@ -224,5 +231,5 @@ def tensorflow_side(plan: Plan, *, keep_unfit: bool = False) -> AlignedSide:
         jobs=jobs,
         left_out=left_out,
         unmapped=unmapped,
-        notes=(*plan.notes, *problems),
+        notes=(*plan.notes, *(plan.warnings if as_converted else ()), *problems),
     )

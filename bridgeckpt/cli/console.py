@@ -1,4 +1,4 @@
-"""Output of the commands: lines, tables, JSON, errors without a traceback, and a progress bar in a terminal."""
+"""Output of the commands: JSON, errors without a traceback, and a progress bar in a terminal."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from math import isfinite
 from threading import Lock
 from time import monotonic
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
+from bridgeckpt.cli.lines import width_of, wrapped
 from bridgeckpt.cli.words import option, say
 from bridgeckpt.errors import BridgeckptError, PlanError
 from bridgeckpt.store.sizes import format_size
@@ -22,7 +23,6 @@ from bridgeckpt.store.sizes import format_size
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-_UNLIMITED = 10_000  # columns
 _PATIENCE = 0.5  # seconds before the progress bar appears
 _INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
 _NOTHING_WRITTEN = "interrupted: nothing was written"
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     except BridgeckptError as error:
         if as_json:
             print_json(error_record(error))
-        print(f"error: {error.said(option)}", file=sys.stderr)
+        _print_error(error)
         return 1
     except KeyboardInterrupt:
         if as_json:
@@ -49,6 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
         return _INTERRUPTED
     except BrokenPipeError:  # the reader of our output has ended, as in `| head`
         return 1
+
+
+def _print_error(error: BridgeckptError) -> None:
+    width = width_of(sys.stderr)
+    for line in f"error: {error.said(option)}".splitlines():
+        print("\n".join(wrapped(line, width)), file=sys.stderr)
 
 
 @contextmanager
@@ -100,20 +106,6 @@ def _plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return json.dumps(value) if isinstance(value, float) and not isfinite(value) else value
-
-
-class Lines:
-    """Aligned ``key  text`` lines; a repeated key is left blank."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self._last = ""
-
-    def add(self, key: str, text: str) -> None:
-        """Print one line; further lines of ``text`` are indented below it."""
-        for line in say(text).splitlines():
-            print(f"{'' if key == self._last else key:<11}{line}", file=self.stream)
-            self._last = key
 
 
 @contextmanager
@@ -183,17 +175,3 @@ def _show(total: int) -> Progress:
     bar.add_task(f"converting {format_size(total)}", total=total)
     bar.start()
     return bar
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table on stdout. In a terminal, cells are wrapped to its width; in a pipe, each row is one line."""
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    grid = Table(*(Column(name, overflow="fold") for name in header), box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        grid.add_row(*row)
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=_UNLIMITED)
-    console.print(grid)

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.cli.console import Lines, print_json, progress
+from bridgeckpt.cli.console import print_json, progress
 from bridgeckpt.cli.given import given
+from bridgeckpt.cli.lines import Lines
 from bridgeckpt.cli.words import say
 from bridgeckpt.converting.conversion import Conversion, carry_out, prepare
-from bridgeckpt.converting.huggingface_folder import REPORT
+from bridgeckpt.converting.huggingface_folder import REPORT, load_command
 from bridgeckpt.converting.report import summary
 from bridgeckpt.options import PlanOptions
 from bridgeckpt.sidecar.tokenizer.files import has_tokenizer
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     _warn(planned, lines)
     if arguments.json:
         record = {"ok": True, "path": str(done.path), "files": done.files, "seconds": round(seconds, 3)}
+        record["load"] = load_command(done.plan, done.path)
         print_json({**record, **summary(planned)})
     return 0
 
@@ -103,4 +105,4 @@ def _states(counts: Mapping[Any, int]) -> str:
 
 def _finished(done: Conversion, seconds: float, lines: Lines) -> None:
     lines.add("wrote", f"{done.path} ({format_size(done.nbytes)} of tensors in {seconds:.2f} s; details in {REPORT})")
-    lines.add("load it", f'transformers.{done.plan.architecture.name}.from_pretrained("{done.path}")')
+    lines.add("load it", load_command(done.plan, done.path), whole=True)

@@ -9,8 +9,9 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.aligning.sides import STORED
-from bridgeckpt.cli.console import Lines, print_json, table
+from bridgeckpt.cli.console import print_json
 from bridgeckpt.cli.given import given
+from bridgeckpt.cli.lines import Lines, table
 from bridgeckpt.cli.words import say
 from bridgeckpt.comparing.difference import diff
 from bridgeckpt.options import DiffOptions

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bridgeckpt.cli.console import Lines, print_json, table
+from bridgeckpt.cli.console import print_json
 from bridgeckpt.cli.given import given
+from bridgeckpt.cli.lines import Lines, table
 from bridgeckpt.cli.words import say
 from bridgeckpt.converting.inspection import Inspection, inspect
 from bridgeckpt.errors import PlanError

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from bridgeckpt.cli.console import Lines, print_json, table
+from bridgeckpt.cli.console import print_json
+from bridgeckpt.cli.lines import Lines, table
 from bridgeckpt.cli.words import say
 from bridgeckpt.errors import TableError
 from bridgeckpt.mapping.checking import lints

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-from bridgeckpt.cli.console import Lines, print_json, steps
+from bridgeckpt.cli.console import print_json, steps
 from bridgeckpt.cli.given import given
+from bridgeckpt.cli.lines import Lines
 from bridgeckpt.errors import ParityError
 from bridgeckpt.options import RecordOptions
 from bridgeckpt.parity import recording

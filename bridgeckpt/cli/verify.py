@@ -6,8 +6,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from bridgeckpt.cli.console import Lines, print_json, steps
+from bridgeckpt.cli.console import print_json, steps
 from bridgeckpt.cli.given import given
+from bridgeckpt.cli.lines import Lines
 from bridgeckpt.cli.record import read_texts
 from bridgeckpt.cli.words import option
 from bridgeckpt.errors import ParityError

@@ -13,6 +13,7 @@ from bridgeckpt.store.folder import OwnFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from bridgeckpt.copying.job import Job
     from bridgeckpt.planning.record import Plan
@@ -32,6 +33,17 @@ OWN_FILES = OwnFiles(
     ),
     last=(CONFIG, REPORT),
 )
+
+
+def load_command(plan: Plan, folder: Path) -> str:
+    """The Python expression that loads the converted ``folder`` with no parameter missing."""
+    architecture = plan.architecture
+    written = {assignment.row.group for assignment in plan.ledger.assignments}
+    arguments = [
+        text for group, text in architecture.load_without.items() if group not in (*written, *architecture.groups)
+    ]
+    path = json.dumps(str(folder), ensure_ascii=False)
+    return f"transformers.{architecture.name}.from_pretrained({', '.join([path, *arguments])})"
 
 
 def small_files(plan: Plan, jobs: Sequence[Job]) -> dict[str, bytes]:

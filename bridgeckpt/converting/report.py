@@ -70,13 +70,15 @@ def report(
     ledger = plan.ledger
     head = {**summary(plan), "crc32c_checked": verified}
     head["slots"] = [name for name, state in ledger.sources.items() if state == "slot"]
+    head["filled"] = {name: f"{entry.value:g}: {entry.meaning}" for name, entry in ledger.filled.items()}
     for state in ("ignored", "excluded", "copy"):
         head[state] = {name: ledger.reasons[name] for name, own in ledger.sources.items() if own == state}
     head["tied"] = ledger.tied
-    rows = (row for row, _, targets in ledger.assignments for _ in targets)
+    rows = [row for row, _, targets in ledger.assignments for _ in targets]
     lines = []
     encoded: dict[tuple[int, str, str, str], str] = {}  # facts that many tensors share are encoded once
-    for number, (job, row, file) in enumerate(zip(jobs, rows, files, strict=True)):
+    written = zip(jobs[: len(rows)], rows, files[: len(rows)], strict=True)  # those after them are filled
+    for number, (job, row, file) in enumerate(written):
         stored = job.sources[0].dtype
         key = id(row), file, job.dtype, stored
         common = encoded.get(key)

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 class Choice(NamedTuple):
-    """The chosen class, notes about it for the user, and the problems with it."""
+    """The chosen class, notes and warnings about it for the user, and the problems with it."""
 
     architecture: Architecture
-    notes: list[str]
-    problems: list[Problem]
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def choose_architecture(
@@ -49,18 +50,31 @@ def choose_architecture(
             raise PlanError(
                 f"{requested} is not a class that {table.name} converts to", hint=f"choose one of: {', '.join(classes)}"
             )
-        return Choice(classes[requested], [], _size_conflicts(classes[requested], axes_of))
+        return Choice(classes[requested], problems=tuple(_size_conflicts(classes[requested], axes_of)))
     complete = [a for a in classes.values() if present.keys() >= {*a.groups} and not _size_conflicts(a, axes_of)]
     if not complete:
         nearest = min(classes.values(), key=lambda a: len(set(a.groups) - present.keys()))
-        return Choice(nearest, [], [])  # what it lacks is reported as a problem of its own
+        return Choice(nearest)  # what it lacks is reported as a problem of its own
     heads = _heads(table, present)
     most = max(len(heads & set(a.groups)) for a in complete)
     widest = [a for a in complete if len(heads & set(a.groups)) == most]
     converted = frozenset[str]().union(*(present[name] for name in widest[0].groups))
     if any(not present[name] <= converted for name in heads):
-        return Choice(widest[0], [], [_ambiguous(heads, complete)])
-    return _class_with_heads([a for a in widest if a.name == config_class] or widest, present.keys(), head, evidence)
+        return Choice(widest[0], problems=(_ambiguous(heads, complete),))
+    if named := [a for a in widest if a.name == config_class]:
+        return _class_with_heads(named, present.keys(), head, evidence)
+    choice = _class_with_heads(widest, present.keys(), head, evidence)
+    fuller = _filled_class(table, choice.architecture, present.keys())
+    return choice if fuller is None else Choice(fuller)
+
+
+def _filled_class(table: Table, chosen: Architecture, present: Collection[str]) -> Architecture | None:
+    """A class that keeps all that ``chosen`` keeps and more, if groups that the checkpoint lacks are filled."""
+    kept = {*present} & {*chosen.groups, *chosen.optional}
+    for other in table.model.architectures.values():
+        if other.filled and {*present} >= {*other.groups} - {*other.filled} and {*present} & {*other.groups} > kept:
+            return other
+    return None
 
 
 def class_of_scope(table: Table, scope: str) -> str | None:
@@ -90,7 +104,7 @@ def head_from_object_paths(table: Table, checkpoint: Checkpoint) -> str | None:
 def drop_inner_heads(
     table: Table, present: Mapping[str, frozenset[str]], scope: str
 ) -> tuple[Mapping[str, frozenset[str]], list[str]]:
-    """``present`` without the heads of an inner model that another model put its own head on, and notes about it.
+    """``present`` without the heads of an inner model that another model put its own head on, and warnings about it.
 
     All variables of the inner model are under ``scope``, those of its heads too; the outer head's are not.
     """
@@ -99,8 +113,14 @@ def drop_inner_heads(
     outer = heads - inner
     if not inner or not outer:
         return present, []
-    note = f"{', '.join(sorted(inner))} under {scope} left out: {', '.join(sorted(outer))} was put on top of that model"
-    return {name: tensors for name, tensors in present.items() if name not in inner}, [note]
+    warning = Sentence(
+        "{inner} under {scope} left out: {outer} was put on top of that model; {architecture} keeps it",
+        inner=", ".join(sorted(inner)),
+        scope=scope,
+        outer=", ".join(sorted(outer)),
+        architecture=Setting("architecture", keeping(table.model.architectures, inner, present.keys()).name),
+    )
+    return {name: tensors for name, tensors in present.items() if name not in inner}, [warning]
 
 
 def _heads(table: Table, present: Collection[str]) -> set[str]:
@@ -111,30 +131,45 @@ def _heads(table: Table, present: Collection[str]) -> set[str]:
 
 def _body(table: Table) -> set[str]:
     """The groups of the bare model: those of its smallest class, required or optional."""
-    bare = min(table.model.architectures.values(), key=lambda a: len(a.groups))
+    bare = bare_class(table.model.architectures)
     return {*bare.groups, *bare.optional}
+
+
+def bare_class(classes: Mapping[str, Architecture]) -> Architecture:
+    """The class without a head: the one with the fewest groups."""
+    return min(classes.values(), key=lambda a: len(a.groups))
+
+
+def keeping(
+    classes: Mapping[str, Architecture], groups: Collection[str], present: Collection[str], head: str | None = None
+) -> Architecture:
+    """The class that keeps ``groups`` and most of what is present, without a head of another meaning than ``head``."""
+    fitting = [
+        a
+        for a in classes.values()
+        if {*groups} <= a.all_groups and {*present} >= {*a.groups} - {*a.filled} and a.head in (None, head)
+    ]
+    return max(fitting or [bare_class(classes)], key=lambda a: len(a.all_groups & {*present}))
 
 
 def _class_with_heads(classes: list[Architecture], present: Collection[str], head: str | None, evidence: str) -> Choice:
     """Among classes with the same heads, take the one for ``head``, else the one that uses most of the groups."""
     by_head = next((a for a in classes if head is not None and a.head == head), None)
     if by_head is not None:
-        return Choice(by_head, [f"{by_head.name}: {evidence} computes its logits per {by_head.head}"], [])
+        return Choice(by_head, (f"{by_head.name}: {evidence} computes its logits per {by_head.head}",))
     used = max(len({*present} & {*a.groups, *a.optional}) for a in classes)
     chosen = next(a for a in classes if len({*present} & {*a.groups, *a.optional}) == used)
     others = [a.name for a in classes if a.name != chosen.name and a.head is not None]
-    notes: list[str] = []
-    if others and chosen.head is not None:
-        notes.append(
-            Sentence(
-                "took {chosen}: the names and shapes also fit {others}, and there is no graph to decide; "
-                "{architecture} chooses that one",
-                chosen=chosen.name,
-                others=" or ".join(others),
-                architecture=Setting("architecture", others[0]),
-            )
-        )
-    return Choice(chosen, notes, [])
+    if not others or chosen.head is None:
+        return Choice(chosen)
+    guess = Sentence(
+        "took {chosen}: the names and shapes also fit {others}, and there is no graph to decide; {architecture} "
+        "chooses that one",
+        chosen=chosen.name,
+        others=" or ".join(others),
+        architecture=Setting("architecture", others[0]),
+    )
+    return Choice(chosen, warnings=(guess,))
 
 
 def _ambiguous(heads: set[str], classes: list[Architecture]) -> Problem:
@@ -175,7 +210,7 @@ def missing_groups(table: Table, architecture: Architecture, present: set[str]) 
             hints[name],
         )
         for name in dict.fromkeys((*architecture.groups, *always, *drawn))
-        if name not in present
+        if name not in present and name not in architecture.filled
     ]
 
 

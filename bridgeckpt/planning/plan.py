@@ -86,7 +86,11 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions) -> Plan:
         casing=tokens.casing,
         companions=tokens.companions,
         notes=notes,
-        warnings=tuple(configuration.assumed.values()) if configuration is not None else (),
+        warnings=(
+            *chosen.warnings,
+            *accounted.warnings,
+            *((*configuration.assumed.values(), *configuration.warnings) if configuration is not None else ()),
+        ),
         problems=problems,
     )
 

@@ -61,7 +61,7 @@ class Plan(NamedTuple):
         return {name: first for name, first in known if states[name] == "copy" and states[first] == "mapped"}
 
     def jobs(self, dtype: str | None = None) -> list[Job]:
-        """One copying job for each parameter, in the order of the table.
+        """One copying job for each parameter, in the order of the table, then those that the model's table fills.
 
         Floating-point parameters are stored as ``dtype``; None keeps the dtype of each.
         """
@@ -80,4 +80,14 @@ class Plan(NamedTuple):
                 jobs.append(
                     Job(name=target, sources=infos, moves=its_moves, shape=known[1], dtype=written, fill=row.fill or 0)
                 )
-        return jobs
+        return jobs + [
+            Job(
+                name=name,
+                sources=(),
+                moves=(),
+                shape=entry.layout.pt.shape(self.sizes.axes),
+                dtype=jobs[0].dtype,
+                fill=entry.value,
+            )
+            for name, entry in self.ledger.filled.items()
+        ]

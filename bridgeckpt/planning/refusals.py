@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import PlanError, Problem
+from bridgeckpt.planning.architecture import bare_class
 from bridgeckpt.planning.problems import render
 from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.wording import fold
@@ -35,7 +36,7 @@ def refuse_variants(table: Table, checkpoint: Checkpoint) -> None:
 def refused_heads(table: Table, architecture: Architecture, present: Collection[str]) -> list[Problem]:
     """A problem for each present group of ``architecture`` that the class computes differently, by the table."""
     groups = [table.groups[name] for name in architecture.groups if name in present]
-    bare = min(table.model.architectures.values(), key=lambda a: len(a.groups))
+    bare = bare_class(table.model.architectures)
     return [
         Problem(
             "refused",

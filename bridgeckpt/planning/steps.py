@@ -21,6 +21,7 @@ from bridgeckpt.planning.architecture import (
     missing_groups,
 )
 from bridgeckpt.planning.dialect import choose_table
+from bridgeckpt.planning.losses import warn_of_losses
 from bridgeckpt.planning.overrides import check_averages, conflicting_heads, resolve_heads
 from bridgeckpt.planning.refusals import refuse_variants, refused_heads
 from bridgeckpt.sidecar.config import translate
@@ -72,19 +73,22 @@ class Chosen(NamedTuple):
     architecture: Architecture
     sizes: Sizes
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
     problems: tuple[Problem, ...]
 
 
 class Accounted(NamedTuple):
     """The state of every tensor; ``ema`` says whether moving averages are converted in place of the weights.
 
-    ``optional_notes`` name optional parameters of the class that the checkpoint does not have.
+    ``optional_notes`` name optional parameters of the class that the checkpoint does not have. ``warnings`` say what
+    the class loses or adds.
     """
 
     ledger: Ledger
     ema: bool
     notes: tuple[str, ...]
     optional_notes: tuple[str, ...]
+    warnings: tuple[str, ...]
     problems: tuple[Problem, ...]
 
 
@@ -143,7 +147,7 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
     graph_head = facts.head if facts is not None else None
     scope = wildcards.get("scope", "")
     tensors = {name: expansion.first(rows, wildcards) for name, rows in present.items()}
-    outer, head_notes = drop_inner_heads(table, tensors, scope)
+    outer, dropped = drop_inner_heads(table, tensors, scope)
     choice = choose_architecture(
         table,
         outer,
@@ -157,7 +161,13 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
     sizes = solve(question)
     problems += [*sizes.problems, *open_keys(question, choice.architecture, sizes), *choice.problems]
     conflicts = conflicting_heads(table.model, config, facts, options.get("heads"))
-    return Chosen(choice.architecture, sizes, (*head_notes, *choice.notes, *sizes.notes, *conflicts), tuple(problems))
+    return Chosen(
+        architecture=choice.architecture,
+        sizes=sizes,
+        notes=(*choice.notes, *sizes.notes, *conflicts),
+        warnings=(*dropped, *choice.warnings),
+        problems=tuple(problems),
+    )
 
 
 def account(recognised: Recognised, chosen: Chosen, options: PlanOptions) -> Accounted:
@@ -176,6 +186,7 @@ def account(recognised: Recognised, chosen: Chosen, options: PlanOptions) -> Acc
             other_towers=dialect.other_towers,
             sizes=chosen.sizes,
             ema=ema,
+            absent=frozenset(architecture.filled) - present.keys(),
         )
     )
     problems = [
@@ -184,8 +195,14 @@ def account(recognised: Recognised, chosen: Chosen, options: PlanOptions) -> Acc
         *refused_heads(table, architecture, present),
         *ledger.problems,
     ]
-    optional = _optional_notes(ledger, architecture, set(present))
-    return Accounted(ledger, ema, tuple(average_notes), tuple(optional), tuple(problems))
+    return Accounted(
+        ledger=ledger,
+        ema=ema,
+        notes=tuple(average_notes),
+        optional_notes=tuple(_optional_notes(ledger, architecture, set(present))),
+        warnings=tuple(warn_of_losses(table.model.architectures, architecture, present, ledger)),
+        problems=tuple(problems),
+    )
 
 
 def choose_tokenizer(
@@ -249,11 +266,8 @@ def _optional_notes(ledger: Ledger, architecture: Architecture, present: set[str
     if not absent and not absent_groups:
         return []
     names = ", ".join(absent) or "its parameters"  # a dialect that never has the group does not list them
-    note = (
-        f"the checkpoint has no {', '.join(absent_groups or absent)}: {names} will be missing when "
-        f"{architecture.name} is loaded"
-    )
     arguments = ", ".join(
         architecture.load_without[group] for group in absent_groups if group in architecture.load_without
     )
-    return [f"{note} (load it with {arguments})" if arguments else note]
+    loading = f"{architecture.name} is loaded" + (f" without {arguments}" if arguments else "")
+    return [f"the checkpoint has no {', '.join(absent_groups or absent)}: {names} will be drawn at random if {loading}"]

@@ -49,12 +49,14 @@ class Configuration(NamedTuple):
         provenance: By key, the origin of each value that no tensor shows.
         assumed: By key, a warning for each value that the caller, the graph and the source's config leave open.
         notes: Notes for the user.
+        warnings: What is lost of the source's config.
     """
 
     values: JSON
     provenance: Mapping[str, str]
     assumed: Mapping[str, str]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def translate(
@@ -98,6 +100,7 @@ def translate(
         decisions[key] = decide_epsilon(key, layer_norm_eps, facts, copied, table)
     notes += [note for decision in decisions.values() for note in decision.notes]
     fixed = _fixed_values(table, sizes, decisions)
+    named, misfit = _labels(source, None if _fixes_labels(model, architecture) else labels)
     values = {
         **model.config.defaults,
         **copied,
@@ -106,7 +109,7 @@ def translate(
         **{key: decision.value for key, decision in decisions.items()},
         "architectures": [architecture],
         "model_type": model.model,
-        **_labels(source, None if _fixes_labels(model, architecture) else labels, notes),
+        **named,
         **_padding(table, vocabulary),
     }
     notes += [
@@ -123,6 +126,7 @@ def translate(
         provenance=provenance,
         assumed=FrozenDict({**assumed, **by_default, **doubted}),
         notes=tuple(notes),
+        warnings=misfit,
     )
 
 
@@ -175,15 +179,19 @@ def _copied_values(source: Mapping[str, Any], table: Table) -> tuple[JSON, list[
     return {key: value for key, value in renamed.items() if key in known}, left_out
 
 
-def _labels(source: Mapping[str, Any], labels: int | None, notes: list[str]) -> JSON:
-    """id2label and label2id of a classifier: the source's names if they fit, else LABEL_0, LABEL_1, ..."""
+def _labels(source: Mapping[str, Any], labels: int | None) -> tuple[JSON, tuple[str, ...]]:
+    """id2label and label2id of a classifier: the source's names; LABEL_0, ... and a warning if they do not fit."""
     if labels is None:
-        return {}
+        return {}, ()
+    warnings: tuple[str, ...] = ()
     numbers = [str(number) for number in range(labels)]
     names = {number: f"LABEL_{number}" for number in numbers}
     if named := source.get("id2label"):
         if isinstance(named, dict) and sorted(named) == sorted(numbers) and len({*map(str, named.values())}) == labels:
             names = {number: str(named[number]) for number in numbers}
         else:
-            notes.append(f"id2label of the config does not name {labels} labels: LABEL_0, ... are written instead")
-    return {"id2label": names, "label2id": {name: int(number) for number, name in names.items()}}
+            warnings = (
+                f"id2label of the config does not name {labels} labels: LABEL_0, ... are written instead; "
+                "write the right names into the new config.json",
+            )
+    return {"id2label": names, "label2id": {name: int(number) for number, name in names.items()}}, warnings

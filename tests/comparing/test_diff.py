@@ -383,7 +383,7 @@ def test_tensorflow_against_tensorflow_under_another_scope_and_dialect(built, tm
     values = {f"my_model/{name}": value for name, value in plain.variables.items()}
     save(tmp_path / "scoped.ckpt", values)
     found = diff(plain.prefix, tmp_path / "scoped.ckpt", heads=3)
-    assert found.naming[0] == "bert/google as BertForMaskedLM"
+    assert found.naming[0] == "bert/google as BertForPreTraining"
     assert found.same
     assert len(diff(plain.prefix, tmp_path / "scoped.ckpt").unmapped) == 14  # neither config nor graph tells heads
     assert not diff(plain.prefix, scoped.prefix).missing

@@ -272,7 +272,9 @@ def test_a_classifier_on_top_of_a_module():
     assert plan.graph is not None
     assert plan.graph.head == "sequence"
     assert plan.graph.evidence["head"].startswith("module_apply_tokens/bert/pooler/")
-    assert "mlm under module/ left out: classifier was put on top of that model" in plan.notes
+    (warning,) = plan.warnings
+    assert warning.startswith("mlm under module/ left out: classifier was put on top of that model")
+    assert 'architecture="BertForPreTraining"' in warning
     excluded = {name for name, state in plan.ledger.sources.items() if state == "excluded"}
     assert excluded == {name for name in plan.ledger.sources if name.startswith("module/cls/")}
     assert len(excluded) == 5
@@ -434,7 +436,7 @@ def test_a_saved_model_without_a_graph_is_refused(tmp_path):
 def test_published_kinds_of_modules(samples, tmp_path, sample, folder):
     golden = dict(np.load(samples / "golden" / sample / "golden.npz"))
     done = bridgeckpt.convert(samples / "golden" / sample / folder, tmp_path / "out")
-    assert done.plan.architecture.name == "BertForMaskedLM"
+    assert done.plan.architecture.name == "BertForPreTraining"
     assert done.plan.sizes.values["num_attention_heads"] == 4
-    expected = {name: golden[name] for name in ("sequence_output", "mlm_logits")}
+    expected = {name: golden[name] for name in ("sequence_output", "pooled_output", "mlm_logits")}
     assert_parity(tmp_path / "out", golden, expected)

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import bridgeckpt
+from bridgeckpt.converting.huggingface_folder import load_command
 from bridgeckpt.errors import ConfigError, PlanError
 
 MODEL = """schema = 1
@@ -158,4 +159,5 @@ def test_a_vocabulary_with_more_tokens_than_rows_is_refused(toy):
 
 def test_how_it_is_loaded_without_an_optional_group(toy):
     plan = bridgeckpt.plan(toy, mapping=toy.parent / "mine.toml", architecture="ToyModel")
-    assert any(note.endswith("when ToyModel is loaded (load it with summarize=False)") for note in plan.notes)
+    assert any(note.endswith("if ToyModel is loaded without summarize=False") for note in plan.notes)
+    assert load_command(plan, Path("out")) == 'transformers.ToyModel.from_pretrained("out", summarize=False)'

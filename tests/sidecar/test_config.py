@@ -290,7 +290,7 @@ class TestConfigJson:
         assert converted(CONFIG | {"id2label": named}, **classifier).values["id2label"] == named
         misfit = converted(CONFIG | {"id2label": {"0": "O"}}, **classifier)
         assert misfit.values["id2label"]["2"] == "LABEL_2"
-        assert "does not name 3 labels" in misfit.notes[0]
+        assert "does not name 3 labels" in misfit.warnings[0]
         assert "id2label" not in converted(architecture="BertForMultipleChoice", labels=1).values
 
     @pytest.mark.parametrize("architecture", GOOGLE.model.architectures)

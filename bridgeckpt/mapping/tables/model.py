@@ -11,11 +11,15 @@
 ``[[tied]]`` pt, to            ``pt`` is a second name of the parameter ``to`` and is not written
 ``[[derived]]`` pt, value,     a buffer that the model rebuilds: ``arange``, ``zeros``, ``ones`` or ``lower_triangle``
 layout, reason
+``[[filled]]`` group, pt,      the parameter ``pt`` of a group holds the number ``value`` everywhere if a checkpoint
+value, layout, meaning         lacks the group and the class allows it (``filled``); ``meaning``: what is then computed
 ``[architectures]`` Class =    a Hugging Face class: ``groups`` that it needs; ``optional`` groups; ``drop_prefix``, a
 { groups, optional,            prefix that its parameter names lack; ``head``, what one row of its logits is about
 drop_prefix, head, sizes,      (``sequence``, ``token``, ``choice``, ``span``); ``sizes`` that it fixes (``labels``);
-load_without }                 ``load_without``: arguments with which it is complete without an optional group
+load_without, filled }         ``load_without``: arguments with which it is complete without an optional group
                                (``add_pooling_layer=False``); a checkpoint may lack only such a group
+                               ``filled``: groups that a checkpoint may lack. The class is only taken if it keeps more
+                               of the checkpoint than every class that needs no filling
 ``[config]``                   for config.json: ``files`` are names or patterns of the source's config, unless a dialect
                                gives others (by default ``config.json``); ``labels`` is the key of the number of
                                labels; ``keys`` renames keys of the source, ``defaults`` are values of absent keys,
@@ -43,7 +47,7 @@ from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.document import Document, Section
 from bridgeckpt.mapping.tables.graph import HEADS
-from bridgeckpt.mapping.tables.model_records import Architecture, Derived, ModelConfig, ModelTable, Roles, Tied
+from bridgeckpt.mapping.tables.model_records import Architecture, Derived, Filled, ModelConfig, ModelTable, Roles, Tied
 from bridgeckpt.mapping.tables.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -55,7 +59,19 @@ CONFIG = "config.json"  # the source's config, if neither the model nor the dial
 DERIVED_VALUES = ("arange", "zeros", "ones", "lower_triangle")
 OPTIONS = ("heads", "hidden_act", "layer_norm_eps")  # options of a conversion that set a config key
 
-_KEYS = ("schema", "model", "dims", "indices", "roles", "tied", "derived", "architectures", "config", "tokenizer")
+_KEYS = (
+    "schema",
+    "model",
+    "dims",
+    "indices",
+    "roles",
+    "tied",
+    "derived",
+    "filled",
+    "architectures",
+    "config",
+    "tokenizer",
+)
 
 Parsed = TypeVar("Parsed")
 
@@ -85,6 +101,7 @@ def _load(path: Path, _modified: int) -> ModelTable:
     if both := sorted({*dims} & {*indices}):
         raise root.error("schema", f'"{both[0]}" is both an axis and an index', "indices", both[0])
     classes = root.table("architectures")
+    filled = tuple(_filled(section, dims, indices) for section in root.tables("filled"))
     return ModelTable(
         name=name,
         path=path,
@@ -94,7 +111,8 @@ def _load(path: Path, _modified: int) -> ModelTable:
         roles=_roles(root.table("roles"), dims),
         tied=tuple(_tied(section, indices) for section in root.tables("tied")),
         derived=tuple(_derived(section, dims, indices) for section in root.tables("derived")),
-        architectures={name: _architecture(classes.table(name), dims) for name in classes},
+        filled=filled,
+        architectures={name: _architecture(classes.table(name), dims, filled) for name in classes},
         config=_config(root.table("config")),
         tokenizer=load_tokenizer(root.table("tokenizer"), None),
         source=document.source,
@@ -174,6 +192,17 @@ def _derived(section: Section, dims: dict[str, Expression], indices: dict[str, E
     return Derived(_parameter(section, "pt", indices), value, layout, reason(section))
 
 
+def _filled(section: Section, dims: dict[str, Expression], indices: dict[str, Expression]) -> Filled:
+    section.allow_only("group", "pt", "value", "layout", "meaning")
+    value = section.data.get("value")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise section.error("schema", f'"value" is {value!r}, not a number', "value")
+    layout = parse_at(section, "layout", Layout.parse, section.text("layout"))
+    check_axes(section, layout, (*dims, *indices))
+    template = _parameter(section, "pt", indices)
+    return Filled(section.text("group"), template, value, layout, reason(section, "meaning"))
+
+
 def _parameter(section: Section, key: str, indices: dict[str, Expression]) -> Template:
     template = parse_at(section, key, Template.parse, section.text(key), indices)
     if template.wildcards or template.has_counter:
@@ -181,8 +210,8 @@ def _parameter(section: Section, key: str, indices: dict[str, Expression]) -> Te
     return template
 
 
-def _architecture(section: Section, dims: dict[str, Expression]) -> Architecture:
-    section.allow_only("groups", "optional", "drop_prefix", "head", "sizes", "load_without")
+def _architecture(section: Section, dims: dict[str, Expression], fillings: tuple[Filled, ...]) -> Architecture:
+    section.allow_only("groups", "optional", "drop_prefix", "head", "sizes", "load_without", "filled")
     head = section.text("head") if "head" in section else None
     if head is not None and head not in HEADS:
         raise section.error("schema", f'"head" is "{head}"', hint=f"one of {', '.join(HEADS)}")
@@ -194,14 +223,19 @@ def _architecture(section: Section, dims: dict[str, Expression]) -> Architecture
             raise section.error("schema", f'the size of "{axis}" is {size!r}, not an integer')
     optional, load_without = section.texts("optional", ()), section.table("load_without")
     load_without.allow_only(*optional)
+    groups, filled = section.texts("groups"), section.texts("filled", ())
+    for group in filled:
+        if group not in groups or all(entry.group != group for entry in fillings):
+            raise section.error("schema", f'"filled" has "{group}", which is no group of it with [[filled]] entries')
     return Architecture(
         name=str(section.key[-1]),
-        groups=section.texts("groups"),
+        groups=groups,
         optional=optional,
         drop_prefix=section.text("drop_prefix", ""),
         head=head,
         sizes=sizes,
         load_without={group: load_without.text(group) for group in load_without},
+        filled=filled,
     )
 
 

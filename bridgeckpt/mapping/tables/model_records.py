@@ -25,6 +25,7 @@ class Architecture(NamedTuple):
     "token", "choice") if names and shapes do not show it. ``sizes`` are sizes of axes that the class fixes.
     ``load_without`` says, by optional group, how the class is loaded when a checkpoint lacks the group: with these
     arguments it is complete. Without such arguments, an absent optional group is a problem.
+    ``filled`` are groups among ``groups`` that a checkpoint may lack: see :class:`Filled`.
     """
 
     name: str
@@ -34,6 +35,12 @@ class Architecture(NamedTuple):
     head: str | None = None
     sizes: Mapping[str, int] = FrozenDict()
     load_without: Mapping[str, str] = FrozenDict()
+    filled: tuple[str, ...] = ()
+
+    @property
+    def all_groups(self) -> set[str]:
+        """The groups that it needs, and its optional ones."""
+        return {*self.groups, *self.optional}
 
 
 class Roles(NamedTuple):
@@ -62,6 +69,19 @@ class Derived(NamedTuple):
     value: str
     layout: Layout
     reason: str
+
+
+class Filled(NamedTuple):
+    """A parameter of ``group`` that holds ``value`` everywhere if a checkpoint lacks the group.
+
+    ``meaning`` says what the model computes with it.
+    """
+
+    group: str
+    pt: Template
+    value: float
+    layout: Layout
+    meaning: str
 
 
 class ModelConfig(NamedTuple):
@@ -103,6 +123,7 @@ class ModelTable(NamedTuple):
     roles: Roles = Roles()
     tied: tuple[Tied, ...] = ()
     derived: tuple[Derived, ...] = ()
+    filled: tuple[Filled, ...] = ()
     config: ModelConfig = ModelConfig()
     tokenizer: Tokenizer | None = None
 

@@ -8,7 +8,8 @@ slot       optimizer state of a weight                      tied       the same 
 copy       another stored copy of a mapped variable
 ignored    left out, for a reason that the table has        derived    rebuilt by the model
 excluded   a known tensor that the chosen class lacks       optional   its group is absent from the source
-unmapped   an error                                         missing    an error
+unmapped   an error                                         filled     one value everywhere: see ``[[filled]]``
+                                                            missing    an error
 ========== ================================================ ========== ==================================
 """
 
@@ -22,10 +23,11 @@ from bridgeckpt.frozen import FrozenDict
 
 if TYPE_CHECKING:
     from bridgeckpt.errors import Problem
+    from bridgeckpt.mapping.tables.model_records import Filled
     from bridgeckpt.mapping.tables.records import Row
 
 SourceState = Literal["mapped", "slot", "copy", "ignored", "excluded", "unmapped"]
-TargetState = Literal["written", "tied", "derived", "optional", "missing"]
+TargetState = Literal["written", "tied", "derived", "optional", "filled", "missing"]
 
 
 class Assignment(NamedTuple):
@@ -41,7 +43,8 @@ class Ledger(NamedTuple):
 
     ``assignments`` are the rows to carry out, ``sources`` and ``targets`` the state of every tensor by name.
     ``reasons`` says why a source tensor is ignored, excluded or a copy; ``tied`` maps a tied parameter to the one that
-    it is the same as. ``problems`` are the reasons to refuse.
+    it is the same as; ``filled`` maps a parameter that no tensor gives to its entry in the model's table. ``problems``
+    are the reasons to refuse.
     """
 
     assignments: tuple[Assignment, ...]
@@ -49,6 +52,7 @@ class Ledger(NamedTuple):
     targets: Mapping[str, TargetState]
     reasons: Mapping[str, str]
     tied: Mapping[str, str]
+    filled: Mapping[str, Filled]
     problems: tuple[Problem, ...]
 
     def source_counts(self) -> dict[SourceState, int]:
@@ -69,6 +73,7 @@ class LedgerBuilder:
         self.targets: dict[str, TargetState] = {}
         self.reasons: dict[str, str] = {}
         self.tied: dict[str, str] = {}
+        self.filled: dict[str, Filled] = {}
         self.problems: list[Problem] = []
 
     def build(self) -> Ledger:
@@ -79,5 +84,6 @@ class LedgerBuilder:
             targets=FrozenDict(self.targets),
             reasons=FrozenDict(self.reasons),
             tied=FrozenDict(self.tied),
+            filled=FrozenDict(self.filled),
             problems=tuple(self.problems),
         )

@@ -30,7 +30,8 @@ _STORABLE = frozenset(name for name, dtype in DTYPES.items() if dtype.safetensor
 class AccountInput(NamedTuple):
     """The input of :func:`assign_states`: the chosen class, where rows find their tensors, and the sizes.
 
-    ``wildcards`` are those of the converted model, ``other_towers`` those of other models in the checkpoint.
+    ``wildcards`` are those of the converted model, ``other_towers`` those of other models in the checkpoint. ``absent``
+    are the groups of the class that the checkpoint lacks, and that its table fills.
     """
 
     architecture: Architecture
@@ -40,6 +41,7 @@ class AccountInput(NamedTuple):
     other_towers: Iterable[Mapping[str, str]]
     sizes: Sizes
     ema: bool
+    absent: frozenset[str]
 
     @property
     def table(self) -> Table:
@@ -58,7 +60,7 @@ def assign_states(inputs: AccountInput) -> Ledger:
     groups = list(inputs.expansion.groups(inputs.wildcards))
     chosen = {*inputs.architecture.groups, *inputs.architecture.optional}
     for group, rows in groups:
-        if group.name in chosen:
+        if group.name in chosen and group.name not in inputs.absent:
             _map_group(inputs, ledger, group, rows)
     for group, rows in groups:
         _exclude(ledger, rows, f"{inputs.architecture.name} has no {group.name}")
@@ -206,7 +208,7 @@ def _exclude(ledger: LedgerBuilder, rows: list[Expanded], reason: str) -> None:
 
 
 def _complete_targets(inputs: AccountInput, ledger: LedgerBuilder) -> None:
-    """Account for parameters that no row writes, because the model ties or derives them."""
+    """Account for parameters that no row writes, because the model ties or derives them, or its table fills them."""
     drop, spell_out = inputs.architecture.drop_prefix, inputs.expansion.at_every_index
     groups = [inputs.table.groups[name] for name in inputs.architecture.groups if name in inputs.table.groups]
     prefixes = tuple(group.pt for group in groups)
@@ -218,3 +220,8 @@ def _complete_targets(inputs: AccountInput, ledger: LedgerBuilder) -> None:
     for buffer in inputs.table.model.derived:
         if buffer.pt.text.startswith(prefixes):
             ledger.targets.update(dict.fromkeys((name.removeprefix(drop) for name in spell_out(buffer.pt)), "derived"))
+    for entry in inputs.table.model.filled:
+        if entry.group in inputs.absent:
+            names = [name.removeprefix(drop) for name in spell_out(entry.pt)]
+            ledger.targets.update(dict.fromkeys(names, "filled"))
+            ledger.filled.update(dict.fromkeys(names, entry))

@@ -36,6 +36,18 @@ class RuleMatch(NamedTuple):
     axes: Mapping[str, int]
 
 
+class Account(NamedTuple):
+    """The result of :func:`account_by_rules`.
+
+    ``ledger`` has the states, ``checkpoint`` is the given one with the copies that were found. ``owners`` maps each
+    variable that the class lacks to a class that has its parameter.
+    """
+
+    ledger: Ledger
+    checkpoint: Checkpoint
+    owners: Mapping[str, str]
+
+
 class RuleMisfit(NamedTuple):
     """A candidate parameter of shape ``wanted``, which the rule at ``where`` cannot make from the variable."""
 
@@ -44,16 +56,14 @@ class RuleMisfit(NamedTuple):
     where: Where
 
 
-def account_by_rules(
-    checkpoint: Checkpoint, rules: Rules, target: Target, others: Sequence[Target] = ()
-) -> tuple[Ledger, Checkpoint]:
-    """Account for a checkpoint that becomes ``target``; returns the ledger, and the checkpoint with its copies.
+def account_by_rules(checkpoint: Checkpoint, rules: Rules, target: Target, others: Sequence[Target] = ()) -> Account:
+    """Account for a checkpoint that becomes ``target``.
 
     TensorFlow may store a weight once for each of its uses. Such variables of one parameter are copies: the first is
     converted, and the others have to hold the same values. ``others`` are classes that the checkpoint could become as
     well: a variable that has a parameter only in one of them is excluded.
     """
-    ledger, first = LedgerBuilder(), dict[str, str]()
+    ledger, first, owners = LedgerBuilder(), dict[str, str](), dict[str, str]()
     copies, slots = dict(checkpoint.copies), checkpoint.slots
     unmatched: dict[str, list[RuleMisfit]] = {}
     for name, info in checkpoint.tensors.items():
@@ -70,6 +80,7 @@ def account_by_rules(
                 ledger.sources[name] = "unmapped" if other is None else "excluded"
                 if other is not None:
                     ledger.reasons[name] = f"{target.architecture} has no such parameter, {other.architecture} has"
+                    owners[name] = other.architecture
                 else:
                     unmatched[name] = misfits
             elif match.parameter in first:
@@ -88,7 +99,7 @@ def account_by_rules(
     ledger.problems += _missing([name for name in missing if name not in reported], target, checkpoint)
     order = {name: place for place, name in enumerate(target.shapes)}
     ledger.assignments.sort(key=lambda assignment: order[assignment.targets[0]])
-    return ledger.build(), checkpoint.with_copies(copies)
+    return Account(ledger.build(), checkpoint.with_copies(copies), owners)
 
 
 def _match(

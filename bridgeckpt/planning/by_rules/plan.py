@@ -16,6 +16,7 @@ from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.mapping.tables.model import shipped_models
 from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable, Tied
 from bridgeckpt.planning.account.sizes import NO_SIZES
+from bridgeckpt.planning.losses import warn_of_parts
 from bridgeckpt.planning.record import Plan
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config import Configuration
@@ -96,10 +97,10 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
             f"{source} names no class, and transformers knows no model {kind}",
             hint=Sentence("name one with {architecture:CLASS}"),
         )
-    target = load_target(config, name, source)
-    others = dict.fromkeys(other for other in (named, bare_class(kind)) if other not in (None, name))
+    target, bare = load_target(config, name, source), bare_class(kind)
+    others = dict.fromkeys(other for other in (bare, named) if other not in (None, name))
     known = [load_target(config, other, source) for other in others if other is not None]
-    ledger, checkpoint = account_by_rules(checkpoint.by_variable(), rules, target, known)
+    ledger, checkpoint, owners = account_by_rules(checkpoint.by_variable(), rules, target, known)
     if why := rules.model(kind).refused.get(name):
         ledger = ledger._replace(problems=(*ledger.problems, Problem("refused", name, (why,))))
     configuration, changed = _configuration(config, rules.model(kind), name)
@@ -121,7 +122,7 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
         casing=None,
         companions=find_companions(checkpoint.directory),
         notes=(*checkpoint.notes, *unnamed, *changed, *rules.model(kind).notes),
-        warnings=(),
+        warnings=tuple(warn_of_parts(name, [part for part, owner in owners.items() if owner == bare], bare or "")),
         problems=ledger.problems,
     )
 
