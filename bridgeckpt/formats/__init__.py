@@ -19,8 +19,8 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Open a checkpoint and read its index. No tensor is read yet.
 
     ``path`` may be a folder, a ``checkpoint`` state file, a prefix (``bert_model.ckpt``) or a file that begins with it,
-    the folder or the ``saved_model.pb`` of a SavedModel or hub module, a file of Keras or of safetensors, or the index
-    of several such files. If there was a choice, ``notes`` of the result say what was chosen.
+    the folder or the ``saved_model.pb`` of a SavedModel or hub module, a frozen graph (``.pb``), a file of Keras or of
+    safetensors, or the index of several such files. If there was a choice, ``notes`` of the result say what was chosen.
 
     Raises:
         CheckpointError: there is nothing at the path, or it cannot be read. The message says what it is.

@@ -257,7 +257,15 @@ KINDS = {
     "bert.tar.gz": (lambda path: path.write_bytes(gzip.compress(b"x")), "is a gzip archive"),
     "graph.pb": (
         lambda path: path.write_bytes(tfwrite.message((10, b"\n\1x\x12\5Const"))),
-        "is a TensorFlow graph (.pb)",
+        "is a graph without weights: none of the constants among its 1 operations is a variable's",
+    ),
+    "graph.pbtxt": (
+        lambda path: path.write_text('node {\n  name: "x"\n}'),
+        "is a TensorFlow graph as text (.pbtxt)\n  hint: if training wrote it",
+    ),
+    "keras_metadata.pb": (
+        lambda path: path.write_bytes(b'\n\x0c\x1a\4root"\4_tf_'),
+        "is the description of a Keras model, without its weights",
     ),
     "model.tflite": (lambda path: path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(9)), "is a TensorFlow Lite model"),
     "model.onnx": (lambda path: path.write_bytes(b"\x08\x07\x12\x07pytorch"), "is an ONNX model"),
@@ -289,6 +297,63 @@ def test_a_folder_names_the_model_in_it(tmp_path):
     for name in ("bert_config.json", "old.bin", "vocab.txt"):
         KINDS[name][0](tmp_path / name)
     assert f"{tmp_path} holds old.bin, which is a PyTorch checkpoint (a pickle)" in refusal(tmp_path)
+
+
+@pytest.mark.slow
+def test_neighbours_do_not_hide_the_checkpoint_below(run):
+    (run.parent / "classifier.pickle.dat").write_bytes(pickle.dumps({"w": 1}))
+    KINDS["keras_metadata.pb"][0](run.parent / "keras_metadata.pb")
+    said = refusal(run.parent)
+    assert said.startswith(
+        f"there is no checkpoint in {run.parent}, but classifier.pickle.dat, which is a PyTorch checkpoint (a pickle)\n"
+        f"  hint: did you mean {run}/model.ckpt-100"
+    )
+    assert open_checkpoint(run / "model.ckpt-100").path == run / "model.ckpt-100"
+
+
+@pytest.mark.slow
+def test_the_only_version_of_a_saved_model(tmp_path):
+    tf = tfwrite.tensorflow()
+    module = tf.Module()
+    module.w = tf.Variable([1.0, 2.0])
+    for place in ("a/1583920000", "b/saved_model/1", "c/export/exporter/1583920000"):
+        top, version = tmp_path / place[0], tmp_path / place
+        tf.saved_model.save(module, str(version))
+        (version.parent / "bert_config.json").write_text("{}")
+        checkpoint = open_checkpoint(top)
+        assert checkpoint.path == version / "variables" / "variables"
+        assert checkpoint.notes == (f"took {version}, the only version of a SavedModel in {top}",)
+        assert checkpoint.directory == version.parent
+    shutil.copytree(tmp_path / "a/1583920000", tmp_path / "a/1583920001")
+    assert f"did you mean {tmp_path}/a/1583920000, {tmp_path}/a/1583920001?" in refusal(tmp_path / "a")
+    tfwrite.save(tmp_path / "b" / "other" / "model", {"w": np.zeros(2)})
+    assert f"did you mean {tmp_path}/b/other/model, {tmp_path}/b/saved_model/1?" in refusal(tmp_path / "b")
+
+
+@pytest.mark.slow
+def test_variables_of_a_saved_model_without_its_graph(tmp_path):
+    tf = tfwrite.tensorflow()
+    module = tf.Module()
+    module.w = tf.Variable([1.0, 2.0])
+    tf.saved_model.save(module, str(tmp_path))
+    (tmp_path / "saved_model.pb").unlink()
+    KINDS["keras_metadata.pb"][0](tmp_path / "keras_metadata.pb")
+    checkpoint = open_checkpoint(tmp_path)
+    assert (checkpoint.path, checkpoint.directory) == (tmp_path / "variables" / "variables", tmp_path)
+    assert checkpoint.notes[0].startswith("saved_model.pb is missing: what the graph says")
+
+
+@pytest.mark.slow
+def test_a_folder_beside_a_prefix_of_the_same_name_is_told(run, tmp_path):
+    model = tfwrite.save(run.parent / "model", {"w": np.zeros(2)})
+    shutil.copytree(run, model)
+    note = f"{model} is a folder too: took the checkpoint {model}.index; pass {model}/model.ckpt-1000 to take that one"
+    for path in (model, run.parent):
+        checkpoint = open_checkpoint(path)
+        assert checkpoint.path == model
+        assert note in checkpoint.notes
+    assert open_checkpoint(f"{model}.index").notes == ()
+    assert open_checkpoint(model / "model.ckpt-300").path == model / "model.ckpt-300"
 
 
 @pytest.mark.slow

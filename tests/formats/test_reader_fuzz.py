@@ -177,6 +177,29 @@ def test_damaged_safetensors(tmp_path, data):
     read_all(path)
 
 
+@pytest.fixture(scope="module")
+def frozen() -> bytes:
+    """A frozen graph of three weights."""
+    tf = tfwrite.tensorflow()
+    graph = tf.compat.v1.GraphDef()
+    for number in range(3):
+        node = graph.node.add(name=f"layer/w{number}", op="Const")
+        node.attr["dtype"].type = 1
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.arange(6.0, dtype="f").reshape(2, 3)))
+        graph.node.add(name=f"layer/w{number}/read", op="Identity", input=[node.name])
+    content: bytes = graph.SerializeToString()
+    return content
+
+
+@FUZZ
+@given(data=st.data())
+def test_damaged_frozen_graphs(frozen, tmp_path, data):
+    (tmp_path / "graph.pb").write_bytes(frozen)
+    assert read_all(tmp_path / "graph.pb") == 2 * 3
+    (tmp_path / "graph.pb").write_bytes(data.draw(damage(frozen)))
+    read_all(tmp_path / "graph.pb")
+
+
 @FUZZ
 @given(st.binary(max_size=200))
 def test_messages_of_any_bytes(content):

@@ -96,8 +96,9 @@ def test_beside_transformers_files_its_config_is_theirs(tmp_path):
     folder = TRANSFORMERS / "saved_model" / "1"
     checkpoint = open_checkpoint(folder)
     assert (checkpoint.directory, checkpoint.graph_path) == (TRANSFORMERS, folder / "saved_model.pb")
-    with pytest.raises(CheckpointError, match=r"did you mean .*/saved_model/1\?"):
-        open_checkpoint(TRANSFORMERS)
+    above = open_checkpoint(TRANSFORMERS)
+    assert (above.path, above.directory) == (checkpoint.path, TRANSFORMERS)
+    assert above.notes == (f"took {folder}, the only version of a SavedModel in {TRANSFORMERS}",)
     shutil.copytree(folder, tmp_path / "saved_model" / "1")
     assert open_checkpoint(tmp_path / "saved_model" / "1").directory == tmp_path / "saved_model" / "1"
     alone = bridgeckpt.plan(tmp_path / "saved_model" / "1")

@@ -74,6 +74,21 @@ def v1(folder: Path) -> Path:
     return folder / "model.ckpt"
 
 
+def frozen_graph(folder: Path) -> Path:
+    tf = tensorflow()
+    graph = tf.compat.v1.GraphDef()
+    for number, (name, value) in enumerate(tensors().items()):
+        node = graph.node.add(name=name, op="Const")
+        node.attr["dtype"].type = 1
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+        if number % 2:  # a list in place of memory
+            node.attr["value"].tensor.tensor_content = b""
+            node.attr["value"].tensor.float_val.extend(value.ravel().tolist())
+        graph.node.add(name=f"{name}/read", op="Identity", input=[name])
+    (folder / "graph.pb").write_bytes(graph.SerializeToString())
+    return folder / "graph.pb"
+
+
 def one_safetensors(folder: Path) -> Path:
     save_file(tensors(), folder / "model.safetensors")
     return folder / "model.safetensors"
@@ -116,7 +131,7 @@ def keras_archive(folder: Path) -> Path:
     return folder / "model.keras"
 
 
-BY_TENSORFLOW = (bundle, bundle_shards, saved_model, v1)
+BY_TENSORFLOW = (bundle, bundle_shards, saved_model, v1, frozen_graph)
 FORMATS = (
     *(pytest.param(make, marks=pytest.mark.slow) for make in BY_TENSORFLOW),
     one_safetensors,

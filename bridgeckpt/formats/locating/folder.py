@@ -92,13 +92,15 @@ class Folder:
         return self._kinds[path]
 
 
-def only_file(folder: Folder, *patterns: str, kinds: tuple[FileKind, ...]) -> Location | None:
-    """The rule of most formats: the only file of these kinds with a matching name; None if there is none.
+def only_file(
+    folder: Folder, *patterns: str, kinds: tuple[FileKind, ...], fits: Callable[[Path], bool] = lambda _: True
+) -> Location | None:
+    """The rule of most formats: the only file of these kinds with a matching name that ``fits``; None if there is none.
 
     Raises:
         CheckpointError: there are several such files.
     """
-    files = [file for file in folder.files(*patterns) if folder.kind(file) in kinds]
+    files = [file for file in folder.files(*patterns) if folder.kind(file) in kinds and fits(file)]
     if len(files) > 1:
         names = listed(sorted(file.name for file in files))
         raise CheckpointError(f"{folder.path} holds {names}", path=folder.path, hint="pass one of them")

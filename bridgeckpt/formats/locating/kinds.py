@@ -24,6 +24,10 @@ _TAIL_SIZE = len(MAGIC)
 _ZIP_START = b"PK\3\4"
 _UNPACK = "unpack it first, then pass the folder"
 _BESIDE = "pass the folder that holds it, if a checkpoint is there too"
+_TEXT_GRAPH = (
+    "if training wrote it, the weights are in the checkpoint beside it; a frozen graph is read in protobuf's binary "
+    "format: google.protobuf.text_format.Parse(text, tf.compat.v1.GraphDef()).SerializeToString()"
+)
 _ORIGINAL = "convert the checkpoint that it was made from"
 
 
@@ -122,13 +126,6 @@ def _is_torch(start: FileStart) -> bool:
     return re.match(rb"\x80[\2-\5]", start.head) is not None or zip_holds("data.pkl")(start)
 
 
-def _is_graph(start: FileStart) -> bool:
-    """Whether the file begins with a node of a graph, in protobuf's binary or text format."""
-    return (start.path.suffix == ".pb" and start.head[:1] == b"\n") or re.match(
-        r"node\s*\{", start.text or ""
-    ) is not None
-
-
 EMPTY = FileKind(
     what="an empty file", hint="copy or download it again", matches=lambda start: not start.head, is_model=False
 )
@@ -179,7 +176,13 @@ _OTHERS = (
     ),
     WEB_PAGE,
     STATE_FILE,
-    FileKind(what="a TensorFlow graph (.pb)", hint=f"a frozen graph is not read: {_ORIGINAL}", matches=_is_graph),
+    FileKind(what="a TensorFlow graph as text (.pbtxt)", hint=_TEXT_GRAPH, matches=text_matches(r"node\s*\{")),
+    FileKind(
+        what="the description of a Keras model, without its weights",
+        hint=_BESIDE,
+        matches=lambda start: start.path.name == "keras_metadata.pb",
+        is_model=False,
+    ),
     FileKind(what="a JSON file", hint=_BESIDE, matches=text_matches(r"\{\s*[\"}]"), is_model=False),
     FileKind(what="a text file", hint=_BESIDE, matches=lambda start: start.text is not None, is_model=False),
 )

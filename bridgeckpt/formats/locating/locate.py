@@ -11,8 +11,8 @@ from bridgeckpt.formats.locating.folder import Folder, Location
 from bridgeckpt.formats.locating.kinds import STATE_FILE
 from bridgeckpt.formats.locating.registry import FORMATS
 from bridgeckpt.formats.locating.state_file import find_named, state_file_in
-from bridgeckpt.formats.locating.tensorflow_files import bundle_at, v1_at
-from bridgeckpt.store.source import is_file, look
+from bridgeckpt.formats.locating.tensorflow_files import bundle_at, find_saved_model, v1_at
+from bridgeckpt.store.source import is_file, is_folder, look
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,20 @@ def locate(path: Path) -> Location:
         raise CheckpointError(f"{path}: {error}", path=path) from None
     if FORMATS.of_kind(location.kind) is None:
         raise refusals.refused(location.path, location.kind)
-    return location
+    return location if refusals.prefix_of(path) else _with_folder(location)
+
+
+def _with_folder(location: Location) -> Location:
+    """The same place; if a folder has the name of the chosen prefix, with a note about the checkpoint in it."""
+    path = location.path
+    if not is_folder(path):
+        return location
+    try:
+        inner = _in_folder(folder := Folder(path, FORMATS.identify), state_file_in(folder))
+    except (CheckpointError, OSError):
+        return location
+    note = f"{path} is a folder too: took the checkpoint {refusals.index_of(path)}; pass {inner.path} to take that one"
+    return location._replace(notes=(*location.notes, note))
 
 
 def _location(path: Path, folder: Folder) -> Location:
@@ -82,4 +95,18 @@ def _in_folder(folder: Folder, state: Path | None) -> Location:
     for row in FORMATS.formats:
         if location := row.find(folder):
             return location
-    raise refusals.nothing_in(folder, [pattern for row in FORMATS.formats for pattern in row.patterns])
+    patterns = [pattern for row in FORMATS.formats for pattern in row.patterns]
+    if location := _only_version(folder, patterns):
+        return location
+    raise refusals.nothing_in(folder, patterns)
+
+
+def _only_version(folder: Folder, patterns: list[str]) -> Location | None:
+    """The SavedModel below a folder, if there is no other checkpoint and its folder has the number of a version."""
+    below = refusals.below_of(folder, patterns)
+    if len(below) != 1 or not (version := below.pop()).name.isdecimal():
+        return None
+    if (location := find_saved_model(folder.other(version))) is None:
+        return None
+    note = f"took {version}, the only version of a SavedModel in {folder.path}"
+    return location._replace(notes=(note, *location.notes))

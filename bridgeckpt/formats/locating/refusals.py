@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.locating.kinds import FileKind
 
 _PART = re.compile(r"(.+)\.(index|meta|data-\d{5}-of-\d{5})")
+_WITHOUT_WEIGHTS = "it holds no weights: pass the checkpoint that it belongs to"  # of a kind that a reader opens
+_DEEPEST = 3  # levels below a folder, as in export/exporter/1583920000
+_MOST = 1000  # folders of a level that are searched
 _COMPARED = 10_000  # names in a folder that are compared with a missing one
 
 
@@ -54,24 +57,41 @@ def _content(folder: Folder, patterns: Iterable[str]) -> CheckpointError:
     for entry in folder.members:
         if prefix := prefix_of(entry.path):
             return without_index(prefix, folder)
-    for file in folder.files("*"):
-        if (kind := folder.kind(file)).is_model:
-            return CheckpointError(f"{folder.path} holds {file.name}, which is {kind.what}", path=file, hint=kind.hint)
-    if below := _below(folder, patterns):
+    below = below_of(folder, patterns)
+    models = [file for file in folder.files("*") if folder.kind(file).is_model]
+    if models and not below:
+        kind = folder.kind(models[0])
+        what = f"{folder.path} holds {models[0].name}, which is {kind.what}"
+        return CheckpointError(what, path=models[0], hint=kind.hint or _WITHOUT_WEIGHTS)
+    beside = f", but {models[0].name}, which is {folder.kind(models[0]).what}" if models else ""
+    if below:
         hint = f"did you mean {listed(sorted(map(str, below)))}?"
     else:
         names = [entry.name for entry in folder.members]
         hint = f"it holds {listed(names)}" if names else "the folder is empty"
-    return CheckpointError(f"there is no checkpoint in {folder.path}", path=folder.path, hint=hint)
+    return CheckpointError(f"there is no checkpoint in {folder.path}{beside}", path=folder.path, hint=hint)
 
 
-def _below(folder: Folder, patterns: Iterable[str]) -> set[Path]:
-    """The checkpoints one level below a folder, and the SavedModels one or two levels below it."""
+def below_of(folder: Folder, patterns: Iterable[str]) -> set[Path]:
+    """The checkpoints one level below a folder, and the SavedModels up to three levels below it."""
     checkpoints: set[Path] = set()
-    for inner in _folders(folder):
-        checkpoints.update(prefix_of(file) or file for file in inner.files(*patterns))
-        checkpoints.update(model.path for model in (inner, *_folders(inner)) if model.file(GRAPH))
+    level = _folders(folder)
+    for inner in level:
+        checkpoints.update(prefix_of(file) or file for file in inner.files(*patterns) if _is_checkpoint(inner, file))
+    for _ in range(_DEEPEST):
+        checkpoints.update(model.path for model in level if is_saved_model(model))
+        level = [inner for outer in level if not is_saved_model(outer) for inner in _folders(outer)][:_MOST]
     return checkpoints
+
+
+def is_saved_model(folder: Folder) -> bool:
+    """Whether a folder is a SavedModel."""
+    return (folder.file(GRAPH) or folder.file(GRAPH_AS_TEXT)) is not None
+
+
+def _is_checkpoint(folder: Folder, file: Path) -> bool:
+    """Whether a file with the name of a checkpoint is one: other files of TensorFlow and Keras end in .pb too."""
+    return file.suffix != ".pb" or (file.name != GRAPH and folder.kind(file).is_model)
 
 
 def _folders(folder: Folder) -> list[Folder]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.formats.locating import huggingface_files, keras_files, kinds, tensorflow_files
+from bridgeckpt.formats.locating import frozen_files, huggingface_files, keras_files, kinds, tensorflow_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -92,6 +92,13 @@ _ROWS = (
         readers={tensorflow_files.V1_CHECKPOINT: "bridgeckpt.formats.tensorflow.v1:V1Checkpoint"},
         find=tensorflow_files.find_v1,
         precedence=50,
+    ),
+    FileFormat(
+        name="frozen_graph",
+        readers={frozen_files.FROZEN_GRAPH: "bridgeckpt.formats.tensorflow.frozen_graph:FrozenGraph"},
+        find=frozen_files.find,
+        precedence=60,
+        patterns=frozen_files.PATTERNS,
     ),
 )
 

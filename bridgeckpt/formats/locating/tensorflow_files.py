@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.locating import refusals
 from bridgeckpt.formats.locating.folder import Location
+from bridgeckpt.formats.locating.frozen_files import FROZEN_GRAPH
 from bridgeckpt.formats.locating.kinds import EMPTY, LFS_POINTER, WEB_PAGE, FileKind, FileStart
 from bridgeckpt.formats.tensorflow.saved_model import GRAPH, GRAPH_AS_TEXT, HUB_MARK, SavedModel
+from bridgeckpt.formats.tensorflow.stored_graph import has_variables
 from bridgeckpt.formats.tensorflow.wire import BYTES, VARINT, tag
 from bridgeckpt.store.source import is_file
 from bridgeckpt.wording import listed
@@ -22,10 +24,8 @@ if TYPE_CHECKING:
 _SHARD = re.compile(r"(?<=.)-\d{5}-of-\d{5}$")
 _STEP = re.compile(r"[-_.](\d+)(\.ckpt)?$")
 _SAVED_MODEL_START = bytes([tag(1, VARINT), 1, tag(2, BYTES)])  # schema version 1, then a graph
-_FROZEN = (
-    "its variables/variables.index is missing: copy or download the whole folder; a frozen one, without variables, is "
-    "not read"
-)
+_FROZEN = "its variables/variables.index is missing: copy or download the whole folder"
+_NO_GRAPH = f"{GRAPH} is missing: what the graph says has to come from a config or from options"
 INDEX_PATTERNS = ("?*.index",)
 
 
@@ -110,11 +110,15 @@ def misnamed_index(path: Path, folder: Folder) -> Location | None:  # noqa: ARG0
 
 
 def find_saved_model(folder: Folder) -> Location | None:
-    """The variables of the SavedModel in a folder. A frozen SavedModel has no variables: then None."""
-    variables = SavedModel(folder.path).variables
-    if not (folder.file(GRAPH) or folder.file(GRAPH_AS_TEXT)) or not is_file(refusals.index_of(variables)):
-        return None
+    """The variables of the SavedModel in a folder, even if its graph is missing; the graph of one without variables."""
+    variables, graph = SavedModel(folder.path).variables, folder.file(GRAPH)
+    has_index = is_file(refusals.index_of(variables))
+    if graph is None and folder.file(GRAPH_AS_TEXT) is None:
+        return bundle_at(variables, folder)._replace(notes=(_NO_GRAPH,)) if has_index else None
     kind = HUB_MODULE if folder.file(HUB_MARK) else SAVED_MODEL
+    if not has_index:
+        is_frozen = kind is SAVED_MODEL and graph is not None and has_variables(graph) is False
+        return Location(graph, FROZEN_GRAPH) if graph is not None and is_frozen else None
     return bundle_at(variables, folder)._replace(kind=kind)
 
 

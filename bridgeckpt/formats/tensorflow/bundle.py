@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH, ObjectGraph, parse_object_graph
-from bridgeckpt.formats.tensorflow.saved_model import saved_model_of
+from bridgeckpt.formats.tensorflow.saved_model import folder_of, saved_model_of
 from bridgeckpt.formats.tensorflow.slices import Block, slice_at, tile
 from bridgeckpt.formats.tensorflow.sstable import DAMAGED, entries, unmask
 from bridgeckpt.formats.tensorflow.wire import BYTES, FIXED32, VARINT, WireError, fields, signed, tag, varint
@@ -65,7 +65,7 @@ class TensorBundle(Checkpoint):
         super().__init__(
             prefix,
             _Index(prefix).tensors(),
-            directory=saved.directory if saved else prefix.parent,
+            directory=saved.directory if saved else folder_of(prefix),
             graph_path=saved.graph if saved else graph if is_file(graph) else None,
             notes=(*notes, *saved.notes) if saved else notes,
         )

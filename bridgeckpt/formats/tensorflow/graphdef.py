@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.tensorflow.metagraph import find_graph
+from bridgeckpt.formats.tensorflow.stored_graph import without_weights
 from bridgeckpt.formats.tensorflow.tensorproto import Number, decimal, small_constant
 from bridgeckpt.formats.tensorflow.wire import BYTES, FIXED32, WireError, fields, map_entry, tag, text, varint
 from bridgeckpt.store.source import open_file
@@ -165,16 +166,19 @@ def read_graph(path: Path) -> Graph:
         CheckpointError: the file cannot be read or is not a graph.
     """
     try:
-        file = open_file(path)
-        data = file.read(0, file.size)
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from error
-    try:
+        data = without_weights(path) or _content(path)
         meta_graph = find_graph(data, path.name)
         del data
         return Graph(path, *_index(meta_graph.graph), meta_graph)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from error
     except (WireError, UnicodeDecodeError) as error:
         raise _damaged(path, str(error)) from error
+
+
+def _content(path: Path) -> bytes:
+    file = open_file(path)
+    return file.read(0, file.size)
 
 
 def _damaged(path: Path, what: str) -> CheckpointError:

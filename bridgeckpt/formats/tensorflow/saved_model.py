@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH
-from bridgeckpt.store.source import is_file
+from bridgeckpt.store.source import is_file, matching
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GRAPH, GRAPH_AS_TEXT = "saved_model.pb", "saved_model.pbtxt"
 HUB_MARK = "tfhub_module.pb"
+_CONFIGS = ("*config*.json", "params.yaml", "*vocab*.txt")
 _VARIABLES = "variables"  # a folder, and the prefix of the files in it
 
 
@@ -41,9 +42,15 @@ class SavedModel(NamedTuple):
 
     @property
     def directory(self) -> Path:
-        """Where config and vocabulary are: in the folder, or in a transformers folder that has it as saved_model/1."""
+        """Where config and vocabulary are: in the folder; or above it, if it is a version and has none.
+
+        transformers writes saved_model/1 into the folder that holds the config.
+        """
         above = self.folder.parent.parent
-        return above if self.folder.parent.name == "saved_model" and is_file(above / "config.json") else self.folder
+        if self.folder.parent.name == "saved_model" and is_file(above / "config.json"):
+            return above
+        is_version = self.folder.name.isdecimal() and not _has_config(self.folder)
+        return self.folder.parent if is_version and _has_config(self.folder.parent) else self.folder
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -57,6 +64,17 @@ class SavedModel(NamedTuple):
         if is_file(self.folder / HUB_MARK):
             return "TF1 hub module"
         return f"TF{2 if OBJECT_GRAPH in tensors else 1} SavedModel"
+
+
+def folder_of(prefix: Path) -> Path:
+    """Where config and vocabulary are for a TensorBundle: beside it, or beside the variables/ of a SavedModel."""
+    is_saved_model = prefix.name == prefix.parent.name == _VARIABLES
+    return prefix.parent.parent if is_saved_model and not _has_config(prefix.parent) else prefix.parent
+
+
+def _has_config(folder: Path) -> bool:
+    """Whether there are files in a folder with the names of a config or a vocabulary."""
+    return any(matching(folder, pattern) for pattern in _CONFIGS)
 
 
 def saved_model_at(folder: Path) -> SavedModel | None:

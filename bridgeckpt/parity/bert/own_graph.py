@@ -1,4 +1,4 @@
-"""The checkpoint's own graph (``.meta``, ``saved_model.pb``), run on probes in a session of TensorFlow 1."""
+"""The checkpoint's own graph (``.meta``, ``saved_model.pb``, frozen), run on probes in a session of TensorFlow 1."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OwnGraph:
 
     Args:
         tf: The module ``tensorflow``.
-        path: The ``.meta`` file, or the ``saved_model.pb``.
+        path: The ``.meta`` file, the ``saved_model.pb``, or the frozen graph.
         bert: Which variables.
 
     Attributes:
@@ -52,6 +52,7 @@ class OwnGraph:
         nodes = Nodes(meta.graph_def)
         nodes.take_out_dropout()
         names = {role: without_shadow(name) for role, name in bert.variables.items()}
+        nodes.thaw(names.values())
         found = locate_stages(nodes, bert, names)
         self.stages, self.batch, self.length = found.stages, found.batch, found.length
         fed = {known.tensor: (f"{_PLACEHOLDER}{name}", known.dtype) for name, known in found.inputs.items()}

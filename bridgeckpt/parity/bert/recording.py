@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats import open_checkpoint
+from bridgeckpt.formats.locating.locate import locate
+from bridgeckpt.formats.locating.refusals import index_of
 from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH
-from bridgeckpt.formats.tensorflow.saved_model import saved_model_for
+from bridgeckpt.formats.tensorflow.saved_model import saved_model_for, saved_model_of
 from bridgeckpt.parity.bert.own_graph import OwnGraph
 from bridgeckpt.parity.bert.probes import probes_of
 from bridgeckpt.parity.bert.running import run_forward
@@ -32,6 +34,7 @@ from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
 from bridgeckpt.parity.tensorflow.runtime import computing, import_tensorflow
 from bridgeckpt.parity.tensorflow.stored import StoredVariables, TensorFlowVariables, finite
 from bridgeckpt.sentences import Sentence
+from bridgeckpt.store.source import is_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +57,7 @@ _NO_BERT = "only the functions were run: the variables' names are not those of o
 
 def reference_of(request: RecordingRequest) -> Reference:
     """What TensorFlow computes on the probes; see :func:`bridgeckpt.parity.recording.record_checkpoint`."""
-    saved = saved_model_for(request.source)
+    saved = _saved_model(request.source)
     with open_checkpoint(request.source if saved is None else saved.variables) as checkpoint:
         if checkpoint.has_pytorch_names:
             raise ParityError(
@@ -72,6 +75,13 @@ def reference_of(request: RecordingRequest) -> Reference:
                 raise
             return functions_reference(tf, request, saved, checkpoint, _NO_BERT)
         return _Recording(tf, request, checkpoint, variables, bert, saved).reference()
+
+
+def _saved_model(source: Path) -> SavedModel | None:
+    """The SavedModel at a path, also where it is the only version below; None for a frozen one, which is a graph."""
+    saved = saved_model_for(source) or saved_model_of(locate(source).path)
+    has_variables = saved is not None and saved.graph is not None and is_file(index_of(saved.variables))
+    return saved if has_variables else None
 
 
 def _variables(tf: Any, checkpoint: Checkpoint) -> Variables:  # noqa: ANN401

@@ -54,7 +54,8 @@ def trial_weights(bert: Bert, variables: Variables) -> dict[str, Array]:
             values *= (_SPREAD if role == "layer.0.intermediate.kernel" else 1.0) * shape[0] ** -0.5
         elif role.endswith("gamma"):
             values = 1 + 0.2 * values
-        weights[name] = values.astype(variables.dtypes[name].as_numpy_dtype)
+        dtype = variables.dtypes[name]  # TensorFlow's or numpy's
+        weights[name] = values.astype(getattr(dtype, "as_numpy_dtype", dtype))
     return weights
 
 

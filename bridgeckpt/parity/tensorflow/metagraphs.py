@@ -1,4 +1,4 @@
-"""The graph in a file: the only graph of a ``.meta``, or the graph of a ``saved_model.pb`` that is not for training."""
+"""The graph in a file: the only one of a ``.meta`` or a ``.pb``, or that of a ``saved_model.pb`` not for training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def read_meta_graph(tf: Any, path: Path) -> Any:  # noqa: ANN401 - TensorFlow ha
         UnusableGraph: the file cannot be read, is too large for a protocol buffer, or holds no graph.
     """
     if path.name != "saved_model.pb":
-        return _parse(tf.compat.v1.MetaGraphDef(), path)
+        meta = tf.compat.v1.MetaGraphDef()
+        _parse(meta if path.suffix == ".meta" else meta.graph_def, path)
+        return meta
     saved = _parse(import_module("tensorflow.core.protobuf.saved_model_pb2").SavedModel(), path)
     if not saved.meta_graphs:
         raise UnusableGraph(f"{path.name} holds no graph")

@@ -20,6 +20,7 @@ _SIZES = frozenset({"Rank", "Shape", "ShapeN", "Size"})  # their outputs depend 
 _RANDOM = frozenset(
     {"Multinomial", "RandomStandardNormal", "RandomUniform", "StatelessRandomUniform", "StatelessRandomUniformV2"}
 )
+_COARSE = {14: "bfloat16", 19: "float16"}  # numbers of TensorFlow's DataType
 _SOURCES = VARIABLES | {"Const", "Placeholder", "PlaceholderWithDefault"}
 
 
@@ -91,6 +92,36 @@ class Nodes:
         else:
             return None
         return None if shape.unknown_rank else tuple(dim.size if dim.size >= 0 else None for dim in shape.dim)
+
+    def thaw(self, names: Iterable[str]) -> None:
+        """Make variables again of the constants that variables with these names became when the graph was frozen.
+
+        Raises:
+            UnusableGraph: a constant has fewer bits than float32, so that the graph rounds more than a forward pass.
+        """
+        for name in names:
+            for constant in (name, f"{name}/read"):  # a read of the variable, replaced by its value
+                node = self.by_name.get(constant)
+                if node is not None and node.op == "Const":
+                    self._thaw(node, name)
+
+    def _thaw(self, node: Any, name: str) -> None:  # noqa: ANN401
+        dtype, shape = node.attr["dtype"].type, node.attr["value"].tensor.tensor_shape
+        if dtype in _COARSE:
+            raise UnusableGraph(f"it computes in {_COARSE[dtype]}")
+        variable = node if node.name == name else self.graph_def.node.add(name=name)
+        if variable is not node:
+            node.op = "Identity"
+            node.input.append(name)
+            self.by_name[name] = variable
+            self._readers[name].append(Use(node, 0))
+        variable.op = "VariableV2"
+        variable.attr["dtype"].type = dtype
+        variable.attr["shape"].shape.CopyFrom(shape)
+        node.attr.pop("value")
+        if variable is not node:
+            node.attr.clear()
+            node.attr["T"].type = dtype
 
     def take_out_dropout(self) -> None:
         """Make every dropout pass on its input, by the structures that ``tf.nn.dropout`` has had in all versions."""

@@ -1,0 +1,251 @@
+"""Frozen graphs: which constants are weights, their names and values, and what is refused."""
+
+from __future__ import annotations
+
+import pickle
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tffreeze
+import tfwrite
+
+import bridgeckpt
+from bridgeckpt.errors import CheckpointError
+from bridgeckpt.formats import open_checkpoint
+
+if TYPE_CHECKING:
+    from tfbert import Built
+
+pytestmark = pytest.mark.slow
+
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "as it is": lambda graph: graph,
+    "without reads": tffreeze.without_reads,
+    "folded": tffreeze.folded,
+}
+
+
+@pytest.fixture(scope="module")
+def frozen(built: Callable[..., Built]) -> Any:
+    """The frozen graph of a BERT for pretraining."""
+    return tffreeze.freeze(built().prefix)
+
+
+def equal(found: np.ndarray, expected: np.ndarray) -> bool:
+    return found.dtype == expected.dtype and found.shape == expected.shape and found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("slots", [None, "adam"])
+def test_the_weights_are_those_of_the_checkpoint(built, tmp_path, change, slots):
+    source = built(slots=slots, dropout=True)
+    path = tffreeze.write(tmp_path / "frozen.pb", CHANGES[change](tffreeze.freeze(source.prefix)))
+    with open_checkpoint(path) as checkpoint:
+        assert checkpoint.format == "frozen graph"
+        wanted = {name for name in source.variables if "Adam" not in name and "_power" not in name} - {"global_step"}
+        if change == "folded":  # with the slice that the graph takes of it
+            wanted.remove("bert/embeddings/position_embeddings")
+        assert set(checkpoint) == wanted
+        for name in wanted:
+            assert equal(checkpoint.get_tensor(name), source.variables[name])
+
+
+@pytest.mark.parametrize("change", ["as it is", "without reads"])
+def test_resource_variables(built, tmp_path, change):
+    source = built(resource=True)
+    path = tffreeze.write(tmp_path / "frozen.pb", CHANGES[change](tffreeze.freeze(source.prefix)))
+    checkpoint = open_checkpoint(path)
+    assert set(checkpoint) == set(source.variables)
+    assert all(equal(checkpoint.get_tensor(name), value) for name, value in source.variables.items())
+
+
+def test_conversion_gives_what_the_checkpoint_gives(built, frozen, tmp_path):
+    source = built()
+    path = tffreeze.write(tmp_path / "frozen.pb", frozen)
+    bridgeckpt.convert(source.prefix, tmp_path / "a")
+    done = bridgeckpt.convert(path, tmp_path / "b")
+    assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+    assert done.plan.architecture.name == "BertForPreTraining"
+    for key in ("hidden_act", "layer_norm_eps"):
+        assert "read from the graph" in str(done.plan.configuration.provenance[key])
+    assert done.plan.sizes.values["num_attention_heads"] == source.spec.heads
+
+
+def test_a_folder_and_what_is_beside_it(built, frozen, tmp_path):
+    tffreeze.write(tmp_path / "frozen.pb", frozen)
+    (tmp_path / "vocab.txt").write_bytes((built().directory / "vocab.txt").read_bytes())
+    assert bridgeckpt.plan(tmp_path).vocabulary is not None
+    tffreeze.write(tmp_path / "other.pb", frozen)
+    with pytest.raises(CheckpointError, match=r"holds frozen\.pb, other\.pb"):
+        open_checkpoint(tmp_path)
+
+
+def test_the_graph_itself_is_recorded(frozen, tmp_path):
+    path = tffreeze.write(tmp_path / "frozen.pb", frozen)
+    bridgeckpt.convert(path, tmp_path / "out")
+    reference = bridgeckpt.record_checkpoint(path)
+    assert reference.provenance["how"].startswith("the graph in frozen.pb, and plain")
+    assert "mlm_logits" in reference.runs["graph"]["mixed"]
+    assert bridgeckpt.verify(reference, tmp_path / "out", device="cpu").passed
+
+
+def test_lists_of_numbers(frozen, tmp_path):
+    """Constants as ``float_val``: whole, one number for all, the last one repeated, and none for zeros."""
+    graph = type(frozen)()
+    graph.CopyFrom(frozen)
+    for number, node in enumerate(tffreeze.weights(graph)):
+        tensor = node.attr["value"].tensor
+        listed = np.frombuffer(tensor.tensor_content, "<f4")
+        tensor.tensor_content = b""
+        tensor.float_val.extend((listed, listed[:1], listed[: len(listed) // 2], listed[:0])[number % 4].tolist())
+    path, expected = tffreeze.write(tmp_path / "frozen.pb", graph), tffreeze.values(graph)
+    checkpoint = open_checkpoint(path)
+    assert all(equal(checkpoint.get_tensor(name), expected[name]) for name in checkpoint)
+    again = pickle.loads(pickle.dumps(checkpoint))
+    assert all(equal(again.get_tensor(name), expected[name]) for name in checkpoint)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_other_dtypes(frozen, tmp_path, dtype, listed):
+    tf = tfwrite.tensorflow()
+    graph = type(frozen)()
+    graph.CopyFrom(frozen)
+    for node in tffreeze.weights(graph):
+        value = tf.make_ndarray(node.attr["value"].tensor).astype(tf.as_dtype(dtype).as_numpy_dtype)
+        node.attr["dtype"].type = tf.as_dtype(dtype).as_datatype_enum
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+        tensor = node.attr["value"].tensor
+        if listed and dtype == "float64":
+            tensor.double_val.extend(value.ravel().tolist())
+        elif listed:
+            tensor.half_val.extend(value.view(np.uint16).ravel().tolist())
+        if listed:
+            tensor.tensor_content = b""
+    path, expected = tffreeze.write(tmp_path / "frozen.pb", graph), tffreeze.values(graph)
+    checkpoint = open_checkpoint(path)
+    assert len(checkpoint) == 46
+    assert all(equal(checkpoint.get_tensor(name), expected[name]) for name in checkpoint)
+
+
+def test_constants_that_are_no_weights_are_left_out(tmp_path):
+    tf = tfwrite.tensorflow()
+    tf1 = tf.compat.v1
+    with tf1.Graph().as_default() as graph, tf1.Session() as session:
+        ids = tf1.placeholder(tf.int32, [None], "ids")
+        words = tf1.get_variable("words", [5, 4], use_resource=False)
+        waves = tf.constant(np.ones([5, 4], "f"), name="waves")
+        tf1.get_variable("step", [], tf.int64, trainable=False, use_resource=False)
+        x = tf.gather(words, ids) + tf.gather(waves, ids) + tf.ones([1, 4]) + tf.constant([1.0, 2, 3, 4])
+        tf.identity(x * 2.0, "out")
+        tf.strings.join([tf.constant(["a"]), "b"], name="text")
+        session.run(tf1.global_variables_initializer())
+        frozen = tf1.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), ["out", "text"])
+        assert set(open_checkpoint(tffreeze.write(tmp_path / "a.pb", frozen))) == {"words"}
+        bare = tffreeze.without_reads(frozen, ("out", "text"))
+    # Nothing tells any more which of two named tables was a variable: both are shown, and none is dropped in silence.
+    assert set(open_checkpoint(tffreeze.write(tmp_path / "b.pb", bare))) == {"words", "waves"}
+
+
+def test_tensorflow_2_names_constants_after_operations(tmp_path):
+    tf = tfwrite.tensorflow()
+    keras = pytest.importorskip("tf_keras")
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    layers = keras.layers
+    ids = keras.Input([None], dtype="int32")
+    x = layers.LayerNormalization(name="norm", epsilon=1e-12)(layers.Embedding(11, 8, name="words")(ids))
+    x = layers.LayerNormalization(name="fused")(layers.Dense(8, name="dense")(x))
+    x = layers.EinsumDense("abc,cde->abde", output_shape=(None, 4, 2), bias_axes="de", name="key")(x)
+    model = keras.Model(ids, x, name="model")
+    for weight in model.weights:
+        weight.assign(tf.random.normal(weight.shape))
+    function = tf.function(model).get_concrete_function(tf.TensorSpec([None, None], tf.int32))
+    graph = convert_variables_to_constants_v2(function).graph.as_graph_def()
+    checkpoint = open_checkpoint(tffreeze.write(tmp_path / "frozen.pb", graph))
+    assert "have the names of the operations that read them" in checkpoint.notes[0]
+    expected = {f"model/{weight.name.removesuffix(':0')}": weight.numpy() for weight in model.weights}
+    assert set(checkpoint) == set(expected)
+    assert all(equal(checkpoint.get_tensor(name), value) for name, value in expected.items())
+
+
+def test_a_frozen_saved_model(built, frozen, tmp_path):
+    tf = tfwrite.tensorflow()
+    tf1 = tf.compat.v1
+    with tf1.Graph().as_default() as graph, tf1.Session() as session:
+        tf.import_graph_def(frozen, name="")
+        builder = tf1.saved_model.Builder(str(tmp_path / "model"))
+        outputs = {"out": graph.get_tensor_by_name(f"{tffreeze.OUTPUTS[0]}:0")}
+        signature = tf1.saved_model.predict_signature_def({"ids": graph.get_tensor_by_name("input_ids:0")}, outputs)
+        builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature})
+        builder.save()
+    for path in (tmp_path / "model", tmp_path / "model/saved_model.pb"):
+        checkpoint = open_checkpoint(path)
+        assert checkpoint.format == "frozen SavedModel"
+        assert all(equal(checkpoint.get_tensor(name), value) for name, value in built().variables.items())
+    assert bridgeckpt.plan(path).architecture.name == "BertForPreTraining"
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(CheckpointError) as refused:
+        open_checkpoint(path)
+    return str(refused.value)
+
+
+def test_what_is_refused(built, frozen, tmp_path):
+    graph = type(frozen)()
+    graph.CopyFrom(frozen)
+    graph.node.add(name="bert/words_dequantized", op="Dequantize")
+    path = tffreeze.write(tmp_path / "q.pb", graph)
+    assert "is a quantized graph: 1 of its operations round weights" in refusal(path)
+    tf1 = tfwrite.tensorflow().compat.v1
+    with tf1.Graph().as_default() as whole:
+        tf1.train.import_meta_graph(f"{built().prefix}.meta")
+    path = tffreeze.write(tmp_path / "g.pb", whole.as_graph_def())
+    assert f"{path} is a graph without weights: the values of its 46 variables (bert/" in refusal(path)
+    path = tmp_path / "cut.pb"
+    path.write_bytes(frozen.SerializeToString()[:-1000])
+    assert f"{path} is damaged, or is no frozen graph" in refusal(path)
+    from google.protobuf import text_format
+
+    path = tmp_path / "frozen.pbtxt"
+    path.write_text(text_format.MessageToString(frozen))
+    said = refusal(path)
+    assert "is a TensorFlow graph as text (.pbtxt)" in said
+    assert "text_format.Parse(text, tf.compat.v1.GraphDef()).SerializeToString()" in said
+    again = text_format.Parse(path.read_text(), tf1.GraphDef()).SerializeToString()  # what the hint says
+    (tmp_path / "again.pb").write_bytes(again)
+    assert len(open_checkpoint(tmp_path / "again.pb")) == 46
+
+
+def test_a_graph_with_variables_does_not_hide_the_checkpoint_below(built, tmp_path):
+    tf1 = tfwrite.tensorflow().compat.v1
+    with tf1.Graph().as_default() as whole:
+        tf1.train.import_meta_graph(f"{built().prefix}.meta")
+    tffreeze.write(tmp_path / "graph.pb", whole.as_graph_def())
+    (tmp_path / "model").mkdir()
+    for part in built().directory.iterdir():
+        (tmp_path / "model" / part.name).write_bytes(part.read_bytes())
+    assert f"did you mean {tmp_path / 'model' / built().prefix.name}?" in refusal(tmp_path)
+
+
+def test_opening_takes_little_memory(frozen, tmp_path):
+    tf = tfwrite.tensorflow()
+    graph = type(frozen)()
+    graph.CopyFrom(frozen)
+    size = 4_000_000
+    large = graph.node.add(name="large", op="Const")
+    large.attr["dtype"].type = 1
+    large.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.arange(size, dtype="f")))
+    graph.node.add(name="large/read", op="Identity", input=["large"]).attr["T"].type = 1
+    path = tffreeze.write(tmp_path / "frozen.pb", graph)
+    tracemalloc.start()
+    bridgeckpt.inspect(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * size / 2
+    assert open_checkpoint(path).get_tensor("large")[-1] == size - 1
