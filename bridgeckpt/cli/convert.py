@@ -72,14 +72,14 @@ def describe(planned: Plan, lines: Lines) -> None:
     solved = ", ".join(f"{key} {value}" for key, value in sizes.items())
     lines.add("class", planned.architecture.name + (f" ({solved})" if solved else ""))
     lines.add("source", _states(ledger.source_counts()))
-    for state in ("ignored", "excluded"):
+    for state in ("bookkeeping", "ignored", "excluded"):
         reasons: dict[str, list[str]] = {}
         for name, source_state in ledger.sources.items():
             if source_state == state:
                 reasons.setdefault(ledger.reasons[name], []).append(name)
         for reason, names in reasons.items():
             folded = (text for text, _ in fold(names))
-            lines.add(state, f"{listed(folded, 3)}: {say(reason)}")
+            lines.add("ignored" if state == "bookkeeping" else state, f"{listed(folded, 3)}: {say(reason)}")
     lines.add("target", _states(ledger.target_counts()))
     if planned.configuration is not None:
         for key, provenance in planned.configuration.provenance.items():

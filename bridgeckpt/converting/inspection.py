@@ -44,7 +44,8 @@ class Inspection(NamedTuple):
         """The number of tensors of each kind of optimizer state, by the last part of their names."""
         if self.plan is None:
             return {}
-        states, known = self.plan.ledger.sources, self.plan.checkpoint.slots
+        states, training = self.plan.ledger.sources, self.plan.checkpoint.training_state()
+        known = {**training.slots, **training.averages}
         kinds = (known[name].name if name in known else name.rpartition("/")[2] for name in states)
         return dict(Counter(kind for kind, state in zip(kinds, states.values(), strict=True) if state == "slot"))
 

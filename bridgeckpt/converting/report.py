@@ -71,7 +71,7 @@ def report(
     head = {**summary(plan), "crc32c_checked": verified}
     head["slots"] = [name for name, state in ledger.sources.items() if state == "slot"]
     head["filled"] = {name: f"{entry.value:g}: {entry.meaning}" for name, entry in ledger.filled.items()}
-    for state in ("ignored", "excluded", "copy"):
+    for state in ("bookkeeping", "ignored", "excluded", "copy"):
         head[state] = {name: ledger.reasons[name] for name, own in ledger.sources.items() if own == state}
     head["tied"] = ledger.tied
     rows = [row for row, _, targets in ledger.assignments for _ in targets]

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.data_files import check_data_files
 from bridgeckpt.formats.slots import Slot
+from bridgeckpt.formats.training.state import TrainingState, find_state
 from bridgeckpt.formats.variable_names import assign_names
 from bridgeckpt.store.checksums import Checksums
 from bridgeckpt.store.dtypes import check_numeric, numpy_dtype, swap_bytes
 from bridgeckpt.store.reading import Files, Reader, read_array
+from bridgeckpt.store.tensors import DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from bridgeckpt.store.tensors import Extent, TensorInfo
 
     Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def _is_integer(dtype: str) -> bool:
+    return dtype in DTYPES and DTYPES[dtype].itemsize > 0 and not DTYPES[dtype].floating
 
 
 class Checkpoint:
@@ -107,6 +113,19 @@ class Checkpoint:
         names = self._names
         stored = self._stored_slots()
         return {names.get(key, key): Slot(names.get(weight, weight), slot) for key, (weight, slot) in stored.items()}
+
+    def training_state(self) -> TrainingState:
+        """The tensors that training left: optimizer state, moving averages and bookkeeping, by their names and shapes.
+
+        Raises:
+            CheckpointError: as :attr:`variable_names`.
+        """
+        return find_state({name: info.shape for name, info in self.tensors.items()}, self.slots, self.integers)
+
+    @property
+    def integers(self) -> frozenset[str]:
+        """The tensors of integers or truth values, by name."""
+        return frozenset(name for name, info in self.tensors.items() if _is_integer(info.dtype))
 
     def by_variable(self, *, without: str = "") -> Checkpoint:
         """The same checkpoint with its tensors under the names of their variables; without a name, under their keys.

@@ -48,11 +48,14 @@ def choose_table(checkpoint: Checkpoint, mapping: str | os.PathLike[str] | None,
     Raises:
         PlanError: No dialect recognises the names, two dialects do, or one does under several scopes (two towers).
     """
+    every_scope = scope is not None
     views = {"key": checkpoint, "variable": checkpoint.by_variable(), _PLAIN: checkpoint.by_variable(without=_OUTPUT)}
     keys_are_names = views["variable"] is checkpoint
-    names = {"key": _names(checkpoint)}
+    names = {"key": _names(checkpoint, every_scope)}
     names |= {
-        which: names["key"] if keys_are_names else _names(view) for which, view in views.items() if which != "key"
+        which: names["key"] if keys_are_names else _names(view, every_scope)
+        for which, view in views.items()
+        if which != "key"
     }
     variables = names["key"] if keys_are_names else chain(names["variable"], names[_PLAIN])
     tables = [mapping] if mapping else shortlist({"key": names["key"], "variable": variables})
@@ -89,10 +92,15 @@ def _view_for(table: Table) -> str:
     return _PLAIN if table.names == "variable" and not table.suffix else table.names
 
 
-def _names(checkpoint: Checkpoint) -> Names:
-    """The names in which to look for a model: without optimizer state, which may be ``Adam/m/dense/kernel``."""
-    slots = checkpoint.slots
-    return Names(name for name in checkpoint.tensors if name not in slots)
+def _names(checkpoint: Checkpoint, every_scope: bool) -> Names:
+    """The names in which to look for a model: without optimizer state, which may be ``Adam/m/dense/kernel``.
+
+    Moving averages may lie under a scope, ``ema/bert/...``. They are a model only if every scope may be one, because
+    the user named one.
+    """
+    training = checkpoint.training_state()
+    left = training.slots if every_scope else {*training.slots, *training.averages}
+    return Names(name for name in checkpoint.tensors if name not in left)
 
 
 def _unrecognised(checkpoint: Checkpoint, requested: list[Table]) -> PlanError:

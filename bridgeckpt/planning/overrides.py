@@ -1,4 +1,4 @@
-"""Options that override what is detected: the number of heads, moving averages; the problems and notes about both."""
+"""Options that override what is detected, as the number of heads; the problems and notes about them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from bridgeckpt.sidecar.decisions import key_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.model_records import ModelTable
-    from bridgeckpt.mapping.tables.records import Table
     from bridgeckpt.sidecar.graph.facts import GraphFacts
 
 
@@ -35,22 +33,6 @@ def reject_unsupported(options: PlanOptions, supported: Sequence[str]) -> None:
             ),
             hint=Sentence("change config.json, or give another with {config:FILE}"),
         )
-
-
-def check_averages(table: Table, checkpoint: Checkpoint, requested: bool) -> tuple[list[Problem], list[str]]:
-    """Problems and notes about moving averages: requested but absent, or present but not requested."""
-    endings = tuple(template.text.partition("{tf}")[2] for template in table.slots.get("ema", ()))
-    present = bool(endings) and any(name.endswith(endings) for name in checkpoint.tensors)
-    if present:
-        return [], [] if requested else [
-            Sentence("the weights have moving averages too: {ema:True} converts those instead")
-        ]
-    if not requested:
-        return [], []
-    looked_for = ", ".join(f"...{ending}" for ending in endings) or f"{table.name} has no slot ema"
-    details = (f"the checkpoint has none ({looked_for})",)
-    hint = Sentence("convert the weights themselves, without {ema:True}")
-    return [Problem("missing", "moving averages", details, hint)], []
 
 
 def resolve_heads(

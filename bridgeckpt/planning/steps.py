@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.planning.account.closing import open_keys
 from bridgeckpt.planning.account.expansion import Expansion
+from bridgeckpt.planning.account.leftovers import told_by_form
 from bridgeckpt.planning.account.sizes import Question, solve
 from bridgeckpt.planning.account.states import AccountInput, assign_states
 from bridgeckpt.planning.architecture import (
@@ -20,9 +21,10 @@ from bridgeckpt.planning.architecture import (
     head_from_object_paths,
     missing_groups,
 )
+from bridgeckpt.planning.averages import averages_of, check_averages
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.losses import warn_of_losses
-from bridgeckpt.planning.overrides import check_averages, conflicting_heads, resolve_heads
+from bridgeckpt.planning.overrides import conflicting_heads, resolve_heads
 from bridgeckpt.planning.refusals import refuse_variants, refused_heads
 from bridgeckpt.sidecar.config import translate
 from bridgeckpt.sidecar.config_files import load_config, named_class
@@ -78,7 +80,7 @@ class Chosen(NamedTuple):
 
 
 class Accounted(NamedTuple):
-    """The state of every tensor; ``ema`` says whether moving averages are converted in place of the weights.
+    """The state of every tensor; ``ema`` says whether moving averages are converted in place of weights.
 
     ``optional_notes`` name optional parameters of the class that the checkpoint does not have. ``warnings`` say what
     the class loses or adds.
@@ -174,21 +176,23 @@ def account(recognised: Recognised, chosen: Chosen, options: PlanOptions) -> Acc
     """Give every tensor of both sides exactly one state."""
     dialect, expansion, present = recognised
     table, architecture = dialect.table, chosen.architecture
-    wanted = bool(options.get("ema"))
-    average_problems, average_notes = check_averages(table, dialect.checkpoint, wanted)
-    ema = wanted and not average_problems
+    checkpoint, wanted = dialect.checkpoint, bool(options.get("ema"))
+    training = checkpoint.training_state()
+    averages = averages_of(table, checkpoint.tensors, training)
     ledger = assign_states(
         AccountInput(
             architecture=architecture,
-            checkpoint=dialect.checkpoint,
+            checkpoint=checkpoint,
             expansion=expansion._replace(axes=chosen.sizes.axes),
             wildcards=dialect.wildcards,
             other_towers=dialect.other_towers,
             sizes=chosen.sizes,
-            ema=ema,
+            training=training,
+            averages=averages if wanted else {},
             absent=frozenset(architecture.filled) - present.keys(),
         )
     )
+    average_problems, average_notes = check_averages(ledger, averages, wanted, checkpoint.path.name)
     problems = [
         *missing_groups(table, architecture, set(present)),
         *average_problems,
@@ -197,10 +201,13 @@ def account(recognised: Recognised, chosen: Chosen, options: PlanOptions) -> Acc
     ]
     return Accounted(
         ledger=ledger,
-        ema=ema,
+        ema=wanted and not average_problems,
         notes=tuple(average_notes),
         optional_notes=tuple(_optional_notes(ledger, architecture, set(present))),
-        warnings=tuple(warn_of_losses(table.model.architectures, architecture, present, ledger)),
+        warnings=(
+            *told_by_form(training, ledger),
+            *warn_of_losses(table.model.architectures, architecture, present, ledger),
+        ),
         problems=tuple(problems),
     )
 

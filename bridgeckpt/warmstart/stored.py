@@ -76,10 +76,11 @@ def _answer(checkpoint: Checkpoint, names: Mapping[str, str], wanted: Mapping[st
         else:
             values[name] = StoredValue(checkpoint, (info.name,), partial(_read, job))
     check_copies(checkpoint, {copy: first for copy, first in checkpoint.copies.items() if first in used})
-    slots = checkpoint.slots
+    training = checkpoint.training_state()
     rest = [name for name in checkpoint.tensors if name not in used and name not in checkpoint.copies]
     rest = [name for name in rest if checkpoint.tensors[name].dtype != "string"]  # such as an object graph
-    unused = [name for name in rest if name not in slots and name.rpartition("/")[0] not in used]
+    state = {**training.slots, **training.averages}
+    unused = [name for name in rest if name not in state and name not in training.bookkeeping]
     as_stored = all(value.sources == (name,) for name, value in values.items())
     return Answer(
         how="by its own names" if as_stored else "by the names of its variables and objects",
@@ -89,7 +90,7 @@ def _answer(checkpoint: Checkpoint, names: Mapping[str, str], wanted: Mapping[st
         available=tuple(names),
         used=frozenset(used),
         unused=tuple(unused),
-        slots=len(rest) - len(unused),
+        slots=sum(name in state for name in rest),
         as_stored=as_stored,
     )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from tfbert import merged
 
 import bridgeckpt
@@ -344,17 +346,35 @@ def test_a_tower_whose_scope_is_no_folder(built, tmp_path, capsys):
     assert bridgeckpt.plan(path, scope="doc_").wildcards == {"scope": "doc_"}
 
 
-def test_moving_averages_that_are_missing_are_one_problem_a_row(built, tmp_path, capsys):
+def test_moving_averages_of_some_weights(built, tmp_path, capsys):
+    """A weight without an average is converted as it is, and it is said which these are."""
     made = built(ema=True, slots="adamw")
     ending = "output/dense/kernel/ExponentialMovingAverage"
     path = merged(tmp_path / "m.ckpt", ("", {k: v for k, v in made.variables.items() if not k.endswith(ending)}))
     shutil.copy(made.directory / "bert_config.json", tmp_path)
-    message = refuse(capsys, path, tmp_path / "out", "--ema")
-    assert "(2 problems)" in message
-    assert f"missing    bert/encoder/layer_{{0..1}}/{ending}" in message
-    message = refuse(capsys, built().prefix, tmp_path / "out", "--ema")
-    assert "(1 problem)" in message
-    assert "missing    moving averages" in message
+    assert main(["convert", "tf2pt", str(path), str(tmp_path / "out"), "--ema"]) == 0
+    said = capsys.readouterr().out
+    assert "42 of 46 weights have a moving average, which is converted; the other 4 have none" in said
+    assert "bert/encoder/layer_{0..1}/attention/output/dense/kernel, bert/encoder/layer_{0..1}/output/dense/k" in said
+    written = load_file(tmp_path / "out" / "model.safetensors")
+    weight, other = "bert/encoder/layer_0/output/dense/kernel", "bert/encoder/layer_0/intermediate/dense/kernel"
+    assert (written["bert.encoder.layer.0.output.dense.weight"] == made.variables[weight].T).all()
+    average = made.variables[f"{other}/ExponentialMovingAverage"]
+    assert (written["bert.encoder.layer.0.intermediate.dense.weight"] == average.T).all()
+    assert not (average == made.variables[other]).all()
+
+
+def test_moving_averages_of_no_weight(built, tmp_path, capsys):
+    """There is nothing to convert, and nothing is advertised, also if the averages are of something else."""
+    made = built()
+    loss = {"loss": np.zeros(3, "f4"), "loss/ExponentialMovingAverage": np.zeros(3, "f4")}
+    path = merged(tmp_path / "m.ckpt", ("", {**made.variables, **loss}))
+    for source in (path, made.prefix):
+        message = refuse(capsys, source, tmp_path / "out", "--ema")
+        assert "missing    moving averages" in message
+        assert "no weight of this model has one in" in message
+    assert main(["inspect", str(path)]) == 0
+    assert "--ema" not in capsys.readouterr().out
 
 
 def test_heads_that_contradict_what_was_found_are_said(copy, tmp_path, capsys):

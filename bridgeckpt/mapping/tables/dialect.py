@@ -12,7 +12,8 @@
                                checkpoint key, or the variable's own name, which object graphs and Keras 2 also keep
 ``suffix``                     ends every tf name (``":0"``), also those in ``detect``
 ``[wildcards]`` name = text    free text inside names (``{scope}``): ``detect`` binds it; this text is written
-``[slots]`` name = template    optimizer state beside each weight, ``"{tf}/adam_m"``, or a list, whose first is written
+``[slots]`` name = template    what names beside each weight mean, ``"{tf}/adam_m"``, or a list, whose first is written.
+                               Optimizer state is also known without this, by its form (formats/training/state.py)
 ``[group.NAME]``               rows under a pair of prefixes ``tf``, ``pt``; ``also``: further tf prefixes accepted when
                                reading; an ``optional`` group is complete or absent; ``use = "bert/google.layer"``
                                borrows another table's rows, and an own row replaces one with the same ``pt``;

@@ -11,7 +11,6 @@ from bridgeckpt.parity.bert.spellings import SPELLINGS, Spelling
 from bridgeckpt.parity.hints import OWN_FUNCTION
 
 _WORDS, _FIRST = "embeddings.words", "layer.query.kernel"
-_SLOTS = re.compile(r"(?:.*/)?(?:Adam\w*|SGD|LAMB|RMSprop|\w*Optimizer|ExponentialMovingAverage)(?:_\d+)?/.*")
 
 
 class Layer(NamedTuple):
@@ -23,8 +22,7 @@ class Layer(NamedTuple):
 
 def find_spelling(names: Collection[str]) -> tuple[Spelling, list[str]] | None:
     """The spelling that a checkpoint's names are of, with the roots of its BERTs; None if the spelling is not known."""
-    own = [name for name in names if not _SLOTS.fullmatch(name)]
-    return next(((spelling, roots) for spelling in SPELLINGS if (roots := _roots(spelling, own))), None)
+    return next(((spelling, roots) for spelling in SPELLINGS if (roots := _roots(spelling, names))), None)
 
 
 def _roots(spelling: Spelling, names: Collection[str]) -> list[str]:
@@ -41,7 +39,7 @@ def search(spelling: Spelling, root: str, shapes: Mapping[str, Sequence[int]], w
         ParityError: a variable that every BERT has is missing, or a head is there twice.
     """
     found: dict[str, str] = {}
-    names = [name for name in shapes if not _SLOTS.fullmatch(name)]
+    names = [*shapes]
     layers = _layers(spelling, root, names)
     for role, template in spelling.body.items():
         for layer in layers if role.startswith("layer.") else [Layer("", 0)]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.parity.bert.in_graph import locate_stages
 from bridgeckpt.parity.bert.stages import POOLED
-from bridgeckpt.parity.bert.variables import without_shadow
 from bridgeckpt.parity.reference.probes import IDS
 from bridgeckpt.parity.tensorflow.batching import in_batches
 from bridgeckpt.parity.tensorflow.metagraphs import read_meta_graph
@@ -51,7 +50,7 @@ class OwnGraph:
         meta = read_meta_graph(tf, path)
         nodes = Nodes(meta.graph_def)
         nodes.take_out_dropout()
-        names = {role: without_shadow(name) for role, name in bert.variables.items()}
+        names = {role: bert.averages.get(name, name) for role, name in bert.variables.items()}
         nodes.thaw(names.values())
         found = locate_stages(nodes, bert, names)
         self.stages, self.batch, self.length = found.stages, found.batch, found.length

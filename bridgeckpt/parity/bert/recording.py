@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import ParityError
@@ -11,6 +11,7 @@ from bridgeckpt.formats.locating.locate import locate
 from bridgeckpt.formats.locating.refusals import index_of
 from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH
 from bridgeckpt.formats.tensorflow.saved_model import saved_model_for, saved_model_of
+from bridgeckpt.formats.training.state import find_state
 from bridgeckpt.parity.bert.own_graph import OwnGraph
 from bridgeckpt.parity.bert.probes import probes_of
 from bridgeckpt.parity.bert.running import run_forward
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.formats.tensorflow.saved_model import SavedModel
+    from bridgeckpt.formats.training.state import TrainingState
     from bridgeckpt.parity.bert.running import Values
     from bridgeckpt.parity.bert.settings import Settings
     from bridgeckpt.parity.bert.variables import Bert
@@ -68,7 +70,10 @@ def reference_of(request: RecordingRequest) -> Reference:
         tf = import_tensorflow()  # takes seconds: a wrong path is reported before that
         variables = _variables(tf, checkpoint)
         try:
-            bert = find_bert(variables.shapes, str(checkpoint.path), scope=request.scope, ema=request.ema)
+            training = _training(checkpoint, variables)
+            bert = find_bert(
+                variables.shapes, str(checkpoint.path), scope=request.scope, ema=request.ema, training=training
+            )
         except ParityError:
             asked = request.scope is not None or request.ema or not request.graph
             if saved is None or (asked and OBJECT_GRAPH not in checkpoint.tensors):
@@ -88,6 +93,13 @@ def _variables(tf: Any, checkpoint: Checkpoint) -> Variables:  # noqa: ANN401
     if checkpoint.read_by_tensorflow:
         return TensorFlowVariables(tf, checkpoint.path)
     return StoredVariables(checkpoint)
+
+
+def _training(checkpoint: Checkpoint, variables: Variables) -> TrainingState:
+    """What training left among the variables, which are known by their keys and by their own names."""
+    views = checkpoint, checkpoint.by_variable(without=":0")
+    marked = {name: slot for view in views for name, slot in view.slots.items()}
+    return find_state(variables.shapes, marked, {name for view in views for name in view.integers})
 
 
 class _Recording:
@@ -110,7 +122,7 @@ class _Recording:
         self.probes = probes_of(request, directory, bert.rows)
         self.runs: dict[str, Values] = {}
         self.how: list[str] = []
-        self.notes = list(checkpoint.notes)
+        self.notes = [*checkpoint.notes, *_averages(bert)]
 
     def reference(self) -> Reference:
         """Run everything that can be run."""
@@ -223,6 +235,13 @@ class _Recording:
         self.runs["float32"] = single
         if double:
             self.runs["float64"] = double
+
+
+def _averages(bert: Bert) -> Iterator[str]:
+    """A note if only some variables have a moving average."""
+    rest = {*bert.variables.values()} - bert.averages.keys()
+    if bert.averages and rest:
+        yield f"{len(bert.averages)} variables are moving averages; {len(rest)} have none, as {min(rest)}"
 
 
 def _listed(names: Sequence[str]) -> str:

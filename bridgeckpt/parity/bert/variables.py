@@ -14,6 +14,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ParityError
+from bridgeckpt.formats.training.state import find_state
 from bridgeckpt.parity.bert.google_names import Search
 from bridgeckpt.parity.bert.other_names import find_spelling, search
 from bridgeckpt.parity.hints import OWN_FUNCTION
@@ -22,6 +23,7 @@ from bridgeckpt.sentences import Sentence
 if TYPE_CHECKING:
     import numpy as np
 
+    from bridgeckpt.formats.training.state import TrainingState
     from bridgeckpt.parity.bert.spellings import Spelling
 
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -30,10 +32,6 @@ _GOOGLE = "google-research/bert"
 _GOOGLE_EPSILON, _KERAS_EPSILON = 1e-12, 1e-3  # tf.contrib's LayerNorm, tf.keras' LayerNormalization
 _TANH = "gelu_pytorch_tanh"  # what google-research/bert calls gelu since 2019-02-07
 
-_SHADOW = "/ExponentialMovingAverage"
-_KERAS_SHADOWS = ("{}/average", "ExponentialMovingAverage/{}/average")  # of Model Garden's optimizer
-# What optimizers and averages keep beside a weight, under the weight's own name.
-_SLOT = re.compile(r".*/(?:adam_[mv]|lamb_[mv]|Adam(?:_1)?|AdamW(?:_1)?|Momentum|ExponentialMovingAverage)")
 _WORDS = re.compile(r"(?P<root>(?:.*/)?)embeddings/word_embeddings")
 
 # The shape of each role's variable, by the end of the role: V words, P positions, T types, H hidden, I inner, L labels.
@@ -68,7 +66,7 @@ class Bert(NamedTuple):
         root: What its variables' names begin with, as in ``my_model/bert/``.
         scope: The same without ``bert/``, where its heads may be: what people pass as ``scope``.
         variables: Role to variable, as in ``layer.3.attention.kernel`` (see :mod:`bridgeckpt.parity.bert.stages`);
-            under ``ema`` the shadow variables.
+            under ``ema`` the moving averages, where there are any.
         layers: How many there are.
         hidden: Features of a hidden state.
         rows: Rows of the tables of words, positions and types.
@@ -79,6 +77,7 @@ class Bert(NamedTuple):
         flipped: The stages whose kernels are [hidden, labels] rather than [labels, hidden].
         unread: Variables under ``root`` that no BERT has; a forward pass would ignore them.
         other_heads: Variables under ``cls/`` that no head known here has.
+        averages: Under ``ema`` the weight of each moving average among the variables.
     """
 
     root: str
@@ -94,6 +93,7 @@ class Bert(NamedTuple):
     flipped: frozenset[str]
     unread: tuple[str, ...]
     other_heads: tuple[str, ...]
+    averages: Mapping[str, str]
 
     def has(self, stage: str) -> bool:
         """Whether the checkpoint holds the kernel of the stage."""
@@ -121,19 +121,30 @@ class Bert(NamedTuple):
         return values.reshape(_plain_shape(role, values.shape))
 
 
-def find_bert(shapes: Mapping[str, Sequence[int]], where: str, *, scope: str | None = None, ema: bool = False) -> Bert:
+def find_bert(
+    shapes: Mapping[str, Sequence[int]],
+    where: str,
+    *,
+    scope: str | None = None,
+    ema: bool = False,
+    training: TrainingState | None = None,
+) -> Bert:
     """The BERT among the variables of a checkpoint.
 
     Args:
         shapes: The shape of each variable, as TensorFlow lists them.
         where: The checkpoint, as errors call it.
         scope: Which one of several: what stands before ``bert/`` in its names, or the same with ``bert/``.
-        ema: Take the moving average of each variable.
+        ema: Take the moving average of each variable that has one.
+        training: What training left beside the weights; None finds it by names and shapes alone.
 
     Raises:
         ParityError: there is no BERT, or several; or a variable is missing, or its shape does not fit.
     """
-    names = {name for name in shapes if not _SLOT.fullmatch(name)}
+    training = training or find_state(shapes, {}, ())
+    # An average may lie under a scope, as another model does. It is meant only if the user names that scope.
+    left = training.slots if scope is not None else {*training.slots, *training.averages}
+    names = {name for name in shapes if name not in left and name not in training.bookkeeping}
     roots = sorted(
         match["root"]
         for match in map(_WORDS.fullmatch, names)
@@ -143,18 +154,17 @@ def find_bert(shapes: Mapping[str, Sequence[int]], where: str, *, scope: str | N
         spelling, roots = spelled
         if len(roots) == 1 and scope is not None and roots[0].startswith(scope):
             scope = None  # where a table says "" the encoder may be an object inside the model
-        bert = _spelled(spelling, _choose(roots, where, scope), shapes, where)
-        return bert if not ema else bert._replace(variables=_shadows(bert.variables, _KERAS_SHADOWS, shapes, where))
+        own = {name: shapes[name] for name in names}
+        bert = _spelled(spelling, _choose(roots, where, scope), own, where)
+        return _averaged(bert, training, where) if ema else bert
     root = _choose(roots, where, scope)
     found_all = Search(names, where, root, _scope_of(root), [] if "bert/" in roots else [""])
     found = found_all.everything()
     layers = 1 + max(int(role.split(".")[1]) for role in found if role.startswith("layer."))
-    used = set(found.values())
-    if ema:
-        found = _shadows(found, [f"{{}}{_SHADOW}"], shapes, where)
+    used = {*found.values(), *training.averages}
     sizes = _check_shapes(found, shapes, where)
     heads = tuple(f"{prefix}cls/" for prefix in found_all.prefixes)
-    return Bert(
+    bert = Bert(
         root=root,
         scope=_scope_of(root),
         variables=found,
@@ -168,23 +178,22 @@ def find_bert(shapes: Mapping[str, Sequence[int]], where: str, *, scope: str | N
         flipped=frozenset(),
         unread=tuple(sorted(name for name in names - used if name.startswith(root))),
         other_heads=tuple(sorted(name for name in names - used if name.startswith(heads))),
+        averages={},
     )
+    return _averaged(bert, training, where) if ema else bert
 
 
-def _shadows(
-    found: Mapping[str, str], templates: Sequence[str], shapes: Mapping[str, Sequence[int]], where: str
-) -> dict[str, str]:
-    """The moving average of each variable; its name is made of the variable's name."""
-    words = found["embeddings.words"]
-    template = next((one for one in templates if one.format(words) in shapes), templates[0])
-    shadows = {role: template.format(name) for role, name in found.items()}
-    for role, shadow in sorted(shadows.items()):
-        if shadow not in shapes:
-            raise ParityError(
-                f"{where} holds no moving average of {found[role]}: there is no {shadow}",
-                hint=Sentence("record the weights themselves, without {ema:True}"),
-            )
-    return shadows
+def _averaged(bert: Bert, training: TrainingState, where: str) -> Bert:
+    """The same model with the moving average of each variable that has one."""
+    averages = training.average_of()
+    weights = {averages[name]: name for name in bert.variables.values() if name in averages}
+    if not weights:
+        raise ParityError(
+            f"{where} holds no moving average of a variable of this BERT, as {bert.variables['embeddings.words']}",
+            hint=Sentence("record the weights themselves, without {ema:True}"),
+        )
+    variables = {role: averages.get(name, name) for role, name in bert.variables.items()}
+    return bert._replace(variables=variables, averages=weights)
 
 
 def _spelled(spelling: Spelling, root: str, shapes: Mapping[str, Sequence[int]], where: str) -> Bert:
@@ -206,6 +215,7 @@ def _spelled(spelling: Spelling, root: str, shapes: Mapping[str, Sequence[int]],
         flipped=spelling.flipped,
         unread=(),
         other_heads=(),
+        averages={},
     )
 
 
@@ -214,11 +224,6 @@ def _plain_shape(role: str, shape: Sequence[int]) -> tuple[int, ...]:
     if len(shape) == 3:
         return (shape[0] * shape[1], shape[2]) if ".attention." in role else (shape[0], shape[1] * shape[2])
     return (prod(shape),) if role.endswith(".bias") else tuple(shape)
-
-
-def without_shadow(name: str) -> str:
-    """The variable of which ``name`` is the moving average; ``name`` itself if it is not a moving average."""
-    return name.removesuffix(_SHADOW)
 
 
 def _scope_of(root: str) -> str:

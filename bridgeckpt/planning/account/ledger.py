@@ -1,16 +1,17 @@
 """The ledger: every tensor of the source and every parameter of the target has exactly one state.
 
-========== ================================================ ========== ==================================
-source     meaning                                          target     meaning
-========== ================================================ ========== ==================================
-mapped     read by a row of a chosen group                  written    written by a row of a chosen group
-slot       optimizer state of a weight                      tied       the same parameter as another one
-copy       another stored copy of a mapped variable
-ignored    left out, for a reason that the table has        derived    rebuilt by the model
-excluded   a known tensor that the chosen class lacks       optional   its group is absent from the source
-unmapped   an error                                         filled     one value everywhere: see ``[[filled]]``
+=========== =============================================== ========== ==================================
+source      meaning                                         target     meaning
+=========== =============================================== ========== ==================================
+mapped      read by a row of a chosen group                 written    written by a row of a chosen group
+slot        optimizer state of a weight, or its average     tied       the same parameter as another one
+bookkeeping counts, schedules or measures training
+copy        another stored copy of a mapped variable
+ignored     left out, for a reason that the table has       derived    rebuilt by the model
+excluded    a known tensor that the chosen class lacks      optional   its group is absent from the source
+unmapped    an error                                        filled     one value everywhere: see ``[[filled]]``
                                                             missing    an error
-========== ================================================ ========== ==================================
+=========== =============================================== ========== ==================================
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.model_records import Filled
     from bridgeckpt.mapping.tables.records import Row
 
-SourceState = Literal["mapped", "slot", "copy", "ignored", "excluded", "unmapped"]
+SourceState = Literal["mapped", "slot", "bookkeeping", "copy", "ignored", "excluded", "unmapped"]
 TargetState = Literal["written", "tied", "derived", "optional", "filled", "missing"]
 
 
@@ -42,9 +43,9 @@ class Ledger(NamedTuple):
     """The states of both sides. A ledger is never changed.
 
     ``assignments`` are the rows to carry out, ``sources`` and ``targets`` the state of every tensor by name.
-    ``reasons`` says why a source tensor is ignored, excluded or a copy; ``tied`` maps a tied parameter to the one that
-    it is the same as; ``filled`` maps a parameter that no tensor gives to its entry in the model's table. ``problems``
-    are the reasons to refuse.
+    ``reasons`` says why a source tensor is ignored, excluded, bookkeeping or a copy; ``tied`` maps a tied parameter to
+    the one that it is the same as; ``filled`` maps a parameter that no tensor gives to its entry in the model's table.
+    ``problems`` are the reasons to refuse.
     """
 
     assignments: tuple[Assignment, ...]

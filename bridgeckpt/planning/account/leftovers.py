@@ -1,32 +1,38 @@
-"""Tensors that no row of the table reads: optimizer state, copies, ignored tensors, and unknown ones."""
+"""Tensors that no row of the table reads: what training left, copies, ignored tensors, and unknown ones."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import Problem
 from bridgeckpt.planning.account.unknown import unknown_tensors
-from bridgeckpt.wording import fold, shape_text
+from bridgeckpt.wording import fold, listed, shape_text
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.formats.training.state import TrainingState
     from bridgeckpt.mapping.tables.records import Table
-    from bridgeckpt.planning.account.ledger import SourceState
+    from bridgeckpt.planning.account.ledger import Ledger, SourceState
     from bridgeckpt.store.tensors import TensorInfo
 
 _PART = re.compile(r"/part_\d+\Z")
 
 
 def classify_remaining(
-    table: Table, checkpoint: Checkpoint, sources: dict[str, SourceState], reasons: dict[str, str]
+    table: Table,
+    checkpoint: Checkpoint,
+    training: TrainingState,
+    sources: dict[str, SourceState],
+    reasons: dict[str, str],
 ) -> list[Problem]:
     """Give every tensor without a state one, in ``sources`` and ``reasons``; returns the problems.
 
     ``sources`` maps names to states. ``reasons`` says why a tensor is ignored, or what it is a copy of.
+    ``training`` is what training left. A table may add ``[slots]`` of other forms.
     """
-    tensors, copies, known_slots = checkpoint.tensors, checkpoint.copies, checkpoint.slots
+    tensors, copies = checkpoint.tensors, checkpoint.copies
     slots = [
         (before, after)
         for templates in table.slots.values()
@@ -41,8 +47,8 @@ def classify_remaining(
         if name in copies:
             sources[name] = "copy"
             reasons[name] = f"the same variable as {copies[name]}"
-        elif name in known_slots:
-            sources[name] = "slot"  # of any shape: the file itself marks it as a slot
+        elif name in training.slots or name in training.averages:
+            sources[name] = "slot"
         elif weight := _weight_of(name, slots, sources):
             sources[name] = "slot"
             if weight in tensors and info.shape != tensors[weight].shape:
@@ -50,10 +56,23 @@ def classify_remaining(
         elif entry := next((entry for entry in table.ignored if entry.matches(name)), None):
             sources[name] = "ignored"
             reasons[name] = entry.reason
+        elif name in training.bookkeeping:
+            sources[name], reasons[name] = "bookkeeping", training.bookkeeping[name]
         else:
             sources[name] = "unmapped"
             unmapped.append(name)
     return [*_wrong_slots(wrong, tensors), *unknown_tensors(unmapped, tensors)]
+
+
+def told_by_form(training: TrainingState, ledger: Ledger) -> Iterator[str]:
+    """What to tell about optimizer state whose name is not known: it was taken by its form."""
+    for form, names in training.by_form.items():
+        left = [name for name in names if ledger.sources[name] == "slot"]
+        if left:
+            yield (
+                f"{len(left)} tensors {form} are left out as optimizer state, because of their names and shapes alone: "
+                f"{listed((text for text, _ in fold(left)), 2)}"
+            )
 
 
 def _weight_of(name: str, slots: list[tuple[str, str]], sources: Mapping[str, SourceState]) -> str | None:

@@ -17,6 +17,7 @@ from bridgeckpt.wording import fold
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.formats.training.state import TrainingState
     from bridgeckpt.mapping.tables.model_records import Architecture
     from bridgeckpt.mapping.tables.records import Group, Row, Table
     from bridgeckpt.planning.account.expansion import Expanded, Expansion
@@ -30,8 +31,9 @@ _STORABLE = frozenset(name for name, dtype in DTYPES.items() if dtype.safetensor
 class AccountInput(NamedTuple):
     """The input of :func:`assign_states`: the chosen class, where rows find their tensors, and the sizes.
 
-    ``wildcards`` are those of the converted model, ``other_towers`` those of other models in the checkpoint. ``absent``
-    are the groups of the class that the checkpoint lacks, and that its table fills.
+    ``wildcards`` are those of the converted model, ``other_towers`` those of other models in the checkpoint.
+    ``training`` is what training left beside the weights, ``averages`` the moving average to convert in place of each
+    weight that has one. ``absent`` are the groups of the class that the checkpoint lacks, and that its table fills.
     """
 
     architecture: Architecture
@@ -40,7 +42,8 @@ class AccountInput(NamedTuple):
     wildcards: Mapping[str, str]
     other_towers: Iterable[Mapping[str, str]]
     sizes: Sizes
-    ema: bool
+    training: TrainingState
+    averages: Mapping[str, str]
     absent: frozenset[str]
 
     @property
@@ -68,7 +71,9 @@ def assign_states(inputs: AccountInput) -> Ledger:
         scope = "".join(wildcards.values()) or "no scope"
         for _, rows in inputs.expansion.groups(wildcards):
             _exclude(ledger, rows, f"of another model in the checkpoint, under {scope}")
-    ledger.problems += classify_remaining(inputs.table, inputs.checkpoint, ledger.sources, ledger.reasons)
+    ledger.problems += classify_remaining(
+        inputs.table, inputs.checkpoint, inputs.training, ledger.sources, ledger.reasons
+    )
     _complete_targets(inputs, ledger)
     _check_sums(inputs, ledger)
     return ledger.build()
@@ -103,8 +108,7 @@ def _map_group(inputs: AccountInput, ledger: LedgerBuilder, group: Group, rows: 
             for sources, written in zip(expanded.sources, targets, strict=True)
             if sources is not None
         ]
-        if inputs.ema:
-            pairs = [(_averages(inputs, ledger, row, sources, missing), written) for sources, written in pairs]
+        pairs = [(_averages(inputs, ledger, sources), written) for sources, written in pairs]
         _check(inputs, ledger, row, [sources for sources, _ in pairs])
         ledger.sources.update(dict.fromkeys(chain.from_iterable(sources for sources, _ in pairs), "mapped"))
         ledger.targets.update(dict.fromkeys(chain.from_iterable(written for _, written in pairs), "written"))
@@ -169,21 +173,13 @@ def unstorable(tensors: Mapping[str, TensorInfo], names: Iterable[str]) -> list[
     ]
 
 
-def _averages(
-    inputs: AccountInput, ledger: LedgerBuilder, row: Row, sources: tuple[str, ...], missing: dict[str, Row]
-) -> tuple[str, ...]:
-    """The moving averages of ``sources``, which replace them under ``ema``. Adds absent ones to ``missing``."""
-    averages = []
+def _averages(inputs: AccountInput, ledger: LedgerBuilder, sources: tuple[str, ...]) -> tuple[str, ...]:
+    """``sources`` with the moving average of each weight that has one in its place."""
     for name in sources:
-        candidates = [template.render({"tf": name}) for template in inputs.table.slots["ema"]]
-        average = next((average for average in candidates if average in inputs.tensors), None)
-        if average is None:
-            missing[candidates[0]] = row
-        else:
+        if name in inputs.averages:
             ledger.sources[name] = "excluded"
             ledger.reasons[name] = Sentence("{ema:True}: its moving average is converted instead")
-        averages.append(average or name)
-    return tuple(averages)
+    return tuple([inputs.averages.get(name, name) for name in sources])
 
 
 def _missing_problems(missing: Mapping[str, Row], inputs: AccountInput) -> Iterator[Problem]:

@@ -64,10 +64,10 @@ def account_by_rules(checkpoint: Checkpoint, rules: Rules, target: Target, other
     well: a variable that has a parameter only in one of them is excluded.
     """
     ledger, first, owners = LedgerBuilder(), dict[str, str](), dict[str, str]()
-    copies, slots = dict(checkpoint.copies), checkpoint.slots
+    copies, training = dict(checkpoint.copies), checkpoint.training_state()
     unmatched: dict[str, list[RuleMisfit]] = {}
     for name, info in checkpoint.tensors.items():
-        if name in slots:
+        if name in training.slots or name in training.averages:
             ledger.sources[name] = "slot"
         elif name in copies:
             ledger.sources[name], ledger.reasons[name] = "copy", f"the same variable as {copies[name]}"
@@ -75,6 +75,8 @@ def account_by_rules(checkpoint: Checkpoint, rules: Rules, target: Target, other
             match, misfits = _match(name, info.shape, rules, target)
             if match is None and (why := rules.why_ignored(name, target.model)):
                 ledger.sources[name], ledger.reasons[name] = "ignored", why
+            elif match is None and name in training.bookkeeping:
+                ledger.sources[name], ledger.reasons[name] = "bookkeeping", training.bookkeeping[name]
             elif match is None:
                 other = next((other for other in others if _match(name, info.shape, rules, other)[0]), None)
                 ledger.sources[name] = "unmapped" if other is None else "excluded"

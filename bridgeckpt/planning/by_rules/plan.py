@@ -86,6 +86,8 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
     """
     # Imported here: most checkpoints have a table, and start quicker without these modules.
     from bridgeckpt.mapping.tables.rules import load_rules
+    from bridgeckpt.planning.account.leftovers import told_by_form
+    from bridgeckpt.planning.averages import unused_averages
     from bridgeckpt.planning.by_rules.account import account_by_rules
     from bridgeckpt.planning.by_rules.target import bare_class, load_target
 
@@ -103,6 +105,7 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
     ledger, checkpoint, owners = account_by_rules(checkpoint.by_variable(), rules, target, known)
     if why := rules.model(kind).refused.get(name):
         ledger = ledger._replace(problems=(*ledger.problems, Problem("refused", name, (why,))))
+    training = checkpoint.training_state()
     configuration, changed = _configuration(config, rules.model(kind), name)
     unnamed = () if requested or named else (f"the config names no class: {name} is the one without a head",)
     architecture = Architecture(name)
@@ -121,8 +124,11 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
         vocabulary=None,
         casing=None,
         companions=find_companions(checkpoint.directory),
-        notes=(*checkpoint.notes, *unnamed, *changed, *rules.model(kind).notes),
-        warnings=tuple(warn_of_parts(name, [part for part, owner in owners.items() if owner == bare], bare or "")),
+        notes=(*checkpoint.notes, *unnamed, *changed, *unused_averages(ledger, training), *rules.model(kind).notes),
+        warnings=(
+            *told_by_form(training, ledger),
+            *warn_of_parts(name, [part for part, owner in owners.items() if owner == bare], bare or ""),
+        ),
         problems=ledger.problems,
     )
 
