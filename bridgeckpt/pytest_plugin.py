@@ -43,6 +43,7 @@ class Parity:
         atol: float | None = None,
         rtol: float | None = None,
         any_checkpoint: bool = False,
+        strict: bool = False,
         html: AnyPath | None = None,
     ) -> Verdict:
         """Assert that the PyTorch model in ``folder`` computes what the reference holds.
@@ -58,6 +59,7 @@ class Parity:
             atol: Absolute part of a tolerance that replaces the measured rounding; see ``rtol``.
             rtol: Relative part of that tolerance.
             any_checkpoint: Accept a reference that was recorded from another checkpoint.
+            strict: Fail too if a setting is assumed on both sides (``verdict.unproven``), rather than shown.
             html: Where to write the HTML page, whether the test passes or fails.
 
         Returns:
@@ -83,7 +85,14 @@ class Parity:
             target = self._find(folder)
             skip_without(device)
             verdict = verifying.verify(
-                source, target, device=device, dtypes=dtypes, atol=atol, rtol=rtol, any_checkpoint=any_checkpoint
+                source,
+                target,
+                device=device,
+                dtypes=dtypes,
+                atol=atol,
+                rtol=rtol,
+                any_checkpoint=any_checkpoint,
+                strict=strict,
             )
             if page is not None:
                 write_text(page, render(verdict, f"{reference} and {folder}"))

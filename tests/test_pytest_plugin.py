@@ -117,6 +117,17 @@ def test_a_failure_reads_as_on_the_terminal(project):
     assert ">       parity.assert_matches('reference.safetensors', 'converted')" in done.stdout
 
 
+def test_strict_reaches_the_verification(project):
+    test = (
+        "def test_parity(parity, monkeypatch):\n"
+        "    given = {}\n"
+        "    monkeypatch.setattr(verifying, 'verify', lambda *_, **options: given.update(options) or passing())\n"
+        "    parity.assert_matches('reference.safetensors', 'converted', strict=True)\n"
+        "    assert given['strict'] is True\n"
+    )
+    assert pytest_in(project(test)).returncode == 0
+
+
 def test_an_empty_comparison_fails(project):
     done = pytest_in(
         project(

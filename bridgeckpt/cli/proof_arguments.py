@@ -44,6 +44,10 @@ _VERIFY_END = """\
 how it is judged: DST also runs in float64, which measures the size of its rounding errors. Each difference is divided
 by this size. The limit of each stage follows from how many numbers it has. There is no tolerance to choose.
 
+what is not proven: a setting that no tensor holds, and that no graph or config of SRC and no option gives, is assumed
+on both sides. Their agreement proves nothing about it. `unproven` lists such keys of config.json and says what settles
+each. With --strict they are a failure. `bridgeckpt record` keeps in REF what it assumed.
+
 examples:
   bridgeckpt verify uncased_L-12_H-768_A-12/ bert/                      both sides on this machine
   bridgeckpt verify reference.safetensors bert/ --device cuda           without TensorFlow, on a GPU
@@ -143,6 +147,11 @@ def _verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="pass every difference up to X + RTOL |value| (default: the measured rounding decides)",
     )
     running.add_argument("--rtol", type=tolerance, metavar="X", help="the relative part of the tolerance, see --atol")
+    running.add_argument(
+        "--strict",
+        action="store_true",
+        help="fail too if a setting is assumed on both sides and shown by nothing (`unproven`)",
+    )
     running.add_argument(
         "--any-checkpoint", action="store_true", help="accept a reference of another checkpoint than DST's"
     )

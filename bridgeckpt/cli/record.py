@@ -92,6 +92,8 @@ def _describe(reference: Reference, path: Path, size: int, seconds: float, lines
         lines.add("kept", f"{run}: {counted(len(stages), 'stage')}, {stages[0]} to {stages[-1]}")
     for note in reference.notes:
         lines.add("note", note)
+    for why in reference.assumed.values():
+        lines.add("unproven", why)
     lines.add("wrote", f"{path} ({format_size(size)} in {seconds:.2f} s)")
     lines.add("verify it", f"bridgeckpt verify {path} DST")
 
@@ -116,4 +118,6 @@ def _record(reference: Reference, path: Path, size: int, seconds: float) -> dict
         "provenance": reference.provenance,
         "variables": reference.variables,
         "notes": reference.notes,
+        "unproven": list(reference.assumed),
+        "assumed": reference.assumed,
     }

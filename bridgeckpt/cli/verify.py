@@ -24,7 +24,14 @@ from bridgeckpt.store.source import write_text
 if TYPE_CHECKING:
     from bridgeckpt.parity.judging.verdict import Verdict
 
-_STYLES: dict[Tone, str] = {"plain": "", "heading": "bold", "good": "bold green", "bad": "bold red", "faint": "dim"}
+_STYLES: dict[Tone, str] = {
+    "plain": "",
+    "heading": "bold",
+    "good": "bold green",
+    "bad": "bold red",
+    "doubtful": "yellow",
+    "faint": "dim",
+}
 
 _OF_RECORDING = ("texts", "seed", "ema")  # options that are only for a recording, besides those of `RecordOptions`
 
@@ -47,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             seed=arguments.seed or 0,
             ema=arguments.ema,
             any_checkpoint=arguments.any_checkpoint,
+            strict=arguments.strict,
             progress=step,
             **given(arguments, RecordOptions),
         )

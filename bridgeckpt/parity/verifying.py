@@ -15,6 +15,7 @@ from bridgeckpt.errors import ParityError
 from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.options import RecordOptions, Seed, Tolerance, checked
 from bridgeckpt.parity import families
+from bridgeckpt.parity.judging.assumed import with_assumptions
 from bridgeckpt.parity.judging.converted_folder import REPORT, check_folder, from_report, which_model
 from bridgeckpt.parity.judging.devices import check_device, check_dtypes, check_memory
 from bridgeckpt.parity.judging.judge import judge
@@ -40,6 +41,7 @@ def verify(
     seed: Seed = 0,
     ema: bool | None = None,
     any_checkpoint: bool = False,
+    strict: bool = False,
     progress: Callable[[str], None] | None = None,
     **options: Unpack[RecordOptions],
 ) -> Verdict:
@@ -57,6 +59,7 @@ def verify(
         seed: of the random inputs; only for a checkpoint.
         ema: record the moving averages of the weights; only for a checkpoint. None does what the conversion did.
         any_checkpoint: also accept a reference of another checkpoint than the one that was converted.
+        strict: fail too if a setting is assumed on both sides (``unproven``), rather than shown by the source.
         progress: called with the name of each step when it starts.
         options: see :class:`bridgeckpt.RecordOptions`.
 
@@ -105,7 +108,8 @@ def verify(
         check_memory(subject)
     tolerance = None if atol is None and rtol is None else (atol or 0.0, rtol or 0.0)
     verdict = judge(reference, subject, place, dtypes, tolerance, clock, families.diagnose)
-    return verdict._replace(notes=(*notes, *verdict.notes), seconds=FrozenDict(clock.seconds))
+    verdict = verdict._replace(notes=(*notes, *verdict.notes), seconds=FrozenDict(clock.seconds))
+    return with_assumptions(verdict, strict=strict)
 
 
 def check_fingerprint(reference: Reference, folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from paths import SUPPORT
-from verdicts import REFERENCE, empty, failing, passing, stage
+from verdicts import REFERENCE, empty, failing, passing, stage, unproven
 
 from bridgeckpt.cli import main
 from bridgeckpt.parity import recording, verifying
@@ -180,6 +180,7 @@ def test_the_options_reach_the_verification(verified, tmp_path, capsys):
     calls = verified(passing())
     (tmp_path / "texts").write_text("\ufeffone text\r\n\nfirst\tsecond\n", encoding="utf-8")
     command = ["verify", "src", "dst", "--device", "cuda:1", "--dtype", "tf32", "--dtype", "bfloat16", "--atol", "1e-5"]
+    command += ["--strict"]
     more = ["--seed", "7", "--scope", "a/", "--ema", "--any-checkpoint", "--texts", str(tmp_path / "texts")]
     settings = ["--config", "c.json", "--heads", "3", "--hidden-act", "gelu", "--layer-norm-eps", "1e-6"]
     assert main([*command, *more, *settings]) == 0
@@ -199,6 +200,7 @@ def test_the_options_reach_the_verification(verified, tmp_path, capsys):
         "hidden_act": "gelu",
         "layer_norm_eps": 1e-6,
         "any_checkpoint": True,
+        "strict": True,
         "progress": None,
     }
 
@@ -218,6 +220,20 @@ def test_pass_and_fail_are_the_status(verified, capsys):
     verified(empty())
     assert main(["verify", "r", "dst"]) == 1
     assert "FAIL       nothing was compared" in capsys.readouterr().out
+
+
+def test_what_is_not_proven_is_listed(verified, capsys):
+    verified(passing())
+    assert main(["verify", "r", "dst", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unproven"] == []
+    verified(unproven())
+    assert main(["verify", "r", "dst", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["unproven"] == ["hidden_act", "layer_norm_eps"]
+    assert main(["verify", "r", "dst"]) == 0
+    shown = capsys.readouterr().out
+    assert "hidden_act and layer_norm_eps are not proven" in next(x for x in shown.splitlines() if x.startswith("PASS"))
+    assert "unproven   hidden_act = gelu is assumed: --hidden-act NAME settles it" in shown
 
 
 def test_all_shows_every_stage(verified, capsys):

@@ -584,6 +584,7 @@ def test_a_reference_survives_its_file(pair, tmp_path):
     assert again.provenance == reference.provenance
     assert again.variables == reference.variables
     assert again.notes == reference.notes
+    assert again.assumed == reference.assumed
     for name, probe in reference.probes.items():
         assert again.probes[name]._replace(inputs={}) == probe._replace(inputs={})
         assert all((again.probes[name].inputs[key] == value).all() for key, value in probe.inputs.items())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.parity.bert.stages import HEADS, is_coarse, stages
 from bridgeckpt.parity.judging.verdict import DeviceResult, Diagnosis, StageResult, Verdict
+from bridgeckpt.sentences import Sentence
 
 LEFT_OUT = {"logits", "token_logits", "span_logits"}
 REFERENCE = {
@@ -51,6 +53,15 @@ def passing(layers=12):
     return Verdict(
         True, found, DEVICES, None, None, (), ("assumed: epsilon",), PROVENANCE, {"loading": 1.25, "x": 0.01}
     )
+
+
+def unproven():
+    """A verdict on a correct model whose activation and epsilon both sides assume."""
+    said = {
+        "hidden_act": Sentence("hidden_act = gelu is assumed: {hidden_act:NAME} settles it"),
+        "layer_norm_eps": Sentence("layer_norm_eps = 1e-12 is assumed: {layer_norm_eps:X} settles it"),
+    }
+    return passing()._replace(assumed=FrozenDict(said))
 
 
 def failing(layers=12, first="layer.3.query"):

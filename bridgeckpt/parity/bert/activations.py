@@ -17,7 +17,7 @@ def _gelu_tanh(tf: Any, x: Any) -> Any:  # noqa: ANN401
     return 0.5 * x * (1.0 + tf.math.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
 
 
-# One name for each function; a trial on a graph takes them in this order.
+# One name for each function that transformers has; a trial on a graph takes them in this order.
 FUNCTIONS: Mapping[str, _Function] = {
     "gelu_pytorch_tanh": _gelu_tanh,
     "gelu": _gelu_erf,
@@ -29,8 +29,6 @@ FUNCTIONS: Mapping[str, _Function] = {
     "relu6": lambda tf, x: tf.math.minimum(tf.math.maximum(x, 0.0), 6.0),
     "relu2": lambda tf, x: tf.math.square(tf.math.maximum(x, 0.0)),
     "sigmoid": lambda tf, x: tf.math.sigmoid(x),
-    "elu": lambda tf, x: tf.nn.elu(x),
-    "selu": lambda tf, x: tf.nn.selu(x),
     "mish": lambda tf, x: x * tf.math.tanh(tf.math.softplus(x)),
 }
 # Other names for the same functions.

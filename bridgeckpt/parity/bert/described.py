@@ -33,40 +33,45 @@ _LAYERS = (
 
 def described(texts: Mapping[str, str]) -> dict[str, Any]:
     """What the first description among ``texts`` states, by transformers' keys; {} if it shows no BERT."""
-    for name in _DESCRIPTIONS:
-        try:
-            description = parse_json(texts.get(name, "{}"), name)
-        except TextError:
-            continue
+    for description in descriptions(texts):
         if stated := _of_transformers(description) or _of_layers(description):
             return stated
     return {}
 
 
+def descriptions(texts: Mapping[str, str]) -> Iterator[JSON]:
+    """The descriptions of models among ``texts``, as far as they are JSON."""
+    for name in _DESCRIPTIONS:
+        try:
+            yield parse_json(texts.get(name, "{}"), name)
+        except TextError:
+            continue
+
+
 def _of_transformers(description: JSON) -> dict[str, Any]:
     """The settings in the only config of a BERT of transformers."""
-    configs = [found for found in _objects(description) if found.get("model_type") == _MODEL]
+    configs = [found for found in objects(description) if found.get("model_type") == _MODEL]
     return {key: configs[0][key] for key in _KEYS if key in configs[0]} if len(configs) == 1 else {}
 
 
 def _of_layers(description: JSON) -> dict[str, Any]:
     """The settings of the first layer of a code whose names of layers are known."""
-    configs = {found["name"]: found for found in _objects(description) if isinstance(found.get("name"), str)}
+    configs = {found["name"]: found for found in objects(description) if isinstance(found.get("name"), str)}
     for places in _LAYERS:
-        stated = {key: _plain(configs.get(layer, {}).get(own)) for key, (layer, own) in places.items()}
+        stated = {key: plain(configs.get(layer, {}).get(own)) for key, (layer, own) in places.items()}
         if found := {key: value for key, value in stated.items() if value is not None}:
             return found
     return {}
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """A value without what Keras puts around it: a function is an object with its name, or the only one of a list."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     return value.get("config") if isinstance(value, dict) else value
 
 
-def _objects(value: object) -> Iterator[dict[str, Any]]:
+def objects(value: object) -> Iterator[dict[str, Any]]:
     """Every object in a text, inner ones after the one that holds them."""
     pending = [value]
     while pending:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import ParityError
@@ -12,8 +12,10 @@ from bridgeckpt.formats.locating.refusals import index_of
 from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH
 from bridgeckpt.formats.tensorflow.saved_model import saved_model_for, saved_model_of
 from bridgeckpt.formats.training.state import find_state
+from bridgeckpt.parity.bert.assumptions import is_whole, left_open
 from bridgeckpt.parity.bert.own_graph import OwnGraph
 from bridgeckpt.parity.bert.probes import probes_of
+from bridgeckpt.parity.bert.refusals import refuse_variants
 from bridgeckpt.parity.bert.running import run_forward
 from bridgeckpt.parity.bert.saved_model import (
     functions_reference,
@@ -70,6 +72,8 @@ def reference_of(request: RecordingRequest) -> Reference:
         tf = import_tensorflow()  # takes seconds: a wrong path is reported before that
         variables = _variables(tf, checkpoint)
         try:
+            names = {*checkpoint.tensors, *variables.shapes}
+            refuse_variants(names, checkpoint.metadata, str(checkpoint.path))
             training = _training(checkpoint, variables)
             bert = find_bert(
                 variables.shapes, str(checkpoint.path), scope=request.scope, ema=request.ema, training=training
@@ -143,7 +147,26 @@ class _Recording:
             "ema": self.request.ema,
             "seed": self.request.seed,
         }
-        return Reference(self.probes, self.runs, provenance, self.bert.variables, tuple(self.notes))
+        assumed, told = self._open()
+        return Reference(
+            probes=self.probes,
+            runs=self.runs,
+            provenance=provenance,
+            variables=self.bert.variables,
+            notes=(*self.notes, *told),
+            assumed=assumed,
+        )
+
+    def _open(self) -> tuple[Mapping[str, str], Sequence[str]]:
+        """What a folder that agrees does not prove: what the forward pass assumes, and notes on the user's word."""
+        if "float32" not in self.runs:
+            return {}, ()
+        computed = {stage for values in self.runs.get("graph", {}).values() for stage in values}
+        settings = self.settings
+        return (
+            left_open(self.bert, settings.hidden_act, settings.assumed, computed),
+            () if is_whole(self.bert, computed) else settings.notes,
+        )
 
     def _graph(self, path: Path) -> bool:
         """Run the checkpoint's graph if possible; False if a forward pass computes something else."""
@@ -230,7 +253,6 @@ class _Recording:
                 return
         if self.bert.has("logits") and self.bert.has("token_logits"):
             self.notes.append(_AMBIGUOUS)
-        self.notes += settings.assumed
         self.how.append(_FORWARD)
         self.runs["float32"] = single
         if double:

@@ -85,7 +85,9 @@ def functions_reference(
         "seed": request.seed,
     }
     all_notes = (*checkpoint.notes, *notes, *recorded.notes)
-    return Reference(recorded.probes, {"graph": recorded.values}, provenance, {}, all_notes)
+    return Reference(
+        probes=recorded.probes, runs={"graph": recorded.values}, provenance=provenance, variables={}, notes=all_notes
+    )
 
 
 def origin(tf: Any, checkpoint: Checkpoint, saved: SavedModel | None) -> dict[str, str]:  # noqa: ANN401

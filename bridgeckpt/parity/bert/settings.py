@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ConfigError, ParityError
+from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.parity.bert.activations import FUNCTIONS, SAME
+from bridgeckpt.parity.bert.assumptions import (
+    GELU,
+    activation_assumed,
+    epsilon_assumed,
+    head_assumed,
+    words_of_the_user,
+)
 from bridgeckpt.parity.bert.described import described
+from bridgeckpt.parity.bert.refusals import refuse_config
 from bridgeckpt.parity.hints import OWN_FUNCTION
 from bridgeckpt.parity.request import GivenSettings
-from bridgeckpt.sentences import Sentence, Setting
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.store.source import is_file, is_folder, matching
 from bridgeckpt.store.texts import TextError, read_config
 
@@ -40,14 +49,16 @@ class Settings(NamedTuple):
         hidden_act: The activation by transformers' name.
         layer_norm_eps: What a LayerNorm adds to the variance.
         origins: Where each is from, by its name.
-        assumed: A sentence for each setting that was assumed.
+        assumed: By the key in config.json, a sentence for each setting that neither the source nor the user states.
+        notes: On what the user alone states.
     """
 
     heads: int
     hidden_act: str
     layer_norm_eps: float
     origins: Mapping[str, str]
-    assumed: tuple[str, ...] = ()
+    assumed: Mapping[str, str] = FrozenDict()
+    notes: tuple[str, ...] = ()
 
     def described(self) -> dict[str, str]:
         """Each setting with where it is from, as provenance has it."""
@@ -71,62 +82,78 @@ def read_settings(
     """
     path = _find(directory, config)
     stated = _read(path, bert) if path else described(texts or {})
+    refuse_config(stated, str(path or _DESCRIPTION))
     source = path.name if path else _DESCRIPTION
-    heads, hidden_act, layer_norm_eps = given or GivenSettings()
-    origins: dict[str, str] = {}
-    assumed: list[str] = []
+    asked = given or GivenSettings()
+    heads, heads_origin = _heads(bert, stated, source, asked.heads)
+    activation, act_origin, act_assumed = _activation(bert, stated, source, asked.hidden_act)
+    epsilon, eps_origin, eps_assumed = _epsilon(bert, stated, source, asked.layer_norm_eps)
+    origins = {"heads": heads_origin, "hidden_act": act_origin, "layer_norm_eps": eps_origin}
+    values = {
+        "num_attention_heads": asked.heads,
+        "hidden_act": asked.hidden_act,
+        "layer_norm_eps": asked.layer_norm_eps,
+    }
+    shown = {key for key in stated if key != "hidden_act" or _word(stated) not in bert.doubts}
+    shown |= {"num_attention_heads"} if bert.heads else set()
+    return Settings(
+        heads=heads,
+        hidden_act=activation,
+        layer_norm_eps=epsilon,
+        origins={name: origin for name, origin in origins.items() if origin},
+        assumed={**act_assumed, **eps_assumed},
+        notes=tuple(words_of_the_user(values, shown)),
+    )
 
-    chosen_heads = heads if heads is not None else bert.heads or stated.get("num_attention_heads", 0)
-    if chosen_heads:
-        origins["heads"] = "as asked" if heads is not None else "the kernels' shape" if bert.heads else source
-        if not isinstance(chosen_heads, int) or chosen_heads < 1 or bert.hidden % chosen_heads:
-            raise ConfigError(
-                f"{bert.hidden} features cannot be divided among {chosen_heads} heads ({origins['heads']})",
-                hint=Sentence("correct it with {heads:N}"),
-            )
 
-    if hidden_act is not None:
-        activation, origins["hidden_act"] = hidden_act, "as asked"
+def _heads(bert: Bert, stated: Mapping[str, Any], source: str, asked: int | None) -> tuple[int, str]:
+    """The number of heads and where it is from; 0 and "" if nothing says it."""
+    heads = asked if asked is not None else bert.heads or stated.get("num_attention_heads", 0)
+    if not heads:
+        return 0, ""
+    origin = "as asked" if asked is not None else "the kernels' shape" if bert.heads else source
+    if not isinstance(heads, int) or heads < 1 or bert.hidden % heads:
+        raise ConfigError(
+            f"{bert.hidden} features cannot be divided among {heads} heads ({origin})",
+            hint=Sentence("correct it with {heads:N}"),
+        )
+    return heads, origin
+
+
+def _activation(
+    bert: Bert, stated: Mapping[str, Any], source: str, asked: str | None
+) -> tuple[str, str, Mapping[str, str]]:
+    """The activation, where it is from, and what is assumed about it."""
+    assumed: Mapping[str, str] = {}
+    if asked is not None:
+        activation, origin = asked, "as asked"
     else:
-        word = str(stated.get("hidden_act", "gelu") or "linear").lower()
-        activation = bert.gelu if word == "gelu" else word
-        origins["hidden_act"] = source if "hidden_act" in stated else "assumed"
-        if word == "gelu" and (activation != word or "hidden_act" not in stated):
-            what = f'"gelu" of {source}' if "hidden_act" in stated else "the activation"
-            kind = "the tanh approximation" if activation != word else "gelu by the error function"
-            other, name = ("gelu", "erf") if activation != word else ("gelu_pytorch_tanh", "tanh")
-            assumed.append(
-                Sentence(
-                    "assumed: {what} is {kind}, as in {code}; {other} is {name}",
-                    what=what,
-                    kind=kind,
-                    code=bert.code,
-                    other=Setting("hidden_act", other),
-                    name=name,
-                )
-            )
+        word = _word(stated)
+        activation, origin = bert.words.get(word or GELU, word or GELU), source if word is not None else "assumed"
+        assumed = activation_assumed(bert, activation, word) or head_assumed(bert, activation)
     if SAME.get(activation, activation) not in FUNCTIONS:
         raise ConfigError(
-            f'no activation is called "{activation}" ({origins["hidden_act"]})',
+            f'no activation is called "{activation}" ({origin})',
             hint=Sentence("choose one with {hidden_act:NAME}: {known}", known=", ".join(sorted({*FUNCTIONS, *SAME}))),
         )
+    return activation, origin, assumed
 
-    epsilon = layer_norm_eps if layer_norm_eps is not None else stated.get("layer_norm_eps")
-    origins["layer_norm_eps"] = "as asked" if layer_norm_eps is not None else source
+
+def _word(stated: Mapping[str, Any]) -> str | None:
+    """The word for the activation in a config, where no word is none; None if the config says nothing."""
+    return str(stated["hidden_act"] or "linear").lower() if "hidden_act" in stated else None
+
+
+def _epsilon(
+    bert: Bert, stated: Mapping[str, Any], source: str, asked: float | None
+) -> tuple[float, str, Mapping[str, str]]:
+    """The epsilon, where it is from, and what is assumed about it."""
+    epsilon, origin = (asked, "as asked") if asked is not None else (stated.get("layer_norm_eps"), source)
     if epsilon is None:
-        epsilon, origins["layer_norm_eps"] = bert.epsilon, "assumed"
-        assumed.append(
-            Sentence(
-                "assumed: layer_norm_eps is {epsilon}, as in {norms}; {layer_norm_eps:X} says otherwise",
-                epsilon=epsilon,
-                norms=bert.norms,
-            )
-        )
+        return bert.epsilon, "assumed", epsilon_assumed(bert, bert.epsilon)
     if not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
-        raise ConfigError(
-            f"layer_norm_eps = {epsilon} ({origins['layer_norm_eps']}) is not between 0 and 1", hint="as in 1e-12"
-        )
-    return Settings(chosen_heads, activation, float(epsilon), origins, tuple(assumed))
+        raise ConfigError(f"layer_norm_eps = {epsilon} ({origin}) is not between 0 and 1", hint="as in 1e-12")
+    return float(epsilon), origin, {}
 
 
 def require_heads(settings: Settings, bert: Bert) -> Settings:

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from bridgeckpt.frozen import FrozenDict
+
 Names = Mapping[str, str]
 Parts = tuple[str, str]
 
-_TANH, _ERF = "gelu_pytorch_tanh", "gelu"
+_TANH: Names = {"gelu": "gelu_pytorch_tanh"}
+_ERF: Names = {"gelu": "gelu"}
 _DENSE, _NORM, _VARS = ("kernel", "bias"), ("gamma", "beta"), ("vars/0", "vars/1")
 _NUMBER, _COUNT = r"\d+", r"(?:_\d+)?"  # layer_0, layer_1; or encoder, encoder_1
 _FLIPPED = frozenset({"nsp_logits", "span_logits", "logits", "token_logits"})
@@ -29,7 +32,9 @@ class Spelling(NamedTuple):
             head has in place of the encoder's, ``any_logits`` a head whose name fits several heads.
         layer: What ``{layer}`` may be.
         flipped: The stages whose kernels are [hidden, labels]; google-research/bert's are [labels, hidden].
-        gelu: What the code calls gelu, by transformers' name.
+        words: Transformers' name of an activation, by the code's own word for it.
+        doubts: By such a word, why it may mean another function: the code changed.
+        head_doubt: Why the masked LM head may have another activation than the encoder; "" if it cannot.
         epsilon: What its LayerNorms add to the variance where no config says.
     """
 
@@ -38,7 +43,9 @@ class Spelling(NamedTuple):
     heads: Names
     layer: str = _NUMBER
     flipped: frozenset[str] = _FLIPPED
-    gelu: str = _TANH
+    words: Names = _TANH
+    doubts: Names = FrozenDict()
+    head_doubt: str = ""
     epsilon: float = 1e-12
 
 
@@ -101,7 +108,7 @@ _TRANSFORMERS = Spelling(
         **_two("span_logits", "qa_outputs/", _DENSE),
         **_two("logits", "classifier/", _DENSE),
     },
-    gelu=_ERF,
+    words=_ERF,
 )
 
 _OBJECTS = (
@@ -128,7 +135,7 @@ def _transformers_file(encoder: str, tables: str, heads: Names, title: str) -> S
         },
         heads=heads,
         layer=_COUNT,
-        gelu=_ERF,
+        words=_ERF,
     )
 
 
@@ -176,6 +183,7 @@ _PREDICTIONS = {
     **_two("transform", "cls/predictions/transform/LayerNorm{#}/", _NORM),
     "mlm_logits.bias": "cls/predictions/output_bias(?:{#}/bias)?",
 }
+_OWN_ACTIVATION = "a masked LM head of Model Garden may have an activation of its own, which no checkpoint tells"
 _MODEL_GARDEN = Spelling(
     title="Model Garden",
     body={
@@ -196,6 +204,7 @@ _MODEL_GARDEN = Spelling(
         **_two("any_logits", "(?:logits{#}|classifier)/", _DENSE),
         **_two("own_pooler", "pooler_dense{#}/", _DENSE),
     },
+    head_doubt=_OWN_ACTIVATION,
 )
 _MODEL_GARDEN_2019 = Spelling(
     title="Model Garden of 2019",
@@ -253,6 +262,7 @@ _MODEL_GARDEN_FILES = Spelling(
         **_two("own_pooler", "layers/classification_head/dense/", _DENSE, _VARS),
     },
     layer=_COUNT,
+    head_doubt=_OWN_ACTIVATION,
 )
 
 _KERAS_HUB = Spelling(
@@ -348,6 +358,12 @@ _KERAS_BERT = Spelling(
         **_two("transform", "MLM-Norm{#}/", _NORM),
         "mlm_logits.bias": "MLM-Sim{#}/bias",
         **_two("nsp_logits", "NSP{#}/", _DENSE),
+    },
+    # In models that keras-bert saved whole from 2019-07-04 to 2019-08-21 the function has one of the longer names.
+    words={**_TANH, "gelu_tensorflow": "gelu", "gelu_fallback": "gelu_pytorch_tanh"},
+    doubts={
+        "gelu": "keras-bert on TensorFlow computed its gelu by the error function (transformers' gelu) before 0.83 "
+        "(2020-06-02), and by the tanh approximation (gelu_pytorch_tanh) since"
     },
     epsilon=1e-14,  # the square of Keras' 1e-7
 )

@@ -94,7 +94,7 @@ def settings_of_graph(
             else:
                 return None
     found = [name for _, name in _SHOWN_BY if name not in fixed]
-    return settings._replace(origins={**settings.origins, **dict.fromkeys(found, _ORIGIN)}, assumed=())
+    return settings._replace(origins={**settings.origins, **dict.fromkeys(found, _ORIGIN)})
 
 
 def settings_of_values(
@@ -121,7 +121,7 @@ def settings_of_values(
             difference = values[stage] - found.numpy()
             if np.sqrt(np.mean(difference**2)) <= _CLOSE * np.sqrt(np.mean(values[stage] ** 2)):
                 tested = [name for name in changed if name not in fixed]
-                return tried._replace(origins={**tried.origins, **dict.fromkeys(tested, _ORIGIN)}, assumed=())
+                return tried._replace(origins={**tried.origins, **dict.fromkeys(tested, _ORIGIN)})
     return settings
 
 

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 _GOOGLE = "google-research/bert"
 _GOOGLE_EPSILON, _KERAS_EPSILON = 1e-12, 1e-3  # tf.contrib's LayerNorm, tf.keras' LayerNormalization
-_TANH = "gelu_pytorch_tanh"  # what google-research/bert calls gelu since 2019-02-07
+_GOOGLE_WORDS = {"gelu": "gelu_pytorch_tanh"}  # since 2019-02-07
+_GOOGLE_DOUBTS = {
+    "gelu": "google-research/bert computed its gelu by the error function (transformers' gelu) from 2018-10-31 to "
+    "2019-02-07, and by the tanh approximation (gelu_pytorch_tanh) since"
+}
 
 _WORDS = re.compile(r"(?P<root>(?:.*/)?)embeddings/word_embeddings")
 
@@ -71,7 +75,9 @@ class Bert(NamedTuple):
         hidden: Features of a hidden state.
         rows: Rows of the tables of words, positions and types.
         code: The code whose names these are.
-        gelu: What that code calls gelu, by transformers' name.
+        words: Transformers' name of an activation, by the code's own word for it.
+        doubts: By such a word, why it may mean another function: the code changed.
+        head_doubt: Why the masked LM head may have another activation than the encoder; "" if it cannot.
         epsilon: What its LayerNorms add to the variance by default.
         heads: Number of attention heads if kernels have an axis for them; else 0.
         flipped: The stages whose kernels are [hidden, labels] rather than [labels, hidden].
@@ -87,7 +93,9 @@ class Bert(NamedTuple):
     hidden: int
     rows: tuple[int, int, int]
     code: str
-    gelu: str
+    words: Mapping[str, str]
+    doubts: Mapping[str, str]
+    head_doubt: str
     epsilon: float
     heads: int
     flipped: frozenset[str]
@@ -172,7 +180,9 @@ def find_bert(
         hidden=sizes["H"],
         rows=(sizes["V"], sizes["P"], sizes["T"]),
         code=_GOOGLE,
-        gelu=_TANH,
+        words=_GOOGLE_WORDS,
+        doubts=_GOOGLE_DOUBTS,
+        head_doubt="",
         epsilon=_KERAS_EPSILON if found_all.keras else _GOOGLE_EPSILON,
         heads=0,
         flipped=frozenset(),
@@ -209,7 +219,9 @@ def _spelled(spelling: Spelling, root: str, shapes: Mapping[str, Sequence[int]],
         hidden=sizes["H"],
         rows=(sizes["V"], sizes["P"], sizes["T"]),
         code=spelling.title,
-        gelu=spelling.gelu,
+        words=spelling.words,
+        doubts=spelling.doubts,
+        head_doubt=spelling.head_doubt,
         epsilon=spelling.epsilon,
         heads=query[1] if len(query) == 3 else 0,
         flipped=spelling.flipped,

@@ -88,6 +88,7 @@ def judge(
         notes=tuple(_notes(reference, subject, wanted, skipped)),
         provenance=FrozenDict(provenance),
         seconds=FrozenDict(),
+        assumed=FrozenDict(reference.assumed),
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from bridgeckpt.frozen import FrozenDict
+from bridgeckpt.frozen import FrozenDict
 
 
 class StageResult(NamedTuple):
@@ -105,7 +105,8 @@ class Verdict(NamedTuple):
         first: The first stage that diverges, or None.
         diagnosis: What is to blame, when a stage diverges.
         failures: Why it failed, a sentence for each reason; empty when passed.
-        notes: What was assumed, left out or not compared.
+        notes: What was left out or not compared.
+        assumed: By the key in config.json, a sentence for each setting that both sides only assume.
         provenance: Versions, devices, fingerprints and how the reference was made.
         seconds: What each step took.
     """
@@ -119,11 +120,18 @@ class Verdict(NamedTuple):
     notes: tuple[str, ...]
     provenance: FrozenDict[str, Any]
     seconds: FrozenDict[str, float]
+    assumed: Mapping[str, str] = FrozenDict()
+
+    @property
+    def unproven(self) -> tuple[str, ...]:
+        """The keys of config.json whose values both sides only assume, so that their agreement proves nothing."""
+        return tuple(self.assumed)
 
     def record(self) -> dict[str, Any]:
         """The verdict as JSON-ready values."""
         return {
             **self._asdict(),
+            "unproven": list(self.unproven),
             "stages": [stage.record() for stage in self.stages],
             "devices": [device._asdict() for device in self.devices],
             "diagnosis": self.diagnosis._asdict() if self.diagnosis else None,

@@ -62,7 +62,7 @@ def record(
     for name, probe in probes.items():
         for stage, values in _outputs(fn(**probe.inputs), name).items():
             runs.setdefault(values.dtype.name, {}).setdefault(name, {})[stage] = values
-    reference = Reference(probes, runs, described)
+    reference = Reference(probes=probes, runs=runs, provenance=described)
     write_reference(reference, file)
     return reference
 

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.huggingface.safetensors import Safetensors
 from bridgeckpt.formats.huggingface.safetensors_files import plan_files
+from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.options import checked
+from bridgeckpt.parity.reference.older import assumed_in_notes
 from bridgeckpt.parity.reference.probes import Probe
 from bridgeckpt.sentences import record_of, text_of
 from bridgeckpt.store.source import is_file, store_at
@@ -46,7 +48,9 @@ class Reference(NamedTuple):
         provenance: Versions, device, checkpoint and how it was run: text or numbers by name, for people and reports.
             ``fingerprint`` identifies the checkpoint, ``dtype`` is that of its weights.
         variables: The TensorFlow variable of each parameter ``STAGE.ROLE``, as far as it is known.
-        notes: What was assumed, and what else a reader of the verdict should know.
+        notes: What a reader of the verdict should know.
+        assumed: By the key in config.json, a sentence for each setting that was assumed: neither the source nor the
+            user states it, so that a folder that agrees may only rest on the same assumption.
     """
 
     probes: Mapping[str, Probe]
@@ -54,6 +58,7 @@ class Reference(NamedTuple):
     provenance: Mapping[str, Any]
     variables: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
+    assumed: Mapping[str, str] = FrozenDict()
 
     @property
     def finest(self) -> str:
@@ -78,6 +83,7 @@ def write_reference(reference: Reference, path: Path) -> None:
         "provenance": reference.provenance,
         "variables": reference.variables,
         "notes": [record_of(note) for note in reference.notes],
+        "assumed": {key: record_of(sentence) for key, sentence in reference.assumed.items()},
     }
     (file,) = plan_files(
         [(name, array.dtype.name, array.shape) for name, array in arrays.items()], None, {_KEY: json.dumps(record)}
@@ -124,7 +130,18 @@ def read_reference(path: str | os.PathLike[str]) -> Reference:
                 for name, of in record["probes"].items()
             }
             notes = tuple(map(text_of, record["notes"]))
-            return Reference(kept, runs, record["provenance"], record["variables"], notes)
+            if "assumed" in record:
+                assumed = {key: text_of(text) for key, text in record["assumed"].items()}
+            else:
+                assumed, notes = assumed_in_notes(record["provenance"], notes)
+            return Reference(
+                probes=kept,
+                runs=runs,
+                provenance=record["provenance"],
+                variables=record["variables"],
+                notes=notes,
+                assumed=assumed,
+            )
         except (TextError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is a damaged reference ({error!r})", path=path, hint=hint) from None
 

@@ -15,11 +15,18 @@ if TYPE_CHECKING:
     from bridgeckpt.parity.showing.summary import Fact
     from bridgeckpt.sentences import Words
 
-Tone = Literal["plain", "heading", "good", "bad", "faint"]
+Tone = Literal["plain", "heading", "good", "bad", "doubtful", "faint"]
 
 _KEY = 11  # columns of a key, as in what `convert` prints
 _GAP = "  "
-_TONES: dict[str, Tone] = {"PASS": "good", "FAIL": "bad", "DIVERGES": "bad", "follows": "faint", "units": "faint"}
+_TONES: dict[str, Tone] = {
+    "PASS": "good",
+    "FAIL": "bad",
+    "unproven": "doubtful",
+    "DIVERGES": "bad",
+    "follows": "faint",
+    "units": "faint",
+}
 
 
 class Line(NamedTuple):

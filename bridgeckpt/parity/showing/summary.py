@@ -149,6 +149,8 @@ def findings(verdict: Verdict) -> list[Fact]:
     findings += [("FAIL", reason) for reason in verdict.failures]
     if not verdict.passed and not verdict.failures:
         findings.append(("FAIL", "something that was compared does not agree"))
+    failed = "\n".join(verdict.failures)
+    findings += [("unproven", why) for why in verdict.assumed.values() if why not in failed]
     for stage in verdict.stages:
         if stage.name == verdict.first:
             findings.append(("first", _first(stage)))
@@ -164,9 +166,16 @@ def findings(verdict: Verdict) -> list[Fact]:
 def _why_passed(verdict: Verdict) -> str:
     text = f"all {counted(len(verdict.stages), 'stage')} agree within their limits"
     if not verdict.stages:
-        return text
+        return f"{text}{_but(verdict)}"
     nearest = worst(verdict.stages)
-    return f"{text}; {nearest.name} comes nearest, at {share(nearest.excess)} of its limit"
+    return f"{text}; {nearest.name} comes nearest, at {share(nearest.excess)} of its limit{_but(verdict)}"
+
+
+def _but(verdict: Verdict) -> str:
+    if not verdict.unproven:
+        return ""
+    are, they = ("is", "it") if len(verdict.unproven) == 1 else ("are", "them")
+    return f"; but {' and '.join(verdict.unproven)} {are} not proven, for both sides only assume {they}"
 
 
 def _first(stage: StageResult) -> str:

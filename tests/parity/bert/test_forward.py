@@ -162,10 +162,13 @@ def test_settings_say_where_they_are_from(built):
         "hidden_act": "gelu_pytorch_tanh (bert_config.json)",
         "layer_norm_eps": "1e-12 (assumed)",
     }
-    assert [note.partition(":")[0] for note in made.notes] == ["assumed", "assumed"]
+    assert made.assumed.keys() == {"hidden_act", "layer_norm_eps"}
+    assert made.notes == ()
     asked = record_checkpoint(source, float64=False, heads=3, hidden_act="gelu", layer_norm_eps=1e-6)
     assert set(asked.provenance["settings"].values()) == {"3 (as asked)", "gelu (as asked)", "1e-06 (as asked)"}
-    assert asked.notes == ()
+    assert asked.assumed == {}
+    assert len(asked.notes) == 1, "the user's word is no proof: it is said"
+    assert "hidden_act = gelu, layer_norm_eps = 1e-06: that is the user's word" in asked.notes[0]
     keras = record_checkpoint(built(meta=False, port="keras").directory, float64=False)
     assert keras.provenance["settings"]["layer_norm_eps"] == "0.001 (assumed)"
 

@@ -7,7 +7,7 @@ from math import inf, nan
 from xml.etree import ElementTree as ET
 
 import pytest
-from verdicts import empty, failing, passing, stage
+from verdicts import empty, failing, passing, stage, unproven
 
 from bridgeckpt.parity.showing.page import is_page, render
 from bridgeckpt.parity.showing.rendering import text
@@ -26,14 +26,17 @@ def classes(root, tag, name):
     return [one for one in root.iter(SVG + tag) if one.get("class") == name]
 
 
-@pytest.mark.parametrize("verdict", [passing(1), passing(24), failing(), empty()], ids=["1", "24", "fail", "empty"])
+VERDICTS = {"1": passing(1), "24": passing(24), "fail": failing(), "empty": empty(), "unproven": unproven()}
+
+
+@pytest.mark.parametrize("verdict", VERDICTS.values(), ids=VERDICTS)
 def test_it_is_well_formed_and_says_what_the_terminal_says(verdict):
     root = parsed(verdict)
     said = " ".join(" ".join(root.itertext()).split())
     assert ("PASS" if verdict.passed else "FAIL") in said
     for line in text(verdict).splitlines():
         words = line.split()
-        if words and words[0] in {"cause", "remedy", "note", "parameter", "PASS", "FAIL"}:
+        if words and words[0] in {"cause", "remedy", "note", "parameter", "PASS", "FAIL", "unproven"}:
             assert " ".join(words[1:]) in said
     for one in verdict.devices:
         assert one.device_name in said
