@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.checking.lints import check
     from bridgeckpt.mapping.tables.dialect import Table, load_table
-    from bridgeckpt.options import DiffOptions, PlanOptions, RecordOptions
+    from bridgeckpt.options import ConvertOptions, DiffOptions, PlanOptions, RecordOptions
     from bridgeckpt.parity.judging.verdict import DeviceResult, Diagnosis, StageResult, Verdict
     from bridgeckpt.parity.recording import record_checkpoint
     from bridgeckpt.parity.reference.recording import record
@@ -46,6 +46,7 @@ _HOME = {
     "CheckpointError": "errors",
     "ConfigError": "errors",
     "Conversion": "converting.conversion",
+    "ConvertOptions": "options",
     "DeviceResult": "parity.judging.verdict",
     "Diagnosis": "parity.judging.verdict",
     "DiffOptions": "options",
@@ -85,6 +86,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "Conversion",
+    "ConvertOptions",
     "DeviceResult",
     "Diagnosis",
     "DiffOptions",

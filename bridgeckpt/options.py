@@ -92,6 +92,15 @@ class PlanOptions(DiffOptions, ActivationOptions, total=False):
     lowercase: Annotated[bool | None, "whether the tokenizer lower-cases; None infers it from the vocabulary."]
 
 
+class ConvertOptions(PlanOptions, total=False):
+    """How to read a checkpoint that is converted, and what to write beside the model."""
+
+    keep_rest: Annotated[
+        bool,
+        "also write what the class does not have (excluded), under its TensorFlow names, into unconverted.safetensors.",
+    ]
+
+
 def checked(options: type[Mapping[str, object]] | None = None) -> Callable[[Function], Function]:
     """A decorator that checks the arguments of a function, whose ``**options`` are those of ``options``.
 

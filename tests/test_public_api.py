@@ -27,6 +27,7 @@ EXPORTED = {
         "CheckpointError",
         "ConfigError",
         "Conversion",
+        "ConvertOptions",
         "DeviceResult",
         "Diagnosis",
         "DiffOptions",

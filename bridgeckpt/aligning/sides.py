@@ -13,8 +13,8 @@ from bridgeckpt.copying.job import Job, whole
 from bridgeckpt.errors import PlanError
 from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.mapping.tables.model import shipped_models
+from bridgeckpt.mapping.tables.model_records import bare_class
 from bridgeckpt.options import DiffOptions
-from bridgeckpt.planning.architecture import bare_class
 from bridgeckpt.planning.plan import draft
 from bridgeckpt.sidecar.config_files import named_class
 from bridgeckpt.store.tensors import DTYPES

@@ -106,6 +106,11 @@ def _convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         default=parse_size("5GB"),
         help="start a new model file above this size, as in 500MB or 5GB (default: 5GB)",
     )
+    output.add_argument(
+        "--keep-rest",
+        action="store_true",
+        help="also write what the class does not have (excluded) into unconverted.safetensors, as TensorFlow names it",
+    )
     output.add_argument("--dry-run", action="store_true", help="plan, check and report; write nothing")
     output.add_argument(
         "--force", action="store_true", help="replace DST if it is a converted model; if this fails, the old DST stays"

@@ -16,6 +16,7 @@ from bridgeckpt.cli.words import say
 from bridgeckpt.converting.conversion import Conversion, carry_out, prepare
 from bridgeckpt.converting.huggingface_folder import REPORT, load_command
 from bridgeckpt.converting.report import summary
+from bridgeckpt.converting.rest import rest_of
 from bridgeckpt.options import PlanOptions
 from bridgeckpt.sidecar.tokenizer.files import has_tokenizer
 from bridgeckpt.store.sizes import format_size
@@ -33,11 +34,15 @@ def run(arguments: argparse.Namespace) -> int:
     planned = prepare(arguments.source, destination, force=arguments.force, **given(arguments, PlanOptions))
     lines = Lines(sys.stderr if arguments.json else sys.stdout)
     describe(planned, lines)
+    rest = rest_of(planned) if arguments.keep_rest else None
+    for note in rest.notes if rest is not None else ():
+        lines.add("kept", note)
+    kept = {"unconverted": rest.record()} if rest is not None else {}
     if arguments.dry_run:
         lines.add("dry run", f"nothing was written; {arguments.destination} would hold {planned.architecture.name}")
         _warn(planned, lines)
         if arguments.json:
-            print_json({"ok": True, "dry_run": True, **summary(planned)})
+            print_json({"ok": True, "dry_run": True, **summary(planned), **kept})
         return 0
     with progress(quiet=arguments.json) as advance:
         done = carry_out(
@@ -48,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             verify=arguments.verify,
             checksums=arguments.checksums,
             force=arguments.force,
+            keep_rest=arguments.keep_rest,
             progress=advance,
         )
     seconds = perf_counter() - began
@@ -56,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         record = {"ok": True, "path": str(done.path), "files": done.files, "seconds": round(seconds, 3)}
         record["load"] = load_command(done.plan, done.path)
-        print_json({**record, **summary(planned)})
+        print_json({**record, **summary(planned), **kept})
     return 0
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Unpack, cast
 
 from bridgeckpt.converting.huggingface_folder import OWN_FILES, REPORT, small_files
 from bridgeckpt.converting.report import report
+from bridgeckpt.converting.rest import Rest, rest_of
 from bridgeckpt.copying.duplicates import check_copies
 from bridgeckpt.copying.workers import Placed, finish, open_output, run
 from bridgeckpt.errors import OutputError
 from bridgeckpt.formats.checkpoint import Checkpoint  # noqa: TC001 - what `convert` takes is checked by its hints
 from bridgeckpt.formats.huggingface.safetensors_files import INDEX_NAME, index_json, plan_files
-from bridgeckpt.options import Constraint, Dtype, PlanOptions, checked
+from bridgeckpt.options import Constraint, ConvertOptions, Dtype, PlanOptions, checked
 from bridgeckpt.planning.plan import plan
 from bridgeckpt.store.folder import check_destination
 from bridgeckpt.store.sizes import is_size, parse_size
@@ -40,7 +41,7 @@ class Conversion(NamedTuple):
     nbytes: int
 
 
-@checked(PlanOptions)
+@checked(ConvertOptions)
 def convert(
     source: str | os.PathLike[str] | Checkpoint,
     destination: str | os.PathLike[str],
@@ -50,7 +51,7 @@ def convert(
     force: bool = False,
     verify: bool = True,
     checksums: bool = False,
-    **options: Unpack[PlanOptions],
+    **options: Unpack[ConvertOptions],
 ) -> Conversion:
     """Convert a TensorFlow checkpoint into a folder that ``transformers.AutoModel.from_pretrained`` loads.
 
@@ -62,7 +63,7 @@ def convert(
         force: replace ``destination`` if it is a converted model. If the conversion fails, the old folder stays.
         verify: check the CRC-32C of every tensor while it is read.
         checksums: write the SHA-256 of every parameter into the report.
-        options: see :class:`bridgeckpt.PlanOptions`.
+        options: see :class:`bridgeckpt.ConvertOptions`.
 
     Returns:
         What was written: the plan, the folder, its files and the number of bytes.
@@ -77,7 +78,8 @@ def convert(
         OptionError: an argument is not a valid value.
     """
     folder = Path(destination)
-    planned = prepare(source, folder, force=force, **options)
+    keep_rest = options.pop("keep_rest", False)
+    planned = prepare(source, folder, force=force, **cast("PlanOptions", options))
     return carry_out(
         planned,
         folder,
@@ -86,6 +88,7 @@ def convert(
         verify=verify,
         checksums=checksums,
         force=force,
+        keep_rest=keep_rest,
     )
 
 
@@ -120,36 +123,44 @@ def carry_out(
     verify: bool,
     checksums: bool,
     force: bool = False,
+    keep_rest: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Conversion:
-    """Write what :func:`prepare` returned.
+    """Write what :func:`prepare` returned; ``keep_rest``: also a file of what was excluded.
 
     ``progress`` is called from worker threads with the number of bytes written since its last call, and the number of
     all bytes to write.
     """
     jobs = planned.jobs(dtype)
-    total = sum(job.nbytes for job in jobs) if progress is not None else 0
+    rest = rest_of(planned) if keep_rest else Rest()
+    everything = [*jobs, *rest.jobs]
+    total = sum(job.nbytes for job in everything) if progress is not None else 0
     advance = None if progress is None else lambda nbytes: progress(nbytes, total)
-    files = plan_files([(job.name, job.dtype, job.shape) for job in jobs], max_shard_size, {"format": "pt"})
+    model_files = plan_files([(job.name, job.dtype, job.shape) for job in jobs], max_shard_size, {"format": "pt"})
+    files = [*model_files, *rest.files]
     with store_at(destination).staged(destination, OWN_FILES, force=force) as folder:
-        placed, names_of_files = _place(jobs, files)
+        placed = [*_place(jobs, model_files, 0), *_place(rest.jobs, rest.files, len(model_files))]
         computed = planned.checkpoint.checksums
         digests = _write_tensors(folder, files, placed, computed, verify=verify, checksums=checksums, progress=advance)
         texts = small_files(planned, jobs)
-        if len(files) > 1:
-            texts[INDEX_NAME] = index_json(files)
-        texts[REPORT] = report(planned, jobs, names_of_files, digests, verified=verify)
+        if len(model_files) > 1:
+            texts[INDEX_NAME] = index_json(model_files)
+        kept = rest.record() if keep_rest else None
+        names_of_files = [files[place.file].name for place in placed[: len(jobs)]]
+        own_digests = digests[: len(jobs)] if digests is not None else None
+        texts[REPORT] = report(planned, jobs, names_of_files, own_digests, verified=verify, rest=kept)
         for name, content in texts.items():
             write_small(folder / name, content)
     names = (*(file.name for file in files), *texts)
-    return Conversion(planned, destination, names, sum(file.size - len(file.header) for file in files))
+    return Conversion(planned, destination, names, sum(file.size - len(file.header) for file in model_files))
 
 
-def _place(jobs: list[Job], files: list[SafetensorsFile]) -> tuple[list[Placed], list[str]]:
-    """Where each job's bytes go, and the name of each job's file."""
-    places = {name: (number, offset) for number, file in enumerate(files) for name, offset in file.offsets.items()}
-    placed = [Placed(job, *places[job.name]) for job in jobs]
-    return placed, [files[place.file].name for place in placed]
+def _place(jobs: Sequence[Job], files: Sequence[SafetensorsFile], first: int) -> list[Placed]:
+    """Where each job's bytes go; ``first`` is the number of the first of ``files``."""
+    places = {
+        name: (number, offset) for number, file in enumerate(files, first) for name, offset in file.offsets.items()
+    }
+    return [Placed(job, *places[job.name]) for job in jobs]
 
 
 def _write_tensors(

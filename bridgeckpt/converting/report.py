@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Any
 
@@ -60,12 +60,18 @@ def decided(plan: Plan) -> dict[str, dict[str, Any]]:
 
 
 def report(
-    plan: Plan, jobs: Sequence[Job], files: Sequence[str], digests: Sequence[str] | None, *, verified: bool
+    plan: Plan,
+    jobs: Sequence[Job],
+    files: Sequence[str],
+    digests: Sequence[str] | None,
+    *,
+    verified: bool,
+    rest: Mapping[str, Any] | None = None,
 ) -> bytes:
     """The whole report as JSON, one line for each tensor.
 
     ``verified`` says whether the CRC-32C of every tensor that was read was checked. ``files`` and ``digests`` (SHA-256
-    of the stored bytes, in hexadecimal) run parallel to ``jobs``.
+    of the stored bytes, in hexadecimal) run parallel to ``jobs``. ``rest`` is what was kept of the excluded tensors.
     """
     ledger = plan.ledger
     head = {**summary(plan), "crc32c_checked": verified}
@@ -73,6 +79,10 @@ def report(
     head["filled"] = {name: f"{entry.value:g}: {entry.meaning}" for name, entry in ledger.filled.items()}
     for state in ("bookkeeping", "ignored", "excluded", "copy"):
         head[state] = {name: ledger.reasons[name] for name, own in ledger.sources.items() if own == state}
+    left_out = [name for name, state in ledger.sources.items() if state in ("ignored", "excluded")]
+    head["shapes"] = {name: plan.checkpoint.tensors[name].shape for name in left_out}
+    if rest is not None:
+        head["unconverted"] = rest
     head["tied"] = ledger.tied
     rows = [row for row, _, targets in ledger.assignments for _ in targets]
     lines = []

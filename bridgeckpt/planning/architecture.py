@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import PlanError, Problem
+from bridgeckpt.mapping.tables.model_records import bare_class
 from bridgeckpt.sentences import Sentence, Setting
 
 if TYPE_CHECKING:
@@ -131,13 +132,8 @@ def _heads(table: Table, present: Collection[str]) -> set[str]:
 
 def _body(table: Table) -> set[str]:
     """The groups of the bare model: those of its smallest class, required or optional."""
-    bare = bare_class(table.model.architectures)
+    bare = table.model.bare
     return {*bare.groups, *bare.optional}
-
-
-def bare_class(classes: Mapping[str, Architecture]) -> Architecture:
-    """The class without a head: the one with the fewest groups."""
-    return min(classes.values(), key=lambda a: len(a.groups))
 
 
 def keeping(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridgeckpt.planning.architecture import bare_class, keeping
+from bridgeckpt.mapping.tables.model_records import bare_class
+from bridgeckpt.planning.architecture import keeping
 from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.wording import fold, listed
 

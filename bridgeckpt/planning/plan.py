@@ -10,6 +10,7 @@ from bridgeckpt.errors import PlanError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.options import PlanOptions, checked
+from bridgeckpt.planning.adoption import adopt_head
 from bridgeckpt.planning.by_rules.plan import model_by_rules, plan_by_rules
 from bridgeckpt.planning.overrides import reject_unsupported
 from bridgeckpt.planning.problems import render
@@ -55,8 +56,10 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions) -> Plan:
     """Plan for a model whose tensors a mapping table lists."""
     recognised = recognise(checkpoint, options)
     evidence = gather(recognised, options)
+    adopted = adopt_head(recognised, evidence, options)
+    recognised = adopted.recognised
     chosen = choose(recognised, evidence, options)
-    accounted = account(recognised, chosen, options)
+    accounted = account(recognised, evidence, chosen, options)
     tokens = choose_tokenizer(recognised, evidence, chosen, options)
     problems = (*chosen.problems, *accounted.problems, *tokens.problems)
     configuration = configure(recognised, evidence, chosen, tokens, options) if not problems else None
@@ -64,6 +67,7 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions) -> Plan:
     notes = (
         *dialect.checkpoint.notes,
         *chosen.notes,
+        *adopted.notes,
         *accounted.notes,
         *(facts.notes if facts is not None else ()),
         *tokens.notes,
@@ -87,6 +91,7 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions) -> Plan:
         companions=tokens.companions,
         notes=notes,
         warnings=(
+            *adopted.warnings,
             *chosen.warnings,
             *accounted.warnings,
             *((*configuration.assumed.values(), *configuration.warnings) if configuration is not None else ()),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import PlanError, Problem
-from bridgeckpt.planning.architecture import bare_class
 from bridgeckpt.planning.problems import render
 from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.wording import fold
@@ -36,14 +35,14 @@ def refuse_variants(table: Table, checkpoint: Checkpoint) -> None:
 def refused_heads(table: Table, architecture: Architecture, present: Collection[str]) -> list[Problem]:
     """A problem for each present group of ``architecture`` that the class computes differently, by the table."""
     groups = [table.groups[name] for name in architecture.groups if name in present]
-    bare = bare_class(table.model.architectures)
     return [
         Problem(
             "refused",
             f"group {group.name} of {architecture.name}",
             (group.refused,),
             Sentence(
-                "{bare} converts the rest, and reports this group as excluded", bare=Setting("architecture", bare.name)
+                "{bare} converts the rest, and reports this group as excluded",
+                bare=Setting("architecture", table.model.bare.name),
             ),
         )
         for group in groups

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.planning.account.closing import open_keys
 from bridgeckpt.planning.account.expansion import Expansion
 from bridgeckpt.planning.account.leftovers import told_by_form
@@ -25,10 +26,12 @@ from bridgeckpt.planning.averages import averages_of, check_averages
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.losses import warn_of_losses
 from bridgeckpt.planning.overrides import conflicting_heads, resolve_heads
+from bridgeckpt.planning.own_head import OwnHead, lacking_head
+from bridgeckpt.planning.own_head_problem import own_head_problem
 from bridgeckpt.planning.refusals import refuse_variants, refused_heads
 from bridgeckpt.sidecar.config import translate
 from bridgeckpt.sidecar.config_files import load_config, named_class
-from bridgeckpt.sidecar.graph.facts import read_facts
+from bridgeckpt.sidecar.graph.facts import read_facts, read_head
 from bridgeckpt.sidecar.tokenizer.choice import select_tokenizer
 
 if TYPE_CHECKING:
@@ -172,10 +175,11 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
     )
 
 
-def account(recognised: Recognised, chosen: Chosen, options: PlanOptions) -> Accounted:
+def account(recognised: Recognised, evidence: SidecarFacts, chosen: Chosen, options: PlanOptions) -> Accounted:
     """Give every tensor of both sides exactly one state."""
     dialect, expansion, present = recognised
     table, architecture = dialect.table, chosen.architecture
+    named = options.get("architecture") is not None and {*architecture.groups} <= {*present, *architecture.filled}
     checkpoint, wanted = dialect.checkpoint, bool(options.get("ema"))
     training = checkpoint.training_state()
     averages = averages_of(table, checkpoint.tensors, training)
@@ -190,15 +194,22 @@ def account(recognised: Recognised, chosen: Chosen, options: PlanOptions) -> Acc
             training=training,
             averages=averages if wanted else {},
             absent=frozenset(architecture.filled) - present.keys(),
+            left_out=f"{architecture.name} has no such part" if named else None,
         )
     )
     average_problems, average_notes = check_averages(ledger, averages, wanted, checkpoint.path.name)
     problems = [
-        *missing_groups(table, architecture, set(present)),
         *average_problems,
         *refused_heads(table, architecture, present),
         *ledger.problems,
     ]
+    is_own = bool(ledger.own_head) and not named
+    if is_own:
+        blocked = any(problem.kind in ("unmapped", "refused") for problem in problems)
+        own = own_head(recognised, evidence, chosen.sizes, ledger)
+        problems.append(own_head_problem(own, architecture, blocked=blocked))
+    if not is_own or lacking_head(table, architecture, present) is None:  # else it is the same problem
+        problems = [*missing_groups(table, architecture, set(present)), *problems]
     return Accounted(
         ledger=ledger,
         ema=wanted and not average_problems,
@@ -209,6 +220,27 @@ def account(recognised: Recognised, chosen: Chosen, options: PlanOptions) -> Acc
             *warn_of_losses(table.model.architectures, architecture, present, ledger),
         ),
         problems=tuple(problems),
+    )
+
+
+def own_head(recognised: Recognised, evidence: SidecarFacts, sizes: Sizes, ledger: Ledger) -> OwnHead:
+    """The head that no row reads, and what the graph computes with it."""
+    dialect = recognised.dialect
+    head, tensors, kinds = dialect.table.graph.head, dialect.checkpoint.tensors, set[str]()
+    if evidence.graph is not None and head is not None:
+        for name in ledger.own_head:
+            if len(tensors[name].shape) > 1 and "{" not in name:
+                kernel = head._replace(kernel=Template.parse(name))
+                fact = read_head(evidence.graph, kernel, dialect.wildcards)
+                kinds |= {fact.value} if fact is not None else set()
+    return OwnHead(
+        table=dialect.table,
+        present=recognised.present,
+        axes=sizes.axes,
+        names=ledger.own_head,
+        kept=[name for name, state in ledger.sources.items() if state in ("mapped", "copy")],
+        tensors=tensors,
+        shown=kinds.pop() if len(kinds) == 1 else None,
     )
 
 

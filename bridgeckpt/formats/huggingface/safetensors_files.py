@@ -61,6 +61,23 @@ def plan_files(
     ]
 
 
+def plan_file(
+    name: str, tensors: Sequence[tuple[str, str, tuple[int, ...]]], metadata: Mapping[str, str]
+) -> SafetensorsFile:
+    """One file with all of these tensors, given as (name, dtype, shape).
+
+    Raises:
+        OutputError: safetensors cannot hold a dtype.
+    """
+    (file,) = plan_files(tensors, None, metadata)
+    return file._replace(name=name)
+
+
+def can_hold(dtype: str) -> bool:
+    """Whether a safetensors file can hold tensors of this dtype."""
+    return dtype in DTYPES and DTYPES[dtype].safetensors is not None
+
+
 def index_json(files: Sequence[SafetensorsFile]) -> bytes:
     """The content of ``model.safetensors.index.json`` for several files; ``total_size`` counts the tensors' bytes."""
     weight_map = {name: file.name for file in files for name in file.offsets}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bridgeckpt.errors import TableError
 from bridgeckpt.mapping.checking import coverage as target_coverage
 from bridgeckpt.mapping.checking.completeness import check_optional
+from bridgeckpt.mapping.checking.ignored import ignored_parts
 from bridgeckpt.mapping.notation.errors import LintError, LintProblem
 from bridgeckpt.mapping.notation.names import Names, bind
 from bridgeckpt.mapping.tables import library as tables
@@ -61,7 +62,7 @@ def check(table: Table | str | os.PathLike[str], *, coverage: bool | None = None
         return [LintProblem(error.code, error.reason, error.where, error.hint)]
     others = [other for other in _shipped() if other.name != loaded.name]
     problems = [*_role(loaded), *_orientation(loaded), *_merge_order(loaded), *_round_trip(loaded)]
-    problems += check_optional(loaded)
+    problems += [*check_optional(loaded), *ignored_parts(loaded)]
     problems += [problem for other in others for problem in _agreement(loaded, other)]
     if loaded.name in tables.names():  # a user's own table is given by its path, not detected
         problems += [problem for other in others for problem in _detect(loaded, other)]

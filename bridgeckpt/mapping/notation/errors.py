@@ -14,6 +14,7 @@ CODES: Mapping[str, str] = {
     "reference": "a table, group or class that is named does not exist, or groups borrow in a circle",
     "detect": "the detect names do not bind every wildcard, or another dialect recognises the same names",
     "reason": "an ignored or derived tensor, or an orientation, gives no reason",
+    "ignored-part": "an ignored tensor is a part of the model without a head, which computes something else without it",
     "unknown-axis": "a layout names an axis that [dims] does not size",
     "repeated-axis": "an axis is twice on one side of a layout",
     "one-sided-axis": "an axis is on only one side of a layout",

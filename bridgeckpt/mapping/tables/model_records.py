@@ -43,6 +43,11 @@ class Architecture(NamedTuple):
         return {*self.groups, *self.optional}
 
 
+def bare_class(classes: Mapping[str, Architecture]) -> Architecture:
+    """The class without a head: the one with the fewest groups."""
+    return min(classes.values(), key=lambda a: len(a.groups))
+
+
 class Roles(NamedTuple):
     """The axes whose meaning a conversion needs; None if a model has no such axis.
 
@@ -129,6 +134,11 @@ class ModelTable(NamedTuple):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+    @property
+    def bare(self) -> Architecture:
+        """The class without a head."""
+        return bare_class(self.architectures)
 
     @property
     def size_keys(self) -> tuple[str, ...]:

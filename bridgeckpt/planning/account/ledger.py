@@ -45,7 +45,7 @@ class Ledger(NamedTuple):
     ``assignments`` are the rows to carry out, ``sources`` and ``targets`` the state of every tensor by name.
     ``reasons`` says why a source tensor is ignored, excluded, bookkeeping or a copy; ``tied`` maps a tied parameter to
     the one that it is the same as; ``filled`` maps a parameter that no tensor gives to its entry in the model's table.
-    ``problems`` are the reasons to refuse.
+    ``own_head`` names tensors outside the model that no row reads. ``problems`` are the reasons to refuse.
     """
 
     assignments: tuple[Assignment, ...]
@@ -54,6 +54,7 @@ class Ledger(NamedTuple):
     reasons: Mapping[str, str]
     tied: Mapping[str, str]
     filled: Mapping[str, Filled]
+    own_head: tuple[str, ...]
     problems: tuple[Problem, ...]
 
     def source_counts(self) -> dict[SourceState, int]:
@@ -75,6 +76,7 @@ class LedgerBuilder:
         self.reasons: dict[str, str] = {}
         self.tied: dict[str, str] = {}
         self.filled: dict[str, Filled] = {}
+        self.own_head: list[str] = []
         self.problems: list[Problem] = []
 
     def build(self) -> Ledger:
@@ -86,5 +88,6 @@ class LedgerBuilder:
             reasons=FrozenDict(self.reasons),
             tied=FrozenDict(self.tied),
             filled=FrozenDict(self.filled),
+            own_head=tuple(self.own_head),
             problems=tuple(self.problems),
         )

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import Problem
-from bridgeckpt.planning.account.unknown import unknown_tensors
 from bridgeckpt.wording import fold, listed, shape_text
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ def classify_remaining(
         for template in templates
         for before, _, after in [template.text.partition("{tf}")]
     ]
-    unmapped: list[str] = []
     wrong: dict[str, str] = {}
     for name, info in tensors.items():
         if name in sources:
@@ -59,9 +57,8 @@ def classify_remaining(
         elif name in training.bookkeeping:
             sources[name], reasons[name] = "bookkeeping", training.bookkeeping[name]
         else:
-            sources[name] = "unmapped"
-            unmapped.append(name)
-    return [*_wrong_slots(wrong, tensors), *unknown_tensors(unmapped, tensors)]
+            sources[name] = "unmapped"  # until :mod:`unknown` has looked at it
+    return _wrong_slots(wrong, tensors)
 
 
 def told_by_form(training: TrainingState, ledger: Ledger) -> Iterator[str]:

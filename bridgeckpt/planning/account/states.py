@@ -11,6 +11,7 @@ from bridgeckpt.errors import Problem
 from bridgeckpt.planning.account.ledger import Assignment, LedgerBuilder
 from bridgeckpt.planning.account.leftovers import classify_remaining
 from bridgeckpt.planning.account.sizes import shape_problem
+from bridgeckpt.planning.account.unknown import Encoder, encoder_of, settle_unknown
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.store.tensors import DTYPES
 from bridgeckpt.wording import fold
@@ -34,6 +35,7 @@ class AccountInput(NamedTuple):
     ``wildcards`` are those of the converted model, ``other_towers`` those of other models in the checkpoint.
     ``training`` is what training left beside the weights, ``averages`` the moving average to convert in place of each
     weight that has one. ``absent`` are the groups of the class that the checkpoint lacks, and that its table fills.
+    ``left_out`` is the reason why tensors outside the model that no row reads may be left out, or None.
     """
 
     architecture: Architecture
@@ -45,6 +47,7 @@ class AccountInput(NamedTuple):
     training: TrainingState
     averages: Mapping[str, str]
     absent: frozenset[str]
+    left_out: str | None
 
     @property
     def table(self) -> Table:
@@ -67,13 +70,18 @@ def assign_states(inputs: AccountInput) -> Ledger:
             _map_group(inputs, ledger, group, rows)
     for group, rows in groups:
         _exclude(ledger, rows, f"{inputs.architecture.name} has no {group.name}")
+    towers: dict[str, Encoder] = {}
     for wildcards in inputs.other_towers:
         scope = "".join(wildcards.values()) or "no scope"
-        for _, rows in inputs.expansion.groups(wildcards):
+        others = list(inputs.expansion.groups(wildcards))
+        towers[scope] = encoder_of(inputs.expansion, others, wildcards)
+        for _, rows in others:
             _exclude(ledger, rows, f"of another model in the checkpoint, under {scope}")
     ledger.problems += classify_remaining(
         inputs.table, inputs.checkpoint, inputs.training, ledger.sources, ledger.reasons
     )
+    encoder = encoder_of(inputs.expansion, groups, inputs.wildcards)
+    settle_unknown(ledger, inputs.table, inputs.tensors, encoder, towers, inputs.left_out)
     _complete_targets(inputs, ledger)
     _check_sums(inputs, ledger)
     return ledger.build()

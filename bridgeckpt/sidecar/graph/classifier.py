@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
 
 _VARIABLES = {"Variable", "VariableV2", "VarHandleOp", "Const"}  # a constant in a frozen graph
-_READS = {"Identity", "ReadVariableOp", "Cast", "Transpose"}
+_READS = {"Identity", "ReadVariableOp", "Cast", "Transpose", "Reshape"}  # tf.tensordot reshapes its operands
 _NO_DATA = {"Shape", "Const", "Placeholder", "PlaceholderWithDefault", "RandomUniform", "StatelessRandomUniformV2"}
 _EACH_TOKEN = {"token", "span"}  # heads with logits for every token: no token is selected before the product
 _REDUCTIONS = {"StridedSlice", "Slice", "Gather", "GatherV2", "Squeeze", "Mean", "Max", "Sum"}

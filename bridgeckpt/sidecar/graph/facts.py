@@ -57,7 +57,7 @@ def read_facts(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) 
         elif facts:
             listed = " and ".join(f"{value} ({node})" for value, node in {fact.value: fact for fact in facts}.values())
             notes.append(f"{key} is not taken from the graph, which computes with {listed}")
-    head = _head(graph, scopes.head, wildcards) if scopes.head is not None else None
+    head = read_head(graph, scopes.head, wildcards) if scopes.head is not None else None
     evidence = {key: fact.node for key, fact in known.items()} | ({"head": head.node} if head else {})
     return GraphFacts(
         values={key: fact.value for key, fact in known.items()},
@@ -90,7 +90,8 @@ def _similar_scopes(graph: Graph, scope: str) -> Iterator[str]:
             yield match
 
 
-def _head(graph: Graph, scopes: HeadScopes, wildcards: Mapping[str, str]) -> GraphFact[str] | None:
+def read_head(graph: Graph, scopes: HeadScopes, wildcards: Mapping[str, str]) -> GraphFact[str] | None:
+    """What one row of the logits of a kernel is about, by kind of head; None if the graph does not show it."""
     # The kernel is under the leading scope, or at the root if the head is on top of a hub module.
     bindings = (wildcards, dict.fromkeys(wildcards, ""))
     kernels = list(dict.fromkeys(scopes.kernel.render(binding) for binding in bindings))
