@@ -10,7 +10,7 @@ from bridgeckpt.cli.given import given
 from bridgeckpt.cli.lines import Lines, table
 from bridgeckpt.cli.words import say
 from bridgeckpt.converting.inspection import Inspection, inspect
-from bridgeckpt.errors import PlanError
+from bridgeckpt.errors import BridgeckptError, CheckpointError, PlanError
 from bridgeckpt.options import PlanOptions
 from bridgeckpt.store.sizes import format_size
 from bridgeckpt.wording import shape_text
@@ -35,12 +35,15 @@ def _describe(inspection: Inspection, lines: Lines) -> None:
     lines.add("size", f"{len(checkpoint.tensors)} tensors, {format_size(checkpoint.nbytes)}")
     for note in plan.notes if plan else checkpoint.notes:
         lines.add("note", note)
+    if inspection.incomplete is not None:
+        lines.add("incomplete", _with_hint(inspection.incomplete))
     if plan is None:
         refusal = inspection.refusal
         if isinstance(refusal, PlanError) and refusal.kind == "unrecognised":
             lines.add("dialect", f"unknown: {say(refusal.message)}")
-        elif refusal is not None:  # the dialect is known, but the plan is refused for another reason
-            lines.add("refused", refusal.message)
+        elif refusal is not None and not (inspection.incomplete and isinstance(refusal, CheckpointError)):
+            # The dialect is known, but the plan is refused for another reason.
+            lines.add("refused", _with_hint(refusal))
         return
     lines.add("dialect", f"{plan.table.name}: {plan.table.title}")
     lines.add("class", plan.architecture.name)
@@ -57,3 +60,7 @@ def _describe(inspection: Inspection, lines: Lines) -> None:
         lines.add("problem", problem.line)
     for warning in plan.warnings:
         lines.add("warning", warning)
+
+
+def _with_hint(error: BridgeckptError) -> str:
+    return say(error.message) + (f" ({say(error.hint)})" if error.hint else "")

@@ -32,12 +32,17 @@ class FoldedTensors(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """The result of :func:`inspect`. If no plan can be made, ``plan`` is None and ``refusal`` says why."""
+    """The result of :func:`inspect`.
+
+    If no plan can be made, ``plan`` is None and ``refusal`` says why. ``incomplete`` is the error about data files that
+    are missing, cut short or pointers of Git LFS: then no tensor can be read.
+    """
 
     checkpoint: Checkpoint
     plan: Plan | None
     refusal: BridgeckptError | None
     families: tuple[FoldedTensors, ...]
+    incomplete: BridgeckptError | None = None
 
     @property
     def slots(self) -> dict[str, int]:
@@ -71,6 +76,7 @@ class Inspection(NamedTuple):
             "notes": list(plan.notes if plan else checkpoint.notes),
             "warnings": list(plan.warnings) if plan else [],
             "problems": [problem.record() for problem in plan.problems] if plan else None,
+            "incomplete": self.incomplete.message if self.incomplete else None,
             "refusal": self.refusal.message if self.refusal else None,
             "tensors": [family._asdict() for family in self.families],
         }
@@ -95,7 +101,15 @@ def inspect(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanO
         refusal = error
     states: Mapping[str, str] = plan.ledger.sources if plan else {}
     checkpoint = plan.checkpoint if plan else checkpoint  # under the names that the plan uses
-    return Inspection(checkpoint, plan, refusal, _families(checkpoint.tensors, states))
+    return Inspection(checkpoint, plan, refusal, _families(checkpoint.tensors, states), _incomplete(checkpoint))
+
+
+def _incomplete(checkpoint: Checkpoint) -> BridgeckptError | None:
+    try:
+        checkpoint.check_places()
+    except BridgeckptError as error:
+        return error
+    return None
 
 
 def _families(tensors: Mapping[str, TensorInfo], states: Mapping[str, str]) -> tuple[FoldedTensors, ...]:

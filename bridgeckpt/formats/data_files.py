@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.store import lfs
-from bridgeckpt.store.source import look
+from bridgeckpt.store.source import is_file, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,11 +27,11 @@ def check_data_files(checkpoint: Path, tensors: Iterable[TensorInfo]) -> None:
             ends[extent.path] = max(ends.get(extent.path, 0), extent.offset + extent.nbytes)
     problems = {path: problem for path, size in ends.items() if (problem := _problem(path, size))}
     if problems:
-        first = next(iter(problems))
+        first, these = next(iter(problems)), "it" if len(problems) == 1 else "them"
         raise CheckpointError(
             f"{checkpoint} is incomplete: {'; '.join(problems.values())}",
             path=first,
-            hint=f"copy or download {'it' if len(problems) == 1 else 'them'} into {first.parent}",
+            hint=lfs.HINT if all(map(_is_pointer, problems)) else f"copy or download {these} into {first.parent}",
         )
 
 
@@ -40,8 +40,12 @@ def _problem(path: Path, size: int) -> str | None:
     entry = look(path)
     if entry is None or not entry.is_file:
         return f"{path.name} is missing"
+    if lfs.is_pointer(path):
+        return f"{path.name} is {lfs.WHAT}"
     if entry.size >= size:
         return None
-    if lfs.is_pointer(path):
-        return f"{path.name} is {lfs.WHAT} ({lfs.HINT})"
     return f"{path.name} has {entry.size:,} bytes of at least {size:,}"
+
+
+def _is_pointer(path: Path) -> bool:
+    return is_file(path) and lfs.is_pointer(path)

@@ -53,7 +53,7 @@ def read_description(path: Path, kind: str) -> bytes:
     except TextError as error:
         if error.fault == "too large":
             raise malformed(path, kind, f"it {error.what}") from None
-        raise CheckpointError(error.message, path=path) from None
+        raise CheckpointError(error.message, path=path, hint=error.hint) from None
 
 
 def stored_name(name: str, held: Container[str]) -> str | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.store.contract import EndsEarlyError
 from bridgeckpt.store.dtypes import check_crc
-from bridgeckpt.store.source import open_file
+from bridgeckpt.store.lfs import open_content
 from bridgeckpt.store.tensors import in_order
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Files:
         if self._spool is not None and self._spool.is_at(path):
             self._spool.fill()
         try:
-            file = open_file(path)
+            file = open_content(path)
         except OSError as error:
             hint = "the tensors themselves are in this file: copy or download it into the same folder"
             raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path, hint=hint) from None

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from bridgeckpt.store import lfs
 from bridgeckpt.store.source import open_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 JSON = dict[str, Any]
-Fault = Literal["unreadable", "too large", "no text", "not JSON", "not YAML", "no object"]
+Fault = Literal["unreadable", "a pointer", "too large", "no text", "not JSON", "not YAML", "no object"]
 
 LARGEST = 16 << 20  # bytes; the config of a large model takes one MiB
 LARGEST_YAML = 256 << 10  # bytes; parsing them takes seconds
@@ -57,6 +58,8 @@ def read_bytes(path: Path, limit: int = LARGEST) -> bytes:
     """
     try:
         file = open_file(path)
+        if lfs.is_pointer(path):
+            raise TextError(str(path), "a pointer", f"is {lfs.WHAT}", lfs.HINT)
         if file.size > limit:
             raise TextError(str(path), "too large", f"has {file.size:,} bytes, more than the {limit:,} that are read")
         return file.read(0, file.size)

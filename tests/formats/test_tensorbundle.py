@@ -295,7 +295,7 @@ def test_missing_and_short_shards(tmp_path):
 def test_a_shard_that_is_a_git_lfs_pointer(tmp_path):
     prefix = tfwrite.save(tmp_path / "m", {"w": np.zeros(1000, np.float32)})
     Path(f"{prefix}.data-00000-of-00001").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    with pytest.raises(CheckpointError, match=r"is a Git LFS pointer, not the file itself .*git lfs pull"):
+    with pytest.raises(CheckpointError, match=r"is a Git LFS pointer, not the file itself\n.*git lfs pull"):
         open_checkpoint(prefix).check_files()
 
 

@@ -15,7 +15,7 @@ from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import CheckpointError
-from bridgeckpt.store.source import open_file
+from bridgeckpt.store.lfs import open_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,7 +65,7 @@ def decoded(path: Path, dataset: Chunked) -> Iterator[memoryview]:
 
     element = np.dtype(f"V{dataset.itemsize}")
     try:
-        file = open_file(path)
+        file = open_content(path)
         for first, starts in groupby(dataset.starts(), key=lambda start: start[0]):
             height = min(dataset.size[0], dataset.shape[0] - first)
             rows = np.empty((height, *dataset.shape[1:]), element)

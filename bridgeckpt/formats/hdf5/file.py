@@ -22,7 +22,7 @@ from bridgeckpt.formats.hdf5.chunks import DEFLATE, SHUFFLE, Chunk, Chunked, dec
 from bridgeckpt.formats.hdf5.dtypes import dtype_of
 from bridgeckpt.formats.hdf5.window import ByteRange, Window
 from bridgeckpt.store.dtypes import is_possible_shape
-from bridgeckpt.store.source import open_file
+from bridgeckpt.store.lfs import open_content
 from bridgeckpt.store.tensors import DTYPES, Extent, TensorInfo
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class HDF5File:
 
         self.path = path
         with self._guarded("it"):
-            file = open_file(path)
+            file = open_content(path)
             self._part = part or ByteRange(0, file.size)
             self._window = Window(file, *self._part)
             self._file = h5py.File(self._window, "r")

@@ -14,7 +14,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.hdf5.window import ByteRange
 from bridgeckpt.store.fileobject import FileObject
-from bridgeckpt.store.source import open_file
+from bridgeckpt.store.lfs import open_content
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def read_archive(path: Path) -> tuple[ByteRange, dict[str, str]]:
         CheckpointError: the file is not such an archive or is damaged, or its weights are compressed or encrypted.
     """
     try:
-        file = open_file(path)
+        file = open_content(path)
         with ZipFile(FileObject(file)) as archive:
             members = {member.filename: member for member in archive.infolist()}
             texts = {name: _text(archive, members[name], path) for name in _TEXTS if name in members}

@@ -18,7 +18,7 @@ from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.shards import json_object, malformed, read_weight_map, stored_name
 from bridgeckpt.store.dtypes import is_possible_shape
-from bridgeckpt.store.source import open_file
+from bridgeckpt.store.lfs import open_content
 from bridgeckpt.store.tensors import DTYPES, Extent, TensorInfo
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Safetensors(Checkpoint):
 def _read_file(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
     """The tensors and metadata of one file, in the order of the data."""
     try:
-        file = open_file(path)
+        file = open_content(path)
         size = file.size
         length = int.from_bytes(file.read(0, min(8, size)), "little")
         if size < 8 or length > min(size - 8, MAX_HEADER_SIZE):

@@ -18,7 +18,7 @@ from bridgeckpt.formats.tensorflow.saved_model import GRAPH, SavedModel
 from bridgeckpt.formats.tensorflow.stored_graph import VARIABLES, nodes_in
 from bridgeckpt.formats.tensorflow.stored_wire import StoredMessages
 from bridgeckpt.formats.tensorflow.wire import WireError
-from bridgeckpt.store.source import open_file
+from bridgeckpt.store.lfs import open_content
 from bridgeckpt.store.spool import Spool
 from bridgeckpt.store.tensors import DTYPES, Extent, TensorInfo
 
@@ -44,7 +44,7 @@ class FrozenGraph(Checkpoint):
 
     def __init__(self, path: Path, *, notes: tuple[str, ...] = ()) -> None:
         try:
-            messages = StoredMessages(open_file(path))
+            messages = StoredMessages(open_content(path))
             nodes = list(nodes_in(messages, path.name))
             _refuse_quantized(path, nodes)
             constants = _constants(messages, nodes)

@@ -21,7 +21,7 @@ from bridgeckpt.formats.tensorflow.metagraph import find_graph
 from bridgeckpt.formats.tensorflow.stored_graph import without_weights
 from bridgeckpt.formats.tensorflow.tensorproto import Number, decimal, small_constant
 from bridgeckpt.formats.tensorflow.wire import BYTES, FIXED32, WireError, fields, map_entry, tag, text, varint
-from bridgeckpt.store.source import open_file
+from bridgeckpt.store.lfs import open_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -177,7 +177,7 @@ def read_graph(path: Path) -> Graph:
 
 
 def _content(path: Path) -> bytes:
-    file = open_file(path)
+    file = open_content(path)
     return file.read(0, file.size)
 
 

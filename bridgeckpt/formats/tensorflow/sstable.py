@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.tensorflow.wire import WireError, varint
-from bridgeckpt.store.source import open_file
+from bridgeckpt.store.lfs import open_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
         CheckpointError: the file cannot be read, is not a table, or is damaged.
     """
     try:
-        yield from _entries(open_file(path), path)
+        yield from _entries(open_content(path), path)
     except WireError as error:
         raise _damaged(path, str(error)) from None
     except OSError as error:

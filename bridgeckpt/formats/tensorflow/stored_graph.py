@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridgeckpt.formats.tensorflow.saved_model import GRAPH as SAVED_MODEL
 from bridgeckpt.formats.tensorflow.stored_wire import StoredMessages
 from bridgeckpt.formats.tensorflow.wire import BYTES, WireError, tag
-from bridgeckpt.store.source import open_file
+from bridgeckpt.store.lfs import open_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def has_variables(path: Path) -> bool | None:
         OSError: the file cannot be read.
     """
     try:
-        return any(node.op in VARIABLES for node in nodes_in(StoredMessages(open_file(path)), path.name))
+        return any(node.op in VARIABLES for node in nodes_in(StoredMessages(open_content(path)), path.name))
     except (WireError, UnicodeDecodeError):
         return None
 
@@ -77,7 +77,7 @@ def without_weights(path: Path) -> bytes | None:
         WireError: the file is damaged.
         OSError: the file cannot be read.
     """
-    file = open_file(path)
+    file = open_content(path)
     if not is_graph_def(file.read(0, min(_SMALL, file.size))):
         return None
     messages = StoredMessages(file)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bridgeckpt.errors import ParityError
-from bridgeckpt.store.source import is_file, look
+from bridgeckpt.store import lfs
+from bridgeckpt.store.source import is_file, look, members
 from bridgeckpt.store.texts import TextError, read_json
 
 REPORT = "conversion_report.json"
@@ -22,6 +23,9 @@ def check_folder(folder: Path) -> None:
         entry = look(folder)
         what = "does not exist" if entry is None else "has no config.json" if entry.is_folder else "is not a folder"
         raise ParityError(f"{folder} is not a model: it {what}", hint="give the folder that `bridgeckpt convert` made")
+    for entry in members(folder):
+        if entry.is_file and lfs.is_pointer(entry.path):
+            raise ParityError(f"{entry.path} is {lfs.WHAT}", hint=lfs.HINT)
 
 
 def from_report(folder: Path, *keys: str) -> object:

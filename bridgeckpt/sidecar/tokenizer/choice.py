@@ -12,6 +12,7 @@ from bridgeckpt.sidecar.tokenizer.casing import Casing, infer_casing, read_state
 from bridgeckpt.sidecar.tokenizer.files import TOKENIZER_NAMES, find_companions, has_tokenizer
 from bridgeckpt.sidecar.tokenizer.kinds import KINDS
 from bridgeckpt.sidecar.tokenizer.vocabulary import Vocabulary, find_vocabulary
+from bridgeckpt.store import lfs
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
@@ -83,6 +84,8 @@ def read_vocabulary_in(
 
     def fits(path: Path) -> bool:
         """Whether a file is a vocabulary of the model. It may hold labels, or the vocabulary of another model."""
+        if lfs.is_pointer(path):  # which holds nothing yet: reading it says so
+            return True
         try:
             kind.read_vocabulary(path, tokenizer)
         except ConfigError:

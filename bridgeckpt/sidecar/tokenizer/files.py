@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import ConfigError
+from bridgeckpt.store import lfs
 from bridgeckpt.store.source import is_file
 from bridgeckpt.store.texts import TextError, read_bytes
 
@@ -43,5 +44,6 @@ def read_companion(path: Path) -> bytes:
     try:
         return read_bytes(path, _LARGEST)
     except TextError as error:
-        hint = "move it away" if error.fault == "too large" else "check its permissions, or move it away"
+        hints = {"too large": "move it away", "a pointer": lfs.HINT}
+        hint = hints.get(error.fault, "check its permissions, or move it away")
         raise ConfigError(error.message, hint=hint) from error

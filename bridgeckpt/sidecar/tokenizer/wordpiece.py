@@ -76,6 +76,8 @@ def _text(path: Path) -> tuple[str, bytes]:
         if error.fault == "too large":
             hint = Sentence("give it with {vocab:FILE}")
             raise ConfigError(f"{path} is not a vocabulary: it {error.what}", hint=hint) from error
+        if error.fault == "a pointer":
+            raise ConfigError(error.message, hint=error.hint) from error
         hint = Sentence("write it as UTF-8, one token a line; or give another with {vocab:FILE}")
         raise ConfigError(error.message, hint=UNREADABLE if error.fault == "unreadable" else hint) from error
 
