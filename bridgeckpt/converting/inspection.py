@@ -11,6 +11,7 @@ from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.options import PlanOptions, checked
+from bridgeckpt.planning.dialect import refuse_models_without_table
 from bridgeckpt.planning.plan import draft
 from bridgeckpt.wording import fold
 
@@ -96,6 +97,8 @@ def inspect(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanO
     checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
     plan, refusal = None, None
     try:
+        if options.get("mapping") is None:
+            refuse_models_without_table(checkpoint, unread=False)
         plan = draft(checkpoint, **options)
     except BridgeckptError as error:
         refusal = error

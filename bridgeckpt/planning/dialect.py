@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.mapping.tables.families import UnsupportedModel
     from bridgeckpt.mapping.tables.records import Table
 
 Wildcards = dict[str, str]
 
 _OUTPUT = ":0"  # the output of the operation that reads a variable: part of its name in TensorFlow 1 and Keras 2
 _PLAIN = "variable, plain"
+_HINT = Sentence(
+    "run `bridgeckpt inspect` to see its tensors and `bridgeckpt mappings list` for the tables; a table of "
+    "your own is a file: {mapping}",
+    mapping=Setting("mapping", "my_table.toml"),
+)
 
 
 class Dialect(NamedTuple):
@@ -107,29 +113,43 @@ def _unrecognised(checkpoint: Checkpoint, requested: list[Table]) -> PlanError:
     """The error that no table fits; ``requested`` holds the table that the user named, if any."""
     names = list(checkpoint.tensors)
     holds = f"the checkpoint holds {len(names)} tensors"
+    family = find_unsupported_model(names)
     if requested:
         looked_for = (f"{requested[0].name} looks for {requested[0].detect[0].text}",)
         message = unread_names(f"{requested[0].name} does not match {checkpoint.path}", holds, names, looked_for)
     else:
         message = unread_names(f"no mapping table recognises {checkpoint.path}", holds, names)
-    return PlanError(
-        message,
-        hint=Sentence(
-            "run `bridgeckpt inspect` to see its tensors and `bridgeckpt mappings list` for the tables; a table of "
-            "your own is a file: {mapping}",
-            mapping=Setting("mapping", "my_table.toml"),
-        ),
-        kind="unrecognised" if not requested else None,
-        names=names,
-    )
+    hint = family.hint if family is not None and family.hint else _HINT
+    return PlanError(message, hint=hint, kind="unrecognised" if not requested else None, names=names)
 
 
-def unread_names(heading: str, holds: str, names: Sequence[str], details: Sequence[str] = ()) -> str:
-    """The message that no table reads ``names``; ``holds`` says what has them, and how many."""
+def unread_names(
+    heading: str, holds: str, names: Sequence[str], details: Sequence[str] = (), family: UnsupportedModel | None = None
+) -> str:
+    """The message that no table reads ``names``; ``holds`` says what has them, and how many.
+
+    ``family`` is the model that they are of, if it is known already.
+    """
     first = [*names[:5], *([f"and {len(names) - 5} more"] if len(names) > 5 else [])]
-    family = find_unsupported_model(names)
-    lines = [*details, *([f"it is {family}, which no table converts yet"] if family else [])]
+    family = family or find_unsupported_model(names)
+    lines = [*details, *([f"it is {family.title}, which no table converts yet"] if family else [])]
     return "\n".join([heading, *(f"  {line}" for line in lines), f"{holds}:", *(f"  {name}" for name in first)])
+
+
+def refuse_models_without_table(checkpoint: Checkpoint, *, unread: bool) -> None:
+    """Refuse a model that is listed as one without a table, even if a table reads the names of another model in it.
+
+    ``unread`` says that no table reads them.
+
+    Raises:
+        PlanError: It is such a model; the error names it.
+    """
+    names = list(checkpoint.by_variable(without=_OUTPUT).tensors)
+    family = find_unsupported_model({*names, *checkpoint.objects}, unread=unread)
+    if family is not None:
+        heading = f"no mapping table recognises {checkpoint.path}"
+        message = unread_names(heading, f"the checkpoint holds {len(names)} tensors", names, family=family)
+        raise PlanError(message, hint=family.hint or _HINT, kind="unrecognised", names=names)
 
 
 def _towers(checkpoint: Checkpoint, table: Table, bindings: list[Wildcards]) -> PlanError:

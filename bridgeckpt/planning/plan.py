@@ -12,6 +12,7 @@ from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.options import PlanOptions, checked
 from bridgeckpt.planning.adoption import adopt_head
 from bridgeckpt.planning.by_rules.plan import model_by_rules, plan_by_rules
+from bridgeckpt.planning.dialect import refuse_models_without_table
 from bridgeckpt.planning.overrides import reject_unsupported
 from bridgeckpt.planning.problems import render
 from bridgeckpt.planning.record import Plan
@@ -35,7 +36,10 @@ def plan(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOpti
         TableError: the mapping table is malformed.
         PlanError: the conversion is refused; ``problems`` holds every reason.
     """
-    drafted = draft(source, **options)
+    checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
+    if options.get("mapping") is None:
+        refuse_models_without_table(checkpoint, unread=False)
+    drafted = draft(checkpoint, **options)
     if drafted.problems:
         heading = f"{drafted.table.name} cannot convert {drafted.checkpoint.path} to {drafted.architecture.name}"
         raise PlanError(render(heading, drafted.problems), drafted.problems)
@@ -103,4 +107,5 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions) -> Plan:
 def _by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], options: PlanOptions) -> Plan:
     """Plan for a model of transformers that no table lists."""
     reject_unsupported(options, supported=("mapping", "config", "architecture"))
+    refuse_models_without_table(checkpoint, unread=True)
     return plan_by_rules(checkpoint, config, options.get("architecture"))

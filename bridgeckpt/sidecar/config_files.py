@@ -159,8 +159,8 @@ def _rename(values: JSON, source: ConfigSource) -> JSON:
         for path, key in source.keys.items():
             *parents, last = path.split(".")
             holder = _under(inner, parents)
-            if parents and holder is not None and last in holder:
-                merged.setdefault(key, _plain(holder[last]))
+            if parents and holder is not None and holder.get(last) is not None:
+                merged.setdefault(key, _plain(_only(holder[last])))
         for key, value in inner.items():
             merged.setdefault(source.keys.get(key, key), _plain(value))
     if objects and isinstance(name := values.get(source.told), str):
@@ -179,6 +179,11 @@ def _under(values: object, path: list[str]) -> JSON | None:
         else:
             values = values.get(key) if isinstance(values, dict) else None
     return values if isinstance(values, dict) else None
+
+
+def _only(value: object) -> object:
+    """The only element of a list, or the value: Keras' layers have lists of activations, of one in most models."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _plain(value: object) -> object:

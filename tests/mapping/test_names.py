@@ -51,7 +51,7 @@ def test_counters_are_written_as_keras_numbers_a_fresh_model():
         ("{layer:>3}", 'has ":"'),
         ("{layer.real}", 'has "."'),
         ("{layer!r}", 'has "!"'),
-        ("dense{#}/dense{#2}", "has two counters"),
+        ("dense{#2}/dense{#}", "has a position in a counter before the last"),
     ],
 )
 def test_refused(text, says):
@@ -105,6 +105,24 @@ def test_counters_over_the_whole_model():
     names = Names(f"norm{f'_{n}' if n else ''}/gamma" for n in range(7))
     norm = template("norm{#2*layer+2}/gamma")
     assert [names.find(norm, {"layer": n}) for n in range(3)] == ["norm_1/gamma", "norm_3/gamma", "norm_5/gamma"]
+
+
+def test_several_counters():
+    """The first of the places before the last counter counts: a second model in a graph numbers every scope."""
+    names = Names(
+        [
+            *(f"attention/dense_{n}/kernel" for n in (3, 12, 4)),
+            *(f"attention_1/dense_{n}/kernel" for n in (13, 20)),
+            "attention_1b/dense_1/kernel",
+            "feed_7/dense_9/kernel",
+        ]
+    )
+    found = [names.find(template(f"attention{{#}}/dense{{#{k}}}/kernel"), {}) for k in (1, 2, 3, 4)]
+    assert found == ["attention/dense_3/kernel", "attention/dense_4/kernel", "attention/dense_12/kernel", None]
+    assert names.find(template("feed{#}/dense{#}/kernel"), {}) == "feed_7/dense_9/kernel"
+    assert names.find(template("feed{#}/dense{#2}/kernel"), {}) is None
+    assert names.find(template("attention{#}/norm{#}/kernel"), {}) is None
+    assert template("a{#}/b{#2}/c").render({}) == "a/b_1/c"
 
 
 def test_a_position_below_one_is_nothing():

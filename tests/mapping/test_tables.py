@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 from itertools import count, product
@@ -755,10 +756,51 @@ def test_a_table_that_cannot_be_read_is_not_ruled_out(monkeypatch, tmp_path):
     assert shortlist({"key": ["x"], "variable": ["x"]}) == ["bert/broken"]
 
 
-def test_models_without_a_table_are_known_by_a_name():
-    assert find_unsupported_model(["global_step", "my/model/h0/attn/c_attn/w"]) == "GPT-2 (openai/gpt-2)"
-    assert find_unsupported_model(["supermodel/h0/attn/c_attn/w"]) is None
-    assert find_unsupported_model([]) is None
+# What each code's own checkpoints hold, and what it is called.
+BERT4KERAS = [
+    "Transformer-0-MultiHeadSelfAttention_1/dense_13/kernel",
+    "Transformer-0-MultiHeadSelfAttention_1/dense_13/bias",
+]
+BERT4KERAS += ["Embedding-Norm_1/gamma", "Embedding-Position_1/embeddings", "Embedding-Segment_1/embeddings"]
+TAPAS = ["bert/embeddings/position_embeddings", "bert/embeddings/word_embeddings"]
+
+
+@pytest.mark.parametrize(
+    ("names", "title"),
+    [
+        (["global_step", "my/model/h0/attn/c_attn/w"], r"GPT-2 \(openai/gpt-2\)"),
+        (["supermodel/h0/attn/c_attn/w"], None),
+        ([], None),
+        (["my/" + name for name in (*TAPAS, "bert/embeddings/token_type_embeddings_1")], "TAPAS"),
+        (TAPAS, None),
+        (TAPAS[1:], "NEZHA .* or RoFormer"),
+        (["my/" + TAPAS[1], TAPAS[0]], "NEZHA .* or RoFormer"),
+        (["bert/encoder/layer_shared/intermediate/dense/kernel"], "ALBERT in brightmart/albert_zh"),
+        (["lm/char_embed", "lm/CNN/W_cnn_0"], "ELMo"),
+        (["CNN_high_0/W_carry"], "ELMo"),
+        (BERT4KERAS, None),
+        (BERT4KERAS[2:], None),
+        ([name for name in BERT4KERAS if "Position" not in name], "RoFormer of bert4keras"),
+        ([name for name in BERT4KERAS if "bias" not in name], "RoFormer v2 of bert4keras"),
+        ([name for name in BERT4KERAS if "Norm" not in name], "GPT of bert4keras"),
+        ([name for name in BERT4KERAS if "Segment" not in name], "without token type embeddings"),
+        ([*BERT4KERAS, "Embedding-Relative-Position/embeddings"], "NEZHA of bert4keras"),
+        ([*BERT4KERAS, "Student-Attention-UniLM-Mask"], "UniLM of bert4keras"),
+        ([*BERT4KERAS, "Embedding-Norm_1/dense_25/kernel"], "conditional layer norms"),
+        (["Transformer-MultiHeadSelfAttention/dense_1/kernel"], "ALBERT of bert4keras"),
+    ],
+)
+def test_models_without_a_table_are_known_by_their_names(names, title):
+    found = find_unsupported_model(names)
+    assert (found is None) if title is None else re.search(title, found.title)
+
+
+def test_a_listed_model_that_counts_only_where_no_table_reads_the_names():
+    names = ["layers/tf_bert_main_layer/encoder/layer/tf_bert_layer/attention/self_attention/query/vars/0"]
+    assert find_unsupported_model(names, unread=False) is None
+    found = find_unsupported_model(names)
+    assert "TensorFlow class of transformers" in found.title
+    assert "save_pretrained" in found.hint
 
 
 @pytest.mark.parametrize("name", tables.names())

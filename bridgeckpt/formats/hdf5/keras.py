@@ -57,6 +57,7 @@ class KerasFile(Checkpoint):
             notes += backbone_notes
         super().__init__(path, content.tensors, metadata=content.metadata, notes=notes, spool=spool)
         self._variable_names = content.variable_names
+        self._layers = content.layers
         self.format = content.what
 
     @property
@@ -66,8 +67,8 @@ class KerasFile(Checkpoint):
 
     @property
     def objects(self) -> frozenset[str]:
-        """The paths of the layers that have the tensors."""
-        return frozenset(key.rpartition("/")[0].removesuffix("/vars") for key in self.tensors)
+        """The paths of the layers that have the tensors, and the names of the layers that Keras 2 lists."""
+        return frozenset((*self._layers, *(key.rpartition("/")[0].removesuffix("/vars") for key in self.tensors)))
 
     @staticmethod
     def _content(path: Path, spool: Spool) -> _Content:
@@ -95,12 +96,13 @@ class KerasArchive(KerasFile):
 
 
 class _Content(NamedTuple):
-    """What is in a file. ``what`` is its format, for people."""
+    """What is in a file. ``what`` is its format, for people; ``layers`` are those of the file's own list of layers."""
 
     tensors: dict[str, TensorInfo]
     variable_names: dict[str, str]
     metadata: dict[str, str]
     what: str
+    layers: tuple[str, ...] = ()
 
 
 def _read(path: Path, spool: Spool, part: ByteRange | None = None) -> _Content:
@@ -122,7 +124,7 @@ def _read(path: Path, spool: Spool, part: ByteRange | None = None) -> _Content:
         what = "Keras weights in HDF5 (.weights.h5)"
     else:
         what = "HDF5 without Keras' groups"
-    return _Content(tensors, variable_names, metadata, what)
+    return _Content(tensors, variable_names, metadata, what, tuple(layers or ()))
 
 
 def _named(

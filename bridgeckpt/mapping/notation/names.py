@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from bridgeckpt.mapping.notation.templates import evaluate
+from bridgeckpt.mapping.notation.templates import COUNTER, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -40,9 +40,26 @@ class Names:
             name = template.render(values)
             return name if name in self._names else None
         before, after, ordinal = template.counter
-        numbered = self._with_counter(before.render(values), after.render(values))
+        if before.has_counter:
+            numbered = self._with_counters(template, values)
+        else:
+            numbered = self._with_counter(before.render(values), after.render(values))
         position = evaluate(ordinal, values)
         return numbered[position - 1] if 1 <= position <= len(numbered) else None
+
+    def _with_counters(self, template: Template, values: Values) -> list[str]:
+        """The names of a template with several counters by the last; of those before it, the lowest counts."""
+        pattern = template.pattern(values).pattern
+        if (known := self._numbered.get((pattern, ""))) is not None:
+            return known
+        counted = re.compile(pattern.replace(COUNTER, f"({COUNTER})"), re.DOTALL)
+        matches = sorted(
+            ([int(number[1:] or 0) for number in match.groups()], match[0])
+            for match in map(counted.fullmatch, self._names)
+            if match
+        )
+        self._numbered[pattern, ""] = numbered = [name for key, name in matches if key[:-1] == matches[0][0][:-1]]
+        return numbered
 
     def nearest(self, name: str, n: int = 3) -> list[str]:
         """The ``n`` names most similar to ``name``, best first."""

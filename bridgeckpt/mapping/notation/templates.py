@@ -9,7 +9,8 @@ A template expands to exact names. Patterns are matched only where a dialect is 
 ``{#}``, ``{#layer}``  a counter. Keras numbers the layers of one kind in a model: no number for the first, then ``_1``,
                        ``_2``, ... The numbers depend on the layers built before, so only their order counts:
                        ``dense{#k}`` is the k-th name (from 1, in numeric order) of those that differ from the
-                       template only in the counter. ``{#}`` is ``{#1}``. A name holds at most one counter.
+                       template only in the counter. ``{#}`` is ``{#1}``. Where a name holds several counters, only
+                       the last has a k: those before it are ``{#}``, as in ``attention{#}/dense{#3}``.
 =====================  =============================================================================================
 """
 
@@ -22,6 +23,8 @@ from typing import NamedTuple
 from bridgeckpt.mapping.notation.errors import LintError
 from bridgeckpt.mapping.notation.expressions import Expression
 
+COUNTER = r"(?:_[0-9]{1,9})?"  # a pattern of the number that Keras may give
+
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _COUNTER = re.compile(r"\{#([^{}]*)\}")
 _WORD = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
@@ -30,7 +33,10 @@ Values = Mapping[str, int | str]
 
 
 class Counter(NamedTuple):
-    """The counter of a template: the text before and after it, and the position among the numbered names."""
+    """The last counter of a template: the text before and after it, and the position among the numbered names.
+
+    The text ``before`` it may hold more counters.
+    """
 
     before: Template
     after: Template
@@ -76,18 +82,20 @@ class Template:
         """Parse a template; a placeholder named in ``indices`` is an index, any other name a wildcard.
 
         Raises:
-            TableError: a brace is unmatched, arithmetic uses a name that is not an index, or there are two counters.
+            TableError: a brace is unmatched, arithmetic uses a name that is not an index, or a counter before the last
+                has a position.
         """
         rest = _PLACEHOLDER.sub("", text)
         if "{" in rest or "}" in rest:
             raise LintError("schema", f'name "{text}" has an unmatched brace')
         template = cls(text, indices)
         pieces = _COUNTER.split(text)
-        if len(pieces) > 3:
-            raise LintError("schema", f'name "{text}" has two counters', hint="a name holds at most one {#}")
-        if len(pieces) == 3:
-            ordinal = template._computed[f"#{pieces[1]}"]
-            template.counter = Counter(cls(pieces[0], indices), cls(pieces[2], indices), ordinal)
+        if any(pieces[1:-2:2]):
+            hint = "write the first ones {#}"
+            raise LintError("schema", f'name "{text}" has a position in a counter before the last', hint=hint)
+        if len(pieces) > 1:
+            ordinal = template._computed[f"#{pieces[-2]}"]
+            template.counter = Counter(cls.parse("{#}".join(pieces[:-2:2]), indices), cls(pieces[-1], indices), ordinal)
         return template
 
     @property
@@ -124,7 +132,7 @@ class Template:
         parts, bound = [re.escape(pieces[0])], set[str]()
         for content, literal in zip(pieces[1::2], pieces[2::2], strict=True):
             if content[0] == "#":
-                parts.append(r"(?:_[0-9]+)?")
+                parts.append(COUNTER)
             elif content in self._computed:
                 known = all(key in values for key in self._computed[content].keys)
                 parts.append(str(evaluate(self._computed[content], values)) if known else "[0-9]+")

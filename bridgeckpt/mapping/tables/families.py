@@ -1,21 +1,51 @@
-"""Models that no table converts, recognised by the name of a tensor: the list in ``mappings/families.toml``."""
+"""Models that no table converts, recognised by the names of tensors: the list in ``mappings/families.toml``.
+
+Each entry is one model or one variant of a model that a table converts:
+
+==================  ===================================================================================================
+``title``           what it is, for people: "it is TITLE, which no table converts yet"
+``name``            a name that its checkpoints hold under any scope, or a list of which they hold one. ``*`` is any
+                    text without ``/``, ``**`` any text, ``{#}`` the number that Keras may give. It may be the name
+                    of an object too
+``without``         a name that its checkpoints lack under that scope, where the table's model has it
+``unread = true``   it counts only if no table reads the names
+``hint``            what to do about it
+==================  ===================================================================================================
+
+The first entry that fits counts.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, NamedTuple
 
+from bridgeckpt.mapping.notation.templates import COUNTER
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.document import Document
 from bridgeckpt.mapping.tables.model import check_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
+
+    from bridgeckpt.mapping.tables.document import Section
 
 _FILE = "families.toml"
+_SPECIAL = re.compile(r"(\*\*?|\{#\})")
+_PATTERNS = {"*": "[^/]*", "**": ".*", "{#}": COUNTER}
 
 
-def find_unsupported_model(names: Collection[str]) -> str | None:
-    """The title of the listed model that has one of these tensor ``names``, or None.
+class UnsupportedModel(NamedTuple):
+    """A model that no table converts: its ``title``, and what to do about it or ""."""
+
+    title: str
+    hint: str
+
+
+def find_unsupported_model(names: Collection[str], *, unread: bool = True) -> UnsupportedModel | None:
+    """The first listed model whose tensors or objects have these ``names``, or None.
+
+    ``unread`` says whether no table reads them.
 
     Raises:
         TableError: the list is malformed.
@@ -23,8 +53,29 @@ def find_unsupported_model(names: Collection[str]) -> str | None:
     root = Document(tables.folder() / _FILE, f"mappings/{_FILE}").root
     check_schema(root)
     for section in root.tables("family"):
-        section.allow_only("title", "name")
-        wanted = section.text("name")
-        if any(name == wanted or name.endswith(f"/{wanted}") for name in names):
-            return section.text("title")
+        section.allow_only("title", "name", "without", "unread", "hint")
+        if section.flag("unread") and not unread:
+            continue
+        if any(_is_without(section, scope, names) for scope in _scopes(section.texts("name"), names)):
+            return UnsupportedModel(section.text("title"), section.text("hint", ""))
     return None
+
+
+def _scopes(patterns: Collection[str], names: Collection[str]) -> Iterator[str]:
+    """What stands before each name that one of the ``patterns`` describes."""
+    for pattern in patterns:
+        end = _SPECIAL.split(pattern)[-1]  # cheap to compare, and excludes nearly every name
+        whole = re.compile(f"((?:.*/)?){_regex(pattern)}", re.DOTALL)
+        yield from (match[1] for name in names if name.endswith(end) and (match := whole.fullmatch(name)))
+
+
+def _is_without(section: Section, scope: str, names: Collection[str]) -> bool:
+    """Whether no name under ``scope`` is the one that the model lacks."""
+    if "without" not in section:
+        return True
+    lacked = re.compile(re.escape(scope) + _regex(section.text("without")))
+    return not any(map(lacked.fullmatch, names))
+
+
+def _regex(pattern: str) -> str:
+    return "".join(_PATTERNS.get(part) or re.escape(part) for part in _SPECIAL.split(pattern))
