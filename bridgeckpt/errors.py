@@ -141,7 +141,8 @@ class Problem(NamedTuple):
 class PlanError(BridgeckptError):
     """A conversion is refused: ``problems`` holds every reason, not only the first.
 
-    ``kind`` is "unrecognised" if no mapping table reads the checkpoint; ``names`` are then those of its tensors.
+    ``kind`` is "unrecognised" if no mapping table reads the checkpoint; ``names`` are then those of its tensors. It is
+    "pytorch" if the checkpoint is one of PyTorch already.
     """
 
     def __init__(

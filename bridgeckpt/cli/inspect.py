@@ -41,6 +41,9 @@ def _describe(inspection: Inspection, lines: Lines) -> None:
         refusal = inspection.refusal
         if isinstance(refusal, PlanError) and refusal.kind == "unrecognised":
             lines.add("dialect", f"unknown: {say(refusal.message)}")
+        elif isinstance(refusal, PlanError) and refusal.kind == "pytorch":
+            lines.add("model", say(refusal.message))
+            lines.add("next", say(refusal.hint or ""))
         elif refusal is not None and not (inspection.incomplete and isinstance(refusal, CheckpointError)):
             # The dialect is known, but the plan is refused for another reason.
             lines.add("refused", _with_hint(refusal))

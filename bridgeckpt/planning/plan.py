@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from bridgeckpt.errors import PlanError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.formats.huggingface.pytorch_folder import pytorch_model
 from bridgeckpt.options import PlanOptions, checked
 from bridgeckpt.planning.adoption import adopt_head
 from bridgeckpt.planning.by_rules.plan import model_by_rules, plan_by_rules
@@ -49,6 +50,8 @@ def plan(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOpti
 def draft(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOptions]) -> Plan:
     """Like :func:`plan`, but returns a plan with problems instead of raising them."""
     checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
+    if options.get("mapping") is None and (made := pytorch_model(checkpoint)) is not None:
+        raise PlanError(f"{made.what}: there is nothing to convert", kind="pytorch", hint=made.hint)
     given = options.get("config")
     model_config = model_by_rules(checkpoint, options.get("mapping"), Path(given) if given is not None else None)
     if model_config is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats import open_checkpoint
+from bridgeckpt.formats.huggingface.pytorch_folder import pytorch_model
 from bridgeckpt.formats.locating.locate import locate
 from bridgeckpt.formats.locating.refusals import index_of
 from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH
@@ -64,10 +65,7 @@ def reference_of(request: RecordingRequest) -> Reference:
     saved = _saved_model(request.source)
     with open_checkpoint(request.source if saved is None else saved.variables) as checkpoint:
         if checkpoint.has_pytorch_names:
-            raise ParityError(
-                f"{checkpoint.path} is {checkpoint.format}, not a TensorFlow checkpoint",
-                hint="record the TensorFlow side of the conversion, the source",
-            )
+            raise _of_pytorch(checkpoint)
         checkpoint.check_files()
         tf = import_tensorflow()  # takes seconds: a wrong path is reported before that
         variables = _variables(tf, checkpoint)
@@ -84,6 +82,16 @@ def reference_of(request: RecordingRequest) -> Reference:
                 raise
             return functions_reference(tf, request, saved, checkpoint, _NO_BERT)
         return _Recording(tf, request, checkpoint, variables, bert, saved).reference()
+
+
+def _of_pytorch(checkpoint: Checkpoint) -> ParityError:
+    """The error about a checkpoint that TensorFlow cannot run."""
+    made = pytorch_model(checkpoint)
+    if made is None:
+        what, source = f"{checkpoint.path} is {checkpoint.format}, not a TensorFlow checkpoint", "the source"
+    else:
+        what, source = f"{made.what}: TensorFlow cannot run it", made.source or "the source"
+    return ParityError(what, hint=f"record the TensorFlow side of the conversion, {source}")
 
 
 def _saved_model(source: Path) -> SavedModel | None:

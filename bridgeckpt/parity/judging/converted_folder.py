@@ -22,7 +22,9 @@ def check_folder(folder: Path) -> None:
     if not is_file(folder / "config.json"):
         entry = look(folder)
         what = "does not exist" if entry is None else "has no config.json" if entry.is_folder else "is not a folder"
-        raise ParityError(f"{folder} is not a model: it {what}", hint="give the folder that `bridgeckpt convert` made")
+        is_inside = entry is not None and entry.is_file and is_file(folder.parent / "config.json")
+        hint = f"give its folder, {folder.parent}" if is_inside else "give the folder that `bridgeckpt convert` made"
+        raise ParityError(f"{folder} is not a model: it {what}", hint=hint)
     for entry in members(folder):
         if entry.is_file and lfs.is_pointer(entry.path):
             raise ParityError(f"{entry.path} is {lfs.WHAT}", hint=lfs.HINT)

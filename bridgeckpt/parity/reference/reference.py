@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import CheckpointError
+from bridgeckpt.formats.huggingface.pytorch_folder import RECORDING
 from bridgeckpt.formats.huggingface.safetensors import Safetensors
 from bridgeckpt.formats.huggingface.safetensors_files import plan_files
 from bridgeckpt.frozen import FrozenDict
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-_KEY = "bridgeckpt.reference"
 _VERSION = 1
 
 
@@ -86,7 +86,7 @@ def write_reference(reference: Reference, path: Path) -> None:
         "assumed": {key: record_of(sentence) for key, sentence in reference.assumed.items()},
     }
     (file,) = plan_files(
-        [(name, array.dtype.name, array.shape) for name, array in arrays.items()], None, {_KEY: json.dumps(record)}
+        [(name, array.dtype.name, array.shape) for name, array in arrays.items()], None, {RECORDING: json.dumps(record)}
     )
     with store_at(path).replacing(path) as out:
         out.write(file.header)
@@ -96,7 +96,7 @@ def write_reference(reference: Reference, path: Path) -> None:
 
 def is_reference(path: Path) -> bool:
     """Whether ``path`` is a file that :func:`write_reference` wrote."""
-    return is_file(path) and path.suffix == ".safetensors" and _KEY in Safetensors(path).metadata
+    return is_file(path) and path.suffix == ".safetensors" and RECORDING in Safetensors(path).metadata
 
 
 @checked()
@@ -112,11 +112,11 @@ def read_reference(path: str | os.PathLike[str]) -> Reference:
     if not is_file(path):
         raise CheckpointError(f"there is no reference {path}", path=path, hint=hint)
     with Safetensors(path) as file:
-        text = file.metadata.get(_KEY)
+        text = file.metadata.get(RECORDING)
         if text is None:
             raise CheckpointError(f"{path} is not a reference: it holds other tensors", path=path, hint=hint)
         try:
-            record = parse_json(text, _KEY)
+            record = parse_json(text, RECORDING)
             if record["version"] != _VERSION:
                 raise CheckpointError(f"{path} was recorded by another version of bridgeckpt", path=path, hint=hint)
             probes: dict[str, dict[str, Array]] = {name: {} for name in record["probes"]}
