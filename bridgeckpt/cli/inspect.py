@@ -7,13 +7,16 @@ import sys
 
 from bridgeckpt.cli.console import print_json
 from bridgeckpt.cli.given import given
-from bridgeckpt.cli.lines import Lines, table
+from bridgeckpt.cli.lines import WARNING, Lines, table
 from bridgeckpt.cli.words import say
 from bridgeckpt.converting.inspection import Inspection, inspect
 from bridgeckpt.errors import BridgeckptError, CheckpointError, PlanError
 from bridgeckpt.options import PlanOptions
+from bridgeckpt.planning.problems import lines_of
 from bridgeckpt.store.sizes import format_size
-from bridgeckpt.wording import shape_text
+from bridgeckpt.wording import listed, shape_text
+
+_COUNTED = ("slot", "copy")  # states whose tensors are counted, not listed: there may be thousands, all named alike
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -22,9 +25,19 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"ok": True, **inspection.record()})
         return 0
-    _describe(inspection, Lines(sys.stdout))
-    rows = [(f.name, str(f.tensors), f.dtype, shape_text(f.shape), f.state) for f in inspection.families]
+    lines = Lines(sys.stdout)
+    _describe(inspection, lines)
+    rows = [
+        (family.name, str(family.tensors), family.dtype, shape_text(family.shape), family.state)
+        for family in inspection.families
+        if family.state not in _COUNTED
+    ]
     table(("tensor", "count", "dtype", "shape", "state"), rows)
+    if inspection.plan is not None:  # what has to be seen comes last
+        for line in lines_of(inspection.plan.problems):
+            lines.add("problem", line)
+        for warning in inspection.plan.warnings:
+            lines.add(WARNING, warning)
     return 0
 
 
@@ -47,22 +60,23 @@ def _describe(inspection: Inspection, lines: Lines) -> None:
         elif refusal is not None and not (inspection.incomplete and isinstance(refusal, CheckpointError)):
             # The dialect is known, but the plan is refused for another reason.
             lines.add("refused", _with_hint(refusal))
-        return
-    lines.add("dialect", f"{plan.table.name}: {plan.table.title}")
-    lines.add("class", plan.architecture.name)
-    for key, value in plan.sizes.values.items():
-        lines.add("sizes", f"{key} = {value} ({say(plan.sizes.origin[key])})")
-    if plan.configuration is not None:
-        for key, provenance in plan.configuration.provenance.items():
-            lines.add("config", f"{key} = {plan.configuration.values[key]}, {say(provenance)}")
-    if plan.casing is not None:
-        lines.add("tokenizer", plan.casing.reason)
-    for slot, count in inspection.slots.items():
-        lines.add("slots", f"{slot}: {count} tensors")
-    for problem in plan.problems:
-        lines.add("problem", problem.line)
-    for warning in plan.warnings:
-        lines.add("warning", warning)
+    else:
+        lines.add("dialect", f"{plan.table.name}: {plan.table.title}")
+        lines.add("class", plan.architecture.name)
+        for origin in dict.fromkeys(plan.sizes.origin.values()):
+            sizes = [f"{key} {size}" for key, size in plan.sizes.values.items() if plan.sizes.origin[key] == origin]
+            lines.add("sizes", f"{', '.join(sizes)} ({say(origin)})")
+        if plan.configuration is not None:
+            for key, provenance in plan.configuration.provenance.items():
+                lines.add("config", f"{key} = {plan.configuration.values[key]}, {say(provenance)}")
+        if plan.casing is not None:
+            lines.add("tokenizer", plan.casing.reason)
+    if inspection.slots:
+        lines.add("slots", ", ".join(f"{count} {slot}" for slot, count in inspection.slots.items()))
+    copies = [family for family in inspection.families if family.state == "copy"]
+    if copies:
+        count = sum(family.tensors for family in copies)
+        lines.add("copies", f"{count} of other tensors: {listed((family.name for family in copies), 2)}")
 
 
 def _with_hint(error: BridgeckptError) -> str:

@@ -48,12 +48,13 @@ class Inspection(NamedTuple):
     @property
     def slots(self) -> dict[str, int]:
         """The number of tensors of each kind of optimizer state, by the last part of their names."""
-        if self.plan is None:
+        states = _states(self.plan, self.checkpoint)
+        slots = [name for name, state in states.items() if state == "slot"]
+        if not slots:
             return {}
-        states, training = self.plan.ledger.sources, self.plan.checkpoint.training_state()
+        training = self.checkpoint.training_state()
         known = {**training.slots, **training.averages}
-        kinds = (known[name].name if name in known else name.rpartition("/")[2] for name in states)
-        return dict(Counter(kind for kind, state in zip(kinds, states.values(), strict=True) if state == "slot"))
+        return dict(Counter(known[name].name if name in known else name.rpartition("/")[2] for name in slots))
 
     @property
     def writer(self) -> str | None:
@@ -102,9 +103,10 @@ def inspect(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanO
         plan = draft(checkpoint, **options)
     except BridgeckptError as error:
         refusal = error
-    states: Mapping[str, str] = plan.ledger.sources if plan else {}
     checkpoint = plan.checkpoint if plan else checkpoint  # under the names that the plan uses
-    return Inspection(checkpoint, plan, refusal, _families(checkpoint.tensors, states), _incomplete(checkpoint))
+    return Inspection(
+        checkpoint, plan, refusal, _families(checkpoint.tensors, _states(plan, checkpoint)), _incomplete(checkpoint)
+    )
 
 
 def _incomplete(checkpoint: Checkpoint) -> BridgeckptError | None:
@@ -113,6 +115,17 @@ def _incomplete(checkpoint: Checkpoint) -> BridgeckptError | None:
     except BridgeckptError as error:
         return error
     return None
+
+
+def _states(plan: Plan | None, checkpoint: Checkpoint) -> Mapping[str, str]:
+    """The state of each tensor; without a plan, only what the form of the names tells."""
+    if plan is not None:
+        return plan.ledger.sources
+    try:
+        training = checkpoint.training_state()
+    except BridgeckptError:  # the refusal says what is wrong with the names
+        return {}
+    return {**dict.fromkeys(checkpoint.copies, "copy"), **dict.fromkeys((*training.slots, *training.averages), "slot")}
 
 
 def _families(tensors: Mapping[str, TensorInfo], states: Mapping[str, str]) -> tuple[FoldedTensors, ...]:

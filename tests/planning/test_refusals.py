@@ -14,7 +14,6 @@ import bridgeckpt
 from bridgeckpt.cli import main
 from bridgeckpt.errors import Problem
 from bridgeckpt.planning.problems import render
-from bridgeckpt.wording import fold, ranges
 
 
 @pytest.fixture
@@ -277,13 +276,6 @@ def test_all_problems_are_reported_at_once_with_json(built, tmp_path, capsys):
     with pytest.raises(bridgeckpt.PlanError) as caught:
         bridgeckpt.plan(path)
     assert len(caught.value.problems) == 2
-
-
-def test_names_are_folded_over_layers():
-    names = [f"l_{i}/a" for i in (0, 1, 2, 5)] + ["b"] + [f"x.{i}.{j}" for i in (0, 1) for j in (0, 1)]
-    assert [text for text, _ in fold(names)] == ["l_{0..2,5}/a", "b", "x.{0..1}.{0..1}"]
-    assert [text for text, _ in fold(["n_0_0", "n_1_1"])] == ["n_0_0", "n_1_1"]
-    assert ranges([0, 1, 3]) == "0..1,3"
 
 
 def test_the_report_of_problems_reads_as_designed():
