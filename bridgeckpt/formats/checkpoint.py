@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.data_files import check_data_files
+from bridgeckpt.formats.descriptions import IN_ARCHIVE, IN_HDF5
 from bridgeckpt.formats.slots import Slot
 from bridgeckpt.formats.training.state import TrainingState, find_state
 from bridgeckpt.formats.variable_names import assign_names
@@ -88,6 +89,11 @@ class Checkpoint:
             CheckpointError: the part of the file that holds them is damaged or missing.
         """
         return {}
+
+    @property
+    def descriptions(self) -> Mapping[str, str]:
+        """Keras' descriptions of the model inside the checkpoint, as text, each under the name of its place."""
+        return {name: self.metadata[name] for name in (IN_HDF5, IN_ARCHIVE) if name in self.metadata}
 
     @property
     def has_pytorch_names(self) -> bool:

@@ -83,14 +83,30 @@ def class_of_scope(table: Table, scope: str) -> str | None:
 
     Keras names a model after its class: ``tf_bert_for_token_classification/``, ``tf_bert_for_token_classification_1/``.
     """
-    model = re.sub(r"_\d+$", "", scope.partition("/")[0])
-    return next((name for name in table.model.architectures if _snake_case(f"TF{name}") == model), None)
+    return next((name for name in table.model.architectures if is_named_after(scope, name)), None)
 
 
-def _snake_case(name: str) -> str:
-    """The name that Keras gives to the first object of a class: tf_bert_model for TFBertModel."""
-    spaced = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()
+def conflicting_classes(of_names: str | None, of_config: str | None, config: str) -> list[str]:
+    """A warning if the variables are named after another class than the one that the ``config`` names."""
+    if of_names is None or of_config in (None, of_names):
+        return []
+    return [
+        Sentence(
+            "variables are named after {of_names}, although {config} names {of_config}; {architecture:CLASS} says",
+            of_names=of_names,
+            config=config,
+            of_config=of_config,
+        )
+    ]
+
+
+def is_named_after(path: str, architecture: str) -> bool:
+    """Whether Keras named the first object in ``path`` after the TensorFlow twin of a class.
+
+    Versions of Keras put ``_`` in different places (``tf_data2vec``, ``tf_data2_vec``), and a number at the end.
+    """
+    name = re.sub(r"_\d+$", "", path.partition("/")[0])
+    return name.replace("_", "") == f"tf{architecture}".lower()
 
 
 def head_from_object_paths(table: Table, checkpoint: Checkpoint) -> str | None:

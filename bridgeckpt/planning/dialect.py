@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,10 +12,11 @@ from bridgeckpt.mapping.notation.names import Names, bind
 from bridgeckpt.mapping.tables.dialect import load_table
 from bridgeckpt.mapping.tables.families import find_unsupported_model
 from bridgeckpt.mapping.tables.shortlist import shortlist
+from bridgeckpt.planning.architecture import class_of_scope
 from bridgeckpt.sentences import Sentence, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.families import UnsupportedModel
@@ -29,6 +31,7 @@ _HINT = Sentence(
     "your own is a file: {mapping}",
     mapping=Setting("mapping", "my_table.toml"),
 )
+_CLASS = re.compile(r"tf_?\w*/")  # how names begin in files of transformers: with that of the class
 
 
 class Dialect(NamedTuple):
@@ -54,20 +57,9 @@ def choose_table(checkpoint: Checkpoint, mapping: str | os.PathLike[str] | None,
     Raises:
         PlanError: No dialect recognises the names, two dialects do, or one does under several scopes (two towers).
     """
-    every_scope = scope is not None
-    views = {"key": checkpoint, "variable": checkpoint.by_variable(), _PLAIN: checkpoint.by_variable(without=_OUTPUT)}
-    keys_are_names = views["variable"] is checkpoint
-    names = {"key": _names(checkpoint, every_scope)}
-    names |= {
-        which: names["key"] if keys_are_names else _names(view, every_scope)
-        for which, view in views.items()
-        if which != "key"
-    }
-    variables = names["key"] if keys_are_names else chain(names["variable"], names[_PLAIN])
-    tables = [mapping] if mapping else shortlist({"key": names["key"], "variable": variables})
-    candidates = [load_table(name) for name in tables]
-    bound = [(table, bind(table.detect, names[_view_for(table)], table.absent)) for table in candidates]
-    matches = [(table, bindings) for table, bindings in bound if bindings]
+    views, names = _views(checkpoint, every_scope=scope is not None)
+    candidates = [load_table(mapping)] if mapping else _candidates(checkpoint, views, names)
+    matches = _matches(candidates, names)
     if not matches:
         raise _unrecognised(views["variable"], candidates if mapping else [])
     if len(matches) > 1:
@@ -91,6 +83,47 @@ def choose_table(checkpoint: Checkpoint, mapping: str | os.PathLike[str] | None,
             hint=f"its scopes are: {scopes}",
         )
     return Dialect(table, *view, chosen[0], [binding for binding in bindings if binding != chosen[0]])
+
+
+def names_decide(checkpoint: Checkpoint) -> bool:
+    """Whether the names are those of a table, so that a config of another model cannot be that of the checkpoint.
+
+    transformers' TensorFlow classes contain one another: a model with a BERT inside has the names of a BERT. So in a
+    file of transformers the table has to be that of its own code, and the model outermost or named after its class.
+    """
+    views, names = _views(checkpoint, every_scope=False)
+    by_transformers = checkpoint.metadata.get("format") == "tf" or any(map(_CLASS.match, names["variable"]))
+    for table, bindings in _matches(_candidates(checkpoint, views, names), names):
+        scopes = ["".join(binding.values()) for binding in bindings]
+        if not table.config.source.transformers:
+            if not by_transformers:
+                return True
+        elif any(not scope or class_of_scope(table, scope) for scope in scopes):
+            return True
+    return False
+
+
+def _views(checkpoint: Checkpoint, *, every_scope: bool) -> tuple[dict[str, Checkpoint], dict[str, Names]]:
+    """The checkpoint under each kind of names that a table may be written in, and those names."""
+    views = {"key": checkpoint, "variable": checkpoint.by_variable(), _PLAIN: checkpoint.by_variable(without=_OUTPUT)}
+    own = _names(checkpoint, every_scope)
+    keys_are_names = views["variable"] is checkpoint
+    return views, {
+        which: own if keys_are_names or which == "key" else _names(view, every_scope) for which, view in views.items()
+    }
+
+
+def _candidates(checkpoint: Checkpoint, views: Mapping[str, Checkpoint], names: Mapping[str, Names]) -> list[Table]:
+    """The shipped tables that may read the checkpoint."""
+    keys_are_names = views["variable"] is checkpoint
+    variables = names["key"] if keys_are_names else chain(names["variable"], names[_PLAIN])
+    return [load_table(name) for name in shortlist({"key": names["key"], "variable": variables})]
+
+
+def _matches(tables: list[Table], names: Mapping[str, Names]) -> list[tuple[Table, list[Wildcards]]]:
+    """The tables that recognise the names, each with the values of its wildcards: one for each model."""
+    bound = [(table, bind(table.detect, names[_view_for(table)], table.absent)) for table in tables]
+    return [(table, bindings) for table, bindings in bound if bindings]
 
 
 def _view_for(table: Table) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bridgeckpt.mapping.tables.model_records import ModelTable
     from bridgeckpt.sidecar.graph.facts import GraphFacts
+    from bridgeckpt.sidecar.stated import SourceConfig
 
 
 def reject_unsupported(options: PlanOptions, supported: Sequence[str]) -> None:
@@ -36,7 +37,7 @@ def reject_unsupported(options: PlanOptions, supported: Sequence[str]) -> None:
 
 
 def resolve_heads(
-    model: ModelTable, config: Mapping[str, Any], config_name: str, facts: GraphFacts | None, requested: int | None
+    model: ModelTable, source: SourceConfig, facts: GraphFacts | None, requested: int | None
 ) -> tuple[dict[str, tuple[int, str]], list[Problem]]:
     """The number of attention heads if the config does not decide it: from the user, else from the graph.
 
@@ -49,15 +50,16 @@ def resolve_heads(
     key = key_of(model, HEADS, requested)
     if key is None:
         return {}, []
-    stated, computed = config.get(key), _from_graph(facts, key)
+    stated, computed = source.values.get(key), _from_graph(facts, key)
     if requested is not None:
         return {key: (requested, Sentence("{heads}", heads=Setting("heads", requested)))}, []
     if computed is None or stated == computed:
         return {}, []
     problems = []
     if stated is not None:
-        subject = f"{key} = {stated} ({config_name}), but the graph computes with {computed}"
-        hint = Sentence("is {name} the config of another checkpoint? {heads:N} decides it", name=config_name)
+        name = source.origin_of(key)
+        subject = f"{key} = {stated} ({name}), but the graph computes with {computed}"
+        hint = Sentence("is {name} the config of another checkpoint? {heads:N} decides it", name=name)
         problems.append(Problem("config", subject, (), hint))
     return {key: (computed, "the graph")}, problems
 

@@ -98,6 +98,7 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions) -> Plan:
         companions=tokens.companions,
         notes=notes,
         warnings=(
+            *evidence.stated.warnings,
             *adopted.warnings,
             *chosen.warnings,
             *accounted.warnings,

@@ -18,6 +18,7 @@ from bridgeckpt.planning.account.states import AccountInput, assign_states
 from bridgeckpt.planning.architecture import (
     choose_architecture,
     class_of_scope,
+    conflicting_classes,
     drop_inner_heads,
     head_from_object_paths,
     missing_groups,
@@ -30,13 +31,13 @@ from bridgeckpt.planning.own_head import OwnHead, lacking_head
 from bridgeckpt.planning.own_head_problem import own_head_problem
 from bridgeckpt.planning.refusals import refuse_variants, refused_heads
 from bridgeckpt.sidecar.config import translate
-from bridgeckpt.sidecar.config_files import load_config, named_class
+from bridgeckpt.sidecar.config_files import named_class
 from bridgeckpt.sidecar.graph.facts import read_facts, read_head
+from bridgeckpt.sidecar.stated import load_config
 from bridgeckpt.sidecar.tokenizer.choice import select_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from bridgeckpt.errors import Problem
     from bridgeckpt.formats.checkpoint import Checkpoint
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from bridgeckpt.planning.dialect import Dialect
     from bridgeckpt.sidecar.config import Configuration
     from bridgeckpt.sidecar.graph.facts import GraphFacts
+    from bridgeckpt.sidecar.stated import SourceConfig
     from bridgeckpt.sidecar.tokenizer.choice import TokenizerChoice
 
 
@@ -64,10 +66,9 @@ class Recognised(NamedTuple):
 
 
 class SidecarFacts(NamedTuple):
-    """What lies beside the tensors: ``config``, read from the file ``config_name``, and the graph with its facts."""
+    """What lies beside the tensors, or is described with them: the ``stated`` values, and the graph with its facts."""
 
-    config: Mapping[str, Any]
-    config_name: str
+    stated: SourceConfig
     graph: Graph | None
     facts: GraphFacts | None
 
@@ -120,10 +121,10 @@ def gather(recognised: Recognised, options: PlanOptions) -> SidecarFacts:
     """
     dialect, given = recognised.dialect, options.get("config")
     file = Path(given) if given is not None else None
-    config, config_name = load_config(dialect.checkpoint, dialect.table, file)
+    stated = load_config(dialect.checkpoint, dialect.table, file, scope=dialect.wildcards.get("scope", ""))
     graph = _graph(dialect.checkpoint)
     facts = read_facts(graph, dialect.table.graph, dialect.wildcards) if graph is not None else None
-    return SidecarFacts(config, config_name, graph, facts)
+    return SidecarFacts(stated, graph, facts)
 
 
 def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions) -> Chosen:
@@ -134,8 +135,9 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
     """
     dialect, expansion, present = recognised
     table, wildcards = dialect.table, dialect.wildcards
-    config, config_name, _, facts = evidence
-    given, problems = resolve_heads(table.model, config, config_name, facts, options.get("heads"))
+    stated, _, facts = evidence
+    config = stated.values
+    given, problems = resolve_heads(table.model, stated, facts, options.get("heads"))
 
     def question_of(architecture: Architecture) -> Question:
         groups = (*architecture.groups, *architecture.optional)
@@ -144,8 +146,7 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
             expansion=expansion,
             rows=rows,
             wildcards=wildcards,
-            config=config,
-            config_name=config_name,
+            source=stated,
             given=given,
         )
 
@@ -153,18 +154,21 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
     scope = wildcards.get("scope", "")
     tensors = {name: expansion.first(rows, wildcards) for name, rows in present.items()}
     outer, dropped = drop_inner_heads(table, tensors, scope)
+    of_names, written = class_of_scope(table, scope), named_class(config)
     choice = choose_architecture(
         table,
         outer,
         lambda architecture: solve(question_of(architecture)).axes,
         options.get("architecture"),
         graph_head or head_from_object_paths(table, dialect.checkpoint),
-        named_class(config) or class_of_scope(table, scope),
+        of_names or written,
         evidence="the graph" if graph_head else "the model, by the objects saved,",
     )
     question = question_of(choice.architecture)
     sizes = solve(question)
     problems += [*sizes.problems, *open_keys(question, choice.architecture, sizes), *choice.problems]
+    if options.get("architecture") is None:
+        dropped += conflicting_classes(of_names, written, stated.origin_of("architectures"))
     conflicts = conflicting_heads(table.model, config, facts, options.get("heads"))
     return Chosen(
         architecture=choice.architecture,
@@ -274,7 +278,7 @@ def configure(
     """
     table, sizes = recognised.dialect.table, chosen.sizes
     return translate(
-        evidence.config,
+        evidence.stated.values,
         table,
         chosen.architecture.name,
         sizes=sizes.values,

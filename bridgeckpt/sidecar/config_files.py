@@ -1,4 +1,4 @@
-"""Finds the source's config, beside the checkpoint or inside it, and reads it with transformers' keys.
+"""Finds a config of the source, and reads it with transformers' keys.
 
 Each code base writes its own kind of config: a JSON file, Model Garden's ``params.yaml``, the description of a Keras
 model. ``[config.source]`` of a dialect gives the file, the place of the values in it, and their keys.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import ConfigError
 from bridgeckpt.sentences import Sentence
@@ -19,41 +19,12 @@ from bridgeckpt.store.texts import JSON, TextError, parse_json, shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.model_records import ModelTable
-    from bridgeckpt.mapping.tables.records import ConfigSource, Table
+    from bridgeckpt.mapping.tables.records import ConfigSource
 
 ACTIVATION, EPSILON = "hidden_act", "layer_norm_eps"  # options of a conversion; the model table has their config keys
 _UNREADABLE = Sentence("check the path and its permissions; {config:FILE} gives another")
 _ANOTHER = Sentence("give the config of this checkpoint with {config:FILE}")
-
-
-class SourceConfig(NamedTuple):
-    """A config's ``values`` by transformers' keys, and the ``name`` of the file; {} and "no config" without one."""
-
-    values: JSON
-    name: str
-
-
-def load_config(checkpoint: Checkpoint, table: Table, explicit: Path | None = None) -> SourceConfig:
-    """Load the config of a checkpoint: ``explicit``, else the first of the dialect's configs that exists.
-
-    It is a text inside the checkpoint, or a file beside it.
-
-    Raises:
-        ConfigError: the config is missing, unreadable or of another model, or a value is invalid.
-    """
-    source = table.config.source
-    for names in [source.files] if explicit is not None else [(name,) for name in source.files]:
-        if explicit is None and names[0] in checkpoint.metadata:
-            where = f"{names[0]} of {checkpoint.path}"
-            with _as_config_errors():
-                values = parse_json(checkpoint.metadata[names[0]], where)
-            return SourceConfig(_check(values, where, table.model, source), names[0])
-        path = find_config(checkpoint.directory, explicit, names)
-        if path is not None:
-            return SourceConfig(read_config(path, table.model, source), path.name)
-    return SourceConfig({}, "no config")
 
 
 def named_class(values: Mapping[str, Any]) -> str | None:
@@ -106,7 +77,7 @@ def read_config(path: Path, model: ModelTable, source: ConfigSource) -> JSON:
     Raises:
         ConfigError: the file is neither JSON nor YAML, it is the config of another model, or a value is invalid.
     """
-    return _check(read_values(path), str(path), model, source)
+    return check_values(read_values(path), str(path), model, source)
 
 
 def read_values(path: Path) -> JSON:
@@ -117,6 +88,16 @@ def read_values(path: Path) -> JSON:
     """
     with _as_config_errors():
         return texts.read_config(path)
+
+
+def parse_values(text: str, where: str) -> JSON:
+    """The content of a config of any model that is a text inside a checkpoint.
+
+    Raises:
+        ConfigError: the text holds no JSON object.
+    """
+    with _as_config_errors():
+        return parse_json(text, where)
 
 
 @contextmanager
@@ -131,8 +112,12 @@ def _as_config_errors() -> Iterator[None]:
         raise ConfigError(error.message, hint=_UNREADABLE if error.fault == "unreadable" else error.hint) from error
 
 
-def _check(values: JSON, where: str, model: ModelTable, source: ConfigSource) -> JSON:
-    """The values by transformers' keys. Refuses a config of another model and invalid values."""
+def check_values(values: JSON, where: str, model: ModelTable, source: ConfigSource) -> JSON:
+    """The values by transformers' keys.
+
+    Raises:
+        ConfigError: they are of another model, or one is invalid.
+    """
     values = _rename(values, source)
     for key, wanted in source.required.items():
         if values.get(key, wanted) != wanted:

@@ -47,10 +47,8 @@ def test_a_name_with_TF_in_front_is_that_of_the_same_class(electra):  # noqa: N8
     assert plan.architecture.name == plan.configuration.values["architectures"][0] == "ElectraForPreTraining"
 
 
-def test_without_a_name_it_is_the_class_without_a_head(electra):
-    plan = draft(configured(electra, architectures=None))
-    assert plan.architecture.name == "ElectraModel"
-    assert "the config names no class" in plan.notes[0]
+def test_without_a_name_it_is_the_class_that_the_variables_are_named_after(electra):
+    assert bridgeckpt.plan(configured(electra, architectures=None)).architecture.name == "ElectraForPreTraining"
 
 
 def test_the_head_is_left_out_where_the_class_asked_for_has_none(electra):

@@ -12,9 +12,10 @@ from bridgeckpt.errors import ConfigError
 from bridgeckpt.mapping.tables.dialect import load_table
 from bridgeckpt.mapping.tables.records import ConfigSource
 from bridgeckpt.sidecar.config import translate
-from bridgeckpt.sidecar.config_files import find_config, load_config, read_config
+from bridgeckpt.sidecar.config_files import find_config, read_config
 from bridgeckpt.sidecar.decisions import ACTIVATIONS
 from bridgeckpt.sidecar.graph.facts import GraphFacts
+from bridgeckpt.sidecar.stated import load_config
 from bridgeckpt.sidecar.tokenizer.vocabulary import Vocabulary
 
 GOOGLE = load_table("bert/google")
@@ -368,16 +369,21 @@ class TestSources:
         with pytest.raises(ConfigError, match=r"params\.yaml"):
             self.read(tmp_path, text)
 
-    def test_text_in_the_checkpoint_itself_is_read_where_no_file_is(self, tmp_path):
+    def test_text_in_the_checkpoint_itself_is_believed_before_a_file_beside_it(self, tmp_path):
         class Held:
             path, directory = tmp_path / "model.h5", tmp_path
-            metadata: ClassVar = {"model_config": json.dumps({"hidden_size": 36})}
+            metadata: ClassVar = {"model_config": json.dumps({"config": {"hidden_size": 36}})}
 
-        source = ConfigSource(files=("bert_config.json", "model_config"))
+        source = ConfigSource(files=("bert_config.json", "model_config"), roots=("config",))
         table = GOOGLE._replace(config=GOOGLE.config._replace(source=source))
-        assert load_config(Held, table) == ({"hidden_size": 36}, "model_config")
-        (tmp_path / "bert_config.json").write_text('{"hidden_size": 24}')
-        assert load_config(Held, table) == ({"hidden_size": 24}, "bert_config.json")
+        assert load_config(Held, table)[:2] == ({"hidden_size": 36}, "model_config")
+        (tmp_path / "bert_config.json").write_text('{"hidden_size": 24, "num_attention_heads": 3}')
+        stated = load_config(Held, table)
+        assert stated.values == {"hidden_size": 36, "num_attention_heads": 3}
+        assert stated.origin_of("num_attention_heads") == "bert_config.json"
+        (warning,) = stated.warnings
+        assert "hidden_size = 36, as model_config says, although bert_config.json says 24" in warning
         Held.metadata = {}
+        assert load_config(Held, table)[:2] == ({"hidden_size": 24, "num_attention_heads": 3}, "bert_config.json")
         (tmp_path / "bert_config.json").unlink()
-        assert load_config(Held, table) == ({}, "no config")
+        assert load_config(Held, table)[:2] == ({}, "no config")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.formats.descriptions import IN_SAVED_MODEL
+from bridgeckpt.formats.tensorflow.keras_metadata import read_keras_metadata
 from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH, ObjectGraph, parse_object_graph
 from bridgeckpt.formats.tensorflow.saved_model import folder_of, saved_model_of
 from bridgeckpt.formats.tensorflow.slices import Block, slice_at, tile
@@ -70,6 +72,7 @@ class TensorBundle(Checkpoint):
             notes=(*notes, *saved.notes) if saved else notes,
         )
         self._objects: ObjectGraph | None = None
+        self._saved = saved
         if saved:
             self.format = f"{saved.format(self.tensors)} ({self.format})"
 
@@ -82,6 +85,12 @@ class TensorBundle(Checkpoint):
     def objects(self) -> frozenset[str]:
         """The paths of the objects of a TF2 checkpoint; empty for TF1."""
         return self._object_graph.objects
+
+    @property
+    def descriptions(self) -> Mapping[str, str]:
+        """The description of a SavedModel's Keras model, if it has one. It is read each time."""
+        text = read_keras_metadata(self._saved) if self._saved is not None else None
+        return {IN_SAVED_MODEL: text} if text is not None else {}
 
     def _stored_slots(self) -> Mapping[str, Slot]:
         return self._object_graph.slots

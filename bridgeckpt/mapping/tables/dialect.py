@@ -28,11 +28,14 @@
                                is what the code always computes with, whatever the config says. ``[config.words.KEY]``:
                                the meaning of a word in the source's config
 ``[config.source]``            the config that the code writes: ``files`` (names or patterns, of files or of texts in a
-                               checkpoint; the first that exists is read), ``roots`` (paths of keys to the objects with
-                               the values; in a list a key is an element's name), ``[config.source.keys]`` renames keys
-                               (or paths of keys) there, ``[config.source.required]`` are the only values that can be
-                               converted; ``transformers = true``: transformers wrote it, and it is copied; ``told``:
-                               the key beside the roots that names the class
+                               checkpoint; a text in the checkpoint is believed before a file beside it, and the first
+                               file that exists is read), ``classes`` (patterns of the classes whose configs have the
+                               values, at any depth of Keras' description in a checkpoint), ``roots`` (paths of keys to
+                               the objects with the values; in a list a key is an element's name),
+                               ``[config.source.keys]`` renames keys (or paths of keys) there,
+                               ``[config.source.required]`` are the only values that can be converted;
+                               ``transformers = true``: transformers wrote it, and it is copied; ``told``: the key
+                               beside the roots that names the class
 ``[config.doubts]`` key =      why the value may be wrong, whatever the source's config says, if neither the graph nor
                                the user gives it; ``[config.doubts.KEY]`` word = the same, if the config has this word,
                                or if it says nothing and the word is the model's default
@@ -208,7 +211,7 @@ def _doubts(section: Section, key: str) -> dict[str, str]:
 
 def _config_source(section: Section, inherited: ConfigSource) -> ConfigSource:
     """Where the config is; what the section leaves out is as in ``inherited``."""
-    section.allow_only("files", "roots", "keys", "required", "transformers", "told")
+    section.allow_only("files", "roots", "keys", "required", "transformers", "told", "classes")
     keys, required = section.table("keys"), section.table("required")
     return ConfigSource(
         section.texts("files", inherited.files),
@@ -217,6 +220,7 @@ def _config_source(section: Section, inherited: ConfigSource) -> ConfigSource:
         {**inherited.required, **required.data},
         section.flag("transformers") or inherited.transformers,
         section.text("told", inherited.told),
+        section.texts("classes", inherited.classes),
     )
 
 

@@ -105,6 +105,7 @@ class ConfigSource(NamedTuple):
         required: The only values of these keys that can be converted.
         transformers: Whether transformers wrote the config. Then all of it is copied.
         told: The key beside the roots that names the class, or "".
+        classes: Patterns of the classes whose configs, in Keras' description inside a checkpoint, have the values.
     """
 
     files: tuple[str, ...] = ()
@@ -113,6 +114,7 @@ class ConfigSource(NamedTuple):
     required: Mapping[str, Any] = FrozenDict()
     transformers: bool = False
     told: str = ""
+    classes: tuple[str, ...] = ()
 
 
 class DialectConfig(NamedTuple):

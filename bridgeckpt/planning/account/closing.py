@@ -51,23 +51,23 @@ def _unknown_size(question: Question, key: str) -> Problem:
     if key == model.config.options.get(HEADS):
         why = "no shape tells it, and there is neither a config nor a graph (.meta, saved_model.pb) beside it"
         hint = Sentence("give {heads:N}, or the config with {config:FILE}")
-        return Problem("heads", "the number of attention heads is unknown", (why,), hint)
+        return Problem("heads", "the number of attention heads is unknown", (why, *question.source.unread), hint)
     expressions = {**model.dims, **model.indices}
     axes = [f"{axis} = {size.text}" for axis, size in expressions.items() if key in size.keys]
     why = f"{', '.join(axes)}: no shape or name of a tensor tells it, and no config says it"
-    return Problem("config", f"{key} is unknown", (why,), _how(question, key))
+    return Problem("config", f"{key} is unknown", (why, *question.source.unread), _how(question, key))
 
 
 def _open_values(question: Question) -> list[str]:
     """The ``needed`` keys, other than sizes, that neither the config nor a table gives."""
     table, config = question.table, question.table.model.config
-    known = {*question.keys, *question.config, *table.config.values, *config.defaults}
+    known = {*question.keys, *question.source.values, *table.config.values, *config.defaults}
     return [key for key in config.needed if key not in known and key not in config.options.values()]
 
 
 def _unknown_value(question: Question, key: str) -> Problem:
     why = f"{question.table.model.name} lists it in [config] needed: no tensor tells it, and no config says it"
-    return Problem("config", f"{key} is unknown", (why,), _how(question, key))
+    return Problem("config", f"{key} is unknown", (why, *question.source.unread), _how(question, key))
 
 
 def _how(question: Question, key: str) -> Sentence:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.model_records import ModelTable
     from bridgeckpt.mapping.tables.records import Row, Table
     from bridgeckpt.planning.account.expansion import Expansion
+    from bridgeckpt.sidecar.stated import SourceConfig
 
 _SHAPES = "the checkpoint's shapes"
 
@@ -90,15 +91,14 @@ class SizesBuilder:
 class Question(NamedTuple):
     """The input of :func:`solve`: the rows of the groups in the checkpoint, and the sizes known from elsewhere.
 
-    ``config`` is the content of the file ``config_name``. ``given`` are sizes that no shape tells (the number of
+    ``source`` is what is stated about the checkpoint. ``given`` are sizes that no shape tells (the number of
     heads), each with its origin.
     """
 
     expansion: Expansion
     rows: list[Row]
     wildcards: Mapping[str, str]
-    config: Mapping[str, object]
-    config_name: str
+    source: SourceConfig
     given: Mapping[str, tuple[int, str]]
 
     @property
@@ -113,7 +113,7 @@ class Question(NamedTuple):
 
     def stated(self, key: str) -> int | None:
         """The size of a config key according to the config."""
-        value = self.config.get(key)
+        value = self.source.values.get(key)
         return value if isinstance(value, int) else None
 
     def implied(self, key: str) -> tuple[int, str] | None:
@@ -143,15 +143,15 @@ def solve(question: Question) -> Sizes:
         elif key in votes and key not in sizes.values:
             _compare(question, sizes, key, _winner(question, key, votes[key]), votes[key])
         elif key not in sizes.values and (stated := question.stated(key)) is not None:
-            sizes.set(key, stated, question.config_name)
+            sizes.set(key, stated, question.source.origin_of(key))
         elif key not in sizes.values and (implied := question.implied(key)) is not None:
             _assume(sizes, key, *implied)
     _solve_axes(model, sizes, samples)
     solved = ", ".join(f"{key} = {value}" for key, value in sizes.values.items() if question.stated(key) is None)
-    if not question.config:
+    if not question.source.values:
         sizes.notes.append("there is no config: sizes are solved from the checkpoint's shapes")
     elif solved:
-        sizes.notes.append(f"{solved}: not in {question.config_name}, solved from the checkpoint")
+        sizes.notes.append(f"{solved}: not in {question.source.name}, solved from the checkpoint")
     return sizes.build()
 
 
@@ -201,7 +201,7 @@ def _winner(question: Question, key: str, votes: list[Sample]) -> int:
 
 def _compare(question: Question, sizes: SizesBuilder, key: str, size: int, votes: list[Sample]) -> None:
     """Take the checkpoint's size for ``key``, and compare it with the config's."""
-    stated, name = question.stated(key), question.config_name
+    stated, name = question.stated(key), question.source.origin_of(key)
     sizes.set(key, size, name if stated == size else _SHAPES)
     own = question.table.config.values.get(key, size)
     if own != size:

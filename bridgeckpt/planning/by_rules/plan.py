@@ -16,6 +16,9 @@ from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.mapping.tables.model import shipped_models
 from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable, Tied
 from bridgeckpt.planning.account.sizes import NO_SIZES
+from bridgeckpt.planning.architecture import conflicting_classes
+from bridgeckpt.planning.by_rules.target import bare_class, class_named, load_target
+from bridgeckpt.planning.dialect import names_decide
 from bridgeckpt.planning.losses import warn_of_parts
 from bridgeckpt.planning.record import Plan
 from bridgeckpt.sentences import Sentence
@@ -41,7 +44,9 @@ def model_by_rules(
 ) -> dict[str, Any] | None:
     """The config of a model that is converted by rules; None if a table may read the model.
 
-    It is a config of transformers, beside the checkpoint or ``explicit``. Configs of other code have no ``model_type``.
+    Names that are those of a table decide before the config does.
+    It is a config of transformers, beside the checkpoint or ``explicit``. Configs of other code have no ``model_type``,
+    and neither have those of transformers before 2.2: there the variables are named after the class.
 
     Raises:
         ConfigError: The config cannot be read.
@@ -58,14 +63,25 @@ def model_by_rules(
     path = find_config(folder, explicit if explicit != folder else None, [_CONFIG])
     values = read_values(path) if path is not None else {}
     kind = values.get("model_type")
+    if mapping is None and (path is None or kind in shipped_models() or names_decide(checkpoint)):
+        return None
+    if path is not None and not kind and (named := class_of_names(checkpoint)) is not None:
+        values["model_type"] = kind = named[1]  # transformers before 2.2 did not write it
     if isinstance(kind, str) and kind:
-        return None if mapping is None and kind in shipped_models() else values
+        return values
     if mapping is None:
         return None
     raise PlanError(
         f"there is no config of transformers (config.json with a model_type) beside {checkpoint.path}",
         hint=Sentence("give it with {config:FILE}: it says which class the names are those of"),
     )
+
+
+def class_of_names(checkpoint: Checkpoint) -> tuple[str, str] | None:
+    """The class that the variables are named after (``tf_roberta_for_masked_lm/``), and its ``model_type``; or None."""
+    names = checkpoint.by_variable().tensors
+    front = next((name for name in names if name.startswith("tf") and "/" in name), None)
+    return class_named(front) if front is not None else None
 
 
 def _has_config_of_a_table(folder: Path) -> bool:
@@ -89,10 +105,11 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
     from bridgeckpt.planning.account.leftovers import told_by_form
     from bridgeckpt.planning.averages import unused_averages
     from bridgeckpt.planning.by_rules.account import account_by_rules
-    from bridgeckpt.planning.by_rules.target import bare_class, load_target
 
     rules, kind = load_rules(RULES), config["model_type"]
-    named, source = named_class(config), f"the config of {checkpoint.path.name}"
+    written, source = named_class(config), f"the config of {checkpoint.path.name}"
+    of_names = class_of_names(checkpoint)
+    named = of_names[0] if of_names is not None and of_names[1] == kind else written
     name = requested or named or bare_class(kind)
     if name is None:
         raise PlanError(
@@ -108,6 +125,7 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
     training = checkpoint.training_state()
     configuration, changed = _configuration(config, rules.model(kind), name)
     unnamed = () if requested or named else (f"the config names no class: {name} is the one without a head",)
+    conflict = [] if requested else conflicting_classes(named, written, _CONFIG)
     architecture = Architecture(name)
     return Plan(
         checkpoint=checkpoint,
@@ -126,6 +144,7 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
         companions=find_companions(checkpoint.directory),
         notes=(*checkpoint.notes, *unnamed, *changed, *unused_averages(ledger, training), *rules.model(kind).notes),
         warnings=(
+            *conflict,
             *told_by_form(training, ledger),
             *warn_of_parts(name, [part for part, owner in owners.items() if owner == bare], bare or ""),
         ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ConfigError, PlanError
+from bridgeckpt.planning.architecture import is_named_after
 from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
@@ -106,6 +107,26 @@ def bare_class(model_type: str) -> str | None:
         return None
     name = MODEL_MAPPING_NAMES.get(model_type)
     return name if isinstance(name, str) else None
+
+
+def class_named(path: str) -> tuple[str, str] | None:
+    """The class that the first object in ``path`` is named after (``tf_roberta_model/``), and its ``model_type``.
+
+    None if transformers has no such class, or is not installed.
+    """
+    try:
+        import transformers
+        from transformers.models.auto import modeling_auto
+    except ImportError:
+        return None
+    listed = [of for name, of in vars(modeling_auto).items() if name.endswith("_MAPPING_NAMES")]
+    classes = [of if isinstance(of, tuple | list) else (of,) for mapping in listed for of in mapping.values()]
+    names = dict.fromkeys(name for several in classes for name in several if isinstance(name, str))
+    for name in names:
+        if is_named_after(path, name):
+            config = getattr(getattr(transformers, name, None), "config_class", None)  # None without torch
+            return (name, config.model_type) if config is not None else None
+    return None
 
 
 def _described(model: Any, architecture: str, model_type: str) -> Target:  # noqa: ANN401 - a torch module

@@ -1,0 +1,137 @@
+"""Variables' names say which model and class a checkpoint is, before a config that lies beside it does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import architectures
+import h5py
+import pytest
+from paths import FIXTURES
+
+import bridgeckpt
+from bridgeckpt.errors import ConfigError, PlanError
+from bridgeckpt.mapping.tables.library import RULES
+from bridgeckpt.planning.plan import draft
+
+pytestmark = pytest.mark.slow
+
+ROBERTA = {"model_type": "roberta", "architectures": ["RobertaForMaskedLM"], "num_attention_heads": 2}
+
+
+def configured(folder, values):
+    (folder / "config.json").write_text(json.dumps(values))
+    return folder
+
+
+def config_of(folder):
+    return json.loads((folder / "config.json").read_text())
+
+
+@pytest.fixture
+def google(built, tmp_path):
+    """A checkpoint of google-research/bert, whose only config is that of another model."""
+    made, folder = built(), tmp_path / "source"
+    folder.mkdir()
+    for file in made.prefix.parent.glob(f"{made.prefix.name}.*"):
+        if file.suffix != ".meta":
+            shutil.copy(file, folder)
+    return configured(folder, ROBERTA), made
+
+
+@pytest.fixture
+def sequence(tmp_path):
+    """A TFBertForSequenceClassification of transformers 2.0, whose config has no model_type."""
+    folder = tmp_path / "source"
+    shutil.copytree(FIXTURES / "hf200_sequence" / "source", folder)
+    assert "model_type" not in config_of(folder)
+    return folder
+
+
+def test_a_config_of_another_model_beside_is_not_read_and_it_is_said(google):
+    folder, made = google
+    plan = bridgeckpt.plan(folder, heads=made.spec.heads)
+    assert plan.table.name == "bert/google"
+    assert plan.sizes.values["num_attention_heads"] == made.spec.heads
+    assert any("config.json is not read" in warning and '"roberta"' in warning for warning in plan.warnings)
+
+
+def test_where_only_that_config_says_the_heads_they_are_asked_for(google):
+    folder, _ = google
+    with pytest.raises(PlanError) as caught:
+        bridgeckpt.plan(folder)
+    assert "the number of attention heads is unknown" in str(caught.value)
+    assert "config.json is not read" in str(caught.value)
+
+
+def test_a_config_of_another_model_that_is_given_is_refused(google):
+    folder, _ = google
+    with pytest.raises(ConfigError, match='"model_type" is "roberta"'):
+        bridgeckpt.plan(folder, config=folder / "config.json", heads=2)
+
+
+def test_the_rules_may_be_asked_for(google):
+    folder, _ = google
+    with pytest.raises(PlanError, match=RULES):
+        bridgeckpt.plan(folder, mapping=RULES)
+
+
+def test_the_class_of_the_variables_is_taken_not_that_of_the_config(sequence):
+    configured(sequence, config_of(sequence) | {"architectures": ["BertForTokenClassification"]})
+    plan = bridgeckpt.plan(sequence)
+    assert plan.architecture.name == "BertForSequenceClassification"
+    assert any("config.json names BertForTokenClassification" in warning for warning in plan.warnings)
+    asked = bridgeckpt.plan(sequence, architecture="BertForTokenClassification")
+    assert not any("although" in warning for warning in asked.warnings)
+
+
+def test_a_bert_of_transformers_with_the_config_of_another_model(sequence):
+    heads = config_of(sequence)["num_attention_heads"]
+    configured(sequence, ROBERTA)
+    plan = bridgeckpt.plan(sequence, heads=heads)
+    assert (plan.table.name, plan.architecture.name) == ("bert/transformers", "BertForSequenceClassification")
+
+
+@pytest.mark.parametrize("case", ["RobertaForMaskedLM", "DistilBertForMaskedLM", "GPT2LMHeadModel"])
+def test_an_old_config_without_a_model_type(case, tmp_path):
+    source = architectures.write_source(case, tmp_path / "source")
+    new = ("model_type", "architectures", "transformers_version")
+    old = {"output_past": True, "pruned_heads": {}, "torchscript": False, "use_bfloat16": False, "num_labels": 2}
+    configured(source, {key: value for key, value in config_of(source).items() if key not in new} | old)
+    bridgeckpt.convert(source, tmp_path / "out")
+    written = config_of(tmp_path / "out")
+    assert written["architectures"] == [case]
+    assert not [share for share in architectures.differences(case, tmp_path / "out").values() if share > 1e-4]
+
+
+def test_the_class_of_the_variables_is_taken_by_rules_too(tmp_path):
+    source = architectures.write_source("RobertaForMaskedLM", tmp_path / "source")
+    configured(source, config_of(source) | {"architectures": ["RobertaForSequenceClassification"]})
+    plan = bridgeckpt.plan(source)
+    assert plan.architecture.name == "RobertaForMaskedLM"
+    assert any("config.json names RobertaForSequenceClassification" in warning for warning in plan.warnings)
+
+
+def test_a_model_with_a_bert_inside_is_that_of_its_config(tmp_path):
+    source = architectures.write_source("BlipModel", tmp_path / "source")
+    assert draft(source).table.name == RULES
+
+
+def test_names_that_say_no_class_leave_it_to_the_config(tmp_path):
+    source = architectures.write_source("RobertaForMaskedLM", tmp_path / "source")
+    with h5py.File(source / "tf_model.h5", "a") as file:
+        for layer in file.attrs["layer_names"]:
+            group = file[layer]
+            moved = {name: name.replace("tf_roberta_for_masked_lm", "mine") for name in group.attrs["weight_names"]}
+            for old, new in moved.items():
+                group.move(old, new)
+            group.attrs["weight_names"] = list(moved.values())
+    assert bridgeckpt.plan(source).architecture.name == "RobertaForMaskedLM"
+    configured(source, config_of(source) | {"architectures": None})
+    plan = draft(source)
+    assert plan.architecture.name == "RobertaModel"
+    assert "the config names no class" in plan.notes[0]
+    configured(source, {key: value for key, value in config_of(source).items() if key != "model_type"})
+    with pytest.raises(PlanError, match="no mapping table recognises"):
+        bridgeckpt.plan(source)
