@@ -1,8 +1,9 @@
 """A side of a comparison: the tensors of one checkpoint, under names that can be matched with the other side's.
 
 A Hugging Face checkpoint has PyTorch names; a TensorFlow checkpoint gets them from its plan. Two TensorFlow checkpoints
-keep TensorFlow's names if these mean the same, or if no table reads one of the two: then every tensor has a name,
-optimizer state included. Jobs of the copying engine describe the tensors of a side; nothing here reads a tensor.
+keep TensorFlow's names if these mean the same, or if no table reads one of the two: then every tensor has a name, and
+optimizer state that both have is compared, too. Jobs of the copying engine describe the tensors of a side; nothing here
+reads a tensor.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def open_sides(
     """
     plans = _plans(a, b, options)
     if plans is None:
-        return _stored(a, STORED), _stored(b, STORED), None
+        return _without_state(_stored(a, STORED), b), _without_state(_stored(b, STORED), a), None
     model = next((plan.model for plan in plans if plan is not None), None) or _model(_config(a), _config(b))
     first, second = (
         pytorch_side(checkpoint, model) if plan is None else tensorflow_side(plan, as_converted=True)
@@ -159,6 +160,16 @@ def _stored(checkpoint: Checkpoint, naming: str) -> AlignedSide:
     return AlignedSide(
         checkpoint=checkpoint, naming=naming, jobs=jobs, left_out=left_out, unmapped={}, notes=checkpoint.notes
     )
+
+
+def _without_state(side: AlignedSide, other: Checkpoint) -> AlignedSide:
+    """A side without what training left in it only: optimizer state is no part of the model that is compared."""
+    training = side.checkpoint.training_state()
+    here_only = "optimizer state or moving averages, which the other side does not have"
+    state = dict.fromkeys((*training.slots, *training.averages), here_only) | {**training.bookkeeping}
+    left = {name: why for name, why in state.items() if name in side.jobs and name not in other.tensors}
+    jobs = {name: job for name, job in side.jobs.items() if name not in left}
+    return side._replace(jobs=jobs, left_out={**side.left_out, **left})
 
 
 def pytorch_side(checkpoint: Checkpoint, model: ModelTable | None) -> AlignedSide:

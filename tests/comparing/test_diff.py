@@ -418,6 +418,17 @@ def test_checkpoints_of_no_known_dialect_by_their_own_names(tmp_path):
         diff(a, tmp_path / "b.ckpt", architecture="BertModel")
 
 
+def test_optimizer_state_of_one_side_only(built, tmp_path):
+    """A checkpoint and the same without what training left are the same model; state that both have is compared."""
+    tf = built(ema=True, slots="adamw")
+    weights = {k: v for k, v in tf.variables.items() if not re.search(r"adam_[mv]$|Average$|global_step$", k)}
+    found = diff(tf.prefix, save(tmp_path / "weights", weights))
+    assert (found.same, len(found.identical)) == (True, len(weights))
+    assert len(found.uncompared) == len(tf.variables) - len(weights)
+    del weights["bert/pooler/dense/bias"]
+    assert diff(tf.prefix, save(tmp_path / "less", weights)).missing.keys() == {"bert/pooler/dense/bias"}
+
+
 def test_moving_averages(built, tmp_path):
     tf = built(ema=True, slots="adamw")
     bridgeckpt.convert(tf.prefix, tmp_path / "shadows", ema=True)

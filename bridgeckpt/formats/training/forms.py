@@ -29,28 +29,31 @@ def bare(name: str) -> str:
     return name
 
 
-def forms(name: str, by_path: Mapping[str, str]) -> list[Form]:
-    """The ways in which ``name`` may be named after another tensor, the longest weight first.
+class Paths:
+    """Tensors by their bare names, to look for weights in longer names."""
 
-    ``by_path`` maps bare names to names.
-    """
-    path = bare(name)
-    above, _, word = path.rpartition("/")
-    found = [*_forms(name, path, "", by_path), *_forms(name, above, word, by_path)]
-    return sorted(found, key=lambda form: len(form.front))
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names: dict[str, str] = {}
+        for name in names:
+            self._names.setdefault(bare(name), name)
+        self._firsts = {path.partition("/")[0] for path in self._names}  # cheaper to compare than ends of names
 
+    def forms(self, name: str) -> list[Form]:
+        """The ways in which ``name`` may be named after another tensor, the longest weight first."""
+        path = bare(name)
+        above, _, word = path.rpartition("/")
+        found = [*self._forms(name, path, ""), *self._forms(name, above, word)]
+        return sorted(found, key=lambda form: len(form.front)) if len(found) > 1 else found
 
-def _forms(name: str, path: str, word: str, by_path: Mapping[str, str]) -> Iterator[Form]:
-    """The forms with a given word: the weight's path is an end of ``path``."""
-    start = 0 if word else path.find("/") + 1
-    while start < len(path):
-        weight = by_path.get(path[start:]) or by_path.get(_PART.sub("", path[start:]))
-        if weight is not None and weight != name:
-            yield Form(name, weight, path[:start], word)
-        slash = path.find("/", start)
-        if slash < 0:
-            return
-        start = slash + 1
+    def _forms(self, name: str, path: str, word: str) -> Iterator[Form]:
+        """The forms with a given word: the weight's path is an end of ``path``."""
+        parts = path.split("/")
+        for at, part in enumerate(parts):
+            if part in self._firsts and (at or word):
+                end = "/".join(parts[at:])
+                weight = self._names.get(end) or self._names.get(_PART.sub("", end))
+                if weight is not None and weight != name:
+                    yield Form(name, weight, "".join([f"{scope}/" for scope in parts[:at]]), word)
 
 
 def may_be_state(shape: Sequence[int], weight: Sequence[int], name: str) -> bool:

@@ -36,7 +36,7 @@ from typing import Literal, NamedTuple
 
 from bridgeckpt.formats.slots import Slot
 from bridgeckpt.formats.training.bookkeeping import find_bookkeeping, is_of_training
-from bridgeckpt.formats.training.forms import Form, Shapes, are_row_and_column, bare, forms, is_spread, may_be_state
+from bridgeckpt.formats.training.forms import Form, Paths, Shapes, are_row_and_column, bare, is_spread, may_be_state
 from bridgeckpt.formats.training.words import (
     is_scope_of_optimizer,
     names_a_computation,
@@ -120,14 +120,11 @@ def find_state(shapes: Shapes, marked: Mapping[str, Slot], integers: Collection[
 
 def _forms_found(shapes: Shapes, marked: Collection[str]) -> dict[_Kind, list[Form]]:
     """The form of each tensor that has one, by what its words say."""
-    by_path: dict[str, str] = {}
-    for name, shape in shapes.items():
-        path = bare(name)
-        if shape or not is_of_training(path.rpartition("/")[2]):  # a counter is no weight
-            by_path.setdefault(path, name)
+    counters = {name for name, shape in shapes.items() if not shape and is_of_training(bare(name).rpartition("/")[2])}
+    paths = Paths(name for name in shapes if name not in counters)
     found: dict[_Kind, list[Form]] = {"state": [], "average": [], "unknown": []}
     for name in shapes:
-        kinds = ((form, _kind(form, shapes)) for form in forms(name, by_path)) if name not in marked else ()
+        kinds = ((form, _kind(form, shapes)) for form in paths.forms(name)) if name not in marked else ()
         form, kind = next(((form, kind) for form, kind in kinds if kind is not None), (None, None))
         if form is not None and kind is not None:
             found[kind].append(form)

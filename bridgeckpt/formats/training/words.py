@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 # In the whole word, without what separates its parts.
 _OPTIMIZER = re.compile(
@@ -31,28 +32,33 @@ def parts(word: str) -> list[str]:
     return re.findall("[a-z]+", spaced.lower())
 
 
+@cache
 def names_an_optimizer(word: str) -> bool:
     """Whether a word contains the name of an optimizer, or a long name that optimizers give to what they keep."""
     split = parts(word)
     return bool(_OPTIMIZER.search("".join(split))) or any(map(_SHORT_OPTIMIZER.fullmatch, split))
 
 
+@cache
 def names_a_moment(word: str) -> bool:
     """Whether a word is one of the letters that optimizers call moments. Other code uses these letters, too."""
     return bool(_MOMENT.fullmatch(word.lower()))
 
 
+@cache
 def names_an_average(word: str) -> bool:
     """Whether a word says that it is a moving average of a weight; ``exp_avg`` is one of gradients."""
     split = parts(word)
     return split[:2] != ["exp", "avg"] and any(map(_AVERAGE.fullmatch, split))
 
 
+@cache
 def names_a_computation(word: str) -> bool:
     """Whether a word says that what it names is a part of the model."""
     return any(map(_COMPUTATION.fullmatch, parts(word)))
 
 
+@cache
 def is_scope_of_optimizer(word: str) -> bool:
     """Whether a scope is an optimizer's, as in ``AdamWeightDecay/...`` and ``optimizer_weights/...``."""
     return bool(_SCOPE.fullmatch("".join(parts(word))))
