@@ -142,7 +142,8 @@ class PlanError(BridgeckptError):
     """A conversion is refused: ``problems`` holds every reason, not only the first.
 
     ``kind`` is "unrecognised" if no mapping table reads the checkpoint; ``names`` are then those of its tensors. It is
-    "pytorch" if the checkpoint is one of PyTorch already.
+    "pytorch" if the checkpoint is one of PyTorch already. It is "dialects" if several tables read the checkpoint, and
+    "models" if it holds several models; ``names`` are then the tables or the scopes.
     """
 
     def __init__(

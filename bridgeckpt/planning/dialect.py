@@ -67,6 +67,8 @@ def choose_table(checkpoint: Checkpoint, mapping: str | os.PathLike[str] | None,
         raise PlanError(
             f"{checkpoint.path} matches {len(matches)} dialects: {listed}",
             hint=Sentence("name the right one, for instance {mapping}", mapping=Setting("mapping", matches[0][0].name)),
+            kind="dialects",
+            names=[table.name for table, _ in matches],
         )
     table, bindings = matches[0]
     view = views[_view_for(table)], names[_view_for(table)]
@@ -194,4 +196,6 @@ def _towers(checkpoint: Checkpoint, table: Table, bindings: list[Wildcards]) -> 
         )
         + "\nConverting both into one model would overwrite one with the other.",
         hint=Sentence("choose one with {scope}, for instance {example}", example=Setting("scope", example)),
+        kind="models",
+        names=["".join(binding.values()) for binding in bindings],
     )

@@ -11,12 +11,12 @@ from bridgeckpt.options import checked
 from bridgeckpt.tf.naming import is_model, namings
 from bridgeckpt.tf.options import ResolvedOptions, WarmStartOptions, resolve_options
 from bridgeckpt.tf.runtime import tensorflow
-from bridgeckpt.tf.start import Start, announce, plan_by_names
+from bridgeckpt.tf.start import Start, announce, plan_by_names, settle
 from bridgeckpt.tf.values import assign as assign_now
 from bridgeckpt.tf.values import feed, read_all
 from bridgeckpt.tf.variables import initialisers, is_of_a_graph
 from bridgeckpt.warmstart.matching import open_absolute
-from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport, check
+from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport
 from bridgeckpt.warmstart.stored import VALUE
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def assign(
         raise _no_session()
     _check_session(session)
     opened = open_absolute(checkpoint)
-    start = _start(model_or_variables, opened, resolved)
-    check(start.report, strict=resolved.strict)
+    start = _settled(model_or_variables, opened, resolved)
     if session is not None:
         _check_graph(start.set, session)
     elif any(is_of_a_graph(part.variable) for variable in start.set for part in variable.parts):
@@ -109,6 +108,15 @@ def _check_graph(variables: Iterable[Variable], session: Any) -> None:  # noqa: 
                 f"{part.name} is not a variable of the session's graph",
                 hint="pass a session of the variables' own graph; variables of an eager program need no session",
             )
+
+
+def _settled(model_or_variables: Any, checkpoint: Checkpoint, resolved: ResolvedOptions) -> Start:  # noqa: ANN401
+    first = _start(model_or_variables, checkpoint, resolved)
+
+    def plan(options: ResolvedOptions) -> Start:
+        return first if options is resolved else _start(model_or_variables, checkpoint, options)
+
+    return settle(plan, first.variables, resolved)
 
 
 def _start(model_or_variables: Any, checkpoint: Checkpoint, resolved: ResolvedOptions) -> Start:  # noqa: ANN401

@@ -14,10 +14,11 @@ from bridgeckpt.store.source import is_folder
 from bridgeckpt.tf.default_graph import check_graph, earlier_initialisers, warn_of_earlier
 from bridgeckpt.tf.options import Report, WarmStartOptions, resolve_options
 from bridgeckpt.tf.runtime import tensorflow
-from bridgeckpt.tf.start import Start, announce, plan_by_map, plan_by_names
+from bridgeckpt.tf.start import Start, announce, plan_by_map, plan_by_names, settle
 from bridgeckpt.tf.values import initialize_with
 from bridgeckpt.tf.variables import wholes
-from bridgeckpt.warmstart.report import WarmStartError, check
+from bridgeckpt.warmstart.matching import open_absolute
+from bridgeckpt.warmstart.report import WarmStartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,10 +56,15 @@ def get_assignment_map_from_checkpoint(
         BridgeckptError: an option or one of ``tvars`` is not valid.
     """
     resolved = resolve_options(init_checkpoint, options)
-    start = plan_by_names(init_checkpoint, wholes(tvars), resolved)
-    check(start.report, strict=resolved.strict)
-    names = [variable.name for variable in start.set] if resolved.strict is not False else _matching_by_name_only(start)
-    by_key = _by_checkpoint_name(start, names)
+    opened, named = open_absolute(init_checkpoint), wholes(tvars)
+
+    def by_key_of(start: Start) -> dict[str, Variable]:
+        matching = resolved.strict is False  # as in google-research/bert
+        names = _matching_by_name_only(start) if matching else [variable.name for variable in start.set]
+        return _by_checkpoint_name(start, names)
+
+    start = settle(lambda options: plan_by_names(opened, named, options), named, resolved, accept=by_key_of)
+    by_key = by_key_of(start)
     announce(start.report, resolved.report)
     assignment_map, initialized = OrderedDict[str, str](), dict[str, int]()
     for key in sorted(by_key):

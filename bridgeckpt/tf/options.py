@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, NamedTuple, TypedDict
+from typing import Annotated, Any, NamedTuple, TypedDict, cast
 
 from bridgeckpt.errors import BridgeckptError, OptionError
 from bridgeckpt.formats.checkpoint import Checkpoint
@@ -22,8 +22,8 @@ class WarmStartOptions(TypedDict, total=False):
 
     strict: Annotated[
         bool | None,
-        "None refuses obvious mistakes: no variable has a value, or one has a value of another shape. True also "
-        "refuses a variable without a value, False nothing.",
+        "None refuses obvious mistakes: no variable has a value, one has a value of another shape, or an embedding or "
+        "a layer has none. True also refuses any other variable without a value, False nothing.",
     ]
     report: Annotated[
         Report | None,
@@ -52,13 +52,22 @@ class WarmStartOptions(TypedDict, total=False):
 
 
 class ResolvedOptions(NamedTuple):
-    """The options of a warm start with their defaults."""
+    """The options of a warm start with their defaults; ``given`` are those of the caller."""
 
     strict: bool | None
     report: Report | None
     renaming: Renaming
     new: tuple[str, ...]
     reading: PlanOptions
+    given: WarmStartOptions
+
+    def replaced(self, options: Mapping[str, Any]) -> ResolvedOptions:
+        """The options with some in place of those given.
+
+        Raises:
+            BridgeckptError: ``renames`` is not valid.
+        """
+        return _resolved(cast("WarmStartOptions", {**self.given, **options}))
 
 
 def resolve_options(source: object, options: WarmStartOptions) -> ResolvedOptions:
@@ -69,13 +78,19 @@ def resolve_options(source: object, options: WarmStartOptions) -> ResolvedOption
     """
     if not _is_source(source):
         raise OptionError(f"the checkpoint must be a path or a Checkpoint, not {source!r}", option="checkpoint")
-    new = options.get("new", ())
+    return _resolved(options)
+
+
+def _resolved(options: WarmStartOptions) -> ResolvedOptions:
+    given = options.get("new", ())
+    new = (given,) if isinstance(given, str) else tuple(given)
     return ResolvedOptions(
-        options.get("strict"),
-        options.get("report"),
-        Renaming.parse(options.get("scope"), options.get("renames")),
-        (new,) if isinstance(new, str) else tuple(new),
-        options.get("reading") or {},
+        strict=options.get("strict"),
+        report=options.get("report"),
+        renaming=Renaming.parse(options.get("scope"), options.get("renames")),
+        new=new,
+        reading=options.get("reading") or {},
+        given={**options, "new": new},
     )
 
 

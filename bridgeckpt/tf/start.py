@@ -12,12 +12,14 @@ from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.tf.default_graph import graph_variables, resolve
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.variables import wholes
-from bridgeckpt.warmstart.matching import Matching, Request, match_variables
-from bridgeckpt.warmstart.renaming import common_change
-from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport, check
+from bridgeckpt.warmstart.advice import Asked, advise
+from bridgeckpt.warmstart.matching import Matching, Request, match_variables, open_absolute
+from bridgeckpt.warmstart.prefixes import common_change
+from bridgeckpt.warmstart.refusal import check
+from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from bridgeckpt.options import PlanOptions
     from bridgeckpt.tf.default_graph import AssignmentMap
@@ -121,9 +123,62 @@ def plan_for_graph(
     if assignment_map is not None:
         return plan_by_map(source, assignment_map, resolved.reading)
     tvars = tensorflow().compat.v1.trainable_variables() if variables is None else variables
-    start = plan_by_names(source, wholes(tvars), resolved)
+    named = wholes(tvars)
+    opened = open_absolute(source)
+    return settle(lambda options: plan_by_names(opened, named, options), named, resolved)
+
+
+def settle(
+    plan: Callable[[ResolvedOptions], Start],
+    names: Iterable[str],
+    resolved: ResolvedOptions,
+    accept: Callable[[Start], object] = lambda start: start,
+) -> Start:
+    """Plan by names and check the plan; if variables have no value, other options are tried, to advise them.
+
+    ``names`` are those of all variables. ``accept`` raises an error if the caller can make nothing of a plan.
+
+    Raises:
+        WarmStartError: ``strict`` refuses the warm start. Other errors are those of ``plan``.
+    """
+
+    def attempt(options: Mapping[str, Any]) -> WarmStartReport:
+        tried = resolved.replaced(options)
+        start = plan(tried)
+        check(start.report, strict=tried.strict)
+        accept(start)
+        return start.report
+
+    def advice(report: WarmStartReport, given: Mapping[str, Any]) -> str | None:
+        return advise(Asked(tuple(names), report, given, attempt))
+
+    try:
+        start = plan(resolved)
+    except BridgeckptError as error:
+        raise _with_advice(error, plan, resolved, advice) from error.__cause__
+    if not start.report.complete:
+        report = start.report._replace(advice=advice(start.report, resolved.given))
+        start = start._replace(matching=start.matching._replace(report=report))
     check(start.report, strict=resolved.strict)
     return start
+
+
+def _with_advice(
+    error: BridgeckptError,
+    plan: Callable[[ResolvedOptions], Start],
+    resolved: ResolvedOptions,
+    advice: Callable[[WarmStartReport, Mapping[str, Any]], str | None],
+) -> BridgeckptError:
+    """An error about ``scope`` or ``renames``, with others to use in their place if some are found."""
+    if not (resolved.renaming.scope or resolved.given.get("renames")):
+        return error
+    without = resolved.replaced({"scope": None, "renames": None})
+    try:
+        found = advice(plan(without).report, without.given)
+    except BridgeckptError:
+        return error
+    error.hint = "; ".join(filter(None, (error.hint, found)))
+    return error
 
 
 def announce(report: WarmStartReport, to: Report | None) -> None:

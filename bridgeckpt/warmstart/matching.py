@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import BridgeckptError, ConfigError, PlanError
@@ -13,6 +12,8 @@ from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.locating.locate import is_address
 from bridgeckpt.sentences import within
 from bridgeckpt.warmstart.answer import merge
+from bridgeckpt.warmstart.body import body_among
+from bridgeckpt.warmstart.failures import READING, choices_of, note_of
 from bridgeckpt.warmstart.report import Match, Mismatch, Unmatched, WarmStartReport
 from bridgeckpt.warmstart.stored import by_stored_names
 from bridgeckpt.warmstart.translation import by_tables
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from bridgeckpt.warmstart.answer import Answer, StoredValue, Wanted
 
     Source = str | os.PathLike[str] | Checkpoint
-
-_READING = "reading"  # the argument of a warm start that holds the keywords of a plan
-_NOTE_LENGTH = 300  # characters: a longer error is shortened when it becomes a note
 
 
 class Request(NamedTuple):
@@ -49,6 +47,14 @@ class Request(NamedTuple):
     reading: PlanOptions
     stored_only: bool = False
     any_scope: bool = False
+
+
+class _Round(NamedTuple):
+    """Names that are asked for together, the answer, and the error if they were not translated."""
+
+    names: Mapping[str, str]
+    answer: Answer
+    error: PlanError | ConfigError | None
 
 
 class Matching(NamedTuple):
@@ -75,13 +81,13 @@ def match_variables(source: Source, request: Request) -> Matching:
         TableError: a mapping table is malformed.
     """
     checkpoint = open_absolute(source)
-    answers = [(names, *_answer(checkpoint, names, request)) for names in _rounds(request)]
+    answers = [_Round(names, *_answer(checkpoint, names, request)) for names in _rounds(request)]
     checkpoint.check_files()
     values = {
-        name: answer.values[key] for names, answer, _ in answers for name, key in names.items() if key in answer.values
+        name: one.answer.values[key] for one in answers for name, key in one.names.items() if key in one.answer.values
     }
     report = _report(checkpoint, request, answers)
-    return Matching(checkpoint, values, report, all(answer.as_stored for _, answer, _ in answers))
+    return Matching(checkpoint, values, report, all(one.answer.as_stored for one in answers))
 
 
 def _rounds(request: Request) -> list[dict[str, str]]:
@@ -101,25 +107,28 @@ def _rounds(request: Request) -> list[dict[str, str]]:
     return [names for names, _ in rounds]
 
 
-def _answer(checkpoint: Checkpoint, names: Mapping[str, str], request: Request) -> tuple[Answer, list[str]]:
-    """What the checkpoint has for the ``names`` of one round, and notes for the report."""
+def _answer(
+    checkpoint: Checkpoint, names: Mapping[str, str], request: Request
+) -> tuple[Answer, PlanError | ConfigError | None]:
+    """What the checkpoint has for the ``names`` of one round, and the error if they were not translated."""
     wanted = {key: request.wanted[name] for name, key in names.items()}
     if request.reading:
         try:
-            return _read_by_options(checkpoint, wanted, request), []
+            return _read_by_options(checkpoint, wanted, request), None
         except BridgeckptError as error:
-            raise error.within(_READING) from error.__cause__
-    answer, notes = by_stored_names(checkpoint, wanted), list[str]()
+            raise error.within(READING) from error.__cause__
+    answer = by_stored_names(checkpoint, wanted)
+    failure: PlanError | ConfigError | None = None
     stored_only = request.stored_only and (answer.known or _is_name_based(checkpoint))
     if answer.known < len(wanted) and not stored_only:
         try:
             translated = by_tables(checkpoint, wanted, request.others, request.reading, any_scope=request.any_scope)
         except (PlanError, ConfigError) as error:
-            notes.append(_translation_note(error.within(_READING)))
+            failure = error
         else:
             if translated is not None and (translated.known > answer.known or not answer.known):
                 answer = merge(translated, answer)
-    return answer, notes
+    return answer, failure
 
 
 def open_absolute(source: Source) -> Checkpoint:
@@ -152,16 +161,9 @@ def _read_by_options(checkpoint: Checkpoint, wanted: Mapping[str, Wanted], reque
     return answer
 
 
-def _translation_note(error: BridgeckptError) -> str:
-    message = shorten(" ".join(error.message.split()), _NOTE_LENGTH)
-    return f"its names were not translated: {message}" + (f" (hint: {error.hint})" if error.hint else "")
-
-
-def _report(
-    checkpoint: Checkpoint, request: Request, rounds: list[tuple[dict[str, str], Answer, list[str]]]
-) -> WarmStartReport:
+def _report(checkpoint: Checkpoint, request: Request, rounds: list[_Round]) -> WarmStartReport:
     matched, mismatched, unmatched = [], [], []
-    answer_for = {name: answer for names, answer, _ in rounds for name in names}
+    answer_for = {name: one.answer for one in rounds for name in one.names}
     for name, key in request.keys.items():
         shape, answer = request.wanted[name].shape, answer_for[name]
         if key in answer.values:
@@ -171,9 +173,12 @@ def _report(
             mismatched.append(Mismatch(name, shape, misfit.source, misfit.shape, misfit.needed))
         else:
             unmatched.append(Unmatched(name, shape, key, answer.reasons.get(key)))
-    answers = [answer for _, answer, _ in rounds]
+    answers = [one.answer for one in rounds]
     used = {name for answer in answers for name in answer.used}
-    notes = [*checkpoint.notes, *(note for _, answer, own in rounds for note in (*own, *answer.notes))]
+    lacking = [*(one.variable for one in unmatched), *(one.variable for one in mismatched)]
+    body = body_among(lacking, request.keys, request.others) if lacking else frozenset[str]()
+    untranslated = [note_of(one.error) for one in rounds if one.error is not None]
+    notes = [*checkpoint.notes, *untranslated, *(note for answer in answers for note in answer.notes)]
     return WarmStartReport(
         checkpoint=checkpoint.path,
         how=answers[0].how,
@@ -184,5 +189,7 @@ def _report(
         unused=tuple(name for name in answers[0].unused if name not in used),
         slots=answers[0].slots,
         available=tuple(dict.fromkeys(name for answer in answers for name in answer.available)),
-        notes=tuple(dict.fromkeys(within(note, _READING) for note in notes)),
+        notes=tuple(dict.fromkeys(within(note, READING) for note in notes)),
+        body=tuple(name for name in lacking if name in body),
+        choices=tuple(choice for one in rounds for choice in choices_of(one.error)),
     )

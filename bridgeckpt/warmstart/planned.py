@@ -5,7 +5,6 @@ Each plan gives PyTorch names to its tensors. A checkpoint that has PyTorch's na
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +17,7 @@ from bridgeckpt.planning.plan import draft
 from bridgeckpt.planning.problems import render
 from bridgeckpt.store.source import is_file
 from bridgeckpt.store.tensors import TensorInfo
+from bridgeckpt.warmstart.body import NUMBER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from bridgeckpt.warmstart.answer import Wanted
 
 _PROGRAM = Path("the program")  # stands for the path of the checkpoint, so no config is found beside it
-_NUMBER = re.compile(r"(?<=[-_/.])\d{1,3}(?!\d)")  # a layer's number; a digit inside a word, as in conv2d, is not one
+
+
+class ProgramError(PlanError):
+    """The program's variables cannot be planned: no table reads them, or they are those of several models."""
 
 
 class Sides(NamedTuple):
@@ -69,7 +72,7 @@ def candidate_programs(
 
 def is_numbered(name: str) -> bool:
     """Whether a variable may belong to a numbered layer."""
-    return _NUMBER.search(name) is not None
+    return NUMBER.search(name) is not None
 
 
 def _with_lower_layers(wanted: Mapping[str, Wanted], least: int) -> dict[str, Wanted]:
@@ -80,7 +83,7 @@ def _with_lower_layers(wanted: Mapping[str, Wanted], least: int) -> dict[str, Wa
     filled = dict(wanted)
     by_name: dict[tuple[str, str], dict[int, Wanted]] = {}  # by the name before and after the number
     for name, variable in wanted.items():
-        for number in _NUMBER.finditer(name):
+        for number in NUMBER.finditer(name):
             by_name.setdefault((name[: number.start()], name[number.end() :]), {})[int(number[0])] = variable
     for (before, after), by_number in by_name.items():
         if len(by_number) >= least:
@@ -159,7 +162,7 @@ def _errors_about_program() -> Iterator[None]:
         hint = (
             "scope= chooses one of several models in the program, renames= maps the names of the checkpoint to its own"
         )
-        raise PlanError(message, error.problems, kind=error.kind, names=error.names, hint=hint) from error
+        raise ProgramError(message, error.problems, kind=error.kind, names=error.names, hint=hint) from error
 
 
 def _plan_like(program: Checkpoint, checkpoint: Checkpoint, architecture: str | None) -> Plan:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import BridgeckptError, Problem
 from bridgeckpt.sentences import joined
-from bridgeckpt.warmstart.renaming import advice
 from bridgeckpt.wording import fold, shape_text
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ class WarmStartReport(NamedTuple):
         slots: The number of unused tensors of optimizer state.
         available: All names of the checkpoint that could have been asked for.
         notes: Remarks, for example on a damaged companion file.
+        body: The unmatched and mismatched variables that belong to the model's body, not to its heads.
+        choices: Options that choose one of several models, if the program or the checkpoint holds several.
+        advice: Other options of a warm start that were tried and find more variables; None if there are none.
     """
 
     checkpoint: Path
@@ -76,6 +79,9 @@ class WarmStartReport(NamedTuple):
     slots: int
     available: tuple[str, ...]
     notes: tuple[str, ...]
+    body: tuple[str, ...] = ()
+    choices: tuple[Mapping[str, Any], ...] = ()
+    advice: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -83,15 +89,14 @@ class WarmStartReport(NamedTuple):
         return bool(self.matched) and not self.mismatched and not self.unmatched
 
     @property
-    def with_a_tensor(self) -> tuple[str, ...]:
-        """The variables that the checkpoint has a tensor for, of the right shape or not."""
-        return (*(match.variable for match in self.matched), *(mismatch.variable for mismatch in self.mismatched))
+    def with_a_value(self) -> tuple[str, ...]:
+        """The variables that start from the checkpoint."""
+        return tuple(match.variable for match in self.matched)
 
     @property
-    def advice(self) -> str | None:
-        """A ``scope`` or ``renames`` that would find more variables than the given ones; None if there is none."""
-        missing = [unmatched.variable for unmatched in self.unmatched if unmatched.reason is None]
-        return advice(missing, self.available, more_than=len(self.matched))
+    def with_a_tensor(self) -> tuple[str, ...]:
+        """The variables that the checkpoint has a tensor for, of the right shape or not."""
+        return (*self.with_a_value, *(mismatch.variable for mismatch in self.mismatched))
 
     def nearest(self, name: str, n: int = 2) -> list[str]:
         """At most ``n`` names of the checkpoint: those that are most like ``name``, the best first."""
@@ -113,9 +118,9 @@ class WarmStartReport(NamedTuple):
     @property
     def warning(self) -> str:
         """The summary, and the variables that keep their initial values."""
-        lines = [f"{self.summary}; these keep their initial values:", *_shown(self.problems)]
-        if (advice := self.advice) is not None:
-            lines.append(f"  {'hint':<10} {advice}")
+        lines = [f"{self.summary}; these keep their initial values:", *shown(self.problems)]
+        if self.advice is not None:
+            lines.append(f"  {'hint':<10} {self.advice}")
         return "\n".join(lines)
 
     @property
@@ -127,7 +132,7 @@ class WarmStartReport(NamedTuple):
         """The whole report, as text for people."""
         lines = [self.summary]
         lines += _listed("set", [match.variable for match in self.matched])
-        lines += _shown(self.problems)
+        lines += shown(self.problems)
         lines += _listed("new", list(self.new))
         lines += _listed("unused", list(self.unused))
         if self.slots:
@@ -167,48 +172,12 @@ class WarmStartError(BridgeckptError):
         self.report = report
 
 
-def check(report: WarmStartReport, *, strict: bool | None, hint: str | None = None) -> None:
-    """Refuse a warm start that ``strict`` does not allow.
-
-    Args:
-        report: What would be set.
-        strict: None refuses obvious mistakes: no variable has a value, or a tensor has another shape than its variable.
-            True also refuses a variable without a value. False refuses nothing.
-        hint: The hint of the error, in place of the usual one.
-
-    Raises:
-        WarmStartError: the warm start is refused. The message names every such variable and the nearest names.
-    """
-    if strict is False or report.complete:
-        return
-    if not report.matched and not report.mismatched and not report.unmatched:
-        heading = f"nothing would be warm-started: all {len(report.new)} variables are declared new"
-        hint = hint or "new= is for the variables that keep their initial values, not for all"
-    elif not report.matched and not report.mismatched:
-        heading = f"nothing would be warm-started: {report.checkpoint} has none of the variables"
-    elif strict or report.mismatched or not report.matched:
-        count = len(report.matched) + len(report.mismatched) + len(report.unmatched)
-        unfit = len(report.mismatched) + (len(report.unmatched) if strict or not report.matched else 0)
-        heading = f"{report.checkpoint} does not fit {unfit} of {count} variables"
-    else:
-        return
-    kinds = ("shape", "unmatched") if strict or not report.matched else ("shape",)
-    lines = [heading, "", *_shown([problem for problem in report.problems if problem.kind in kinds])]
-    lines += [f"  {'note':<10} {note}" for note in report.notes]
-    raise WarmStartError(joined("\n", lines), report, hint=hint or report.advice or _hint(report))
-
-
-def _hint(report: WarmStartReport) -> str:
-    if report.matched:
-        return "is it the checkpoint of this model? new= declares the variables that keep their initial values"
-    return "is it the checkpoint of this model? scope= and renames= are for variables that have other names there"
-
-
 def _text(shape: Shape) -> str:
     return "of unknown shape" if shape is None else shape_text(shape)
 
 
-def _shown(problems: Sequence[Problem]) -> list[str]:
+def shown(problems: Sequence[Problem]) -> list[str]:
+    """The lines of problems, the first of them only."""
     lines: list[str] = []
     for problem in problems[:_SHOWN]:
         lines.append(joined("", (f"  {problem.kind:<10} ", problem.subject)))
