@@ -105,8 +105,9 @@ def diff(
 ) -> Difference:
     """Compare two checkpoints of TensorFlow or Hugging Face, in any order.
 
-    Two TensorFlow checkpoints whose names mean the same are compared by those names, with the optimizer state that both
-    have, unless ``mapping``, ``architecture``, ``scope`` or ``ema`` is given. All others are compared by PyTorch's names.
+    Two TensorFlow checkpoints whose names mean the same are compared by those names, also the optimizer state that both
+    have, unless ``mapping``, ``architecture``, ``scope`` or ``ema`` is given. All others are compared by
+    PyTorch's names.
 
     Args:
         a: path of a checkpoint (its folder, prefix or one of its files), or an open checkpoint.
