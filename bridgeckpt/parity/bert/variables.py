@@ -226,7 +226,7 @@ def _spelled(spelling: Spelling, root: str, shapes: Mapping[str, Sequence[int]],
         heads=query[1] if len(query) == 3 else 0,
         flipped=spelling.flipped,
         unread=(),
-        other_heads=(),
+        other_heads=tuple(sorted(name for name in shapes if re.fullmatch(spelling.other_heads, name))),
         averages={},
     )
 

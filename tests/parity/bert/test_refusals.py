@@ -8,10 +8,10 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from paths import FIXTURES
+from paths import CASES, FIXTURES
 
 import bridgeckpt
-from bridgeckpt.errors import BridgeckptError, ConfigError, ParityError
+from bridgeckpt.errors import BridgeckptError, ConfigError, ParityError, PlanError
 from bridgeckpt.parity.bert.refusals import refuse_config, refuse_variants
 from bridgeckpt.parity.recording import record_checkpoint
 
@@ -161,6 +161,21 @@ def test_what_cannot_be_converted_is_not_recorded_either(make, tmp_path):
         bridgeckpt.plan(source)
     with pytest.raises(BridgeckptError, match=r"no class of transformers|not the config of a"):
         record_checkpoint(source, heads=3, float64=False)
+
+
+@pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
+@pytest.mark.slow
+def test_a_head_that_cannot_be_converted_is_not_recorded_either(folder):
+    pytest.importorskip("tensorflow")
+    case = json.loads((folder / "case.json").read_text())
+    source, told = folder / case["source"], {name: case["options"].get(name) for name in ("heads", "hidden_act")}
+    try:
+        bridgeckpt.plan(source)
+    except PlanError as error:
+        if any(problem.kind == "refused" for problem in error.problems):
+            made = record_checkpoint(source, float64=False, **told)
+            assert not any(stage.startswith("mlm") for stage in made.runs["float32"]["mixed"])
+            assert any("not computed: what is made of" in note for note in made.notes)
 
 
 def test_the_sample_of_keras_bert_with_such_an_attention(samples):
