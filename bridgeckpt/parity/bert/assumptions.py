@@ -23,22 +23,19 @@ GELU = "gelu"  # the word in configs, and what a BERT computes where none says o
 _ACTIVATION = Setting("hidden_act", blank="NAME")
 _EPSILON = Setting("layer_norm_eps", blank="X")
 _MASKED_LM = "mlm_logits"
-# By the key in config.json, the option with which a user says the value.
-_OPTIONS = {"num_attention_heads": "heads", "hidden_act": "hidden_act", "layer_norm_eps": "layer_norm_eps"}
 
 
 def activation_assumed(bert: Bert, value: str, word: str | None) -> dict[str, str]:
     """The assumption behind the activation ``value``; ``word`` is the config's for it, None if there is none."""
     doubt = bert.doubts.get(word or GELU)
     if doubt is None and word is None:
-        doubt = f"it is that of {bert.code}, and nothing in the source says it"
+        doubt = _that_of(bert.code)
     return {"hidden_act": assumption("hidden_act", value, doubt, _ACTIVATION)} if doubt is not None else {}
 
 
 def epsilon_assumed(bert: Bert, value: float) -> dict[str, str]:
     """The assumption behind the epsilon of the code, where no config has one."""
-    reason = f"it is that of {bert.norms}, and nothing in the source says it"
-    return {"layer_norm_eps": assumption("layer_norm_eps", value, reason, _EPSILON)}
+    return {"layer_norm_eps": assumption("layer_norm_eps", value, _that_of(bert.norms), _EPSILON)}
 
 
 def head_assumed(bert: Bert, value: str) -> dict[str, str]:
@@ -46,6 +43,10 @@ def head_assumed(bert: Bert, value: str) -> dict[str, str]:
     if not bert.has(_MASKED_LM) or not bert.head_doubt:
         return {}
     return {"hidden_act": assumption("hidden_act", value, bert.head_doubt, _ACTIVATION)}
+
+
+def _that_of(code: str) -> str:
+    return f"it is that of {code}, and no config that was read and no graph that was run says it"
 
 
 def assumption(key: str, value: object, reason: str, option: Setting) -> Sentence:
@@ -67,11 +68,6 @@ def words_of_the_user(values: Mapping[str, Any], stated: Collection[str]) -> lis
         return []
     said = ", ".join(f"{key} = {values[key]}" for key in only)
     return [f"{said}: that is the user's word, and nothing in the source shows it"]
-
-
-def option_of(key: str) -> str:
-    """The option that sets a key of config.json."""
-    return _OPTIONS[key]
 
 
 def is_whole(bert: Bert, computed: Collection[str]) -> bool:

@@ -22,6 +22,7 @@ _LAYERS = (
     {
         "num_attention_heads": ("Encoder-1-MultiHeadSelfAttention", "head_num"),
         "hidden_act": ("Encoder-1-FeedForward", "activation"),
+        "layer_norm_eps": ("Embedding-Norm", "epsilon"),
     },
     {
         "num_attention_heads": ("Transformer-0-MultiHeadSelfAttention", "heads"),

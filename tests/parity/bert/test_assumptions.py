@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from paths import EXAMPLE, FIXTURES
+from paths import CASES, EXAMPLE, FIXTURES
 
 import bridgeckpt
 from bridgeckpt.formats import open_checkpoint
@@ -122,6 +122,28 @@ LAST = f"layer.{bert_of(GOOGLE).layers - 1}.output"
 def test_what_the_source_computed_itself_is_proven(source, computed, left):
     assumed = {ACTIVATION: "why", EPSILON: "why"}
     assert left_open(bert_of(source), "gelu", assumed, computed).keys() == left
+
+
+def settings_and_plan(folder):
+    """The settings that the proof reads for a fixture, and the plan of its conversion."""
+    case = json.loads((folder / "case.json").read_text())
+    source, options = folder / case["source"], case["options"]
+    told = {name: options[name] for name in GivenSettings._fields if name in options}
+    plan = bridgeckpt.plan(source, **options)
+    with open_checkpoint(source) as checkpoint:
+        view = checkpoint.by_variable(without=":0")
+        bert = find_bert({name: of.shape for name, of in view.tensors.items() if of.dtype != "string"}, str(source))
+        settings = read_settings(checkpoint.directory, bert, None, GivenSettings(**told), checkpoint.metadata)
+    return settings, plan
+
+
+@pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
+def test_without_a_graph_conversion_and_proof_assume_the_same(folder):
+    settings, plan = settings_and_plan(folder)
+    if plan.graph is None:
+        assert settings.assumed.keys() == plan.configuration.assumed.keys()
+        assert settings.hidden_act == plan.configuration.values["hidden_act"]
+        assert settings.layer_norm_eps == pytest.approx(plan.configuration.values["layer_norm_eps"])
 
 
 # --- as a user verifies ----------------------------------------------------------------------------------------------
