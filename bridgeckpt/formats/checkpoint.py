@@ -11,6 +11,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
 from bridgeckpt.errors import CheckpointError
+from bridgeckpt.formats.companions import companion_folder
 from bridgeckpt.formats.data_files import check_data_files
 from bridgeckpt.formats.descriptions import IN_ARCHIVE, IN_HDF5
 from bridgeckpt.formats.slots import Slot
@@ -71,7 +72,7 @@ class Checkpoint:
     ) -> None:
         self.path = path
         self.tensors = tensors
-        self.directory = directory or path.parent
+        self.directory = companion_folder(directory or path.parent)
         self.graph_path = graph_path
         self.metadata = metadata or {}
         self.notes = notes

@@ -16,6 +16,7 @@ import tfwrite
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats import open_checkpoint
+from bridgeckpt.formats.companions import companion_folder
 
 STEPS = (100, 300, 1000)
 
@@ -406,3 +407,32 @@ def test_a_copied_folder_is_read_and_not_the_original_that_its_state_file_names(
     copied = tmp_path / "copied"
     shutil.copytree(run, copied)
     assert open_checkpoint(copied).path == copied / "model.ckpt-100"
+
+
+class TestCompanions:
+    """A folder for checkpoints is below the folder of the config."""
+
+    @pytest.mark.parametrize("name", ["checkpoint", "checkpoints", "best_ckpt", "tf_ckpts", "checkpoint-500"])
+    def test_the_config_is_one_folder_above(self, tmp_path, name):
+        (tmp_path / "config.json").write_text("{}")
+        assert companion_folder(tmp_path / name) == tmp_path
+
+    def test_it_is_in_the_folder_itself_if_anything_is_there(self, tmp_path):
+        (tmp_path / "config.json").write_text("{}")
+        (tmp_path / "checkpoint").mkdir()
+        (tmp_path / "checkpoint" / "vocab.txt").write_text("")
+        assert companion_folder(tmp_path / "checkpoint") == tmp_path / "checkpoint"
+
+    @pytest.mark.parametrize("name", ["model", "mycheckpointing", "1"])
+    def test_other_folders_stand_for_themselves(self, tmp_path, name):
+        (tmp_path / "config.json").write_text("{}")
+        assert companion_folder(tmp_path / name) == tmp_path / name
+
+    def test_the_current_folder_has_a_name_too(self, tmp_path, monkeypatch):
+        (tmp_path / "params.yaml").write_text("")
+        (tmp_path / "checkpoint").mkdir()
+        monkeypatch.chdir(tmp_path / "checkpoint")
+        assert companion_folder(Path()) == tmp_path
+
+    def test_nothing_above(self, tmp_path):
+        assert companion_folder(tmp_path / "checkpoint") == tmp_path / "checkpoint"

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridgeckpt.formats.companions import has_companions
 from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH
-from bridgeckpt.store.source import is_file, matching
+from bridgeckpt.store.source import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 GRAPH, GRAPH_AS_TEXT = "saved_model.pb", "saved_model.pbtxt"
 HUB_MARK = "tfhub_module.pb"
-_CONFIGS = ("*config*.json", "params.yaml", "*vocab*.txt")
 _VARIABLES = "variables"  # a folder, and the prefix of the files in it
 
 
@@ -49,8 +49,8 @@ class SavedModel(NamedTuple):
         above = self.folder.parent.parent
         if self.folder.parent.name == "saved_model" and is_file(above / "config.json"):
             return above
-        is_version = self.folder.name.isdecimal() and not _has_config(self.folder)
-        return self.folder.parent if is_version and _has_config(self.folder.parent) else self.folder
+        is_version = self.folder.name.isdecimal() and not has_companions(self.folder)
+        return self.folder.parent if is_version and has_companions(self.folder.parent) else self.folder
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -69,12 +69,7 @@ class SavedModel(NamedTuple):
 def folder_of(prefix: Path) -> Path:
     """Where config and vocabulary are for a TensorBundle: beside it, or beside the variables/ of a SavedModel."""
     is_saved_model = prefix.name == prefix.parent.name == _VARIABLES
-    return prefix.parent.parent if is_saved_model and not _has_config(prefix.parent) else prefix.parent
-
-
-def _has_config(folder: Path) -> bool:
-    """Whether there are files in a folder with the names of a config or a vocabulary."""
-    return any(matching(folder, pattern) for pattern in _CONFIGS)
+    return prefix.parent.parent if is_saved_model and not has_companions(prefix.parent) else prefix.parent
 
 
 def saved_model_at(folder: Path) -> SavedModel | None:
