@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _NAMES = ("bert_config.json", "config.json", "params.yaml")
 _PATTERN = "*bert_config*.json"
+_TRAINER = "checkpoint"  # the folder in which transformers' TFTrainer saves; its config.json is one folder up
 _DESCRIPTION = "model_config"
 _MODEL = "bert"
 _INSIDE = (("config",), ("task", "model", "encoder", "bert"))  # where KerasHub's and Model Garden's configs keep it
@@ -189,6 +190,8 @@ def _find(directory: Path, explicit: Path | None) -> Path | None:
         )
     if explicit is not None and not similar:
         raise ConfigError(f"there is no config in {explicit}", hint=f"it would be called {' or '.join(_NAMES)}")
+    if not similar and folder.name == _TRAINER and is_file(folder.parent / "config.json"):
+        return folder.parent / "config.json"
     return similar[0] if similar else None
 
 
