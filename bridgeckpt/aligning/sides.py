@@ -74,11 +74,11 @@ def open_sides(
 def _plans(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Plan | None, Plan | None] | None:
     """The plan of each side that needs one; None if both sides are matched by TensorFlow's names."""
     if a.has_pytorch_names or b.has_pytorch_names:
-        first = None if a.has_pytorch_names else plan_like(a, b, options)
-        return first, None if b.has_pytorch_names else plan_like(b, a, options)
+        first = None if a.has_pytorch_names else plan_like(a, b, options, settled=True)
+        return first, None if b.has_pytorch_names else plan_like(b, a, options, settled=True)
     decided = any(options.get(key) for key in ("mapping", "architecture", "ema")) or options.get("scope") is not None
     try:
-        plans = draft(a, **options), draft(b, **options)
+        plans = draft(a, settled=True, **options), draft(b, settled=True, **options)
     except PlanError:
         if decided:
             raise
@@ -91,13 +91,13 @@ def _plans(a: Checkpoint, b: Checkpoint, options: DiffOptions) -> tuple[Plan | N
     return plans if decided or not shared or any(one[name] != other[name] for name in shared) else None
 
 
-def plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions) -> Plan:
+def plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions, *, settled: bool = False) -> Plan:
     """The plan of a TensorFlow checkpoint, completed from the config of the other side.
 
     That config decides between classes with the same heads. It also gives the sizes that no shape tells, if the
-    checkpoint has no config of its own.
+    checkpoint has no config of its own. ``settled``: it also decides about a head that no row reads.
     """
-    planned = draft(checkpoint, **options)
+    planned = draft(checkpoint, settled=settled, **options)
     config, classes = _config(other), planned.model.architectures
     if config.get("model_type") != planned.model.model:
         return planned
@@ -107,11 +107,11 @@ def plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions) -
     named = named_class(config)
     if named is not None and named in classes and not options.get("architecture"):
         same_heads = _heads(classes[named], planned) == _heads(planned.architecture, planned)
-        if same_heads and named != planned.architecture.name:
+        if (settled and planned.ledger.own_head) or (same_heads and named != planned.architecture.name):
             completed["architecture"] = named
     if completed == options:
         return planned
-    again = draft(checkpoint, **completed)
+    again = draft(checkpoint, settled=settled, **completed)
     return again if len(again.problems) <= len(planned.problems) else planned
 
 

@@ -100,7 +100,7 @@ def inspect(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanO
     try:
         if options.get("mapping") is None:
             refuse_models_without_table(checkpoint, unread=False)
-        plan = draft(checkpoint, **options)
+        plan = draft(checkpoint, settled=True, **options)
     except BridgeckptError as error:
         refusal = error
     checkpoint = plan.checkpoint if plan else checkpoint  # under the names that the plan uses

@@ -31,7 +31,7 @@ def adopt_head(recognised: Recognised, evidence: SidecarFacts, options: PlanOpti
         return Adopted(recognised)
     bare: PlanOptions = {**options, "architecture": table.model.bare.name}
     chosen = choose(recognised, evidence, bare)
-    own = own_head(recognised, evidence, chosen.sizes, account(recognised, evidence, chosen, bare).ledger)
+    own = own_head(recognised, evidence, chosen.sizes, account(recognised, evidence, chosen, bare, settled=True).ledger)
     fitting = own.fitting(architecture, own.names)
     if len(fitting) != 1:
         return Adopted(recognised)

@@ -11,7 +11,7 @@ from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.huggingface.pytorch_folder import pytorch_model
 from bridgeckpt.options import PlanOptions, checked
-from bridgeckpt.planning.adoption import adopt_head
+from bridgeckpt.planning.adoption import Adopted, adopt_head
 from bridgeckpt.planning.by_rules.plan import model_by_rules, plan_by_rules
 from bridgeckpt.planning.dialect import refuse_models_without_table
 from bridgeckpt.planning.overrides import reject_unsupported
@@ -40,15 +40,20 @@ def plan(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOpti
     checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
     if options.get("mapping") is None:
         refuse_models_without_table(checkpoint, unread=False)
-    drafted = draft(checkpoint, **options)
+    drafted = draft(checkpoint, settled=True, **options)
     if drafted.problems:
         heading = f"{drafted.table.name} cannot convert {drafted.checkpoint.path} to {drafted.architecture.name}"
         raise PlanError(render(heading, drafted.problems), drafted.problems)
     return drafted
 
 
-def draft(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOptions]) -> Plan:
-    """Like :func:`plan`, but returns a plan with problems instead of raising them."""
+def draft(
+    source: str | os.PathLike[str] | Checkpoint, *, settled: bool = False, **options: Unpack[PlanOptions]
+) -> Plan:
+    """Like :func:`plan`, but returns a plan with problems instead of raising them.
+
+    ``settled``: a person chose the class in ``options``, so it decides what becomes of a head that no row reads.
+    """
     checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
     if options.get("mapping") is None and (made := pytorch_model(checkpoint)) is not None:
         raise PlanError(f"{made.what}: there is nothing to convert", kind="pytorch", hint=made.hint)
@@ -56,17 +61,17 @@ def draft(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOpt
     model_config = model_by_rules(checkpoint, options.get("mapping"), Path(given) if given is not None else None)
     if model_config is not None:
         return _by_rules(checkpoint, model_config, options)
-    return _by_table(checkpoint, options)
+    return _by_table(checkpoint, options, settled=settled)
 
 
-def _by_table(checkpoint: Checkpoint, options: PlanOptions) -> Plan:
+def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) -> Plan:
     """Plan for a model whose tensors a mapping table lists."""
     recognised = recognise(checkpoint, options)
     evidence = gather(recognised, options)
-    adopted = adopt_head(recognised, evidence, options)
+    adopted = adopt_head(recognised, evidence, options) if settled else Adopted(recognised)
     recognised = adopted.recognised
     chosen = choose(recognised, evidence, options)
-    accounted = account(recognised, evidence, chosen, options)
+    accounted = account(recognised, evidence, chosen, options, settled=settled)
     tokens = choose_tokenizer(recognised, evidence, chosen, options)
     problems = (*chosen.problems, *accounted.problems, *tokens.problems)
     configuration = configure(recognised, evidence, chosen, tokens, options) if not problems else None

@@ -179,11 +179,17 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
     )
 
 
-def account(recognised: Recognised, evidence: SidecarFacts, chosen: Chosen, options: PlanOptions) -> Accounted:
-    """Give every tensor of both sides exactly one state."""
+def account(
+    recognised: Recognised, evidence: SidecarFacts, chosen: Chosen, options: PlanOptions, *, settled: bool
+) -> Accounted:
+    """Give every tensor of both sides exactly one state.
+
+    ``settled``: the class in ``options`` decides that a head which no row reads is left out.
+    """
     dialect, expansion, present = recognised
     table, architecture = dialect.table, chosen.architecture
-    named = options.get("architecture") is not None and {*architecture.groups} <= {*present, *architecture.filled}
+    complete = {*architecture.groups} <= {*present, *architecture.filled}
+    named = settled and options.get("architecture") is not None and complete
     checkpoint, wanted = dialect.checkpoint, bool(options.get("ema"))
     training = checkpoint.training_state()
     averages = averages_of(table, checkpoint.tensors, training)

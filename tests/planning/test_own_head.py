@@ -139,6 +139,17 @@ def test_anything_else_is_not_taken_and_the_refusal_says_why(head, with_tensors)
     )
 
 
+@pytest.mark.parametrize(("head", "name"), [("crf", "BertModel"), ("kernel", CLASSES[0]), ("weights", CLASSES[1])])
+def test_the_folder_holds_the_same_tensors(head, name, with_tensors, tmp_path):
+    """The class that the folder's config names decides how the checkpoint is read."""
+    folder, _ = with_tensors(HEADS[head])
+    done = bridgeckpt.convert(folder, tmp_path / "out", architecture=name)
+    difference = bridgeckpt.diff(folder, done.path)
+    assert difference.identical
+    left_out = {one.name for one in difference.uncompared if one.side == "a"}
+    assert left_out & HEADS[head].keys() == (HEADS[head].keys() if name == "BertModel" else set())
+
+
 def test_a_linear_head_beside_a_head_that_is_known(with_tensors):
     folder, _ = with_tensors(LINEAR, drop="-")
     details = " ".join(problems(folder)[0].details)

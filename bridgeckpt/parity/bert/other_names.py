@@ -67,6 +67,12 @@ def search(spelling: Spelling, root: str, shapes: Mapping[str, Sequence[int]], w
     return _with_shared(found, 0 if kernel is None else shapes[kernel][-1])
 
 
+def pooler_of(spelling: Spelling, root: str, names: Collection[str]) -> list[str]:
+    """The variables of the encoder's own pooler, which a model whose head has another one does not read."""
+    templates = [template for role, template in spelling.body.items() if role.startswith("pooler.")]
+    return [name for template in templates for name in _matches(re.escape(root), template, names)]
+
+
 def _with_shared(found: dict[str, str], labels: int) -> dict[str, str]:
     """The same, with the tensors that heads share with the body; an ambiguous head becomes each possible one.
 

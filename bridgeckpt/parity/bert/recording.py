@@ -14,6 +14,7 @@ from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH
 from bridgeckpt.formats.tensorflow.saved_model import saved_model_for, saved_model_of
 from bridgeckpt.formats.training.state import find_state
 from bridgeckpt.parity.bert.assumptions import is_whole, left_open
+from bridgeckpt.parity.bert.beside import CLASSIFIERS, with_rest, without_own_head
 from bridgeckpt.parity.bert.own_graph import OwnGraph
 from bridgeckpt.parity.bert.probes import probes_of
 from bridgeckpt.parity.bert.refusals import refuse_variants
@@ -39,6 +40,7 @@ from bridgeckpt.parity.tensorflow.runtime import computing, import_tensorflow
 from bridgeckpt.parity.tensorflow.stored import StoredVariables, TensorFlowVariables, finite
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.store.source import is_file
+from bridgeckpt.wording import fold, listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,9 +75,10 @@ def reference_of(request: RecordingRequest) -> Reference:
             names = {*checkpoint.tensors, *variables.shapes}
             refuse_variants(names, checkpoint.metadata, str(checkpoint.path))
             training = _training(checkpoint, variables)
-            bert = find_bert(
+            found = find_bert(
                 variables.shapes, str(checkpoint.path), scope=request.scope, ema=request.ema, training=training
             )
+            bert = with_rest(found, variables, training)
         except ParityError:
             asked = request.scope is not None or request.ema or not request.graph
             if saved is None or (asked and OBJECT_GRAPH not in checkpoint.tensors):
@@ -141,11 +144,16 @@ class _Recording:
         if self.request.graph and not self.bert.is_google and self.saved is not None:
             self._functions(self.saved)
             self._matched_values()
-            self._forward()
+            if self.bert.unread and "graph" in self.runs:
+                self.notes.append(f"only the functions were run: no BERT has {_listed(self.bert.unread)}")
+            else:
+                self._forward()
         elif not self.request.graph or self.graph_path is None or self._graph(self.graph_path):
             self._forward()
-        if self.bert.other_heads:
-            self.notes.append(f"not computed: what is made of {', '.join(self.bert.other_heads)}")
+        self.bert = self._shown_head()
+        if self.bert.beside:
+            names = listed((text for text, _ in fold(self.bert.beside)), 5)
+            self.notes.append(f"not computed: what is made of {names}, outside the encoder (a head that is not known)")
         provenance = {
             **origin(self.tf, self.checkpoint, self.saved),
             "dtype": self.variables.dtypes[self.bert.variables["embeddings.words"]].name,
@@ -164,6 +172,17 @@ class _Recording:
             notes=(*self.notes, *told),
             assumed=assumed,
         )
+
+    def _shown_head(self) -> Bert:
+        """The BERT with a head of its own as the stage that was run, which shows what it reads; else without it."""
+        computed = {stage for values in self.runs.get("graph", {}).values() for stage in values}
+        shown = [stage for stage in CLASSIFIERS if stage in computed]
+        bert = self.bert
+        if not bert.own_head or not shown:
+            return without_own_head(bert)
+        for stage in CLASSIFIERS:
+            bert = bert if stage in shown else bert.without(stage)
+        return bert
 
     def _open(self) -> tuple[Mapping[str, str], Sequence[str]]:
         """What a folder that agrees does not prove: what the forward pass assumes, and notes on the user's word."""
@@ -250,13 +269,18 @@ class _Recording:
                 hint=OWN_FUNCTION,
             )
         settings = require_heads(self.settings, self.bert)
+        self.bert = self._shown_head()
         single = run_forward(self.tf, self.bert, settings, self.variables, self.probes, "float32")
         double: Values = {}
         if self.request.float64:
             double = run_forward(self.tf, self.bert, settings, self.variables, self.probes, "float64")
         for name, values in self.runs.get("graph", {}).items():
             stage = first_difference(values, single[name], double.get(name, {}))
-            if stage is not None:
+            if stage in CLASSIFIERS and self.bert.own_head:
+                self.notes.append(f"{stage} is of the graph alone: the head computes more than one linear layer")
+                for computed in (*single.values(), *double.values()):
+                    computed.pop(stage, None)
+            elif stage is not None:
                 self.notes.append(f"only the graph was run: {stage} is computed there in a way that is not known here")
                 return
         if self.bert.has("logits") and self.bert.has("token_logits"):

@@ -36,7 +36,6 @@ class Spelling(NamedTuple):
         doubts: By such a word, why it may mean another function: the code changed.
         head_doubt: Why the masked LM head may have another activation than the encoder; "" if it cannot.
         epsilon: What its LayerNorms add to the variance where no config says.
-        other_heads: The names of the variables of heads that no forward pass known here computes, as one expression.
     """
 
     title: str
@@ -48,7 +47,6 @@ class Spelling(NamedTuple):
     doubts: Names = FrozenDict()
     head_doubt: str = ""
     epsilon: float = 1e-12
-    other_heads: str = ""
 
 
 def _two(role: str, place: str, parts: Parts, called: Parts | None = None) -> dict[str, str]:
@@ -267,11 +265,9 @@ _MODEL_GARDEN_FILES = Spelling(
     head_doubt=_OWN_ACTIVATION,
 )
 
-# KerasHub's masked LM head has another activation and epsilon than its encoder.
-_MASKED_LM_HEAD = "(?:.*/)?(?:masked_lm_head|mlm_head)/.*"
+# Without its masked LM head, which has another activation and epsilon than its encoder.
 _KERAS_HUB = Spelling(
     title="KerasHub",
-    other_heads=_MASKED_LM_HEAD,
     body={
         **_encoder(
             (
@@ -296,7 +292,6 @@ _KERAS_HUB = Spelling(
 )
 _KERAS_NLP = Spelling(
     title="KerasNLP on Keras 2",
-    other_heads=_MASKED_LM_HEAD,
     body={
         **_encoder(
             (
@@ -321,7 +316,6 @@ _KERAS_NLP = Spelling(
 )
 _KERAS_NLP_NAMED = Spelling(
     title="KerasHub or KerasNLP, by variables",
-    other_heads=_MASKED_LM_HEAD,
     body={
         **_encoder(
             ("token_embedding/embeddings", "position_embedding/embeddings", "segment_embedding/embeddings"),

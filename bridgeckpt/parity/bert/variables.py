@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bridgeckpt.errors import ParityError
 from bridgeckpt.formats.training.state import find_state
 from bridgeckpt.parity.bert.google_names import Search
-from bridgeckpt.parity.bert.other_names import find_spelling, search
+from bridgeckpt.parity.bert.other_names import find_spelling, pooler_of, search
 from bridgeckpt.parity.hints import OWN_FUNCTION
 from bridgeckpt.sentences import Sentence
 
@@ -81,8 +81,11 @@ class Bert(NamedTuple):
         epsilon: What its LayerNorms add to the variance by default.
         heads: Number of attention heads if kernels have an axis for them; else 0.
         flipped: The stages whose kernels are [hidden, labels] rather than [labels, hidden].
-        unread: Variables under ``root`` that no BERT has; a forward pass would ignore them.
-        other_heads: Variables under ``cls/`` that no head known here has.
+        others: What the names of other BERTs in the checkpoint begin with.
+        optional: Variables of the encoder that this model does not read: the pooler, if its head has another one.
+        unread: Variables of the encoder that no BERT has; a forward pass would ignore them.
+        beside: Variables outside the encoder that no head known here has.
+        own_head: A kernel and its bias outside the encoder that are taken as the classifier, as nothing else is there.
         averages: Under ``ema`` the weight of each moving average among the variables.
     """
 
@@ -99,9 +102,12 @@ class Bert(NamedTuple):
     epsilon: float
     heads: int
     flipped: frozenset[str]
-    unread: tuple[str, ...]
-    other_heads: tuple[str, ...]
     averages: Mapping[str, str]
+    others: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    own_head: tuple[str, ...] = ()
 
     def has(self, stage: str) -> bool:
         """Whether the checkpoint holds the kernel of the stage."""
@@ -163,15 +169,14 @@ def find_bert(
         if len(roots) == 1 and scope is not None and roots[0].startswith(scope):
             scope = None  # where a table says "" the encoder may be an object inside the model
         own = {name: shapes[name] for name in names}
-        bert = _spelled(spelling, _choose(roots, where, scope), own, where)
+        root = _choose(roots, where, scope)
+        bert = _spelled(spelling, root, own, where)._replace(others=tuple(one for one in roots if one != root))
         return _averaged(bert, training, where) if ema else bert
     root = _choose(roots, where, scope)
     found_all = Search(names, where, root, _scope_of(root), [] if "bert/" in roots else [""])
     found = found_all.everything()
     layers = 1 + max(int(role.split(".")[1]) for role in found if role.startswith("layer."))
-    used = {*found.values(), *training.averages}
     sizes = _check_shapes(found, shapes, where)
-    heads = tuple(f"{prefix}cls/" for prefix in found_all.prefixes)
     bert = Bert(
         root=root,
         scope=_scope_of(root),
@@ -186,9 +191,8 @@ def find_bert(
         epsilon=_KERAS_EPSILON if found_all.keras else _GOOGLE_EPSILON,
         heads=0,
         flipped=frozenset(),
-        unread=tuple(sorted(name for name in names - used if name.startswith(root))),
-        other_heads=tuple(sorted(name for name in names - used if name.startswith(heads))),
         averages={},
+        others=tuple(one for one in roots if one != root),
     )
     return _averaged(bert, training, where) if ema else bert
 
@@ -207,7 +211,7 @@ def _averaged(bert: Bert, training: TrainingState, where: str) -> Bert:
 
 
 def _spelled(spelling: Spelling, root: str, shapes: Mapping[str, Sequence[int]], where: str) -> Bert:
-    """A BERT under other names than google-research/bert's; other variables under its root are ignored."""
+    """A BERT under other names than google-research/bert's."""
     found = search(spelling, root, shapes, where)
     sizes = _check_shapes(found, shapes, where, spelling.flipped)
     query = shapes[found["layer.0.query.kernel"]]
@@ -225,9 +229,8 @@ def _spelled(spelling: Spelling, root: str, shapes: Mapping[str, Sequence[int]],
         epsilon=spelling.epsilon,
         heads=query[1] if len(query) == 3 else 0,
         flipped=spelling.flipped,
-        unread=(),
-        other_heads=tuple(sorted(name for name in shapes if re.fullmatch(spelling.other_heads, name))),
         averages={},
+        optional=tuple(pooler_of(spelling, root, shapes)),
     )
 
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class Variables(Protocol):
-    """The variables of a checkpoint: ``shapes`` and ``dtypes`` (TensorFlow's or numpy's) by name, and their values."""
+    """The variables of a checkpoint: ``shapes`` and ``dtypes`` (TensorFlow's or numpy's) by name, and their values.
+
+    ``same`` gives, by name, the first name of a variable that has several.
+    """
 
     @property
     def shapes(self) -> Mapping[str, Sequence[int]]:
@@ -31,6 +34,10 @@ class Variables(Protocol):
     @property
     def dtypes(self) -> Mapping[str, Any]:
         """The dtype of each variable."""
+
+    @property
+    def same(self) -> Mapping[str, str]:
+        """The first name of each variable that has several."""
 
     def load(self, name: str) -> Array:
         """The values of a variable in the checkpoint's dtype."""
@@ -50,6 +57,7 @@ class TensorFlowVariables:
         self._keys = {name: [name] for name in shapes} | (_full_names(self._reader) if OBJECT_GRAPH in shapes else {})
         self.shapes = {name: shapes[keys[0]] for name, keys in self._keys.items()}
         self.dtypes: dict[str, Any] = {name: dtypes[keys[0]] for name, keys in self._keys.items()}
+        self.same = {other: keys[0] for name, keys in self._keys.items() for other in (name, *keys)}
 
     def load(self, name: str) -> Array:
         """The values of a variable in the checkpoint's dtype, all slices of a partitioned one.
@@ -76,6 +84,7 @@ class StoredVariables:
         numbers = {name: of for name, of in self._view.tensors.items() if of.dtype != "string"}
         self.shapes = {name: list(of.shape) for name, of in numbers.items()}
         self.dtypes: dict[str, Any] = {name: numpy_dtype(of.dtype) for name, of in numbers.items()}
+        self.same: Mapping[str, str] = self._view.copies
 
     def load(self, name: str) -> Array:
         """The values of a variable in the file's dtype."""
