@@ -69,7 +69,8 @@ def explain(arguments: argparse.Namespace) -> int:
     if not explanations:
         raise TableError(
             f"{loaded.name} says nothing about {arguments.name}",
-            hint="give the name of a TensorFlow variable, as `bridgeckpt inspect` prints it, or of a PyTorch parameter",
+            hint="give the name of a TensorFlow variable, as `bridgeckpt inspect` prints it, or of a PyTorch "
+            "parameter; optimizer state and counters are known by their form, and are in no table",
         )
     if arguments.json:
         records = [

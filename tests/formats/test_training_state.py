@@ -238,6 +238,9 @@ def test_scalars_that_count_schedule_or_measure():
         "cond_1/beta1_power",
         "optimizer/learning_rate/.ATTRIBUTES/VARIABLE_VALUE",
         "best_accuracy",
+        "keep_prob",
+        "dropout_rate",
+        "encoder_lr",
         "num_updates",
     ]
     weights = {f"my_model/{name}": shape for name, shape in WEIGHTS.items()} | {"my_model/output_bias": (2,)}

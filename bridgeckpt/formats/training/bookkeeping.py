@@ -20,16 +20,16 @@ _OBJECTS = "bookkeeping: names and structure of the objects that were saved"
 
 _NUMBER = re.compile(r"_\d+\Z")
 _PLAIN = re.compile(
-    r"(?:global|local|train|training|current)_?step|save_counter|beta_?[12]_?power|(?:\w+_)?learning_rate(?:_\w+)?"
+    r"(?:global|local|train|training|current)_?step|save_counter|beta_?[12]_?power|(?:\w+_)?(?:learning_rate|lr)(?:_\w+)?"
     r"|(?:\w+_)?loss_scal(?:e|ing)(?:_\w+)?|(?:num_)?(?:good|bad)_steps|(?:all|batch)_finite|weight_decay(?:_rate)?"
 )
 # Every part of the name has to be one of these words, and one of them has to be of the first.
 _COUNTING = re.compile(
     "iters?|iterations?|steps?|epochs?|counts?|counter|totals?|decay|momentum|epsilon|lr|loss|accuracy|acc|precision"
-    "|recall|auc|metric|patience|best|updates|warmup|schedule|perplexity|rho|numbered"
+    "|recall|auc|metric|patience|best|updates|warmup|schedule|perplexity|dropout|keep|rho|numbered"
 )
 _BESIDE = re.compile(
-    "num|number|of|initial|rate|weight|max|min|sum|score|eval|val|train|training|test|dev|batch|batches|examples?"
+    "num|number|of|prob|initial|rate|weight|max|min|sum|score|eval|val|train|training|test|dev|batch|batches|examples?"
     "|samples?|power|accum|accumulated|gradients?|grad|last|since|wait|value|moving|ema|average|replicas|optimizer"
     "|current|global|local|mean|early|stopping|stop"
 )
