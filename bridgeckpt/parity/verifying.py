@@ -109,7 +109,7 @@ def verify(
     tolerance = None if atol is None and rtol is None else (atol or 0.0, rtol or 0.0)
     verdict = judge(reference, subject, place, dtypes, tolerance, clock, families.diagnose)
     verdict = verdict._replace(notes=(*notes, *verdict.notes), seconds=FrozenDict(clock.seconds))
-    return with_assumptions(verdict, strict=strict)
+    return with_assumptions(verdict, folder, strict=strict)
 
 
 def check_fingerprint(reference: Reference, folder: Path) -> list[str]:

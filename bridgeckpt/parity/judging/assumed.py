@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bridgeckpt.frozen import FrozenDict
+from bridgeckpt.parity.judging.converted_folder import given_by_user
 from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bridgeckpt.parity.judging.verdict import Diagnosis, Verdict
 
 _CONFIG = "config.json: "  # begins the parameter of a diagnosis that blames a setting
 
 
-def with_assumptions(verdict: Verdict, *, strict: bool) -> Verdict:
-    """The verdict, which fails if it is ``strict`` and a setting is assumed.
+def with_assumptions(verdict: Verdict, folder: Path, *, strict: bool) -> Verdict:
+    """The verdict on ``folder``, which fails if it is ``strict`` and a setting is assumed on both sides.
 
-    A setting that is blamed for a failure may be wrong in the reference, if it is only assumed there.
+    What the user gave to the conversion is not assumed there: if the sides agree, it is the user's word. A setting that
+    is blamed for a failure may be wrong in the reference, if it is only assumed there.
     """
+    given = {key: given_by_user(folder, key) for key in verdict.assumed}
+    words = {key: value for key, value in given.items() if value is not None}
+    if verdict.passed and words:
+        said = ", ".join(f"{key} = {value}" for key, value in words.items())
+        note = f"{said}: that is the user's word, given to the conversion, and nothing in the source shows it"
+        left = {key: why for key, why in verdict.assumed.items() if key not in words}
+        verdict = verdict._replace(notes=(*verdict.notes, note), assumed=FrozenDict(left))
     if verdict.diagnosis is not None:
         verdict = verdict._replace(diagnosis=_with_doubt(verdict.diagnosis, verdict))
     unproven = [Sentence("not proven: {why}", why=why) for why in verdict.assumed.values()] if strict else []

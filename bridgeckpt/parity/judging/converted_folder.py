@@ -7,9 +7,10 @@ from pathlib import Path
 from bridgeckpt.errors import ParityError
 from bridgeckpt.store import lfs
 from bridgeckpt.store.source import is_file, look, members
-from bridgeckpt.store.texts import TextError, read_json
+from bridgeckpt.store.texts import TextError, read_config, read_json
 
-REPORT = "conversion_report.json"
+REPORT, CONFIG = "conversion_report.json", "config.json"
+_GIVEN = "as asked"  # what a report says of a value that the user gave
 _LARGEST = 1 << 30  # bytes; it has a line for each tensor, of which there may be a million
 
 
@@ -19,10 +20,10 @@ def check_folder(folder: Path) -> None:
     Raises:
         ParityError: there is no model.
     """
-    if not is_file(folder / "config.json"):
+    if not is_file(folder / CONFIG):
         entry = look(folder)
         what = "does not exist" if entry is None else "has no config.json" if entry.is_folder else "is not a folder"
-        is_inside = entry is not None and entry.is_file and is_file(folder.parent / "config.json")
+        is_inside = entry is not None and entry.is_file and is_file(folder.parent / CONFIG)
         hint = f"give its folder, {folder.parent}" if is_inside else "give the folder that `bridgeckpt convert` made"
         raise ParityError(f"{folder} is not a model: it {what}", hint=hint)
     for entry in members(folder):
@@ -42,6 +43,20 @@ def from_report(folder: Path, *keys: str) -> object:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def given_by_user(folder: Path, key: str) -> object:
+    """The value of a key of config.json, if the user gave it to the conversion; else None.
+
+    It counts only as long as config.json has it: people correct that file by hand.
+    """
+    value = from_report(folder, "config", key, "value")
+    if value is None or from_report(folder, "config", key, "from") != _GIVEN:
+        return None
+    try:
+        return value if read_config(folder / CONFIG).get(key) == value else None
+    except TextError:
+        return None
 
 
 def which_model(folder: Path) -> tuple[str | None, bool]:

@@ -179,6 +179,16 @@ def test_a_wrong_guess_on_both_sides_is_not_proven_until_something_tells(built, 
 
 
 @pytest.mark.slow
+def test_what_was_given_to_the_conversion_need_not_be_said_again(built, tmp_path):
+    pytest.importorskip("torch")
+    source = built(meta=False).directory
+    bridgeckpt.convert(source, tmp_path / "out", hidden_act="gelu_pytorch_tanh")
+    verdict = bridgeckpt.verify(source, tmp_path / "out", device="cpu")
+    assert (verdict.passed, verdict.unproven) == (True, (EPSILON,))
+    assert any("the user's word" in note for note in verdict.notes)
+
+
+@pytest.mark.slow
 def test_a_graph_that_was_run_leaves_nothing_open(built, tmp_path):
     pytest.importorskip("torch")
     made = built()
