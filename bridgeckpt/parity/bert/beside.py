@@ -46,7 +46,7 @@ def without_own_head(bert: Bert) -> Bert:
 def _rest(bert: Bert, variables: Variables, training: TrainingState) -> list[str]:
     """One name for each variable of numbers that is neither the BERT's nor left by training, sorted."""
     same = variables.same
-    known = (*bert.variables.values(), *bert.averages, *bert.optional, *_left(training))
+    known = (*bert.variables.values(), *bert.averages.values(), *bert.optional, *_left(training))
     used = {same.get(name, name) for name in known}
     names = {same.get(name, name): name for name in variables.shapes if _is_weight(variables.dtypes[name].name)}
     return sorted(name for first, name in names.items() if first not in used and name not in used)

@@ -73,6 +73,21 @@ def test_parts_are_found_under_other_names_too():
     assert bert.beside == ()
 
 
+@pytest.mark.parametrize("partly", [False, True])
+def test_weights_that_have_an_average_are_not_beside_it(partly):
+    """With the averages, whose names are longer, the weights themselves are not left over."""
+    with open_checkpoint(FIXTURES / "hf351_token" / "source") as checkpoint:
+        variables = StoredVariables(checkpoint)
+        averages = {f"{name}/ExponentialMovingAverage" for name in variables.shapes if not partly or "kernel" in name}
+        for name in averages:
+            variables.shapes[name] = variables.shapes[name.rpartition("/")[0]]
+            variables.dtypes[name] = variables.dtypes[name.rpartition("/")[0]]
+        training = find_state(variables.shapes, {}, ())
+        bert = with_rest(find_bert(variables.shapes, "x", ema=True, training=training), variables, training)
+    assert (bert.unread, bert.beside) == ((), ())
+    assert bert.averages.keys() == averages == {name for name in bert.variables.values() if "Average" in name}
+
+
 @pytest.fixture(scope="module", params=["pooled_output", "sequence_output"])
 def with_graph(request, tmp_path_factory):
     """A BERT with a linear head of its own on one of its outputs: its folder, what the head reads, and its logits."""
