@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bridgeckpt.errors import PlanError
+from bridgeckpt.errors import ConfigError, PlanError
 from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.huggingface.pytorch_folder import pytorch_model
 from bridgeckpt.options import PlanOptions, checked
 from bridgeckpt.planning.adoption import Adopted, adopt_head
+from bridgeckpt.planning.advice import as_problem, complete, together
 from bridgeckpt.planning.by_rules.plan import model_by_rules, plan_by_rules
 from bridgeckpt.planning.dialect import refuse_models_without_table
 from bridgeckpt.planning.overrides import reject_unsupported
-from bridgeckpt.planning.problems import render
+from bridgeckpt.planning.problems import merged, render
 from bridgeckpt.planning.record import Plan
 from bridgeckpt.planning.steps import account, choose, choose_tokenizer, configure, gather, recognise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from bridgeckpt.sidecar.config import Configuration
 
 
 @checked(PlanOptions)
@@ -40,10 +44,13 @@ def plan(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOpti
     checkpoint = source if isinstance(source, Checkpoint) else open_checkpoint(source)
     if options.get("mapping") is None:
         refuse_models_without_table(checkpoint, unread=False)
-    drafted = draft(checkpoint, settled=True, **options)
+    try:
+        drafted = draft(checkpoint, settled=True, **options)
+    except PlanError as error:
+        raise complete(error, partial(draft, checkpoint, settled=True), options) from None
     if drafted.problems:
         heading = f"{drafted.table.name} cannot convert {drafted.checkpoint.path} to {drafted.architecture.name}"
-        raise PlanError(render(heading, drafted.problems), drafted.problems)
+        raise PlanError(render(heading, drafted.problems), drafted.problems, hint=together(drafted.problems))
     return drafted
 
 
@@ -73,8 +80,16 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
     chosen = choose(recognised, evidence, options)
     accounted = account(recognised, evidence, chosen, options, settled=settled)
     tokens = choose_tokenizer(recognised, evidence, chosen, options)
-    problems = (*chosen.problems, *accounted.problems, *tokens.problems)
-    configuration = configure(recognised, evidence, chosen, tokens, options) if not problems else None
+    problems = merged((*chosen.problems, *accounted.problems, *tokens.problems))
+    configuration: Configuration | None = None
+    try:
+        configuration = configure(recognised, evidence, chosen, tokens, options)
+    except ConfigError as error:
+        if not problems:
+            raise
+        problems += tuple(filter(None, [as_problem(error)]))
+    if problems:
+        configuration = None
     dialect, facts = recognised.dialect, evidence.facts
     notes = (
         *dialect.checkpoint.notes,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.sentences import Sentence, joined
 
+_SHOWN = 8  # subjects of one cause that a problem lists
+
 if TYPE_CHECKING:
     from bridgeckpt.errors import Problem
 
@@ -20,6 +22,28 @@ def lines_of(problems: Sequence[Problem]) -> list[Sentence]:
         if problem.hint and (following is None or following.hint != problem.hint):
             lines.append(joined("", (" " * 11, "hint: ", problem.hint)))
     return lines
+
+
+def merged(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """The problems with those of one cause made one: they are of one kind, and one hint settles all.
+
+    The details are those of the first; ``tensors`` are those of all.
+    """
+    causes: dict[object, list[Problem]] = {}
+    for number, problem in enumerate(problems):
+        causes.setdefault((problem.kind, problem.hint) if problem.hint else number, []).append(problem)
+    return tuple(_one(alike) for alike in causes.values())
+
+
+def _one(alike: Sequence[Problem]) -> Problem:
+    if len(alike) == 1:
+        return alike[0]
+    subjects: list[str] = list(dict.fromkeys(problem.subject for problem in alike))
+    shown = [*subjects[:_SHOWN], *([f"{len(subjects) - _SHOWN} more"] if len(subjects) > _SHOWN else [])]
+    separator = ", " if all(" " not in subject for subject in subjects) else "; "
+    details = next((problem.details for problem in alike if problem.details), ())
+    tensors = dict.fromkeys(name for problem in alike for name in problem.tensors)
+    return alike[0]._replace(subject=joined(separator, shown), details=details, tensors=tuple(tensors))
 
 
 def render(heading: str, problems: Sequence[Problem]) -> Sentence:

@@ -20,6 +20,7 @@ from bridgeckpt.planning.architecture import conflicting_classes
 from bridgeckpt.planning.by_rules.target import bare_class, class_named, load_target
 from bridgeckpt.planning.dialect import names_decide
 from bridgeckpt.planning.losses import warn_of_parts
+from bridgeckpt.planning.problems import merged
 from bridgeckpt.planning.record import Plan
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config import Configuration
@@ -148,7 +149,7 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
             *told_by_form(training, ledger),
             *warn_of_parts(name, [part for part, owner in owners.items() if owner == bare], bare or ""),
         ),
-        problems=ledger.problems,
+        problems=merged(ledger.problems),
     )
 
 
