@@ -1,22 +1,32 @@
 """What Keras' own description of a model says of a BERT: the number of heads, the activation, the epsilon.
 
-A file of a whole model has the description as ``model_config``, a ``.keras`` archive as ``config.json``. A layer of the
-model is found by its name, and a TensorFlow class of transformers by the config that it keeps there.
+A file of a whole model has the description as ``model_config``, a ``.keras`` archive as ``config.json``, a SavedModel
+as its metadata. A class of transformers or Model Garden is found by its name, a layer of other code by its own name.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from bridgeckpt.formats.descriptions import IN_ARCHIVE, IN_HDF5, IN_SAVED_MODEL, described_objects
+from bridgeckpt.formats.descriptions import plain as plain_value
 from bridgeckpt.store.texts import TextError, parse_json
 
 if TYPE_CHECKING:
     from bridgeckpt.store.texts import JSON
 
-_DESCRIPTIONS = ("model_config", "config.json")
-_MODEL = "bert"
-_KEYS = ("num_attention_heads", "hidden_act", "layer_norm_eps")
+_DESCRIPTIONS = (IN_HDF5, IN_ARCHIVE, IN_SAVED_MODEL)
+_TRANSFORMERS = re.compile("TFBert[A-Z]")
+_KEYS = {key: key for key in ("num_attention_heads", "hidden_act", "layer_norm_eps")}
+_ENCODERS = ("BertEncoder", "BertEncoderV2", "TransformerEncoder")
+_MODEL_GARDEN = {
+    "num_attention_heads": "num_attention_heads",
+    "inner_activation": "hidden_act",
+    "activation": "hidden_act",
+    "norm_first": "norm_first",
+}
 # The layers' names in keras-bert and in bert4keras, by the key of config.json: the layer, and its own key.
 _LAYERS = (
     {
@@ -32,12 +42,12 @@ _LAYERS = (
 )
 
 
-def described(texts: Mapping[str, str]) -> dict[str, Any]:
-    """What the first description among ``texts`` states, by transformers' keys; {} if it shows no BERT."""
-    for description in descriptions(texts):
-        if stated := _of_transformers(description) or _of_layers(description):
-            return stated
-    return {}
+def described(texts: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """What the first description among ``texts`` states, by transformers' keys, and its name; {} without a BERT."""
+    for name in filter(texts.__contains__, _DESCRIPTIONS):
+        if stated := _of_classes(texts[name], name) or _of_layers(next(descriptions({name: texts[name]}), {})):
+            return stated, name
+    return {}, ""
 
 
 def descriptions(texts: Mapping[str, str]) -> Iterator[JSON]:
@@ -49,10 +59,17 @@ def descriptions(texts: Mapping[str, str]) -> Iterator[JSON]:
             continue
 
 
-def _of_transformers(description: JSON) -> dict[str, Any]:
-    """The settings in the only config of a BERT of transformers."""
-    configs = [found for found in objects(description) if found.get("model_type") == _MODEL]
-    return {key: configs[0][key] for key in _KEYS if key in configs[0]} if len(configs) == 1 else {}
+def _of_classes(text: str, name: str) -> dict[str, Any]:
+    """The settings of the BERT among the objects; {} if several differ."""
+    distinct: list[dict[str, Any]] = []
+    for found in described_objects(text, name):
+        keys = _MODEL_GARDEN if found.class_name in _ENCODERS else _KEYS
+        if found.class_name in _ENCODERS or _TRANSFORMERS.match(found.class_name):
+            values = {keys[key]: plain_value(of) for key, of in found.config.items() if key in keys}
+            stated = {key: of for key, of in values.items() if of is not None}
+            if stated and stated not in distinct:
+                distinct.append(stated)
+    return distinct[0] if len(distinct) == 1 else {}
 
 
 def _of_layers(description: JSON) -> dict[str, Any]:

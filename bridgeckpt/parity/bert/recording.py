@@ -15,6 +15,7 @@ from bridgeckpt.formats.tensorflow.saved_model import saved_model_for, saved_mod
 from bridgeckpt.formats.training.state import find_state
 from bridgeckpt.parity.bert.assumptions import is_whole, left_open
 from bridgeckpt.parity.bert.beside import CLASSIFIERS, with_rest, without_own_head
+from bridgeckpt.parity.bert.graph_heads import with_heads_of_graph
 from bridgeckpt.parity.bert.own_graph import OwnGraph
 from bridgeckpt.parity.bert.probes import probes_of
 from bridgeckpt.parity.bert.refusals import refuse_variants
@@ -73,7 +74,7 @@ def reference_of(request: RecordingRequest) -> Reference:
         variables = _variables(tf, checkpoint)
         try:
             names = {*checkpoint.tensors, *variables.shapes}
-            refuse_variants(names, checkpoint.metadata, str(checkpoint.path))
+            refuse_variants(names, checkpoint.descriptions, str(checkpoint.path))
             training = _training(checkpoint, variables)
             found = find_bert(
                 variables.shapes, str(checkpoint.path), scope=request.scope, ema=request.ema, training=training
@@ -133,7 +134,8 @@ class _Recording:
         self.bert, self.saved = bert, saved
         self.graph_path = checkpoint.graph_path if saved is None else saved.graph
         directory = checkpoint.directory
-        self.settings = read_settings(directory, bert, request.config, request.given, checkpoint.metadata)
+        settings = read_settings(directory, bert, request.config, request.given, checkpoint.descriptions)
+        self.settings = with_heads_of_graph(settings, bert, self.graph_path)
         self.probes = probes_of(request, directory, bert.rows)
         self.runs: dict[str, Values] = {}
         self.how: list[str] = []

@@ -16,30 +16,12 @@ from bridgeckpt.parity.bert.assumptions import (
     head_assumed,
     words_of_the_user,
 )
-from bridgeckpt.parity.bert.described import described
-from bridgeckpt.parity.bert.refusals import refuse_config
-from bridgeckpt.parity.hints import OWN_FUNCTION
+from bridgeckpt.parity.bert.stated import read_stated
 from bridgeckpt.parity.request import GivenSettings
 from bridgeckpt.sentences import Sentence
-from bridgeckpt.store.source import is_file, is_folder, matching
-from bridgeckpt.store.texts import TextError, read_config
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.bert.variables import Bert
-
-_NAMES = ("bert_config.json", "config.json", "params.yaml")
-_PATTERN = "*bert_config*.json"
-_TRAINER = "checkpoint"  # the folder in which transformers' TFTrainer saves; its config.json is one folder up
-_DESCRIPTION = "model_config"
-_MODEL = "bert"
-_INSIDE = (("config",), ("task", "model", "encoder", "bert"))  # where KerasHub's and Model Garden's configs keep it
-_RENAMED = {
-    "num_heads": "num_attention_heads",
-    "num_layers": "num_hidden_layers",
-    "hidden_dim": "hidden_size",
-    "vocabulary_size": "vocab_size",
-    "hidden_activation": "hidden_act",
-}
 
 
 class Settings(NamedTuple):
@@ -51,7 +33,7 @@ class Settings(NamedTuple):
         layer_norm_eps: What a LayerNorm adds to the variance.
         origins: Where each is from, by its name.
         assumed: By the key in config.json, a sentence for each setting that neither the source nor the user states.
-        notes: On what the user alone states.
+        notes: On what the user alone states, and on statements that contradict each other.
     """
 
     heads: int
@@ -74,21 +56,19 @@ def read_settings(
     given: GivenSettings | None = None,
     texts: Mapping[str, str] | None = None,
 ) -> Settings:
-    """The given settings, else those of the config in ``config`` or ``directory``, else those of such models.
+    """The given settings, else those that are stated, else those of such models.
 
-    ``texts`` are those that the file itself holds; one may be a description of the whole model.
+    A config in ``config`` states more than ``texts``, the descriptions of the model in its own file, and these state
+    more than a config in ``directory``.
 
     Raises:
         ConfigError: the config cannot be read or is of another model, or a value is not valid.
     """
-    path = _find(directory, config)
-    stated = _read(path, bert) if path else described(texts or {})
-    refuse_config(stated, str(path or _DESCRIPTION))
-    source = path.name if path else _DESCRIPTION
+    stated, sources, notes = read_stated(directory, bert, config, texts or {})
     asked = given or GivenSettings()
-    heads, heads_origin = _heads(bert, stated, source, asked.heads)
-    activation, act_origin, act_assumed = _activation(bert, stated, source, asked.hidden_act)
-    epsilon, eps_origin, eps_assumed = _epsilon(bert, stated, source, asked.layer_norm_eps)
+    heads, heads_origin = _heads(bert, stated, sources, asked.heads)
+    activation, act_origin, act_assumed = _activation(bert, stated, sources, asked.hidden_act)
+    epsilon, eps_origin, eps_assumed = _epsilon(bert, stated, sources, asked.layer_norm_eps)
     origins = {"heads": heads_origin, "hidden_act": act_origin, "layer_norm_eps": eps_origin}
     values = {
         "num_attention_heads": asked.heads,
@@ -103,16 +83,16 @@ def read_settings(
         layer_norm_eps=epsilon,
         origins={name: origin for name, origin in origins.items() if origin},
         assumed={**act_assumed, **eps_assumed},
-        notes=tuple(words_of_the_user(values, shown)),
+        notes=(*notes, *words_of_the_user(values, shown)),
     )
 
 
-def _heads(bert: Bert, stated: Mapping[str, Any], source: str, asked: int | None) -> tuple[int, str]:
+def _heads(bert: Bert, stated: Mapping[str, Any], sources: Mapping[str, str], asked: int | None) -> tuple[int, str]:
     """The number of heads and where it is from; 0 and "" if nothing says it."""
     heads = asked if asked is not None else bert.heads or stated.get("num_attention_heads", 0)
     if not heads:
         return 0, ""
-    origin = "as asked" if asked is not None else "the kernels' shape" if bert.heads else source
+    origin = "as asked" if asked is not None else "the kernels' shape" if bert.heads else sources["num_attention_heads"]
     if not isinstance(heads, int) or heads < 1 or bert.hidden % heads:
         raise ConfigError(
             f"{bert.hidden} features cannot be divided among {heads} heads ({origin})",
@@ -122,7 +102,7 @@ def _heads(bert: Bert, stated: Mapping[str, Any], source: str, asked: int | None
 
 
 def _activation(
-    bert: Bert, stated: Mapping[str, Any], source: str, asked: str | None
+    bert: Bert, stated: Mapping[str, Any], sources: Mapping[str, str], asked: str | None
 ) -> tuple[str, str, Mapping[str, str]]:
     """The activation, where it is from, and what is assumed about it."""
     assumed: Mapping[str, str] = {}
@@ -130,7 +110,10 @@ def _activation(
         activation, origin = asked, "as asked"
     else:
         word = _word(stated)
-        activation, origin = bert.words.get(word or GELU, word or GELU), source if word is not None else "assumed"
+        activation, origin = (
+            bert.words.get(word or GELU, word or GELU),
+            sources["hidden_act"] if word is not None else "assumed",
+        )
         assumed = activation_assumed(bert, activation, word) or head_assumed(bert, activation)
     if SAME.get(activation, activation) not in FUNCTIONS:
         raise ConfigError(
@@ -146,10 +129,12 @@ def _word(stated: Mapping[str, Any]) -> str | None:
 
 
 def _epsilon(
-    bert: Bert, stated: Mapping[str, Any], source: str, asked: float | None
+    bert: Bert, stated: Mapping[str, Any], sources: Mapping[str, str], asked: float | None
 ) -> tuple[float, str, Mapping[str, str]]:
     """The epsilon, where it is from, and what is assumed about it."""
-    epsilon, origin = (asked, "as asked") if asked is not None else (stated.get("layer_norm_eps"), source)
+    epsilon, origin = asked, "as asked"
+    if asked is None:
+        epsilon, origin = stated.get("layer_norm_eps"), sources.get("layer_norm_eps", "")
     if epsilon is None:
         return bert.epsilon, "assumed", epsilon_assumed(bert, bert.epsilon)
     if not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
@@ -170,58 +155,3 @@ def require_heads(settings: Settings, bert: Bert) -> Settings:
             hint=Sentence("say it with {heads:N}, or give the config with {config:FILE}"),
         )
     return settings
-
-
-def _find(directory: Path, explicit: Path | None) -> Path | None:
-    if explicit is not None and not is_folder(explicit):
-        if not is_file(explicit):
-            takes = Sentence("{config} takes the path of a JSON file")
-            raise ConfigError(f"there is no config {explicit}", hint=takes)
-        return explicit
-    folder = explicit or directory
-    for name in _NAMES:
-        if is_file(folder / name):
-            return folder / name
-    similar = [entry.path for entry in matching(folder, _PATTERN) if entry.is_file]
-    if len(similar) > 1:
-        names = ", ".join(path.name for path in similar)
-        raise ConfigError(
-            f"{folder} holds {len(similar)} configs: {names}", hint=Sentence("say which with {config:FILE}")
-        )
-    if explicit is not None and not similar:
-        raise ConfigError(f"there is no config in {explicit}", hint=f"it would be called {' or '.join(_NAMES)}")
-    if not similar and folder.name == _TRAINER and is_file(folder.parent / "config.json"):
-        return folder.parent / "config.json"
-    return similar[0] if similar else None
-
-
-def _read(path: Path, bert: Bert) -> dict[str, Any]:
-    try:
-        values = read_config(path)
-    except TextError as error:
-        another = Sentence("{config:FILE} gives another")
-        hint = another if error.fault in ("unreadable", "too large") else error.hint
-        raise ConfigError(error.message, hint=hint) from error
-    for inside in _INSIDE:
-        values = _under(values, inside) or values
-    values = {_RENAMED.get(key, key): value for key, value in values.items()}
-    if values.get("model_type", _MODEL) != _MODEL:
-        raise ParityError(
-            f'{path} says "model_type": "{values["model_type"]}", and the forward pass known here is that of a BERT',
-            hint=OWN_FUNCTION,
-        )
-    for key, size in (("hidden_size", bert.hidden), ("num_hidden_layers", bert.layers), ("vocab_size", bert.rows[0])):
-        if values.get(key, size) != size:
-            raise ConfigError(
-                f"{path} is of another model: its {key} is {values[key]}, and the checkpoint's {size}",
-                hint=Sentence("give the config of this checkpoint with {config:FILE}"),
-            )
-    return values
-
-
-def _under(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any] | None:
-    """The object under nested ``keys``; None if there is no such object."""
-    found: Any = values
-    for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 
+import architectures
 import numpy as np
 import pytest
 from parity import TOLERANCE
@@ -126,12 +126,10 @@ def test_a_head_that_is_there_twice_is_refused():
         find_bert(shapes(**heads), "x")
 
 
-@pytest.mark.parametrize("model", ["roberta", "camembert", "xlm-roberta"])
-def test_a_model_with_the_names_of_a_bert_that_is_none_is_refused(model, tmp_path):
+@pytest.mark.parametrize("case", ["RobertaForMaskedLM", "CamembertForMaskedLM", "XLMRobertaForTokenClassification"])
+def test_a_model_with_the_names_of_a_bert_that_is_none_is_refused(case, tmp_path):
     """RoBERTa's positions begin at 2: a BERT's forward pass would call a right conversion wrong."""
-    shutil.copytree(FIXTURES / "hf351_model" / "source", tmp_path / "source")
-    config = json.loads((tmp_path / "source" / "config.json").read_text())
-    (tmp_path / "source" / "config.json").write_text(json.dumps({**config, "model_type": model}))
+    source = architectures.write_source(case, tmp_path / "source")
     with pytest.raises(ParityError, match="the forward pass known here is that of a BERT") as caught:
-        forward(tmp_path / "source", dict(np.load(FIXTURES / "hf351_model" / "golden.npz")))
+        forward(source, dict(np.load(FIXTURES / "hf351_model" / "golden.npz")))
     assert "bridgeckpt.record" in caught.value.hint
