@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import Problem
+from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.wording import fold, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bridgeckpt.formats.training.state import TrainingState
     from bridgeckpt.mapping.tables.records import Table
-    from bridgeckpt.planning.account.ledger import Ledger
+    from bridgeckpt.planning.account.ledger import Ledger, SourceState
     from bridgeckpt.store.tensors import TensorInfo
 
 
@@ -25,54 +26,64 @@ def averages_of(table: Table, tensors: Mapping[str, TensorInfo], training: Train
         for name in tensors:
             if name.startswith(before) and name.endswith(after):
                 weight = name[len(before) : len(name) - len(after)]
-                if weight in tensors and weight not in training.slots:
+                alike = weight in tensors and tensors[weight].shape == tensors[name].shape
+                if alike and weight not in training.slots:
                     averages[weight] = name
     return averages
 
 
-def check_averages(
+def choose_averages(
     ledger: Ledger, averages: Mapping[str, str], requested: bool, source: str
-) -> tuple[list[Problem], list[str]]:
-    """Problems and notes about the averages of the weights that ``ledger`` converts.
+) -> tuple[Ledger, list[Problem], list[str]]:
+    """The ledger with averages in place of the weights that have one if that is ``requested``; problems and notes.
 
     ``source`` is the checkpoint, as messages call it.
     """
-    converted = [name for assignment in ledger.assignments for name in assignment.sources]
-    taken = {*averages.values()}
-    with_average = [name for name in converted if name in (taken if requested else averages)]
-    if not with_average:
-        return ([_none_there(source)], []) if requested else ([], [])
-    count, total = len({*with_average}), len({*converted})
+    converted = {name: None for assignment in ledger.assignments for name in assignment.sources}  # in their order
+    chosen = {name: averages[name] for name in converted if name in averages}
+    count, total = len(chosen), len(converted)
     if not requested:
-        text = Sentence("the weights have moving averages too: {ema:True} converts those instead")
-        if count < total:
-            text = Sentence(
-                "{count} of {total} weights have moving averages too: {ema:True} converts those instead, and the "
-                "other weights as they are",
-                count=count,
-                total=total,
-            )
-        return [], [text]
-    if count == total:
-        return [], []
-    others = [name for name in converted if name not in taken]
-    return [], [
-        Sentence(
-            "{count} of {total} weights have a moving average, which is converted; the other {rest} have none, and are "
-            "converted as they are: {names}",
-            count=count,
-            total=total,
-            rest=total - count,
-            names=listed((text for text, _ in fold(others)), 3),
-        )
+        return ledger, [], [_offer(count, total)] if chosen else []
+    if not chosen:
+        return ledger, [_none_there(source)], []
+    replaced = _replace(ledger, chosen)
+    others = [name for name in converted if name not in chosen]
+    return replaced, [], [_partly(count, total, others)] if others else []
+
+
+def _replace(ledger: Ledger, chosen: Mapping[str, str]) -> Ledger:
+    """The ledger with the averages ``chosen`` in place of their weights."""
+    why = Sentence("{ema:True}: its moving average is converted instead")
+    sources: dict[str, SourceState] = {**ledger.sources}
+    sources.update(dict.fromkeys(chosen, "excluded"))
+    sources.update(dict.fromkeys(chosen.values(), "mapped"))
+    assignments = [
+        assignment._replace(sources=tuple([chosen.get(name, name) for name in assignment.sources]))
+        for assignment in ledger.assignments
     ]
+    return ledger._replace(
+        assignments=tuple(assignments),
+        sources=FrozenDict(sources),
+        reasons=FrozenDict({**ledger.reasons, **dict.fromkeys(chosen, why)}),
+    )
 
 
-def unused_averages(ledger: Ledger, training: TrainingState) -> list[str]:
-    """A note about the averages of converted weights, for a model whose averages cannot be converted."""
-    converted = {name for assignment in ledger.assignments for name in assignment.sources}
-    count = len(converted & training.average_of().keys())
-    return [f"{count} weights have moving averages too, which are not converted"] if count else []
+def _offer(count: int, total: int) -> str:
+    if count == total:
+        return Sentence("the weights have moving averages too: {ema:True} converts those instead")
+    return Sentence(
+        "{count} of {total} weights have moving averages too: {ema:True} converts those instead, and the other weights "
+        "as they are",
+        count=count,
+        total=total,
+    )
+
+
+def _partly(count: int, total: int, others: Sequence[str]) -> str:
+    return (
+        f"{count} of {total} weights have a moving average, which is converted; the other {total - count} have none, "
+        f"and are converted as they are: {listed((text for text, _ in fold(others)), 3)}"
+    )
 
 
 def _none_there(source: str) -> Problem:
@@ -80,6 +91,5 @@ def _none_there(source: str) -> Problem:
         f"no weight of this model has one in {source}: neither under its name (<weight>/ExponentialMovingAverage, "
         "<weight>/average, ...) nor under a scope (ema/<weight>, ...)",
     )
-    return Problem(
-        "missing", "moving averages", details, Sentence("convert the weights themselves, without {ema:True}")
-    )
+    hint = Sentence("convert the weights themselves, without {ema:True}")
+    return Problem("missing", "moving averages", details, hint)

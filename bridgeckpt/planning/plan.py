@@ -130,6 +130,6 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
 
 def _by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], options: PlanOptions) -> Plan:
     """Plan for a model of transformers that no table lists."""
-    reject_unsupported(options, supported=("mapping", "config", "architecture"))
+    reject_unsupported(options, supported=("mapping", "config", "architecture", "ema"))
     refuse_models_without_table(checkpoint, unread=True)
-    return plan_by_rules(checkpoint, config, options.get("architecture"))
+    return plan_by_rules(checkpoint, config, options.get("architecture"), ema=bool(options.get("ema")))

@@ -23,7 +23,7 @@ from bridgeckpt.planning.architecture import (
     head_from_object_paths,
     missing_groups,
 )
-from bridgeckpt.planning.averages import averages_of, check_averages
+from bridgeckpt.planning.averages import averages_of, choose_averages
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.losses import warn_of_losses
 from bridgeckpt.planning.overrides import conflicting_heads, resolve_heads
@@ -202,12 +202,11 @@ def account(
             other_towers=dialect.other_towers,
             sizes=chosen.sizes,
             training=training,
-            averages=averages if wanted else {},
             absent=frozenset(architecture.filled) - present.keys(),
             left_out=f"{architecture.name} has no such part" if named else None,
         )
     )
-    average_problems, average_notes = check_averages(ledger, averages, wanted, checkpoint.path.name)
+    ledger, average_problems, average_notes = choose_averages(ledger, averages, wanted, checkpoint.path.name)
     problems = [
         *average_problems,
         *refused_heads(table, architecture, present),

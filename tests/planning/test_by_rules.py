@@ -51,6 +51,34 @@ def test_without_a_name_it_is_the_class_that_the_variables_are_named_after(elect
     assert bridgeckpt.plan(configured(electra, architectures=None)).architecture.name == "ElectraForPreTraining"
 
 
+def test_moving_averages_and_what_else_training_left(electra):
+    path = next(electra.glob("*.h5"))
+    names = [name.removesuffix(":0") for name in bridgeckpt.plan(electra).checkpoint.tensors]
+    kernels = [name for name in names if name.endswith("kernel")]
+    before = bridgeckpt.plan(electra)
+    with h5py.File(path, "a") as file:
+        for name in names:
+            shape = before.checkpoint.tensors[f"{name}:0"].shape
+            file[f"optimizer_weights/Adam/m/{name}:0"] = np.zeros(shape, np.float32)
+            if name in kernels:
+                file[f"ema/{name}:0"] = np.ones(shape, np.float32)
+        file["optimizer_weights/iteration:0"] = np.int64(3)
+    plan = bridgeckpt.plan(electra)
+    assert plan.ledger.assignments == before.ledger.assignments
+    assert plan.ledger.source_counts() == {
+        "mapped": len(names),
+        "slot": len(names) + len(kernels),
+        "bookkeeping": 1,
+    }
+    assert any(f"{len(kernels)} of {len(names)} weights have moving averages too" in note for note in plan.notes)
+    plan = bridgeckpt.plan(electra, ema=True)
+    sources = {name for assignment in plan.ledger.assignments for name in assignment.sources}
+    assert sources == {f"ema/{name}:0" if name in kernels else f"{name}:0" for name in names}
+    assert plan.ema
+    with pytest.raises(PlanError, match="no weight of this model has one"):
+        bridgeckpt.plan(architectures.write_source("ElectraForPreTraining", electra.parent / "plain"), ema=True)
+
+
 def test_the_head_is_left_out_where_the_class_asked_for_has_none(electra):
     plan = bridgeckpt.plan(electra, architecture="ElectraModel")
     left_out = {name for name, state in plan.ledger.sources.items() if state == "excluded"}

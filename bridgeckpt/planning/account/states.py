@@ -12,7 +12,6 @@ from bridgeckpt.planning.account.ledger import Assignment, LedgerBuilder
 from bridgeckpt.planning.account.leftovers import classify_remaining
 from bridgeckpt.planning.account.sizes import shape_problem
 from bridgeckpt.planning.account.unknown import Encoder, encoder_of, settle_unknown
-from bridgeckpt.sentences import Sentence
 from bridgeckpt.store.tensors import DTYPES
 from bridgeckpt.wording import fold
 
@@ -33,8 +32,8 @@ class AccountInput(NamedTuple):
     """The input of :func:`assign_states`: the chosen class, where rows find their tensors, and the sizes.
 
     ``wildcards`` are those of the converted model, ``other_towers`` those of other models in the checkpoint.
-    ``training`` is what training left beside the weights, ``averages`` the moving average to convert in place of each
-    weight that has one. ``absent`` are the groups of the class that the checkpoint lacks, and that its table fills.
+    ``training`` is what training left beside the weights. ``absent`` are the groups of the class that the checkpoint
+    lacks, and that its table fills.
     ``left_out`` is the reason why tensors outside the model that no row reads may be left out, or None.
     """
 
@@ -45,7 +44,6 @@ class AccountInput(NamedTuple):
     other_towers: Iterable[Mapping[str, str]]
     sizes: Sizes
     training: TrainingState
-    averages: Mapping[str, str]
     absent: frozenset[str]
     left_out: str | None
 
@@ -116,7 +114,6 @@ def _map_group(inputs: AccountInput, ledger: LedgerBuilder, group: Group, rows: 
             for sources, written in zip(expanded.sources, targets, strict=True)
             if sources is not None
         ]
-        pairs = [(_averages(inputs, ledger, sources), written) for sources, written in pairs]
         _check(inputs, ledger, row, [sources for sources, _ in pairs])
         ledger.sources.update(dict.fromkeys(chain.from_iterable(sources for sources, _ in pairs), "mapped"))
         ledger.targets.update(dict.fromkeys(chain.from_iterable(written for _, written in pairs), "written"))
@@ -179,15 +176,6 @@ def unstorable(tensors: Mapping[str, TensorInfo], names: Iterable[str]) -> list[
         )
         for dtype, members in unfit.items()
     ]
-
-
-def _averages(inputs: AccountInput, ledger: LedgerBuilder, sources: tuple[str, ...]) -> tuple[str, ...]:
-    """``sources`` with the moving average of each weight that has one in its place."""
-    for name in sources:
-        if name in inputs.averages:
-            ledger.sources[name] = "excluded"
-            ledger.reasons[name] = Sentence("{ema:True}: its moving average is converted instead")
-    return tuple([inputs.averages.get(name, name) for name in sources])
 
 
 def _missing_problems(missing: Mapping[str, Row], inputs: AccountInput) -> Iterator[Problem]:

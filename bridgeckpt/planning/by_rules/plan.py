@@ -93,8 +93,12 @@ def _has_config_of_a_table(folder: Path) -> bool:
     return any(is_file(folder / name) for name in names - {_CONFIG})
 
 
-def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: str | None) -> Plan:
+def plan_by_rules(
+    checkpoint: Checkpoint, config: Mapping[str, Any], requested: str | None, *, ema: bool = False
+) -> Plan:
     """Plan for the ``requested`` class, or else for the class that ``config`` names.
+
+    ``ema`` converts the moving average of each weight that has one, in place of the weight.
 
     Raises:
         ConfigError: the class cannot be built from this config.
@@ -104,7 +108,7 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
     # Imported here: most checkpoints have a table, and start quicker without these modules.
     from bridgeckpt.mapping.tables.rules import load_rules
     from bridgeckpt.planning.account.leftovers import told_by_form
-    from bridgeckpt.planning.averages import unused_averages
+    from bridgeckpt.planning.averages import choose_averages
     from bridgeckpt.planning.by_rules.account import account_by_rules
 
     rules, kind = load_rules(RULES), config["model_type"]
@@ -124,6 +128,8 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
     if why := rules.model(kind).refused.get(name):
         ledger = ledger._replace(problems=(*ledger.problems, Problem("refused", name, (why,))))
     training = checkpoint.training_state()
+    averages = training.average_of()
+    ledger, problems, of_averages = choose_averages(ledger, averages, ema, checkpoint.path.name)
     configuration, changed = _configuration(config, rules.model(kind), name)
     unnamed = () if requested or named else (f"the config names no class: {name} is the one without a head",)
     conflict = [] if requested else conflicting_classes(named, written, _CONFIG)
@@ -134,7 +140,7 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
         model=_model(rules, kind, architecture, ledger),
         architecture=architecture,
         wildcards={},
-        ema=False,
+        ema=ema and not problems,
         sizes=NO_SIZES,
         ledger=ledger,
         graph=None,
@@ -143,13 +149,13 @@ def plan_by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], requested: 
         vocabulary=None,
         casing=None,
         companions=find_companions(checkpoint.directory),
-        notes=(*checkpoint.notes, *unnamed, *changed, *unused_averages(ledger, training), *rules.model(kind).notes),
+        notes=(*checkpoint.notes, *unnamed, *changed, *of_averages, *rules.model(kind).notes),
         warnings=(
             *conflict,
             *told_by_form(training, ledger),
             *warn_of_parts(name, [part for part, owner in owners.items() if owner == bare], bare or ""),
         ),
-        problems=merged(ledger.problems),
+        problems=merged((*ledger.problems, *problems)),
     )
 
 
