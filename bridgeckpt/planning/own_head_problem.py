@@ -9,6 +9,7 @@ from bridgeckpt.planning.account.unknown import described
 from bridgeckpt.planning.own_head import lacking_head
 from bridgeckpt.planning.own_table import table_for
 from bridgeckpt.sentences import Sentence, Setting, joined
+from bridgeckpt.sidecar.graph.classifier import REDUCED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,11 +46,13 @@ def _what_it_is(own: OwnHead, chosen: Architecture, unsure: bool) -> str:
         if own.shown is not None and lacking_head(own.table, chosen, own.present) and chosen not in own.classes:
             return f"it is one linear layer, and the graph computes one result per {own.shown} with it"
         return "it is one linear layer"
-    if unsure and len(own.names) == 2:
+    if len(own.names) > 2:
+        return "it is more than a kernel and its bias: no class computes all of it"
+    if own.shown == REDUCED:
+        return "the graph puts it on single tokens or on their mean, and no class does"
+    if unsure:
         return "it is one linear layer, but its axes fit in both orders: which one is not guessed"
-    if len(own.names) <= 2:
-        return "no class has a head of this shape that could be put on this checkpoint"
-    return "it is more than a kernel and its bias: no class computes all of it"
+    return "no class has a head of this shape that could be put on this checkpoint"
 
 
 def _classes(own: OwnHead, chosen: Architecture) -> Iterator[Sentence]:

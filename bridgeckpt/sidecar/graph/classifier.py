@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _VARIABLES = {"Variable", "VariableV2", "VarHandleOp", "Const"}  # a constant in a frozen graph
 _READS = {"Identity", "ReadVariableOp", "Cast", "Transpose", "Reshape"}  # tf.tensordot reshapes its operands
 _NO_DATA = {"Shape", "Const", "Placeholder", "PlaceholderWithDefault", "RandomUniform", "StatelessRandomUniformV2"}
+REDUCED = "reduced"  # of some tokens, or of their mean: no class has such a head
 _EACH_TOKEN = {"token", "span"}  # heads with logits for every token: no token is selected before the product
 _REDUCTIONS = {"StridedSlice", "Slice", "Gather", "GatherV2", "Squeeze", "Mean", "Max", "Sum"}
 
@@ -29,14 +30,15 @@ def classify_head(
     """The kind of head whose output is the nearest before the product with a kernel.
 
     ``kernels`` are names that the variable may have. A function takes the variable as an argument; there the product is
-    in the scope of its layer, one of ``layers``. ``outputs`` are regular expressions of scopes by kind of head.
+    in the scope of its layer, one of ``layers``. ``outputs`` are regular expressions of scopes by kind of head. If tokens
+    are selected or averaged before the product, the kind is :data:`REDUCED`.
     """
     patterns = {kind: re.compile(f"{scope}/") for kind, scope in outputs.items()}
     for product, kernel in chain(_products(graph, kernels), _products_in(graph, layers)):
         for node, is_reduced in _upstream(graph, [name for name in product.operands if name != kernel]):
             kind = next((kind for kind, pattern in patterns.items() if pattern.match(node.name)), None)
             if kind is not None:
-                return None if is_reduced and kind in _EACH_TOKEN else GraphFact(kind, node.name)
+                return GraphFact(REDUCED if is_reduced and kind in _EACH_TOKEN else kind, node.name)
     return None
 
 

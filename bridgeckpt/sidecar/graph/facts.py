@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.frozen import FrozenDict
-from bridgeckpt.sidecar.graph.classifier import classify_head
+from bridgeckpt.sidecar.graph.classifier import REDUCED, classify_head
 from bridgeckpt.sidecar.graph.computations import GRADIENT, READERS, GraphFact
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def read_facts(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) 
             listed = " and ".join(f"{value} ({node})" for value, node in {fact.value: fact for fact in facts}.values())
             notes.append(f"{key} is not taken from the graph, which computes with {listed}")
     head = read_head(graph, scopes.head, wildcards) if scopes.head is not None else None
+    head = head if head is not None and head.value != REDUCED else None
     evidence = {key: fact.node for key, fact in known.items()} | ({"head": head.node} if head else {})
     return GraphFacts(
         values={key: fact.value for key, fact in known.items()},
