@@ -87,6 +87,36 @@ def test_the_head_is_left_out_where_the_class_asked_for_has_none(electra):
     assert "encoder.layer.0.attention.self.query.weight" in plan.ledger.targets
 
 
+@pytest.mark.parametrize("name", ["ElectraModel", "ElectraForPreTraining"])
+def test_a_head_of_ones_own_is_left_out_on_request(electra, name):
+    with h5py.File(electra / "tf_model.h5", "a") as file:
+        file.attrs["layer_names"] = [*file.attrs["layer_names"], "score"]
+        group = file.create_group("score")
+        group.attrs["weight_names"] = ["score/kernel:0", "score/bias:0"]
+        group["score/kernel:0"], group["score/bias:0"] = np.zeros((24, 3), "f4"), np.zeros(3, "f4")
+    with pytest.raises(PlanError) as refused:
+        bridgeckpt.plan(electra)
+    (problem,) = refused.value.problems
+    assert "head of your own" in problem.subject
+    assert "ElectraModel" in problem.hint
+    plan = bridgeckpt.plan(electra, architecture=name)
+    assert {plan.ledger.sources[own] for own in problem.tensors} == {"excluded"}
+    assert len(problem.tensors) == 2
+
+
+def test_an_unknown_tensor_inside_is_never_left_out(electra):
+    with h5py.File(electra / "tf_model.h5", "a") as file:
+        layer = file.attrs["layer_names"][0]
+        name = next(one for one in file[layer].attrs["weight_names"] if "/layer_._0/" in one).rpartition("/layer_._0/")[
+            0
+        ]
+        file[layer].attrs["weight_names"] = [*file[layer].attrs["weight_names"], f"{name}/layer_._0/adapter/kernel:0"]
+        file[layer][f"{name}/layer_._0/adapter/kernel:0"] = np.zeros((24, 3), "f4")
+    for requested in (None, "ElectraModel"):
+        with pytest.raises(PlanError, match="adapter/kernel"):
+            bridgeckpt.plan(electra, architecture=requested)
+
+
 def test_a_head_that_is_not_there_is_missing(electra):
     with pytest.raises(PlanError) as caught:
         bridgeckpt.plan(electra, architecture="ElectraForMaskedLM")

@@ -13,6 +13,7 @@ from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables.records import Row
 from bridgeckpt.planning.account.ledger import Assignment, LedgerBuilder
 from bridgeckpt.planning.account.states import unstorable
+from bridgeckpt.planning.by_rules.own_head import outside, own_head_problem
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.wording import fold, shape_text
 
@@ -56,12 +57,21 @@ class RuleMisfit(NamedTuple):
     where: Where
 
 
-def account_by_rules(checkpoint: Checkpoint, rules: Rules, target: Target, others: Sequence[Target] = ()) -> Account:
+def account_by_rules(
+    checkpoint: Checkpoint,
+    rules: Rules,
+    target: Target,
+    others: Sequence[Target] = (),
+    *,
+    bare: str | None = None,
+    settled: bool = False,
+) -> Account:
     """Account for a checkpoint that becomes ``target``.
 
     TensorFlow may store a weight once for each of its uses. Such variables of one parameter are copies: the first is
     converted, and the others have to hold the same values. ``others`` are classes that the checkpoint could become as
-    well: a variable that has a parameter only in one of them is excluded.
+    well: a variable that has a parameter only in one of them is excluded. ``bare`` is the class without a head.
+    ``settled``: a person chose the class, so a head that no rule reads is left out.
     """
     ledger, first, owners = LedgerBuilder(), dict[str, str](), dict[str, str]()
     copies, training = dict(checkpoint.copies), checkpoint.training_state()
@@ -93,15 +103,40 @@ def account_by_rules(checkpoint: Checkpoint, rules: Rules, target: Target, other
                 ledger.sources[name] = "mapped"
                 ledger.targets[match.parameter] = "written"
                 ledger.assignments.append(Assignment(_row(name, match), (name,), (match.parameter,)))
+    ledger.own_head = _own_head(checkpoint, rules, [target, *others], bare, ledger, unmatched)
+    for name in ledger.own_head:
+        del unmatched[name]
+        if settled:
+            ledger.sources[name], ledger.reasons[name] = "excluded", f"{target.architecture} has no such part"
     ledger.problems += _unmapped(unmatched, checkpoint)
     ledger.problems += unstorable(checkpoint.tensors, first.values())
     _tie(ledger, target)
     missing = _complete(ledger, rules, target)
     reported = {misfit.parameter for misfits in unmatched.values() for misfit in misfits}
     ledger.problems += _missing([name for name in missing if name not in reported], target, checkpoint)
+    if ledger.own_head and not settled:
+        ledger.problems.append(own_head_problem(ledger.own_head, checkpoint.tensors, bare or target.architecture))
     order = {name: place for place, name in enumerate(target.shapes)}
     ledger.assignments.sort(key=lambda assignment: order[assignment.targets[0]])
     return Account(ledger.build(), checkpoint.with_copies(copies), owners)
+
+
+def _own_head(
+    checkpoint: Checkpoint,
+    rules: Rules,
+    targets: Sequence[Target],
+    bare: str | None,
+    ledger: LedgerBuilder,
+    unmatched: Mapping[str, list[RuleMisfit]],
+) -> list[str]:
+    """The variables outside the model without a head that have no parameter under any name."""
+    encoder = next((one for one in targets if one.architecture == bare), None)
+    unread = [name for name, misfits in unmatched.items() if not misfits]
+    if encoder is None or not unread:
+        return []
+    known = [name for name, state in ledger.sources.items() if state in ("mapped", "excluded")]
+    own = {name for name in known if _match(name, checkpoint.tensors[name].shape, rules, encoder)[0] is not None}
+    return outside(unread, own, [name for name in known if name not in own])
 
 
 def _match(

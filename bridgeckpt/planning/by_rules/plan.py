@@ -124,7 +124,9 @@ def plan_by_rules(
     target, bare = load_target(config, name, source), bare_class(kind)
     others = dict.fromkeys(other for other in (bare, named) if other not in (None, name))
     known = [load_target(config, other, source) for other in others if other is not None]
-    ledger, checkpoint, owners = account_by_rules(checkpoint.by_variable(), rules, target, known)
+    ledger, checkpoint, owners = account_by_rules(
+        checkpoint.by_variable(), rules, target, known, bare=bare, settled=requested is not None
+    )
     if why := rules.model(kind).refused.get(name):
         ledger = ledger._replace(problems=(*ledger.problems, Problem("refused", name, (why,))))
     training = checkpoint.training_state()

@@ -30,8 +30,8 @@ def classify_head(
     """The kind of head whose output is the nearest before the product with a kernel.
 
     ``kernels`` are names that the variable may have. A function takes the variable as an argument; there the product is
-    in the scope of its layer, one of ``layers``. ``outputs`` are regular expressions of scopes by kind of head. If tokens
-    are selected or averaged before the product, the kind is :data:`REDUCED`.
+    in the scope of its layer, one of ``layers``. ``outputs`` are regular expressions of scopes by kind of head. If
+    tokens are selected or averaged before the product, the kind is :data:`REDUCED`.
     """
     patterns = {kind: re.compile(f"{scope}/") for kind, scope in outputs.items()}
     for product, kernel in chain(_products(graph, kernels), _products_in(graph, layers)):

@@ -112,7 +112,7 @@ def test_a_linear_head_is_compared_where_a_graph_shows_what_it_reads(with_graph,
     classes = {"pooled_output": "BertForSequenceClassification", "sequence_output": "BertForTokenClassification"}
     right = classes.pop(read, "BertModel")
     for wrong in classes.values():
-        with pytest.raises(PlanError, match="the graph (computes one result per|puts it on single tokens)"):
+        with pytest.raises(PlanError, match=r"the graph (computes one result per|puts it on single tokens)"):
             bridgeckpt.plan(folder, architecture=wrong)
     done = bridgeckpt.convert(folder, tmp_path / "out", architecture=right)
     verdict = bridgeckpt.verify(folder, done.path)
