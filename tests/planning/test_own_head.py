@@ -175,7 +175,7 @@ INSIDE = [
     "bert/encoder/layer_0/output/adapters/down/kernel",
     "bert/encoder/layer_1/extra_norm/gamma",
     "bert/adapter_norm/gamma",
-    "bert/embeddings/token_type_embeddings_1",
+    "bert/embeddings/sentence_embeddings",
     "bert/embeddings/embedding_projection/kernel",
     "bert/encoder/relative_attention_bias",
     "bert/encoder/final_layer_norm/gamma",
