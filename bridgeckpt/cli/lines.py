@@ -6,6 +6,7 @@ In a pipe each line is whole and plain, so that it can be searched.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
@@ -54,7 +55,7 @@ def width_of(stream: TextIO) -> int | None:
 
 
 def wrapped(line: str, width: int | None) -> Iterator[str]:
-    """A line in pieces of at most ``width`` columns. Further pieces are indented as the line is.
+    """A line in pieces of at most ``width`` columns. Further pieces are indented as the line is, or as its text is.
 
     Names and paths are not broken: they can be copied.
     """
@@ -63,8 +64,16 @@ def wrapped(line: str, width: int | None) -> Iterator[str]:
         return
     from textwrap import wrap
 
-    indent = " " * (len(line) - len(line.lstrip()))
-    yield from wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    key = re.match(r" *(?:[a-z]+ {2,})?", line)  # as in "  missing    bert/embeddings"
+    at = key.end() if key else 0
+    yield from wrap(
+        line[at:],
+        width,
+        initial_indent=line[:at],
+        subsequent_indent=" " * at,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

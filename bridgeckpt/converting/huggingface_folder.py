@@ -37,13 +37,15 @@ OWN_FILES = OwnFiles(
 
 def load_command(plan: Plan, folder: Path) -> str:
     """The Python expression that loads the converted ``folder`` with no parameter missing."""
+    path = json.dumps(str(folder), ensure_ascii=False)
+    return f"transformers.{plan.architecture.name}.from_pretrained({', '.join([path, *load_arguments(plan)])})"
+
+
+def load_arguments(plan: Plan) -> list[str]:
+    """The arguments with which the class is complete without the groups that the checkpoint lacks."""
     architecture = plan.architecture
     written = {assignment.row.group for assignment in plan.ledger.assignments}
-    arguments = [
-        text for group, text in architecture.load_without.items() if group not in (*written, *architecture.groups)
-    ]
-    path = json.dumps(str(folder), ensure_ascii=False)
-    return f"transformers.{architecture.name}.from_pretrained({', '.join([path, *arguments])})"
+    return [text for group, text in architecture.load_without.items() if group not in (*written, *architecture.groups)]
 
 
 def small_files(plan: Plan, jobs: Sequence[Job]) -> dict[str, bytes]:

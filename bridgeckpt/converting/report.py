@@ -8,6 +8,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt._version import __version__
+from bridgeckpt.converting.huggingface_folder import load_arguments
 from bridgeckpt.formats.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def summary(plan: Plan) -> dict[str, Any]:
             "wildcards": dict(plan.wildcards),
         },
         "architecture": plan.architecture.name,
+        "load_arguments": load_arguments(plan),
         "sizes": sized(plan),
         "config": decided(plan),
         "casing": plan.casing.reason if plan.casing else None,

@@ -101,6 +101,13 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
         *accounted.optional_notes,
         *(configuration.notes if configuration is not None else ()),
     )
+    warnings = (
+        *evidence.stated.warnings,
+        *adopted.warnings,
+        *chosen.warnings,
+        *accounted.warnings,
+        *((*configuration.assumed.values(), *configuration.warnings) if configuration is not None else ()),
+    )
     return Plan(
         checkpoint=dialect.checkpoint,
         table=dialect.table.summary,
@@ -117,13 +124,7 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
         casing=tokens.casing,
         companions=tokens.companions,
         notes=notes,
-        warnings=(
-            *evidence.stated.warnings,
-            *adopted.warnings,
-            *chosen.warnings,
-            *accounted.warnings,
-            *((*configuration.assumed.values(), *configuration.warnings) if configuration is not None else ()),
-        ),
+        warnings=tuple(dict.fromkeys(warnings)),  # values that are assumed for one reason share a warning
         problems=problems,
     )
 

@@ -12,7 +12,7 @@ from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.mapping.tables.tokenizer import PADDING
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config_files import ACTIVATION, EPSILON
-from bridgeckpt.sidecar.decisions import decide_activation, decide_epsilon, key_of
+from bridgeckpt.sidecar.decisions import decide_activation, decide_epsilon, key_of, warn_of_doubts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -119,7 +119,7 @@ def translate(
     ]
     provenance = dict.fromkeys(fixed, f"{table.name} computes with no other")
     provenance |= {key: decision.origin for key, decision in decisions.items()}
-    doubted = {key: decision.warning for key, decision in decisions.items() if decision.warning is not None}
+    doubted = warn_of_doubts(decisions, table)
     by_default = _defaults_assumed(model, {*copied, *fixed, *sizes, *decisions})
     return Configuration(
         values=dict(sorted(values.items())),

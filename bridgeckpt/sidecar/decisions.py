@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ConfigError
 from bridgeckpt.mapping.tables.records import ANY_WORD
-from bridgeckpt.sentences import Sentence, Setting
+from bridgeckpt.sentences import Sentence, Setting, joined
 from bridgeckpt.sidecar.config_files import ACTIVATION, EPSILON
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from bridgeckpt.mapping.tables.model_records import ModelTable
     from bridgeckpt.mapping.tables.records import Table
     from bridgeckpt.sidecar.graph.facts import GraphFacts
@@ -32,13 +34,20 @@ _SAME = {"gelu_new": "gelu_pytorch_tanh", "gelu_accurate": "gelu_pytorch_tanh", 
 Value = str | float
 
 
+class Doubt(NamedTuple):
+    """Why a value may be wrong, "" if only the table says it; and the option that settles it."""
+
+    reason: str
+    option: Setting
+
+
 class Decision(NamedTuple):
-    """The value of a key of config.json, its origin, notes for the user, and a warning if it may be wrong."""
+    """The value of a key of config.json, its origin, notes for the user, and a doubt if it may be wrong."""
 
     value: Value
     origin: str
     notes: tuple[str, ...] = ()
-    warning: str | None = None
+    doubt: Doubt | None = None
 
 
 def key_of(model: ModelTable, option: str, asked: Value | None) -> str | None:
@@ -165,9 +174,9 @@ def _decide(
         note = f"{key} = {computed}, as the graph computes it, although the config says {words}"
         return Decision(computed, f"read from the graph ({facts.evidence[key]})", (note,) * is_contradicted)
     if claim is not None:
-        doubt = _doubt(table, key, claim.word)
-        warning = _warning(key, claim.value, doubt, option) if doubt is not None else None
-        return Decision(claim.value, claim.provenance, (claim.note,) if claim.note else (), warning)
+        reason = _reason(table, key, claim.word)
+        doubt = Doubt(reason, option) if reason is not None else None
+        return Decision(claim.value, claim.provenance, (claim.note,) if claim.note else (), doubt)
     word = table.model.config.defaults.get(key)
     assumed = table.config.values.get(key)
     if assumed is None and word is not None:
@@ -180,24 +189,36 @@ def _decide(
             ),
         )
     origin = f"assumed by {table.name}: neither a graph (.meta) nor a config says"
-    reason = _doubt(table, key, str(word)) or f"it is that of {table.name}, and neither a graph nor a config says"
-    return Decision(assumed, origin, warning=_warning(key, assumed, reason, option))
+    return Decision(assumed, origin, doubt=Doubt(_reason(table, key, str(word)) or "", option))
 
 
-def _doubt(table: Table, key: str, word: str) -> str | None:
+def warn_of_doubts(decisions: Mapping[str, Decision], table: Table) -> dict[str, Sentence]:
+    """By key, a warning for each value that may be wrong. Values with the same reason share one."""
+    alike: dict[str, list[str]] = {}
+    for key, decision in decisions.items():
+        if decision.doubt is not None:
+            alike.setdefault(decision.doubt.reason, []).append(key)
+    return {key: _warning(decisions, keys, reason, table) for reason, keys in alike.items() for key in keys}
+
+
+def _reason(table: Table, key: str, word: str) -> str | None:
     """Why the meaning of ``word`` as the value of ``key`` may be another one in the dialect; None if it cannot be."""
     doubts = table.config.doubts.get(key, {})
     return doubts.get(word) or doubts.get(ANY_WORD)
 
 
-def _warning(key: str, value: Value, reason: str, option: Setting) -> Sentence:
+def _warning(decisions: Mapping[str, Decision], keys: Sequence[str], reason: str, table: Table) -> Sentence:
+    one = len(keys) == 1
+    whose = "it is that" if one else "they are those"
+    options = (doubt.option for key in keys if (doubt := decisions[key].doubt) is not None)
     return Sentence(
-        "{key} = {value} is assumed: {reason}. A graph (.meta, saved_model.pb) beside the checkpoint settles it, or "
-        "{option}, or `bridgeckpt verify` with outputs of the original model (recorded by `bridgeckpt.record`)",
-        key=key,
-        value=value,
-        reason=reason,
-        option=option,
+        "{values} {are} assumed: {reason}. A graph (.meta, saved_model.pb) beside the checkpoint settles {them}, or "
+        "{options}, or `bridgeckpt verify` with outputs of the original model (recorded by `bridgeckpt.record`)",
+        values=" and ".join(f"{key} = {decisions[key].value}" for key in keys),
+        are="is" if one else "are",
+        reason=reason or f"{whose} of {table.name}, and neither a graph nor a config says",
+        them="it" if one else "them",
+        options=joined(" and ", options),
     )
 
 

@@ -127,6 +127,16 @@ def test_the_printed_command_loads_the_folder_whole(folder, tmp_path, capsys):
     assert type(model).__name__ == case["architecture"]
 
 
+def test_a_folder_that_is_taken_for_a_checkpoint_is_loaded_by_the_same_command(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["convert", "tf2pt", str(FIXTURES / "bft2_h5" / "source"), str(out)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("load it")]
+    command = line.removeprefix("load it").strip()
+    assert command.endswith("add_pooling_layer=False)")
+    assert main(["convert", "tf2pt", str(out), str(tmp_path / "again")]) == 1
+    assert f"load it with {command}" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_part_of_the_bare_model_that_a_class_without_a_table_lacks(tmp_path):
     plan = bridgeckpt.plan(write_source("ElectraForMaskedLM", tmp_path / "a"), architecture="ElectraModel")

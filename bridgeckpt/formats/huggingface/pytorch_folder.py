@@ -5,6 +5,7 @@ People pass such a folder to commands that take a TensorFlow checkpoint. The des
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,7 +58,9 @@ def pytorch_model(checkpoint: Checkpoint) -> PyTorchModel | None:
     architecture = named[0] if isinstance(named, list) and named and isinstance(named[0], str) else None
     if architecture is not None:
         what += f" ({architecture})"
-    load = f'load it with transformers.{architecture or "AutoModel"}.from_pretrained("{folder}")'
+    given = report.get("load_arguments")
+    arguments = [json.dumps(str(folder), ensure_ascii=False), *(map(str, given) if isinstance(given, list) else ())]
+    load = f"load it with transformers.{architecture or 'AutoModel'}.from_pretrained({', '.join(arguments)})"
     if not is_converted:
         return PyTorchModel(f"{what}, whose tensors have PyTorch's names", folder, None, load)
     source, table = _text(report, "source", "checkpoint"), _text(report, "table", "name")
