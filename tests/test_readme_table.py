@@ -9,7 +9,7 @@ import shutil
 import pytest
 from architectures import write_source
 from paths import CASES, FIXTURES, ROOT
-from readme_claims import CLAIMS, MadeWith, Other, Shown, Tested, Written
+from readme_claims import CLAIMS, MadeWith, Other, Shown, ShownByTest, Written
 
 import bridgeckpt
 from bridgeckpt.mapping.tables import library
@@ -151,7 +151,7 @@ def test_it_was_made_so(row, made):
     assert made.text in script or made.text in case["notes"] or made.text in case["writer"]
 
 
-@pytest.mark.parametrize(("row", "tested"), evidence(Tested))
+@pytest.mark.parametrize(("row", "tested"), evidence(ShownByTest))
 def test_such_a_test_is_there(row, tested):
     assert f"\ndef {tested.test}(" in (ROOT / "tests" / tested.file).read_text(), row
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.mapping.notation.names import bind
 from bridgeckpt.mapping.tables.dialect import load_table
+from bridgeckpt.mapping.tables.model_records import bare_class
 from bridgeckpt.mapping.tables.shortlist import shortlist
 
 if TYPE_CHECKING:
@@ -30,21 +31,23 @@ _HEAD = 4  # variables of two dense layers, as a head may have them: a larger nu
 NUMBER = re.compile(r"(?<=[-_/.])\d{1,3}(?!\d)")  # a layer's number; a digit inside a word, as in conv2d, is not one
 
 
-def body_among(lacking: Collection[str], asked: Mapping[str, str], others: Iterable[str]) -> frozenset[str]:
+def body_among(
+    lacking: Collection[str], asked: Mapping[str, str], others: Iterable[str], state: Collection[str] = ()
+) -> frozenset[str]:
     """Those of the variables without a value that belong to the model's body.
 
     Args:
         lacking: The variables without a value.
         asked: The checkpoint's name for each variable that was asked for. Tables may know either name.
         others: The names of further variables of the program; they help to recognise it.
+        state: Those of ``asked`` that an optimizer made, and counters of the training. They are no part of the model.
     """
+    asked = {name: key for name, key in asked.items() if name not in state}
+    lacking = [name for name in lacking if name in asked]
     known = _known_to_tables({name: name for name in lacking}, asked)
     by_key = _known_to_tables({name: asked[name] for name in lacking}, [*asked.values(), *others])
-    if known is None and by_key is None:
-        names = list(_without_slots(asked))
-        without = [name for name in names if name in lacking]
-        if 2 * len(without) > len(names):
-            return frozenset(without)
+    if known is None and by_key is None and 2 * len(lacking) > len(asked):
+        return frozenset(lacking)
     return frozenset((*(known or ()), *(by_key or ()), *_empty_layers(lacking, asked)))
 
 
@@ -65,31 +68,21 @@ def _known_to_tables(keys: Mapping[str, str], program: Iterable[str]) -> set[str
 
 
 def _body(table: Table) -> Iterator[Template]:
-    """The names of the tensors of the groups that every class has."""
-    classes = [set(architecture.groups) for architecture in table.model.architectures.values()]
-    for name in set.intersection(*classes) & table.groups.keys():
-        group = table.groups[name]
-        for row in chain(group.rows, *group.alternative_prefixes):
-            if not row.optional:
-                yield from chain(row.tf, *row.also)
+    """The names of the tensors of the groups that the bare class needs, as every other class does."""
+    for name in bare_class(table.model.architectures).groups:
+        if group := table.groups.get(name):
+            for row in chain(group.rows, *group.alternative_prefixes):
+                if not row.optional:
+                    yield from chain(row.tf, *row.also)
 
 
 def _empty_layers(lacking: Collection[str], asked: Iterable[str]) -> Iterator[str]:
     """The variables of layers without any value, of several layers below one prefix."""
     stacks: dict[str, dict[str, list[str]]] = {}  # by the name before the layer's number, then by the number
-    for name in _without_slots(asked):
+    for name in asked:
         for number in NUMBER.finditer(name):
             stacks.setdefault(name[: number.start()], {}).setdefault(number[0], []).append(name)
     for layers in stacks.values():
         for names in layers.values() if len(layers) > 1 else ():
             if len(names) > _HEAD and all(name in lacking for name in names):
                 yield from names
-
-
-def _without_slots(names: Iterable[str]) -> Iterator[str]:
-    """The names without those below another variable's name, as an optimizer calls its state."""
-    known = set(names)
-    for name in known:
-        parents = (name[:end] for end, sign in enumerate(name) if sign == "/")
-        if known.isdisjoint(parents):
-            yield name

@@ -14,6 +14,7 @@ from bridgeckpt.sentences import within
 from bridgeckpt.warmstart.answer import merge
 from bridgeckpt.warmstart.body import body_among
 from bridgeckpt.warmstart.failures import READING, choices_of, note_of
+from bridgeckpt.warmstart.planned import as_checkpoint
 from bridgeckpt.warmstart.report import Match, Mismatch, Unmatched, WarmStartReport
 from bridgeckpt.warmstart.stored import by_stored_names
 from bridgeckpt.warmstart.translation import by_tables
@@ -161,6 +162,12 @@ def _read_by_options(checkpoint: Checkpoint, wanted: Mapping[str, Wanted], reque
     return answer
 
 
+def _state(wanted: Mapping[str, Wanted]) -> set[str]:
+    """The variables of a program that are no part of its model: optimizer state, moving averages and counters."""
+    state = as_checkpoint(wanted).training_state()
+    return {*state.slots, *state.averages, *state.bookkeeping}
+
+
 def _report(checkpoint: Checkpoint, request: Request, rounds: list[_Round]) -> WarmStartReport:
     matched, mismatched, unmatched = [], [], []
     answer_for = {name: one.answer for one in rounds for name in one.names}
@@ -176,7 +183,7 @@ def _report(checkpoint: Checkpoint, request: Request, rounds: list[_Round]) -> W
     answers = [one.answer for one in rounds]
     used = {name for answer in answers for name in answer.used}
     lacking = [*(one.variable for one in unmatched), *(one.variable for one in mismatched)]
-    body = body_among(lacking, request.keys, request.others) if lacking else frozenset[str]()
+    body = body_among(lacking, request.keys, request.others, _state(request.wanted)) if lacking else frozenset[str]()
     untranslated = [note_of(one.error) for one in rounds if one.error is not None]
     notes = [*checkpoint.notes, *untranslated, *(note for answer in answers for note in answer.notes)]
     return WarmStartReport(

@@ -66,14 +66,14 @@ class MadeWith(NamedTuple):
     text: str
 
 
-class Tested(NamedTuple):
+class ShownByTest(NamedTuple):
     """A test of this repository that shows it, by its file and its name."""
 
     file: str
     test: str
 
 
-Evidence = Shown | Written | MadeWith | Tested
+Evidence = Shown | Written | MadeWith | ShownByTest
 BARE, PRETRAINING, MLM = "BertModel", "BertForPreTraining", "BertForMaskedLM"
 SEQUENCE, TOKEN, SPAN = "BertForSequenceClassification", "BertForTokenClassification", "BertForQuestionAnswering"
 NSP, CAUSAL, CHOICE = "BertForNextSentencePrediction", "BertLMHeadModel", "BertForMultipleChoice"
@@ -318,7 +318,7 @@ CLAIMS: Mapping[str, Mapping[str, list[Evidence]]] = {
     "bert/keras_transformers": {
         "the same classes saved by Keras' own functions": [MadeWith("hfkeras_model", "TFBert")],
         "also as a layer of another Keras model": [
-            Tested("converting/test_keras_transformers.py", "test_an_encoder_inside_another_model_converts")
+            ShownByTest("converting/test_keras_transformers.py", "test_an_encoder_inside_another_model_converts")
         ],
         "`.weights.h5`": [Shown("hfkeras_pretraining", format="Keras weights in HDF5 (.weights.h5)")],
         "`.keras` (tf-keras 2.12 and later)": [Shown("hfkeras_model", format="Keras archive")],
@@ -407,10 +407,10 @@ CLAIMS: Mapping[str, Mapping[str, list[Evidence]]] = {
     },
     "transformers/general": {
         "the other TensorFlow classes of transformers 4": [
-            Tested("converting/test_architectures.py", "test_it_converts_and_computes_what_tensorflow_computed")
+            ShownByTest("converting/test_architectures.py", "test_it_converts_and_computes_what_tensorflow_computed")
         ],
         "of 230 tried, 216 agree to 3e-5 ([which](benchmarks/results/architectures.md))": [
-            Tested("test_readme_table.py", "test_so_many_classes_agree")
+            ShownByTest("test_readme_table.py", "test_so_many_classes_agree")
         ],
         "those of the PyTorch class": [Shown(Other("ElectraForMaskedLM"), makes="ElectraForMaskedLM")],
         "the class and its sizes, by `config.json`": [
@@ -418,15 +418,15 @@ CLAIMS: Mapping[str, Mapping[str, list[Evidence]]] = {
             Shown(Other("GPT2LMHeadModel"), without=("config.json",), refused="no mapping table recognises"),
         ],
         'needs `pip install "bridgeckpt[verify]"`: the PyTorch class itself judges that every tensor lands': [
-            Tested("planning/test_by_rules.py", "test_without_torch_or_transformers_the_extra_is_named")
+            ShownByTest("planning/test_by_rules.py", "test_without_torch_or_transformers_the_extra_is_named")
         ],
     },
     "your own": {
         "anything with a table you write": [
-            Tested("test_readme.py", "test_the_table_of_the_readme_converts_such_a_checkpoint")
+            ShownByTest("test_readme.py", "test_the_table_of_the_readme_converts_such_a_checkpoint")
         ],
         "`--mapping FILE`": [
-            Tested("test_readme.py", "test_the_table_of_the_readme_converts_such_a_checkpoint"),
+            ShownByTest("test_readme.py", "test_the_table_of_the_readme_converts_such_a_checkpoint"),
         ],
     },
 }

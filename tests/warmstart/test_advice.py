@@ -214,3 +214,13 @@ def test_an_unknown_model_without_its_layers_is_refused(tmp_path):
     assert "15 of the model's embeddings and layers would keep their initial values" in told.message
     assert advised(told.hint) == [{"renames": {"net/encoder/": "encoder/"}}]
     assert len(start(path, strict=True, **advised(told.hint)[0])) == 17
+
+
+@pytest.mark.parametrize("optimizer", ["AdamOptimizer", "MomentumOptimizer"])
+def test_optimizer_state_of_the_program_is_no_body(built, optimizer):
+    source = built(head=None, layers=4, **SIZES)
+    _, outputs = graph(head=None, layers=4, **SIZES)
+    arguments = (1e-3, 0.9) if optimizer == "MomentumOptimizer" else (1e-3,)
+    getattr(tf1.train, optimizer)(*arguments).minimize(tf.reduce_sum(outputs["pooled_output"]))
+    found, _ = get_assignment_map_from_checkpoint(tf1.global_variables(), source.prefix)
+    assert len(found) == 71
