@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.options import checked
+from bridgeckpt.tf.keras_numbers import check_numbers
 from bridgeckpt.tf.naming import is_model, namings
 from bridgeckpt.tf.options import ResolvedOptions, WarmStartOptions, resolve_options
 from bridgeckpt.tf.runtime import tensorflow
@@ -16,7 +16,6 @@ from bridgeckpt.tf.values import assign as assign_now
 from bridgeckpt.tf.values import feed, read_all
 from bridgeckpt.tf.variables import initialisers, is_of_a_graph
 from bridgeckpt.warmstart.matching import open_absolute
-from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport
 from bridgeckpt.warmstart.stored import VALUE
 
 if TYPE_CHECKING:
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.tf.variables import Variable
     from bridgeckpt.warmstart.matching import Source
-
-_NUMBER = re.compile(r"_[0-9]+(?=/)")  # the number that Keras appends to a layer's name
+    from bridgeckpt.warmstart.report import WarmStartReport
 
 
 @checked(WarmStartOptions)
@@ -137,33 +135,9 @@ def _start(model_or_variables: Any, checkpoint: Checkpoint, resolved: ResolvedOp
             break
     if best is not None:
         if is_model(model_or_variables) and resolved.strict is not False:
-            _check_numbers(best)
+            check_numbers(best)
         return best
     raise first_error or BridgeckptError(
         f"{shorten(repr(model_or_variables), 80)} has no variables",
         hint="pass a model or variables; a Keras model creates its variables when it is built or first called",
     )
-
-
-def _check_numbers(start: Start) -> None:
-    """Check that variables of equal names belong to the same layers.
-
-    Keras calls the first dense layer of a program ``dense`` and the next one ``dense_1``, even in another model. So a
-    model without the first name was built after another model.
-
-    Raises:
-        WarmStartError: the checkpoint has a first name that the model does not have.
-    """
-    wanted, available = set(start.keys.values()), set(start.report.available)
-    for name in start.matching.values:
-        for number in _NUMBER.finditer(start.keys[name]):
-            first = start.keys[name][: number.start()] + start.keys[name][number.end() :]
-            if first in available and first not in wanted:
-                raise WarmStartError(
-                    f"{start.keys[name]} may be another variable than the one of that name in "
-                    f"{start.report.checkpoint}: Keras numbers layers in the order they are built, and {first} is in "
-                    "the checkpoint, but not in the model",
-                    start.report,
-                    hint="build the model first in a program, or after keras.backend.clear_session(); or name each "
-                    "variable: assign({'name in the checkpoint': variable}, checkpoint)",
-                )

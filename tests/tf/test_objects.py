@@ -256,6 +256,29 @@ def test_layers_that_only_their_numbers_tell_are_refused_where_these_are_another
     assert [variable.numpy().max() for variable in target.weights] == [3, 4, 5, 6, 7, 8]
 
 
+@pytest.mark.parametrize(
+    ("saved", "loaded", "before_saved", "before_loaded"), [(2, 2, 1, 2), (4, 2, 1, 2), (2, 2, 2, 1), (4, 2, 0, 2)]
+)
+def test_numbers_of_two_programs_that_overlap_are_refused(tmp_path, saved, loaded, before_saved, before_loaded):
+    """dense_1 and dense_2 were saved; here they are dense_2 and dense_3."""
+    import keras
+
+    def model(layers, before):
+        keras.backend.clear_session()
+        for _ in range(before):
+            keras.layers.Dense(4).build((None, 4))
+        return keras.Sequential([keras.Input((4,)), *(keras.layers.Dense(4) for _ in range(layers))], name="m")
+
+    path = save_named(model(saved, before_saved), tmp_path / "model.ckpt")
+    target = model(loaded, before_loaded)
+    before = [variable.numpy() for variable in target.weights]
+    with pytest.raises(WarmStartError, match="Keras numbers layers in the order they are built"):
+        assign(target, path)
+    for variable, value in zip(target.weights, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    assert assign(model(loaded, before_saved), path).complete  # built as it was, also if it has fewer layers
+
+
 def test_a_model_that_is_not_built_has_no_variables(example_folder):
     import keras
 
