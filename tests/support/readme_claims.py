@@ -375,7 +375,7 @@ CLAIMS: Mapping[str, Mapping[str, list[Evidence]]] = {
         ],
     },
     "bert/keras_bert": {
-        "keras-bert 0.57 to 0.89": [Written("keras-bert", ("0.57.", "0.89."))],
+        "keras-bert 0.20 to 0.89": [Written("keras-bert", ("0.20.", "0.57.", "0.89."))],
         "weights or whole models in `.h5`": [
             Shown("kerasbert_encoder", makes=BARE, format="Keras weights in HDF5"),
             Shown("kerasbert_whole", makes=PRETRAINING, format="whole Keras model in HDF5"),
@@ -385,8 +385,33 @@ CLAIMS: Mapping[str, Mapping[str, list[Evidence]]] = {
         "heads, activation of a whole model": [
             Shown("kerasbert_whole", config={**KERNELS, "hidden_act": "gelu_pytorch_tanh"})
         ],
-        "before 0.83 gelu was erf: `--hidden-act gelu`": [
+        "from 0.28 to 0.82 gelu was erf: `--hidden-act gelu`": [
             Shown("kerasbert_old", {"hidden_act": "gelu"}, config={"hidden_act": "gelu"}, needs="hidden_act")
+        ],
+    },
+    "bert/bert4keras": {
+        "BERTs of bert4keras 0.4 to 0.11": [Written("bert4keras", ("0.4.", "0.11."))],
+        "weights or whole models in `.h5`": [
+            Shown("b4k_pretraining", makes=PRETRAINING, format="Keras weights in HDF5"),
+            Shown("b4k_whole", makes=BARE, format="whole Keras model in HDF5"),
+        ],
+        "encoder": [Shown("b4k_whole", makes=BARE)],
+        "masked LM": [Shown("b4k_2019", makes=MLM)],
+        "pretraining": [Shown("b4k_pretraining", makes=PRETRAINING)],
+        "`bert_config.json`": [Shown("b4k_pretraining", config=KERNELS)],
+        "heads, activation of a whole model": [
+            Shown("b4k_whole", config={**KERNELS, "hidden_act": "gelu_pytorch_tanh"})
+        ],
+        "its other models are refused": [
+            Shown("refused/b4k_roformer.h5", refused="it is RoFormer of bert4keras"),
+            Shown("refused/b4k_unilm.h5", refused="it is UniLM of bert4keras"),
+            Shown("refused/b4k_conditional.h5", refused="conditional layer norms"),
+        ],
+        "attention heads without a config (`--heads`)": [
+            Shown("b4k_2019", {"heads": 3}, ("bert_config.json",), makes=MLM, needs="heads")
+        ],
+        "weights alone do not tell which gelu it was (`--hidden-act`)": [
+            Shown("b4k_2019", {"hidden_act": "gelu_pytorch_tanh"}, makes=MLM, needs="hidden_act")
         ],
     },
     "bert/bert_for_tf2": {

@@ -73,13 +73,13 @@ def _of_classes(text: str, name: str) -> dict[str, Any]:
 
 
 def _of_layers(description: JSON) -> dict[str, Any]:
-    """The settings of the first layer of a code whose names of layers are known."""
+    """The settings of the first layer of a code whose names of layers are known: of the code that shows most."""
     configs = {found["name"]: found for found in objects(description) if isinstance(found.get("name"), str)}
+    found: list[dict[str, Any]] = []
     for places in _LAYERS:
         stated = {key: plain(configs.get(layer, {}).get(own)) for key, (layer, own) in places.items()}
-        if found := {key: value for key, value in stated.items() if value is not None}:
-            return found
-    return {}
+        found.append({key: value for key, value in stated.items() if value is not None})
+    return max(found, key=len)
 
 
 def plain(value: object) -> object:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import ParityError
-from bridgeckpt.parity.bert.spellings import SPELLINGS, Spelling
+from bridgeckpt.parity.bert.spellings import SPELLINGS
 from bridgeckpt.parity.hints import OWN_FUNCTION
 
-_WORDS, _FIRST = "embeddings.words", "layer.query.kernel"
+if TYPE_CHECKING:
+    from bridgeckpt.parity.bert.spelling import Spelling
+
+_WORDS, _NORM, _FIRST = "embeddings.words", "embeddings.gamma", "layer.query.kernel"
+_ORDINAL = re.compile(r"\{#(\d)\}")
 
 
 class Layer(NamedTuple):
@@ -22,7 +26,11 @@ class Layer(NamedTuple):
 
 def find_spelling(names: Collection[str]) -> tuple[Spelling, list[str]] | None:
     """The spelling that a checkpoint's names are of, with the roots of its BERTs; None if the spelling is not known."""
-    return next(((spelling, roots) for spelling in SPELLINGS if (roots := _roots(spelling, names))), None)
+    found = [(spelling, roots) for spelling in SPELLINGS if (roots := _roots(spelling, names))]
+    with_norm = [
+        (spelling, roots) for spelling, roots in found if _matches(re.escape(roots[0]), spelling.body[_NORM], names)
+    ]
+    return next(iter(with_norm or found), None)
 
 
 def _roots(spelling: Spelling, names: Collection[str]) -> list[str]:
@@ -110,9 +118,10 @@ def _layers(spelling: Spelling, root: str, names: Collection[str]) -> list[Layer
 def _find(root: str, template: str, layer: str, names: Collection[str]) -> str | None:
     """The one variable of a template; of several that differ in Keras' number, the one that the template means."""
     places = _matches(root, template.replace("{layer}", re.escape(layer)), names)
-    if "{#1}" in template:
-        return places[-1] if places else None
-    return places[0] if places and (len(places) == 1 or "{#0}" in template) else None
+    ordinal = _ORDINAL.search(template)
+    if len(places) > 1:
+        return places[int(ordinal[1])] if ordinal and int(ordinal[1]) < len(places) else None
+    return places[0] if places else None
 
 
 def _matches(root: str, template: str, names: Collection[str]) -> list[str]:

@@ -73,7 +73,7 @@ def reference_of(request: RecordingRequest) -> Reference:
         tf = import_tensorflow()  # takes seconds: a wrong path is reported before that
         variables = _variables(tf, checkpoint)
         try:
-            names = {*checkpoint.tensors, *variables.shapes}
+            names = {*checkpoint.tensors, *checkpoint.objects, *variables.shapes}
             refuse_variants(names, checkpoint.descriptions, str(checkpoint.path))
             training = _training(checkpoint, variables)
             found = find_bert(

@@ -17,12 +17,19 @@ from bridgeckpt.sentences import Sentence
 
 _ADAPTERS = "it has a small network beside each projection (adapter-BERT)"
 _TWO_ENCODERS = "it is an ElectraPretrainer of Model Garden: two encoders under one name"
-# By a variable that such a model has, under any scope, what sets it apart.
+# By a variable or a layer that such a model has, under any scope, what sets it apart.
 _VARIABLES = {
     r"encoder/layer_\d+/.*/adapter-(?:down|up)/(?:kernel|bias)": _ADAPTERS,
     "encoder/layer_shared/.*": "it is an ALBERT: one layer is used again and again",
     "embeddings/extra_word_embeddings/embeddings": "it has embeddings of negative token ids (extra_tokens_vocab_size)",
     r"Embedding-Task(?:_\d+)?/.*": "it has embeddings of a task id (use_task_embed)",
+    r"Encoder-\d+-.*-Adapter(?:_\d+)?/.*": _ADAPTERS,
+    r"[^/]*Embedding-Norm(?:_\d+)?/dense(?:_\d+)?/kernel": "its layer norms read a second input (bert4keras)",
+    r"[^/]*Embedding-Relative-Position(?:_\d+)?/embeddings": "it is a NEZHA: positions are relative (bert4keras)",
+    r"[^/]*Embedding-Mapping(?:_\d+)?/kernel": "its embeddings are narrower than its layers (bert4keras)",
+    r"[^/]*Discriminator-Dense(?:_\d+)?/kernel": "it is an ELECTRA with its discriminator (bert4keras)",
+    r"[^/]*Attention-LM-Mask": "its attention sees only the tokens before each (bert4keras)",
+    r"[^/]*Attention-UniLM-Mask": "its second segment sees only the tokens before each (bert4keras)",
     "embedding_projection/kernel": "its embeddings are narrower than its layers",
     "generator_network/.*": _TWO_ENCODERS,
     "discriminator_network/.*": _TWO_ENCODERS,
@@ -50,7 +57,7 @@ _NONE = (None, "linear")
 
 
 def refuse_variants(names: Collection[str], texts: Mapping[str, str], where: str) -> None:
-    """Refuse a checkpoint that is a variant of a BERT by its variables, or by its description in ``texts``.
+    """Refuse a checkpoint that is a variant of a BERT by its variables and layers, or by its description in ``texts``.
 
     Raises:
         ParityError: it is one.
@@ -63,6 +70,9 @@ def refuse_variants(names: Collection[str], texts: Mapping[str, str], where: str
         raise _refusal(
             f"{where} is no plain BERT: {layer} has the activation {activation} on query, key, value and its output"
         )
+
+    for layer, what in _own_computations(texts):
+        raise _refusal(f"{where} is no plain BERT: {layer} {what}")
 
 
 def refuse_config(values: Mapping[str, Any], where: str) -> None:
@@ -96,3 +106,14 @@ def _attention_activations(texts: Mapping[str, str]) -> Iterator[tuple[str, str]
             name, activation = layer.get("name"), plain(layer.get("activation"))
             if isinstance(name, str) and name.endswith(_ATTENTION) and activation not in _NONE:
                 yield name, str(activation)
+
+
+def _own_computations(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The layers of bert4keras that compute something else than a BERT's, and what."""
+    for description in descriptions(texts):
+        for layer in objects(description):
+            name = layer.get("name")
+            if isinstance(name, str) and name.endswith(_ATTENTION) and layer.get("return_attention_scores"):
+                yield name, "adds its attention scores to those of the layer before"
+            elif isinstance(name, str) and name.endswith("Embedding-Position") and layer.get("hierarchical"):
+                yield name, "is hierarchical"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bridgeckpt.formats.training.state import TrainingState
-    from bridgeckpt.parity.bert.spellings import Spelling
+    from bridgeckpt.parity.bert.spelling import Spelling
 
     Array = np.ndarray[Any, np.dtype[Any]]
 

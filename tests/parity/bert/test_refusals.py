@@ -53,11 +53,36 @@ def test_attention_without_one(activation):
         "funnel_transformer_encoder/transformer/layer_0/self_attention/query/kernel",
         "f_net/layer_0/kernel",
         "sparse_mixer_1/layer/kernel",
+        "Encoder-1-FeedForward-Adapter/Encoder-1-FeedForward-Adapter_W1",
+        "Embedding-Norm_1/dense_25/kernel",
+        "Embedding-Relative-Position/embeddings",
+        "Student-Embedding-Mapping/kernel",
+        "Discriminator-Dense/kernel",
+        "Student-Attention-UniLM-Mask",
+        "Attention-LM-Mask",
     ],
 )
 def test_a_variable_of_another_model(name):
     with pytest.raises(ParityError, match=f"as {name} shows"):
         refuse_variants(["bert/embeddings/word_embeddings", name], {}, "x")
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        (
+            {"name": "Transformer-0-MultiHeadSelfAttention", "return_attention_scores": True},
+            "adds its attention scores",
+        ),
+        ({"name": "Student-Embedding-Position", "hierarchical": 0.4}, "is hierarchical"),
+    ],
+)
+def test_layers_that_compute_something_else(layer, says):
+    texts = {"model_config": json.dumps({"config": {"layers": [{"config": layer}]}})}
+    with pytest.raises(ParityError, match=f"{layer['name']} {says}"):
+        refuse_variants([], texts, "x.h5")
+    plain = {key: value if key == "name" else None for key, value in layer.items()}
+    refuse_variants([], {"model_config": json.dumps({"config": {"layers": [{"config": plain}]}})}, "x.h5")
 
 
 def test_the_variables_of_a_bert():
