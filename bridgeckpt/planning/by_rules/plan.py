@@ -15,8 +15,10 @@ from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.mapping.tables.model import shipped_models
 from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable, Tied
+from bridgeckpt.planning.account.leftovers import told_by_form
 from bridgeckpt.planning.account.sizes import NO_SIZES
 from bridgeckpt.planning.architecture import conflicting_classes
+from bridgeckpt.planning.averages import choose_averages
 from bridgeckpt.planning.by_rules.target import bare_class, class_named, load_target
 from bridgeckpt.planning.dialect import names_decide
 from bridgeckpt.planning.losses import warn_of_parts
@@ -107,8 +109,6 @@ def plan_by_rules(
     """
     # Imported here: most checkpoints have a table, and start quicker without these modules.
     from bridgeckpt.mapping.tables.rules import load_rules
-    from bridgeckpt.planning.account.leftovers import told_by_form
-    from bridgeckpt.planning.averages import choose_averages
     from bridgeckpt.planning.by_rules.account import account_by_rules
 
     rules, kind = load_rules(RULES), config["model_type"]
@@ -122,16 +122,14 @@ def plan_by_rules(
             hint=Sentence("name one with {architecture:CLASS}"),
         )
     target, bare = load_target(config, name, source), bare_class(kind)
-    others = dict.fromkeys(other for other in (bare, named) if other not in (None, name))
-    known = [load_target(config, other, source) for other in others if other is not None]
+    known = {one: load_target(config, one, source) for one in (bare, named) if one is not None and one != name}
     ledger, checkpoint, owners = account_by_rules(
-        checkpoint.by_variable(), rules, target, known, bare=bare, settled=requested is not None
+        checkpoint.by_variable(), rules, target, [*known.values()], bare=bare, settled=requested is not None
     )
     if why := rules.model(kind).refused.get(name):
         ledger = ledger._replace(problems=(*ledger.problems, Problem("refused", name, (why,))))
     training = checkpoint.training_state()
-    averages = training.average_of()
-    ledger, problems, of_averages = choose_averages(ledger, averages, ema, checkpoint.path.name)
+    ledger, problems, of_averages = choose_averages(ledger, training.average_of(), ema, checkpoint.path.name)
     configuration, changed = _configuration(config, rules.model(kind), name)
     unnamed = () if requested or named else (f"the config names no class: {name} is the one without a head",)
     conflict = [] if requested else conflicting_classes(named, written, _CONFIG)
