@@ -52,12 +52,15 @@ class Checkpoint:
         metadata: Text that is stored with the tensors: from a safetensors header, or a Keras file's model config.
         notes: What to tell the user about the choice of the file.
         copies: In a view by variable, the key of each further tensor of a variable, with the variable's name.
+        constants: In a frozen graph, the constant that each variable became, by the variable's name.
+        gaps: Why the file may lack variables of the model, or their names; None if nothing says that it does.
         read_by_tensorflow: Whether ``tf.train.load_checkpoint`` opens ``path``.
         checksums: Checksums that the file does not store, of tensors that were read completely.
     """
 
     format: str = "checkpoint"
     read_by_tensorflow: bool = False
+    gaps: str | None = None
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Checkpoint:
         self.graph_path = graph_path
         self.metadata = metadata or {}
         self.notes = notes
+        self.constants: Mapping[str, str] = {}
         self.checksums = Checksums()
         self._spool = spool  # holds the tensors that have to be decoded
         self.copies: Mapping[str, str] = {}

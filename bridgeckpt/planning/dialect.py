@@ -148,12 +148,14 @@ def _unrecognised(checkpoint: Checkpoint, requested: list[Table]) -> PlanError:
     """The error that no table fits; ``requested`` holds the table that the user named, if any."""
     names = list(checkpoint.tensors)
     holds = f"the checkpoint holds {len(names)} tensors"
-    family = find_unsupported_model(names)
+    family = find_unsupported_model(names, complete=checkpoint.gaps is None)
+    details = [] if checkpoint.gaps is None else [checkpoint.gaps]
     if requested:
-        looked_for = (f"{requested[0].name} looks for {requested[0].detect[0].text}",)
-        message = unread_names(f"{requested[0].name} does not match {checkpoint.path}", holds, names, looked_for)
+        heading = f"{requested[0].name} does not match {checkpoint.path}"
+        details.append(f"{requested[0].name} looks for {requested[0].detect[0].text}")
     else:
-        message = unread_names(f"no mapping table recognises {checkpoint.path}", holds, names)
+        heading = f"no mapping table recognises {checkpoint.path}"
+    message = unread_names(heading, holds, names, details, family)
     hint = family.hint if family is not None and family.hint else _HINT
     return PlanError(message, hint=hint, kind="unrecognised" if not requested else None, names=names)
 
@@ -163,10 +165,9 @@ def unread_names(
 ) -> str:
     """The message that no table reads ``names``; ``holds`` says what has them, and how many.
 
-    ``family`` is the model that they are of, if it is known already.
+    ``family`` is the model without a table that they are of, if they are.
     """
     first = [*names[:5], *([f"and {len(names) - 5} more"] if len(names) > 5 else [])]
-    family = family or find_unsupported_model(names)
     lines = [*details, *([f"it is {family.title}, which no table converts yet"] if family else [])]
     return "\n".join([heading, *(f"  {line}" for line in lines), f"{holds}:", *(f"  {name}" for name in first)])
 
@@ -180,7 +181,8 @@ def refuse_models_without_table(checkpoint: Checkpoint, *, unread: bool) -> None
         PlanError: It is such a model; the error names it.
     """
     names = list(checkpoint.by_variable(without=_OUTPUT).tensors)
-    family = find_unsupported_model({*names, *checkpoint.objects}, unread=unread)
+    complete = checkpoint.gaps is None
+    family = find_unsupported_model({*names, *checkpoint.objects}, unread=unread, complete=complete)
     if family is not None:
         heading = f"no mapping table recognises {checkpoint.path}"
         message = unread_names(heading, f"the checkpoint holds {len(names)} tensors", names, family=family)

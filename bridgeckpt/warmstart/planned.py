@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridgeckpt.aligning.sides import class_of, plan_like, pytorch_side, tensorflow_side
 from bridgeckpt.errors import PlanError
 from bridgeckpt.formats.checkpoint import Checkpoint
+from bridgeckpt.mapping.tables.families import find_unsupported_model
 from bridgeckpt.planning.dialect import unread_names
 from bridgeckpt.planning.plan import draft
 from bridgeckpt.planning.problems import render
@@ -158,7 +159,8 @@ def _errors_about_program() -> Iterator[None]:
         message = error.message
         if error.kind == "unrecognised":
             heading = f"no mapping table recognises {_PROGRAM}"
-            message = unread_names(heading, f"it has {len(error.names)} variables", error.names)
+            family = find_unsupported_model(error.names)
+            message = unread_names(heading, f"it has {len(error.names)} variables", error.names, family=family)
         hint = (
             "scope= chooses one of several models in the program, renames= maps the names of the checkpoint to its own"
         )

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import tffreeze
 import tfwrite
+from paths import FIXTURES
 
 import bridgeckpt
-from bridgeckpt.errors import CheckpointError
+from bridgeckpt.errors import CheckpointError, PlanError
 from bridgeckpt.formats import open_checkpoint
 
 if TYPE_CHECKING:
@@ -171,6 +172,48 @@ def test_tensorflow_2_names_constants_after_operations(tmp_path):
     expected = {f"model/{weight.name.removesuffix(':0')}": weight.numpy() for weight in model.weights}
     assert set(checkpoint) == set(expected)
     assert all(equal(checkpoint.get_tensor(name), value) for name, value in expected.items())
+
+
+def freeze_saved_model(folder: Path, path: Path) -> Path:
+    """A SavedModel of TensorFlow 2 frozen as its guide says: loaded, and its signature turned into constants."""
+    tf = tfwrite.tensorflow()
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    loaded = tf.saved_model.load(str(folder))
+    function = loaded.signatures["serving_default"]
+    return tffreeze.write(path, convert_variables_to_constants_v2(function).graph.as_graph_def())
+
+
+def test_a_saved_model_of_tensorflow_2_that_was_frozen(tmp_path):
+    """Its constants are called unknown_0, unknown_1, ...; the operations that read them say what they are."""
+    source = FIXTURES / "hub_tf2_classifier" / "source"
+    path = freeze_saved_model(source, tmp_path / "frozen.pb")
+    bridgeckpt.convert(path, tmp_path / "out", architecture="BertForSequenceClassification")
+    difference = bridgeckpt.diff(source, tmp_path / "out")
+    assert difference.identical
+    reference = bridgeckpt.record_checkpoint(path)
+    assert reference.provenance["how"].startswith("the graph in frozen.pb, and plain")
+    assert bridgeckpt.verify(reference, tmp_path / "out", device="cpu").passed
+
+
+def test_names_that_do_not_follow_are_the_reason_to_refuse(tmp_path):
+    source = FIXTURES / "hub_transformers" / "source" / "saved_model" / "1"
+    path = freeze_saved_model(source, tmp_path / "frozen.pb")
+    assert {"bert/embeddings/Gather", "bert/embeddings/Gather_1", "bert/pooler/dense/kernel"} <= set(
+        open_checkpoint(path)
+    )
+    with pytest.raises(PlanError) as refused:
+        bridgeckpt.plan(path)
+    assert "constants in frozen.pb have names of operations, as TensorFlow 2 freezes" in str(refused.value.hint)
+
+
+def test_weights_lost_to_an_optimizer_of_graphs_are_the_reason_to_refuse(frozen, tmp_path):
+    path = tffreeze.write(tmp_path / "folded.pb", tffreeze.folded(frozen))
+    with pytest.raises(PlanError) as refused:
+        bridgeckpt.plan(path)
+    assert "bert/embeddings/position_embeddings" in refused.value.message
+    assert "folded.pb was optimized after it was frozen: bert/embeddings/" in str(refused.value)
+    assert "NEZHA" not in str(refused.value)
 
 
 def test_a_frozen_saved_model(built, frozen, tmp_path):

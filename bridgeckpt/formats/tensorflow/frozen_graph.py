@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.tensorflow.constants import Constant, decode, read_constant
-from bridgeckpt.formats.tensorflow.frozen_names import Numbers, Reader, weights_of
+from bridgeckpt.formats.tensorflow.frozen_names import Numbers, Reader, Weights, weights_of
 from bridgeckpt.formats.tensorflow.saved_model import GRAPH, SavedModel
 from bridgeckpt.formats.tensorflow.stored_graph import VARIABLES, nodes_in
 from bridgeckpt.formats.tensorflow.stored_wire import StoredMessages
@@ -52,19 +52,21 @@ class FrozenGraph(Checkpoint):
             raise _damaged(path, str(error)) from error
         except OSError as error:
             raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from None
-        names = _weights(nodes, constants)
-        if not names:
+        weights = _weights(nodes, constants)
+        if not weights.names:
             raise _without_weights(path, nodes)
         spool = Spool()
         saved = SavedModel(path.parent) if path.name == GRAPH else None
         super().__init__(
             path,
-            {name: _info(path, name, constants[constant], spool) for constant, name in names.items()},
+            {name: _info(path, name, constants[constant], spool) for constant, name in weights.names.items()},
             directory=saved.directory if saved else None,
             graph_path=path,
-            notes=(*notes, *_notes(names)),
+            notes=(*notes, *_notes(weights)),
             spool=spool,
         )
+        self.constants = {name: constant for constant, name in weights.names.items()}
+        self.gaps = _gaps(path, weights, constants)
         if saved:
             self.format = "frozen SavedModel"
 
@@ -84,14 +86,11 @@ def _constants(messages: StoredMessages, nodes: list[StoredNode]) -> dict[str, C
     return constants
 
 
-def _weights(nodes: list[StoredNode], constants: dict[str, Constant]) -> dict[str, str]:
-    """The names of the variables by the names of their constants."""
+def _weights(nodes: list[StoredNode], constants: dict[str, Constant]) -> Weights:
     readers: dict[str, list[Reader]] = {}
     for node in nodes:
         for slot, name in enumerate(node.inputs):
-            source = name.partition(":")[0]
-            if source in constants:
-                readers.setdefault(source, []).append(Reader(node.name, node.op, slot))
+            readers.setdefault(name.partition(":")[0], []).append(Reader(node.name, node.op, slot))
     described = {name: Numbers(len(of.shape), DTYPES[of.dtype].floating) for name, of in constants.items()}
     return weights_of(described, readers, has_variables=any(node.op in VARIABLES for node in nodes))
 
@@ -143,15 +142,31 @@ def _without_weights(path: Path, nodes: list[StoredNode]) -> CheckpointError:
     return CheckpointError(f"{path} is a graph without weights: {what}", path=path, hint=hint)
 
 
-def _notes(names: dict[str, str]) -> tuple[str, ...]:
-    """What to tell the user about names that were derived."""
-    read = [constant for constant in names if "/ReadVariableOp" in constant or "/embedding_lookup/" in constant]
-    if not read:
-        return ()
-    example = next((f": {constant} is {names[constant]}" for constant in read if names[constant] != constant), "")
+def _gaps(path: Path, weights: Weights, constants: dict[str, Constant]) -> str | None:
+    """Why variables may be missing, or have other names than in the model."""
+    if weights.folded:
+        first = weights.folded[0]
+        return (
+            f"{path.name} was optimized after it was frozen: {first} {list(constants[first].shape)} was computed from "
+            "weights that are not in the file; use the graph before it was optimized, or the checkpoint"
+        )
+    if not weights.derived:
+        return None
     return (
-        f"{len(read)} of its {len(names)} constants have the names of the operations that read them, not of variables: "
-        f"the names of weights are derived from these{example}",
+        f"{len(weights.derived)} of the {len(weights.names)} constants in {path.name} have names of operations, as "
+        "TensorFlow 2 freezes, from which not every variable's name follows; use the SavedModel or the checkpoint"
+    )
+
+
+def _notes(weights: Weights) -> tuple[str, ...]:
+    """What to tell the user about names that were derived."""
+    if not weights.derived:
+        return ()
+    pairs = ((constant, weights.names[constant]) for constant in weights.derived)
+    example = next((f": {constant} is {name}" for constant, name in pairs if constant != name), "")
+    return (
+        f"{len(weights.derived)} of its {len(weights.names)} constants have the names of the operations that read "
+        f"them, not of variables: the names of weights are derived from these{example}",
     )
 
 

@@ -6,6 +6,7 @@ Freezing turns each variable into a constant. A graph has other constants too: s
   makes it an Identity, and the constant keeps the variable's name.
 * TensorFlow 2 names the constant after the operation that reads it: ``dense/MatMul/ReadVariableOp/resource``. What the
   operation does with it says which weight of the layer it is, as long as it is one of Keras' own layers.
+  A SavedModel that was loaded and frozen has names such as ``unknown_12``: then the operation is searched for.
 * Optimizers of graphs replace these operations by constants with the operations' names, or take them out. If all were
   taken out, the weights are the constants of numbers with a fraction, with at least one axis, and with a name that
   TensorFlow does not give by itself.
@@ -17,21 +18,30 @@ tensorflow/core/grappler/optimizers/constant_folding.cc of https://github.com/te
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+_ADDED, _GAMMA_NAME = "added", "/gamma"
 _READ = "/read"  # of a variable of TensorFlow 1
-_READ_OP = re.compile(r"/ReadVariableOp(?:_\d+)?(?:/resource)?$")
-_LOOKUP = re.compile(r"(?P<layer>.+)/embedding_lookup/(?:\d+|resource)")
-_LOOKUPS = {"Gather", "GatherV2", "ResourceGather"}
+_RESOURCE = "/resource"
+_READ_OP = re.compile(rf"/ReadVariableOp(?:_\d+)?(?:{_RESOURCE})?$")
+_LOOKUP = re.compile(r"(?P<layer>.+)/(?:embedding_lookup|Gather(?:V2)?)(?:/(?:\d+|resource))?")
+_ANONYMOUS = re.compile(r"unknown(?:_\d+)?")  # an argument of a function that a SavedModel was loaded as
+_BETWEEN = re.compile(r"Func/")  # what is passed to a function that became part of the graph
+_CALLS = re.compile(r"^(?:(?:Stateful)?PartitionedCall(?:_\d+)?/)+")
+_LONGEST = 8  # operations between functions
+_LOOKUPS, _SLICES = {"Gather", "GatherV2", "ResourceGather"}, {"Slice", "StridedSlice"}
 # The operation of a layer of Keras that reads a weight, and the weight.
-_KERNEL = re.compile(r"(?P<layer>.+?)/(?:MatMul|Tensordot|(?:einsum/)?Einsum|Conv[12]D)(?:_\d+)?")
-_BIAS = re.compile(r"(?P<layer>.+)/BiasAdd(?:_\d+)?")
-_GAMMA = re.compile(r"(?P<layer>.+?)(?:/batchnorm)?/mul(?:_\d+)?")
-_BETA = re.compile(r"(?P<layer>.+)/batchnorm(?:/sub)?")
-_SUM = re.compile(r"(?P<layer>.+)/add(?:_\d+)?")
+_WEIGHTS = (
+    (re.compile(r"(?P<layer>.+?)/(?:MatMul|Tensordot|(?:einsum/)?Einsum|Conv[12]D)(?:_\d+)?"), "kernel"),
+    (re.compile(r"(?P<layer>.+)/BiasAdd(?:_\d+)?"), "bias"),
+    (re.compile(r"(?P<layer>.+?)(?:/batchnorm)?/mul(?:_\d+)?"), "gamma"),
+    (re.compile(r"(?P<layer>.+)/batchnorm(?:/sub)?"), "beta"),
+    (re.compile(r"(?P<layer>.+)/add(?:_\d+)?"), _ADDED),
+)
 # Names that TensorFlow gives to constants by itself, and those of folded ones.
 _UNNAMED = re.compile(
     r"(?:.*/)?(?:Const|zeros|ones|zeros_like|ones_like|[xy]|axis|shape|Fill|eye|range|mask|input|value)(?:_\d+)?"
@@ -46,6 +56,16 @@ class Reader(NamedTuple):
     op: str
     slot: int
 
+    @property
+    def reads_variable(self) -> bool:
+        """Whether it was the operation that read a variable."""
+        return self.op == "Identity" and _READ_OP.search(self.name) is not None
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether rows are looked up in what it reads."""
+        return self.op in _LOOKUPS and self.slot == 0
+
 
 class Numbers(NamedTuple):
     """The number of axes of a constant, and whether its numbers have a fraction."""
@@ -54,67 +74,103 @@ class Numbers(NamedTuple):
     has_fraction: bool
 
 
+class Weights(NamedTuple):
+    """The weights of a graph.
+
+    Attributes:
+        names: The name of each variable by the name of the constant that holds it.
+        derived: The constants that have the names of operations, so that the variables' names were derived.
+        folded: The tables of numbers that an optimizer of graphs computed from other constants.
+    """
+
+    names: dict[str, str]
+    derived: list[str]
+    folded: list[str]
+
+
 def weights_of(
     constants: Mapping[str, Numbers], readers: Mapping[str, Sequence[Reader]], *, has_variables: bool
-) -> dict[str, str]:
-    """The names of the variables by the names of the constants that hold them.
+) -> Weights:
+    """The constants that are weights.
 
     Args:
         constants: What is known of each, by name.
-        readers: The operations that read each constant.
+        readers: The operations that read each node.
         has_variables: Whether the graph has variables too. Then its constants are no weights unless read as such.
     """
     named = {name for name in constants if not _UNNAMED.fullmatch(name)}
-    found = {name for name in constants if _is_read(name, readers.get(name, ()))}
-    if any(_READ_OP.search(name) or any(map(_is_read_op, readers.get(name, ()))) for name in found):
+    uses = {name: list(_uses(name, readers)) for name in constants}
+    found = {name for name in constants if _is_read(name, uses[name])}
+    if any(_READ_OP.search(name) or any(use.reads_variable for use in uses[name]) for name in found):
         # Tables of such variables are read where they are looked up.
-        found |= {name for name in named if _is_table(constants[name], readers.get(name, ()))}
+        found |= {name for name in named if _is_table(constants[name]) and any(use.looks_up for use in uses[name])}
     if not found and not has_variables:
         found = {name for name in named if constants[name].axes and constants[name].has_fraction}
-    return _variables([name for name in constants if name in found])
+    operations = {name: _operation(name, uses[name]) for name in constants if name in found}
+    derived = [name for name, operation in operations.items() if operation is not None]
+    was_folded = any(name.endswith(_READ) or (_READ_OP.search(name) and not name.endswith(_RESOURCE)) for name in found)
+    folded = [name for name in constants if name not in found and _is_table(constants[name])] if was_folded else []
+    return Weights(_variables(operations, readers), derived, folded)
 
 
-def _is_read(name: str, readers: Iterable[Reader]) -> bool:
+def _uses(name: str, readers: Mapping[str, Sequence[Reader]]) -> Iterator[Reader]:
+    """The readers of a node, and those of the operations between functions, which only pass it on."""
+    queue, passed = [name], 0
+    for node in queue:
+        for reader in readers.get(node, ()):
+            yield reader
+            if reader.op == "Identity" and _BETWEEN.match(reader.name) and passed < _LONGEST:
+                passed += 1
+                queue.append(reader.name)
+
+
+def _is_read(name: str, uses: Iterable[Reader]) -> bool:
     """Whether a constant is read as a variable is, or stands for such a read."""
     if name.endswith(_READ) or _READ_OP.search(name):
         return True
-    return any(_is_read_op(reader) or (reader.op == "Identity" and reader.name == name + _READ) for reader in readers)
+    return any(use.reads_variable or (use.op == "Identity" and use.name == name + _READ) for use in uses)
 
 
-def _is_read_op(reader: Reader) -> bool:
-    return reader.op == "Identity" and _READ_OP.search(reader.name) is not None
+def _is_table(numbers: Numbers) -> bool:
+    return numbers.axes >= 2 and numbers.has_fraction
 
 
-def _is_table(numbers: Numbers, readers: Iterable[Reader]) -> bool:
-    looked_up = any(reader.op in _LOOKUPS and reader.slot == 0 for reader in readers)
-    return looked_up and numbers.axes == 2 and numbers.has_fraction
+def _operation(name: str, uses: Iterable[Reader]) -> str | None:
+    """The operation that a constant is named after, or that reads one without a name; None if it has a name."""
+    if _READ_OP.search(name) or _LOOKUP.fullmatch(name):
+        return name
+    if not _ANONYMOUS.fullmatch(name):
+        return None
+    return next((use.name for use in uses if use.reads_variable or use.looks_up), name)
 
 
-def _variables(names: Sequence[str]) -> dict[str, str]:
-    """The variable of each constant; its own name if another constant has that variable's."""
-    operations = {name: _READ_OP.sub("", name) for name in names if _READ_OP.search(name)}
-    scaled = {match["layer"] for operation in operations.values() if (match := _GAMMA.fullmatch(operation))}
+def _variables(operations: Mapping[str, str | None], readers: Mapping[str, Sequence[Reader]]) -> dict[str, str]:
+    """The variable of each constant, given its operation; its own name if another constant has that variable's."""
+    derived = {name: _weight(operation, readers) for name, operation in operations.items() if operation is not None}
+    gammas = {name.removesuffix(_GAMMA_NAME) for name in derived.values() if name and name.endswith(_GAMMA_NAME)}
+    counts = Counter(derived.values())
     variables: dict[str, str] = {}
-    taken = set(names)
-    for name in names:
-        variable = _weight(operations[name], scaled) if name in operations else _named(name)
-        if variable is None or variable in taken:
-            variable = name
-        taken.add(variable)
-        variables[name] = variable
+    for name, operation in operations.items():
+        variable = derived.get(name, name.removesuffix(_READ))
+        if variable is None or counts[variable] > 1:  # which of them has that name is not known
+            variable = _CALLS.sub("", operation or name) if _ANONYMOUS.fullmatch(name) else name
+        layer, _, weight = variable.rpartition("/")
+        if weight == _ADDED:
+            variable = f"{layer}/{'beta' if layer in gammas else 'bias'}"
+        variables[name] = variable if variable not in variables.values() else name
     return variables
 
 
-def _named(name: str) -> str:
-    if match := _LOOKUP.fullmatch(name):
-        return f"{match['layer']}/embeddings"
-    return name.removesuffix(_READ)
-
-
-def _weight(operation: str, scaled: set[str]) -> str | None:
-    """The weight that an operation of one of Keras' layers reads; ``scaled`` are the layers with a gamma."""
-    for pattern, weight in ((_KERNEL, "kernel"), (_BIAS, "bias"), (_GAMMA, "gamma"), (_BETA, "beta")):
-        if match := pattern.fullmatch(operation):
-            return f"{match['layer']}/{weight}"
-    match = _SUM.fullmatch(operation)
-    return match and f"{match['layer']}/{'beta' if match['layer'] in scaled else 'bias'}"
+def _weight(operation: str, readers: Mapping[str, Sequence[Reader]]) -> str | None:
+    """The weight that an operation of one of Keras' layers reads; "added" for one that may be a bias or a beta."""
+    within = _CALLS.sub("", operation)
+    if match := _LOOKUP.fullmatch(within):
+        several = f"{operation.rpartition('/')[0]}/Gather_1" in readers
+        return None if several else f"{match['layer']}/embeddings"
+    read = _READ_OP.sub("", within)
+    for pattern, weight in _WEIGHTS:
+        if match := pattern.fullmatch(read):
+            is_table = weight == "kernel" and f"{_READ_OP.sub('', operation).rpartition('/')[0]}/one_hot" in readers
+            return f"{match['layer']}/{'embeddings' if is_table else weight}"
+    uses = readers.get(operation.removesuffix(_RESOURCE), ())
+    return f"{read}/embeddings" if uses and all(use.op in _SLICES for use in uses) else None

@@ -42,10 +42,12 @@ class UnsupportedModel(NamedTuple):
     hint: str
 
 
-def find_unsupported_model(names: Collection[str], *, unread: bool = True) -> UnsupportedModel | None:
+def find_unsupported_model(
+    names: Collection[str], *, unread: bool = True, complete: bool = True
+) -> UnsupportedModel | None:
     """The first listed model whose tensors or objects have these ``names``, or None.
 
-    ``unread`` says whether no table reads them.
+    ``unread`` says whether no table reads them, ``complete`` whether a name that is not among them is not in the model.
 
     Raises:
         TableError: the list is malformed.
@@ -54,7 +56,7 @@ def find_unsupported_model(names: Collection[str], *, unread: bool = True) -> Un
     check_schema(root)
     for section in root.tables("family"):
         section.allow_only("title", "name", "without", "unread", "hint")
-        if section.flag("unread") and not unread:
+        if (section.flag("unread") and not unread) or ("without" in section and not complete):
             continue
         if any(_is_without(section, scope, names) for scope in _scopes(section.texts("name"), names)):
             return UnsupportedModel(section.text("title"), section.text("hint", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.parity.bert.in_graph import locate_stages
@@ -36,6 +37,7 @@ class OwnGraph:
         tf: The module ``tensorflow``.
         path: The ``.meta`` file, the ``saved_model.pb``, or the frozen graph.
         bert: Which variables.
+        constants: In a frozen graph, the constant of each variable.
 
     Attributes:
         stages: The tensor of each stage that the graph computes.
@@ -45,13 +47,19 @@ class OwnGraph:
         UnusableGraph: it cannot be read, is not a BERT's, or holds an operation that this TensorFlow does not have.
     """
 
-    def __init__(self, tf: Any, path: Path, bert: Bert) -> None:  # noqa: ANN401 - TensorFlow has no types
+    def __init__(
+        self,
+        tf: Any,  # noqa: ANN401 - TensorFlow has no types
+        path: Path,
+        bert: Bert,
+        constants: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._tf, self._stack = tf, ExitStack()
         meta = read_meta_graph(tf, path)
         nodes = Nodes(meta.graph_def)
         nodes.take_out_dropout()
         names = {role: bert.averages.get(name, name) for role, name in bert.variables.items()}
-        nodes.thaw(names.values())
+        nodes.thaw({name: constants[name] for name in dict.fromkeys(names.values()) if name in constants})
         found = locate_stages(nodes, bert, names)
         self.stages, self.batch, self.length = found.stages, found.batch, found.length
         fed = {known.tensor: (f"{_PLACEHOLDER}{name}", known.dtype) for name, known in found.inputs.items()}

@@ -201,7 +201,7 @@ class _Recording:
         """Run the checkpoint's graph if possible; False if a forward pass computes something else."""
         settings: Settings | None = self.settings
         try:
-            with computing(self.tf, path.name), OwnGraph(self.tf, path, self.bert) as graph:
+            with computing(self.tf, path.name), OwnGraph(self.tf, path, self.bert, self.checkpoint.constants) as graph:
                 graph.fill(self.variables.load)
                 fitting = {name: probe for name, probe in self.probes.items() if graph.fits(probe)}
                 values = {name: graph.run(probe) for name, probe in fitting.items()}

@@ -93,35 +93,38 @@ class Nodes:
             return None
         return None if shape.unknown_rank else tuple(dim.size if dim.size >= 0 else None for dim in shape.dim)
 
-    def thaw(self, names: Iterable[str]) -> None:
-        """Make variables again of the constants that variables with these names became when the graph was frozen.
+    def thaw(self, constants: Mapping[str, str]) -> None:
+        """Make variables again of constants, given by the names of the variables that they were before freezing.
 
         Raises:
             UnusableGraph: a constant has fewer bits than float32, so that the graph rounds more than a forward pass.
         """
-        for name in names:
-            for constant in (name, f"{name}/read"):  # a read of the variable, replaced by its value
-                node = self.by_name.get(constant)
-                if node is not None and node.op == "Const":
-                    self._thaw(node, name)
+        for name, constant in constants.items():
+            node = self.by_name[constant]
+            dtype, shape = node.attr["dtype"].type, node.attr["value"].tensor.tensor_shape
+            if dtype in _COARSE:
+                raise UnusableGraph(f"it computes in {_COARSE[dtype]}")
+            variable = node
+            if name != constant:  # it has the name of an operation that read the variable
+                variable = self.by_name[name] = self.graph_def.node.add(name=name)
+            variable.op = "VariableV2"
+            variable.attr["dtype"].type = dtype
+            variable.attr["shape"].shape.CopyFrom(shape)
+            if variable is node:
+                node.attr.pop("value")
+            else:
+                node.attr["T"].type = dtype
+                self._pass_on(node, name)
 
-    def _thaw(self, node: Any, name: str) -> None:  # noqa: ANN401
-        dtype, shape = node.attr["dtype"].type, node.attr["value"].tensor.tensor_shape
-        if dtype in _COARSE:
-            raise UnusableGraph(f"it computes in {_COARSE[dtype]}")
-        variable = node if node.name == name else self.graph_def.node.add(name=name)
-        if variable is not node:
-            node.op = "Identity"
-            node.input.append(name)
-            self.by_name[name] = variable
-            self._readers[name].append(Use(node, 0))
-        variable.op = "VariableV2"
-        variable.attr["dtype"].type = dtype
-        variable.attr["shape"].shape.CopyFrom(shape)
-        node.attr.pop("value")
-        if variable is not node:
-            node.attr.clear()
-            node.attr["T"].type = dtype
+    def _pass_on(self, node: Any, tensor: str) -> None:  # noqa: ANN401
+        """Make a node pass on a tensor of the dtype in its attribute T, and do nothing else."""
+        dtype = node.attr["T"].type
+        node.op = "Identity"
+        del node.input[:]
+        node.input.append(tensor)
+        node.attr.clear()
+        node.attr["T"].type = dtype
+        self._readers[tensor].append(Use(node, 0))
 
     def take_out_dropout(self) -> None:
         """Make every dropout pass on its input, by the structures that ``tf.nn.dropout`` has had in all versions."""
@@ -155,13 +158,8 @@ class Nodes:
 
     def make_identity(self, node: Any, tensor: str) -> None:  # noqa: ANN401
         """Make a node pass on a tensor and do nothing else."""
-        dtype = node.attr["Tparams" if node.op in GATHERS else "T"].type
-        node.op = "Identity"
-        del node.input[:]
-        node.input.append(tensor)
-        node.attr.clear()
-        node.attr["T"].type = dtype
-        self._readers[tensor].append(Use(node, 0))
+        node.attr["T"].type = node.attr["Tparams" if node.op in GATHERS else "T"].type
+        self._pass_on(node, tensor)
 
     def cut_out(self, targets: Iterable[str], fed: Mapping[str, tuple[str, int]]) -> Any:  # noqa: ANN401
         """A GraphDef of what the targets need, with a placeholder in place of each tensor of ``fed``.
