@@ -50,7 +50,7 @@ def plan(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOpti
         raise complete(error, partial(draft, checkpoint, settled=True), options) from None
     if drafted.problems:
         heading = f"{drafted.table.name} cannot convert {drafted.checkpoint.path} to {drafted.architecture.name}"
-        hint = drafted.checkpoint.gaps or together(drafted.problems)
+        hint = together(drafted.problems) or drafted.checkpoint.gaps
         raise PlanError(render(heading, drafted.problems), drafted.problems, hint=hint)
     return drafted
 
