@@ -50,6 +50,7 @@ A dialect is the set of names that one code base gives to its variables.
 examples:
   bridgeckpt convert tf2pt bert_model.ckpt bert/ --dry-run          plan and check, write nothing
   bridgeckpt convert tf2pt model.ckpt-3000 ner/ --architecture BertForTokenClassification
+  bridgeckpt convert tf2pt my_crf/ bert/ --architecture BertModel --keep-rest    the encoder of a model of your own
   bridgeckpt convert tf2pt checkpoints/ small/ --dtype bfloat16 --max-shard-size 2GB
   bridgeckpt convert tf2pt my_bert/ out/ --mapping my_table.toml    a dialect of your own"""
 

@@ -150,6 +150,11 @@ def test_the_folder_holds_the_same_tensors(head, name, with_tensors, tmp_path):
     assert left_out & HEADS[head].keys() == (HEADS[head].keys() if name == "BertModel" else set())
 
 
+def test_tensors_of_different_shapes_are_not_folded(with_tensors):
+    folder, _ = with_tensors({"dense_1/kernel": (H, 16), "dense_2/kernel": (16, 2), "dense_3/kernel": (16, 2)})
+    assert problems(folder)[0].details[:2] == (f"dense_1/kernel [{H}, 16]", "dense_{2..3}/kernel [16, 2]")
+
+
 def test_a_linear_head_beside_a_head_that_is_known(with_tensors):
     folder, _ = with_tensors(LINEAR, drop="-")
     details = " ".join(problems(folder)[0].details)

@@ -100,8 +100,13 @@ def settle_unknown(
 
 
 def described(names: Sequence[str], tensors: Mapping[str, TensorInfo]) -> tuple[str, ...]:
-    """Names with their shapes, one line for tensors that differ only in a number."""
-    lines = [f"{folded} {shape_text(tensors[members[0]].shape)}" for folded, members in fold(names)]
+    """Names with their shapes, one line for tensors of one shape that differ only in a number."""
+    by_shape: dict[tuple[int, ...], list[str]] = {}
+    for name in names:
+        by_shape.setdefault(tensors[name].shape, []).append(name)
+    place = {name: at for at, name in enumerate(names)}
+    folds = [(place[members[0]], text, shape) for shape, of in by_shape.items() for text, members in fold(of)]
+    lines = [f"{text} {shape_text(shape)}" for _, text, shape in sorted(folds)]
     return (*lines[:_SHOWN], *([f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []))
 
 
