@@ -243,3 +243,35 @@ reason = "a buffer"
     plan, _ = convert(source, table)
     assert plan.ledger.targets["embeddings.position_ids"] == "derived"
     assert not check(table, coverage=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "default"),
+    [
+        (('needed = ["num_hidden_layers"]\n', ""), "num_hidden_layers", 12),
+        (('inner = "inner_group_num"\n', 'inner = "*"\n'), "inner_group_num", 1),
+        (('hidden_act = "hidden_act"\n', ""), None, None),  # a default of the model is a value too
+        (('layer_norm_eps = "layer_norm_eps"\n', ""), None, None),  # and so is one of the dialect
+    ],
+)
+def test_a_key_that_changes_the_class_and_that_no_table_has_is_named(tmp_path, change, key, default):
+    problems = check(write_tables(tmp_path, model=change), coverage=True)
+    named = [problem for problem in problems if problem.code == "config-key"]
+    if key is None:
+        assert not named
+        return
+    (problem,) = named
+    assert (
+        f"{key} changes what AlbertModel computes, and no table says its value: {default} is loaded" in problem.message
+    )
+    assert "needed" in problem.hint
+
+
+def test_a_complete_table_has_no_such_key(tmp_path):
+    assert not check(write_tables(tmp_path), coverage=True)
+    kept = ('kept = ["pad_token_id"]', 'kept = ["pad_token_id", "num_hidden_layers"]')
+    needless = ('needed = ["num_hidden_layers"]\n', "")
+    table = write_tables(tmp_path, model=kept)
+    model = tmp_path / "model.toml"
+    model.write_text(model.read_text().replace(*needless))
+    assert not check(table, coverage=True)

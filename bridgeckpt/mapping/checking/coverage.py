@@ -1,7 +1,6 @@
 """The target-coverage lint: do the rows make exactly the parameters of the Hugging Face classes, in the right shapes?
 
-The classes are built on torch's meta device, small and with sizes that are all different. Only this module of the
-mapping language needs transformers and torch.
+The classes are built on torch's meta device, small and with sizes that are all different.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import BridgeckptError, ConfigError
+from bridgeckpt.mapping.checking.config_keys import check_config_keys
 from bridgeckpt.mapping.notation.errors import LintProblem
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.dialect import load_table
@@ -78,6 +78,7 @@ def _compare(table: Table, architecture: Architecture) -> Iterator[LintProblem]:
         message = f"transformers has no class {architecture.name} for {table.model.model}"
         yield LintProblem("target-coverage", message, str(table.model.path))
         return
+    yield from check_config_keys(table, architecture, (*_labels(table.model, architecture), *values.items()))
     free_sizes = dict(architecture.sizes)
     made: set[str] = set()
     for row in table.rows_of(architecture):

@@ -26,6 +26,7 @@ CODES: Mapping[str, str] = {
     "round-trip": "a layout and its inverse do not give the tensor back bit for bit",
     "dialect-agreement": "two dialects give one parameter different PyTorch layouts",
     "optional": "a parameter may be absent, and the class is not complete without it",
+    "config-key": "a key of the class's config changes what it computes, and no table says its value",
     "target-coverage": "the rows do not make exactly the parameters of the Hugging Face class",
 }
 
