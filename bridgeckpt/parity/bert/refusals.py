@@ -39,6 +39,10 @@ _VARIABLES = {
 }
 _PATTERNS = {re.compile(f"(?:.*/)?{name}"): reason for name, reason in _VARIABLES.items()}
 
+# Of bert4keras: a BERT has both.
+_BERT4KERAS = re.compile(r"(?:.*/)?[^/]*Transformer-0-MultiHeadSelfAttention(?:_\d+)?/dense(?:_\d+)?/kernel")
+_POSITIONS = re.compile(r"(?:.*/)?[^/]*Embedding-Position(?:_\d+)?/embeddings")
+
 _NORM_FIRST = "norm_first"  # of Model Garden: LayerNorm before attention, where a BERT has it after
 # Keys that no config of a BERT has, and the models that have them.
 _FOREIGN = {
@@ -66,6 +70,12 @@ def refuse_variants(names: Collection[str], texts: Mapping[str, str], where: str
         name = next(filter(pattern.fullmatch, sorted(names)), None)
         if name is not None:
             raise _refusal(f"{where} is no plain BERT: {reason}, as {name} shows")
+    if any(map(_BERT4KERAS.fullmatch, names)) and not any(map(_POSITIONS.fullmatch, names)):
+        raise ParityError(
+            f"{where} is no plain BERT: it has no position embeddings, as bert4keras' RoFormer; no forward pass known "
+            "here computes that",
+            hint=OWN_FUNCTION,
+        )
     for layer, activation in _attention_activations(texts):
         raise _refusal(
             f"{where} is no plain BERT: {layer} has the activation {activation} on query, key, value and its output"
