@@ -6,6 +6,7 @@ which the shapes fit the axes of the rows. Anything else is not guessed.
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import permutations, product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +18,7 @@ from bridgeckpt.store.tensors import DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
     from bridgeckpt.mapping.tables.model_records import Architecture
     from bridgeckpt.mapping.tables.records import Group, Row, Table
@@ -71,10 +73,14 @@ def lacking_head(table: Table, architecture: Architecture, present: Collection[s
         return None
     if lacking[0] in table.groups:
         return table.groups[lacking[0]]
-    others = (load_table(name) for name in library.names())
-    return next(
-        (t.groups[lacking[0]] for t in others if t.model.path == table.model.path and lacking[0] in t.groups), None
-    )
+    return _group_of_model(table.model.path, lacking[0])
+
+
+@cache
+def _group_of_model(model: Path, name: str) -> Group | None:
+    """The group of this name in the first shipped table of a model that has it."""
+    tables = (load_table(one) for one in library.names())
+    return next((table.groups[name] for table in tables if table.model.path == model and name in table.groups), None)
 
 
 def fitting_rows(

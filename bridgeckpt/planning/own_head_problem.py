@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bridgeckpt.planning.own_head import OwnHead
     from bridgeckpt.planning.own_table import PastedTable
 
+_LONG = 60  # lines of a table that nobody would paste
+
 
 def own_head_problem(own: OwnHead, chosen: Architecture, *, blocked: bool) -> Problem:
     """The problem; ``chosen`` is the class that was named, or that the rest would become.
@@ -27,7 +29,7 @@ def own_head_problem(own: OwnHead, chosen: Architecture, *, blocked: bool) -> Pr
     written = table_for(own)
     details = [*described(own.names, own.tensors), _what_it_is(own, chosen, bool(written.unsure))]
     if not blocked:
-        details += [*_classes(own, chosen), *_table(written)]
+        details += [*_classes(own, chosen), *(_table(written) if len(written.lines) <= _LONG else ())]
     count = f"{len(own.names)} tensor{'s' * (len(own.names) != 1)}"
     subject = f"{count} outside the encoder that no row reads: a head of your own"
     bare = Setting("architecture", own.table.model.bare.name)

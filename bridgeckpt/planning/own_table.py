@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.records import Group, Row
     from bridgeckpt.planning.own_head import OwnHead
 
+_MOST = 200  # tensors of a head in which layers are looked for: among more there are many, and none is the last
 _REASON = "a head of our own, which no class has"
 
 
@@ -87,7 +88,7 @@ def _chosen(own: OwnHead) -> list[tuple[_Layer, str]]:
 
     All of them if the head is nothing else. Else a single one that no further layer is computed from.
     """
-    found = list(_layers(own))
+    found = list(_layers(own)) if len(own.names) <= _MOST else []
     if {name for layer in found for name in layer.names} != {*own.names}:
         found = [layer for layer in found if not _leads_on(layer, own)]
         found = found if len(found) == 1 else []

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from bridgeckpt.sidecar.stated import SourceConfig
     from bridgeckpt.sidecar.tokenizer.choice import TokenizerChoice
 
+_FEW = 8  # kernels of a head that are looked for in the graph, which takes a while
+
 
 class Recognised(NamedTuple):
     """The dialect of a checkpoint, and the groups of its table that the checkpoint has, with their rows.
@@ -236,12 +238,11 @@ def own_head(recognised: Recognised, evidence: SidecarFacts, sizes: Sizes, ledge
     """The head that no row reads, and what the graph computes with it."""
     dialect = recognised.dialect
     head, tensors, kinds = dialect.table.graph.head, dialect.checkpoint.tensors, set[str]()
-    if evidence.graph is not None and head is not None:
-        for name in ledger.own_head:
-            if len(tensors[name].shape) > 1 and "{" not in name:
-                kernel = head._replace(kernel=Template.parse(name))
-                fact = read_head(evidence.graph, kernel, dialect.wildcards)
-                kinds |= {fact.value} if fact is not None else set()
+    matrices = [name for name in ledger.own_head if len(tensors[name].shape) > 1 and "{" not in name]
+    if evidence.graph is not None and head is not None and len(matrices) <= _FEW:
+        for name in matrices:
+            fact = read_head(evidence.graph, head._replace(kernel=Template.parse(name)), dialect.wildcards)
+            kinds |= {fact.value} if fact is not None else set()
     return OwnHead(
         table=dialect.table,
         present=recognised.present,
