@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.sentences import Sentence, joined
 
-_SHOWN = 8  # subjects of one cause that a problem lists
+_SHOWN = 4  # subjects of one cause that a problem lists
 
 if TYPE_CHECKING:
     from bridgeckpt.errors import Problem
@@ -39,11 +39,13 @@ def _one(alike: Sequence[Problem]) -> Problem:
     if len(alike) == 1:
         return alike[0]
     subjects: list[str] = list(dict.fromkeys(problem.subject for problem in alike))
-    shown = [*subjects[:_SHOWN], *([f"{len(subjects) - _SHOWN} more"] if len(subjects) > _SHOWN else [])]
     separator = ", " if all(" " not in subject for subject in subjects) else "; "
+    subject = joined(separator, subjects[:_SHOWN])
+    if len(subjects) > _SHOWN:
+        subject = joined("", (subject, f" and {len(subjects) - _SHOWN} more"))
     details = next((problem.details for problem in alike if problem.details), ())
     tensors = dict.fromkeys(name for problem in alike for name in problem.tensors)
-    return alike[0]._replace(subject=joined(separator, shown), details=details, tensors=tuple(tensors))
+    return alike[0]._replace(subject=subject, details=details, tensors=tuple(tensors))
 
 
 def render(heading: str, problems: Sequence[Problem]) -> Sentence:

@@ -213,7 +213,7 @@ def test_output_that_nobody_reads(unbuffered, status):
     """As in ``| head``: the reader has gone before anything is written, at the end or line by line."""
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "bridgeckpt", "mappings", "explain", "bert/google", "global_step"]
+    command = [sys.executable, "-m", "bridgeckpt", "mappings", "explain", "bert/google", "bert/pooler/dense/bias"]
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     try:
         done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, env=environment)

@@ -77,6 +77,18 @@ def test_a_pooler_and_a_masked_lm_head_are_both_kept_and_the_other_head_says_not
 
 
 @pytest.mark.slow
+def test_the_proof_covers_the_pooler_and_says_that_the_head_was_made(built, tmp_path):
+    pytest.importorskip("tensorflow")
+    tf = built(head="mlm")
+    bridgeckpt.convert(tf.prefix, tmp_path / "out")
+    verdict = bridgeckpt.verify(tf.prefix, tmp_path / "out", device="cpu")
+    assert verdict.passed
+    assert {"pooler", "mlm_logits"} <= {stage.name for stage in verdict.stages}
+    (note,) = [note for note in verdict.notes if "seq_relationship" in note]
+    assert note.startswith("made by the conversion")
+
+
+@pytest.mark.slow
 def test_the_class_that_is_asked_for_is_written_and_no_more(built, tmp_path):
     tf = built(head="mlm")
     done = bridgeckpt.convert(tf.prefix, tmp_path / "out", architecture="BertForMaskedLM")

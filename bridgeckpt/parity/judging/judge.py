@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.parity.judging.comparison import compare, compare_within
+from bridgeckpt.parity.judging.converted_folder import from_report
 from bridgeckpt.parity.judging.devices import judge_device, run_on
 from bridgeckpt.parity.judging.passes import combined, in_float32, in_float64, is_narrower, what_to_run
 from bridgeckpt.parity.judging.pytorch import Subject, frameworks
@@ -92,6 +93,12 @@ def judge(
     )
 
 
+def _filled(subject: Subject) -> Collection[str]:
+    """The parameters that the conversion filled, according to its report."""
+    filled = from_report(subject.folder, "filled")
+    return filled if isinstance(filled, dict) else ()
+
+
 def _order(reference: Reference, subject: Subject) -> dict[str, str]:
     """Stage or output to module: stages in the order of computation, then outputs."""
     order = {stage: site.module for stage, site in subject.sites.items()}
@@ -139,8 +146,11 @@ def _notes(reference: Reference, subject: Subject, wanted: Mapping[str, set[str]
         notes.append(f"in the folder, but not in {kind}: {', '.join(subject.unexpected)}")
     if subject.sites:
         compared = set().union(*wanted.values()) if wanted else set()
-        if names := subject.family.unread(subject.model, subject.sites, compared):
+        unread, filled = subject.family.unread(subject.model, subject.sites, compared), _filled(subject)
+        if names := [name for name in unread if name not in filled]:
             notes.append(f"the reference says nothing about {listed(names, 5)}")
+        if names := [name for name in unread if name in filled]:
+            notes.append(f"made by the conversion, for the checkpoint has no such tensor: {listed(names, 5)}")
     if is_narrower(reference, subject):
         source = reference.provenance.get("dtype", "float32")
         notes.append(
