@@ -27,7 +27,18 @@ class Setting(NamedTuple):
     argument: str = ""
 
 
+class Command(NamedTuple):
+    """A function of this package that is also a command: ``bridgeckpt.diff(SRC, DST)`` or ``bridgeckpt diff SRC DST``.
+
+    An argument in capitals stands for one that the caller has to choose; any other is a path.
+    """
+
+    name: str
+    arguments: tuple[str, ...] = ()
+
+
 Words = Callable[[Setting], str]
+Part = str | Setting | Command
 
 
 def python_words(setting: Setting) -> str:
@@ -40,19 +51,32 @@ def python_words(setting: Setting) -> str:
     return f"{name}={value}"
 
 
+def _spelled(part: Part, words: Words) -> str:
+    if isinstance(part, Setting):
+        return words(part)
+    if isinstance(part, str):
+        return part
+    if words is python_words:
+        arguments = (text if text.isupper() else repr(text) for text in part.arguments)
+        return f"`bridgeckpt.{part.name}" + (f"({', '.join(arguments)})`" if part.arguments else "`")
+    import shlex  # only when a command is spelled
+
+    return f"`{' '.join(('bridgeckpt', part.name, *map(shlex.quote, part.arguments)))}`"
+
+
 @final
 class Sentence(str):
-    """A text that names settings; ``parts`` are its pieces of text and its settings, in order.
+    """A text that names settings and commands; ``parts`` are its pieces of text, settings and commands, in order.
 
-    It is made from a template and the values of its fields: text, another sentence or a :class:`Setting`. A field
-    without a value is a setting of that name: ``{heads}`` only names it, ``{heads:N}`` has a blank, and ``{ema:True}``
-    has a value. The template has to be constant. Text that varies, such as a path, can contain braces and goes into a
-    field.
+    It is made from a template and the values of its fields: text, another sentence, a :class:`Setting` or a
+    :class:`Command`. A field without a value is a setting of that name: ``{heads}`` only names it, ``{heads:N}`` has a
+    blank, and ``{ema:True}`` has a value; ``{run:diff SRC DST}`` is a command. The template has to be constant. Text
+    that varies, such as a path, can contain braces and goes into a field.
     """
 
     __slots__ = ("parts",)
 
-    parts: tuple[str | Setting, ...]
+    parts: tuple[Part, ...]
 
     def __new__(cls, template: str, /, **fields: object) -> Sentence:
         """Put ``fields`` into ``template``."""
@@ -72,14 +96,14 @@ class Sentence(str):
 
     def said(self, words: Words) -> str:
         """The sentence with each setting as ``words`` spells it."""
-        return "".join(words(part) if isinstance(part, Setting) else part for part in self.parts)
+        return "".join(_spelled(part, words) for part in self.parts)
 
-    def __reduce__(self) -> tuple[Callable[..., Sentence], tuple[tuple[str | Setting, ...]]]:
+    def __reduce__(self) -> tuple[Callable[..., Sentence], tuple[tuple[Part, ...]]]:
         """Pickle the parts too, not only the text."""
         return _sentence, (self.parts,)
 
 
-def joined(separator: str, pieces: Iterable[str | Setting]) -> Sentence:
+def joined(separator: str, pieces: Iterable[Part]) -> Sentence:
     """One sentence made of several pieces, with ``separator`` between them."""
     parts: list[object] = []
     for piece in pieces:
@@ -104,12 +128,13 @@ def record_of(text: str) -> str | list[object]:
     """A text as JSON-ready values that keep its settings, for a file that every surface can show."""
     if not isinstance(text, Sentence):
         return text
-    return [
-        {"setting": part.name, **({"blank": part.blank} if part.value is None else {"value": part.value})}
-        if isinstance(part, Setting)
-        else part
-        for part in text.parts
-    ]
+    return [_record(part) for part in text.parts]
+
+
+def _record(part: Part) -> object:
+    if isinstance(part, Setting):
+        return {"setting": part.name, **({"blank": part.blank} if part.value is None else {"value": part.value})}
+    return {"command": part.name, "arguments": part.arguments} if isinstance(part, Command) else part
 
 
 def text_of(record: str | list[Any]) -> str:
@@ -120,13 +145,15 @@ def text_of(record: str | list[Any]) -> str:
     """
     if isinstance(record, str):
         return record
-    return joined(
-        "",
-        (
-            part if isinstance(part, str) else Setting(part["setting"], part.get("value"), part.get("blank", ""))
-            for part in record
-        ),
-    )
+    return joined("", map(_part, record))
+
+
+def _part(record: str | dict[str, Any]) -> Part:
+    if isinstance(record, str):
+        return record
+    if "command" in record:
+        return Command(record["command"], tuple(record["arguments"]))
+    return Setting(record["setting"], record.get("value"), record.get("blank", ""))
 
 
 def setting_names(texts: Iterable[str | None]) -> tuple[str, ...]:
@@ -135,25 +162,26 @@ def setting_names(texts: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(setting.name for setting in settings))
 
 
-def _sentence(parts: tuple[str | Setting, ...]) -> Sentence:
-    sentence = str.__new__(
-        Sentence, "".join(python_words(part) if isinstance(part, Setting) else part for part in parts)
-    )
+def _sentence(parts: tuple[Part, ...]) -> Sentence:
+    sentence = str.__new__(Sentence, "".join(_spelled(part, python_words) for part in parts))
     sentence.parts = parts
     return sentence
 
 
-def _setting(name: str, spec: str) -> Setting:
+def _setting(name: str, spec: str) -> Setting | Command:
+    if name == "run":
+        command, *arguments = spec.split()
+        return Command(command, tuple(arguments))
     return Setting(name, value=_FLAGS[spec]) if spec in _FLAGS else Setting(name, blank=spec)
 
 
-def _flat(parts: Iterable[object]) -> tuple[str | Setting, ...]:
+def _flat(parts: Iterable[object]) -> tuple[Part, ...]:
     return tuple(_pieces(parts))
 
 
-def _pieces(parts: Iterable[object]) -> Iterator[str | Setting]:
+def _pieces(parts: Iterable[object]) -> Iterator[Part]:
     for part in parts:
         if isinstance(part, Sentence):
             yield from part.parts
         elif part != "":
-            yield part if isinstance(part, Setting) else str(part)
+            yield part if isinstance(part, (Setting, Command)) else str(part)

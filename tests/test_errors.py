@@ -18,7 +18,7 @@ from bridgeckpt.cli import main
 from bridgeckpt.cli.words import option, options
 from bridgeckpt.errors import BridgeckptError, CheckpointError, OptionError, PlanError, Problem, TableError
 from bridgeckpt.mapping.notation.errors import LintError
-from bridgeckpt.sentences import Sentence, Setting, joined, record_of, say, text_of, within
+from bridgeckpt.sentences import Command, Sentence, Setting, joined, record_of, say, text_of, within
 from bridgeckpt.warmstart.report import WarmStartError
 
 PACKAGE = Path(bridgeckpt.__file__).parent
@@ -61,7 +61,7 @@ def test_every_setting_that_a_sentence_names_is_an_option_of_the_command_line():
         assert isinstance(template, ast.Constant), where  # what varies is put in: a path may have braces
         fields = {field for _, field, _, _ in Formatter().parse(template.value) if field is not None}
         assert given - {None} <= fields, where
-        assert None in given or fields - given <= options().keys(), where
+        assert None in given or fields - given - {"run"} <= options().keys(), where
     made = re.findall(r'\bSetting\("(\w+)"', "\n".join(path.read_text(encoding="utf-8") for path in SOURCES))
     assert {*made} <= options().keys()
 
@@ -114,6 +114,27 @@ def test_a_sentence_as_json():
     assert say(text_of(packed[0]), option) == say(ADVICE, option)
     flag = Sentence("without {ema:True}")
     assert text_of(record_of(flag)).parts == flag.parts
+
+
+def test_every_command_that_a_sentence_names_is_a_function_too():
+    text = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
+    named = {*re.findall(r"\{run:(\w+)", text), *re.findall(r'\bCommand\("(\w+)"', text)}
+    assert named >= {"diff", "inspect", "record", "verify"}
+    for name in named:
+        assert callable(getattr(bridgeckpt, name))
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+
+
+def test_a_command_is_a_call_in_python():
+    folder = Command("diff", ("SRC", "my folder"))
+    sentence = Sentence("use {folder}, or {run:inspect} and {heads:N}", folder=folder)
+    assert sentence == "use `bridgeckpt.diff(SRC, 'my folder')`, or `bridgeckpt.inspect` and heads=N"
+    assert say(sentence, option) == "use `bridgeckpt diff SRC 'my folder'`, or `bridgeckpt inspect` and --heads N"
+    within_reading = "use `bridgeckpt.diff(SRC, 'my folder')`, or `bridgeckpt.inspect` and reading={\"heads\": N}"
+    assert within(sentence, "reading") == within_reading
+    assert text_of(json.loads(json.dumps(record_of(sentence)))) == sentence
+    assert pickle.loads(pickle.dumps(sentence)).parts == sentence.parts
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -177,7 +177,7 @@ def _nothing_in_common(a: AlignedSide, b: AlignedSide) -> ParityError:
     return ParityError(
         "\n".join(["the two checkpoints have no tensor in common:", first_names(a), first_names(b)]),
         hint=Sentence(
-            "are they of one model? `bridgeckpt inspect` says what each is; for names that no shipped table knows, "
+            "are they of one model? {run:inspect} says what each is; for names that no shipped table knows, "
             "give a mapping table ({mapping:FILE})"
         ),
     )

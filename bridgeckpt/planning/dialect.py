@@ -27,7 +27,7 @@ Wildcards = dict[str, str]
 _OUTPUT = ":0"  # the output of the operation that reads a variable: part of its name in TensorFlow 1 and Keras 2
 _PLAIN = "variable, plain"
 _HINT = Sentence(
-    "run `bridgeckpt inspect` to see its tensors and `bridgeckpt mappings list` for the tables; a table of "
+    "run {run:inspect} to see its tensors and `bridgeckpt mappings list` for the tables; a table of "
     "your own is a file: {mapping}",
     mapping=Setting("mapping", "my_table.toml"),
 )

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 import bridgeckpt
 from bridgeckpt.cli import main
+from bridgeckpt.cli.words import say
 from bridgeckpt.errors import ParityError, PlanError
 from bridgeckpt.parity.judging.converted_folder import check_folder
 
@@ -54,7 +55,9 @@ def test_our_own_output(converted, tmp_path, name, given, capsys):
 
 
 def test_the_advice_can_be_followed(converted, tmp_path):
-    assert f"`bridgeckpt diff SRC {converted / 'parts'}`" in str(refusal(converted / "parts", tmp_path / "again").hint)
+    hint = refusal(converted / "parts", tmp_path / "again").hint
+    assert f"`bridgeckpt.diff(SRC, {str(converted / 'parts')!r})`" in hint
+    assert f"`bridgeckpt diff SRC {converted / 'parts'}`" in say(hint)
     assert main(["diff", str(EXAMPLE), str(converted / "parts")]) == 0
 
 

@@ -9,6 +9,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bridgeckpt.sentences import Command, Sentence
 from bridgeckpt.store.source import is_file
 from bridgeckpt.store.texts import TextError, read_json
 
@@ -44,7 +45,8 @@ def pytorch_model(checkpoint: Checkpoint) -> PyTorchModel | None:
     folder = checkpoint.directory
     if RECORDING in checkpoint.metadata:
         what = f"{checkpoint.path} is a recording of what TensorFlow computed, and no checkpoint"
-        return PyTorchModel(what, folder, None, f"compare a folder with it: `bridgeckpt verify {checkpoint.path} DST`")
+        verify = Command("verify", (str(checkpoint.path), "DST"))
+        return PyTorchModel(what, folder, None, Sentence("compare a folder with it: {verify}", verify=verify))
     if not checkpoint.has_pytorch_names:
         return None
     report, config = _object(folder / REPORT, _LARGEST_REPORT), _object(folder / _CONFIG)
@@ -67,10 +69,14 @@ def pytorch_model(checkpoint: Checkpoint) -> PyTorchModel | None:
     what += f", converted by bridgeckpt {report['bridgeckpt']}"
     what += f" from {source}" if source else ""
     what += f" ({table})" if table else ""
-    compare = (
-        f"or compare it with the checkpoint, SRC: `bridgeckpt verify SRC {folder}`, `bridgeckpt diff SRC {folder}`"
+    sides = ("SRC", str(folder))
+    hint = Sentence(
+        "{load}; or compare it with the checkpoint, SRC: {verify}, {diff}",
+        load=load,
+        verify=Command("verify", sides),
+        diff=Command("diff", sides),
     )
-    return PyTorchModel(what, folder, source, f"{load}; {compare}")
+    return PyTorchModel(what, folder, source, hint)
 
 
 def _object(path: Path, limit: int = 1 << 24) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from bridgeckpt.parity.diagnosing.evidence import Effect, Evidence, exceeds
 from bridgeckpt.parity.diagnosing.substitutions import tensor_causes
 from bridgeckpt.parity.judging.converted_folder import from_report
 from bridgeckpt.parity.judging.verdict import Diagnosis, StageResult
+from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.diagnosing.anatomy import Anatomy, LookupTables
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from bridgeckpt.parity.reference.reference import Reference
 
 _AGAIN = "convert again; if the difference stays, the mapping row is wrong"
-_GENERAL = "compare the tensors of both sides with `bridgeckpt diff SRC DST`"
+_GENERAL = Sentence("compare the tensors of both sides with {run:diff SRC DST}")
 
 
 def diagnose(
@@ -208,7 +209,7 @@ def _explain(evidence: Evidence, variable: str | None) -> str:
     """What to do about a wrong tensor."""
     table = from_report(evidence.anatomy.subject.folder, "table", "name")
     if not isinstance(table, str):
-        return f"{_AGAIN}; {_GENERAL}"
+        return Sentence("{again}; {general}", again=_AGAIN, general=_GENERAL)
     return f"{_AGAIN}: see `bridgeckpt mappings explain {table} {variable}`" if variable else _AGAIN
 
 

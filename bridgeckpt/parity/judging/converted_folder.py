@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bridgeckpt.errors import ParityError
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.store import lfs
 from bridgeckpt.store.source import is_file, look, members
 from bridgeckpt.store.texts import TextError, read_config, read_json
@@ -24,7 +25,7 @@ def check_folder(folder: Path) -> None:
         entry = look(folder)
         what = "does not exist" if entry is None else "has no config.json" if entry.is_folder else "is not a folder"
         is_inside = entry is not None and entry.is_file and is_file(folder.parent / CONFIG)
-        hint = f"give its folder, {folder.parent}" if is_inside else "give the folder that `bridgeckpt convert` made"
+        hint = f"give its folder, {folder.parent}" if is_inside else Sentence("give the folder that {run:convert} made")
         raise ParityError(f"{folder} is not a model: it {what}", hint=hint)
     for entry in members(folder):
         if entry.is_file and lfs.is_pointer(entry.path):

@@ -12,6 +12,7 @@ import numpy as np
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.reference.probes import MASK
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.store.texts import TextError, read_json
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def load(folder: Path, family_of: Callable[[Any], Family]) -> Subject:
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ParityError(
             f"transformers cannot load {folder}: {_first_line(error)}",
-            hint="do config.json and the weights belong together? Convert again, or use `bridgeckpt diff SRC DST`",
+            hint=Sentence("do config.json and the weights belong together? Convert again, or use {run:diff SRC DST}"),
         ) from error
     info = {key: tuple(sorted(map(str, value))) for key, value in info.items()}
     mismatched, errors = info.get("mismatched_keys", ()), info.get("error_msgs", ())

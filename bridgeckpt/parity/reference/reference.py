@@ -26,7 +26,7 @@ from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.options import checked
 from bridgeckpt.parity.reference.older import assumed_in_notes
 from bridgeckpt.parity.reference.probes import Probe
-from bridgeckpt.sentences import record_of, text_of
+from bridgeckpt.sentences import Command, Sentence, record_of, text_of
 from bridgeckpt.store.source import is_file, store_at
 from bridgeckpt.store.texts import TextError, parse_json
 
@@ -108,7 +108,7 @@ def read_reference(path: str | os.PathLike[str]) -> Reference:
         OptionError: ``path`` is not a path.
     """
     path = Path(path)
-    hint = "make one with `bridgeckpt record SRC reference.safetensors`"
+    hint = Sentence("make one with {run}", run=Command("record", ("SRC", "reference.safetensors")))
     if not is_file(path):
         raise CheckpointError(f"there is no reference {path}", path=path, hint=hint)
     with Safetensors(path) as file:

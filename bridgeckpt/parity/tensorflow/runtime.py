@@ -10,8 +10,10 @@ from importlib import import_module
 from typing import Any
 
 from bridgeckpt.errors import ParityError
+from bridgeckpt.sentences import Command, Sentence
 
-_ELSEWHERE = "record on another machine and verify here with the file: `bridgeckpt record SRC reference.safetensors`"
+_RECORD = Command("record", ("SRC", "reference.safetensors"))
+_ELSEWHERE = Sentence("record on another machine and verify here with the file: {run}", run=_RECORD)
 
 
 def import_tensorflow() -> Any:  # noqa: ANN401 - TensorFlow has no types
@@ -26,7 +28,7 @@ def import_tensorflow() -> Any:  # noqa: ANN401 - TensorFlow has no types
     except ImportError as error:
         raise ParityError(
             f"running the source model needs TensorFlow ({error})",
-            hint=f'pip install "bridgeckpt[tensorflow]"; or {_ELSEWHERE}',
+            hint=Sentence('pip install "bridgeckpt[tensorflow]"; or {elsewhere}', elsewhere=_ELSEWHERE),
         ) from error
     tf.get_logger().setLevel("ERROR")
     for gpu in tf.config.list_physical_devices("GPU"):

@@ -114,6 +114,6 @@ def finite(values: dict[str, Array], how: str) -> dict[str, Array]:
             wrong = int(array.size - np.isfinite(array).sum())
             raise ParityError(
                 f"{stage} is not finite in TensorFlow: {wrong:,} of {array.size:,} values ({how})",
-                hint="look for NaN or Inf in the checkpoint's weights: `bridgeckpt inspect SRC`",
+                hint="look for NaN or Inf in the checkpoint's weights",
             )
     return values
