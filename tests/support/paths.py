@@ -8,3 +8,4 @@ SUPPORT = ROOT / "tests" / "support"
 FIXTURES = ROOT / "tests" / "fixtures"
 CASES = sorted(path.parent for path in FIXTURES.glob("*/case.json"))
 SAMPLES = ROOT.parent / "shared" / "samples"
+REPORTED = ROOT.parent / "shared" / "cases"

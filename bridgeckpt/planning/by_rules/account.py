@@ -78,7 +78,7 @@ def account_by_rules(
     unmatched: dict[str, list[RuleMisfit]] = {}
     for name, info in checkpoint.tensors.items():
         if name in training.slots or name in training.averages:
-            ledger.sources[name] = "slot" if name in training.slots else "average"
+            ledger.sources[name] = "slot"
         elif name in copies:
             ledger.sources[name], ledger.reasons[name] = "copy", f"the same variable as {copies[name]}"
         else:
