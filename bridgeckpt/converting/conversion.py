@@ -80,6 +80,7 @@ def convert(
     folder = Path(destination)
     keep_rest = options.pop("keep_rest", False)
     planned = prepare(source, folder, force=force, **cast("PlanOptions", options))
+    log_warnings(planned)
     return carry_out(
         planned,
         folder,
@@ -90,6 +91,14 @@ def convert(
         force=force,
         keep_rest=keep_rest,
     )
+
+
+def log_warnings(planned: Plan) -> None:
+    """Log the warnings of a plan, for callers that only take its result. Python prints them unless told otherwise."""
+    for warning in planned.warnings:
+        import logging  # only if there is one: most programs that only read a checkpoint do not need it
+
+        logging.getLogger("bridgeckpt").warning("%s", warning)
 
 
 def prepare(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from bridgeckpt.converting.conversion import prepare
+from bridgeckpt.converting.conversion import log_warnings, prepare
 from bridgeckpt.copying.engine import assemble
 from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.formats.checkpoint import Checkpoint
@@ -68,6 +68,7 @@ def load_state_dict(
     if framework == "pt":
         _check_torch()
     planned = prepare(source, **options)
+    log_warnings(planned)
     arrays = {job.name: assemble(job, verify=verify) for job in planned.jobs(dtype)}
     if framework == "np":
         return arrays

@@ -139,6 +139,19 @@ def test_the_printed_command_loads_the_folder_whole(folder, tmp_path, capsys):
     assert type(model).__name__ == case["architecture"]
 
 
+def test_python_logs_what_the_command_warns_of(tmp_path, caplog):
+    source = FIXTURES / "mg23_token_classifier" / "source"
+    bridgeckpt.plan(source)
+    assert caplog.records == []  # the caller has the plan
+    done = bridgeckpt.convert(source, tmp_path / "out")
+    assert [record.getMessage() for record in caplog.records] == list(done.plan.warnings)
+    assert 'architecture="BertForTokenClassification"' in caplog.text
+    caplog.clear()
+    bridgeckpt.load_state_dict(source)
+    assert {record.name for record in caplog.records} == {"bridgeckpt"}
+    assert len(caplog.records) == len(done.plan.warnings)
+
+
 def test_a_folder_that_is_taken_for_a_checkpoint_is_loaded_by_the_same_command(tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["convert", "tf2pt", str(FIXTURES / "bft2_h5" / "source"), str(out)]) == 0
