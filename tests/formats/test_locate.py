@@ -309,7 +309,10 @@ def test_neighbours_do_not_hide_the_checkpoint_below(run):
         f"there is no checkpoint in {run.parent}, but classifier.pickle.dat, which is a PyTorch checkpoint (a pickle)\n"
         f"  hint: did you mean {run}/model.ckpt-100"
     )
-    assert open_checkpoint(run / "model.ckpt-100").path == run / "model.ckpt-100"
+    deep = run.parent / "deep" / "er"
+    deep.mkdir(parents=True)
+    run.rename(deep / "run")
+    assert f"did you mean {deep}/run/model.ckpt-100" in refusal(run.parent)
 
 
 @pytest.mark.slow

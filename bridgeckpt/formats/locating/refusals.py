@@ -73,14 +73,16 @@ def _content(folder: Folder, patterns: Iterable[str]) -> CheckpointError:
 
 
 def below_of(folder: Folder, patterns: Iterable[str]) -> set[Path]:
-    """The checkpoints one level below a folder, and the SavedModels up to three levels below it."""
+    """The checkpoints in the folders below a folder; a SavedModel is its folder."""
     checkpoints: set[Path] = set()
     level = _folders(folder)
-    for inner in level:
-        checkpoints.update(prefix_of(file) or file for file in inner.files(*patterns) if _is_checkpoint(inner, file))
     for _ in range(_DEEPEST):
         checkpoints.update(model.path for model in level if is_saved_model(model))
-        level = [inner for outer in level if not is_saved_model(outer) for inner in _folders(outer)][:_MOST]
+        others = [inner for inner in level if not is_saved_model(inner)]
+        for inner in others:
+            found = (file for file in inner.files(*patterns) if _is_checkpoint(inner, file))
+            checkpoints.update(prefix_of(file) or file for file in found)
+        level = [deeper for inner in others for deeper in _folders(inner)][:_MOST]
     return checkpoints
 
 

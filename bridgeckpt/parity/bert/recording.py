@@ -65,8 +65,8 @@ _NO_BERT = "only the functions were run: the variables' names are not those of o
 
 def reference_of(request: RecordingRequest) -> Reference:
     """What TensorFlow computes on the probes; see :func:`bridgeckpt.parity.recording.record_checkpoint`."""
-    saved = _saved_model(request.source)
-    with open_checkpoint(request.source if saved is None else saved.variables) as checkpoint:
+    saved, path = _saved_model(request.source)
+    with open_checkpoint(path) as checkpoint:
         if checkpoint.has_pytorch_names:
             raise _of_pytorch(checkpoint)
         checkpoint.check_files()
@@ -98,11 +98,16 @@ def _of_pytorch(checkpoint: Checkpoint) -> ParityError:
     return ParityError(what, hint=f"record the TensorFlow side of the conversion, {source}")
 
 
-def _saved_model(source: Path) -> SavedModel | None:
-    """The SavedModel at a path, also where it is the only version below; None for a frozen one, which is a graph."""
-    saved = saved_model_for(source) or saved_model_of(locate(source).path)
-    has_variables = saved is not None and saved.graph is not None and is_file(index_of(saved.variables))
-    return saved if has_variables else None
+def _saved_model(source: Path) -> tuple[SavedModel | None, Path]:
+    """The SavedModel at a path, or the only version below it; and the path to open.
+
+    It is None for a frozen one, which is a graph and has no variables.
+    """
+    given = saved_model_for(source)
+    saved = given or saved_model_of(locate(source).path)
+    if saved is None or saved.graph is None or not is_file(index_of(saved.variables)):
+        return None, source
+    return saved, source if given is None else saved.variables
 
 
 def _variables(tf: Any, checkpoint: Checkpoint) -> Variables:  # noqa: ANN401
