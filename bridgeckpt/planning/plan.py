@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from bridgeckpt.errors import ConfigError, PlanError
 from bridgeckpt.formats import open_checkpoint
@@ -14,7 +14,8 @@ from bridgeckpt.formats.huggingface.pytorch_folder import pytorch_model
 from bridgeckpt.options import PlanOptions, checked
 from bridgeckpt.planning.adoption import Adopted, adopt_head
 from bridgeckpt.planning.advice import as_problem, complete, together
-from bridgeckpt.planning.by_rules.plan import model_by_rules, plan_by_rules
+from bridgeckpt.planning.by_rules.config import model_by_rules
+from bridgeckpt.planning.by_rules.plan import plan_by_rules
 from bridgeckpt.planning.dialect import refuse_models_without_table
 from bridgeckpt.planning.overrides import reject_unsupported
 from bridgeckpt.planning.problems import merged, render
@@ -22,8 +23,7 @@ from bridgeckpt.planning.record import Plan
 from bridgeckpt.planning.steps import account, choose, choose_tokenizer, configure, gather, recognise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from bridgeckpt.planning.by_rules.config import RulesConfig
     from bridgeckpt.sidecar.config import Configuration
 
 
@@ -130,8 +130,8 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
     )
 
 
-def _by_rules(checkpoint: Checkpoint, config: Mapping[str, Any], options: PlanOptions) -> Plan:
+def _by_rules(checkpoint: Checkpoint, stated: RulesConfig, options: PlanOptions) -> Plan:
     """Plan for a model of transformers that no table lists."""
     reject_unsupported(options, supported=("mapping", "config", "architecture", "ema"))
     refuse_models_without_table(checkpoint, unread=True)
-    return plan_by_rules(checkpoint, config, options.get("architecture"), ema=bool(options.get("ema")))
+    return plan_by_rules(checkpoint, stated, options.get("architecture"), ema=bool(options.get("ema")))

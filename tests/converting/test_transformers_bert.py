@@ -92,13 +92,17 @@ def test_the_config_is_handed_on(source, tmp_path):
     assert "transformers_version" not in written
 
 
-def test_positions_are_absolute_whatever_the_config_says(source):
+@pytest.mark.parametrize(
+    ("key", "said", "computed"),
+    [("position_embedding_type", "relative_key", "absolute"), ("tie_word_embeddings", False, True)],
+)
+def test_what_tensorflow_always_computes_with_is_written_whatever_the_config_says(source, key, said, computed):
     folder = source("hf440_next_sentence")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "position_embedding_type": "relative_key"}))
+    (folder / "config.json").write_text(json.dumps({**config, key: said}))
     plan = bridgeckpt.plan(folder)
-    assert plan.configuration.values["position_embedding_type"] == "absolute"
-    assert "position_embedding_type = absolute is written, as TensorFlow computes, not relative_key" in plan.notes
+    assert plan.configuration.values[key] == computed
+    assert f"{key} = {computed} is written, as TensorFlow computes, not {said}" in plan.notes
 
 
 def test_gelu_is_the_error_function(source):

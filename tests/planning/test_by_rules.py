@@ -121,7 +121,7 @@ def test_a_head_that_is_not_there_is_missing(electra):
     with pytest.raises(PlanError) as caught:
         bridgeckpt.plan(electra, architecture="ElectraForMaskedLM")
     missing = [problem.subject for problem in caught.value.problems if problem.kind == "missing"]
-    assert "generator_predictions.dense.weight" in missing
+    assert any("generator_predictions.dense.weight" in subject for subject in missing)
 
 
 def test_a_config_of_other_sizes_is_refused_by_shape(electra):
@@ -253,6 +253,5 @@ def test_a_folder_given_as_config_may_hold_another_config_than_transformers(tmp_
 
 
 def test_a_class_of_another_model_is_refused(electra):
-    configured(electra, architectures=["RobertaForMaskedLM"])
     with pytest.raises(ConfigError, match=r'is a class of the model "roberta".*"model_type": "electra"'):
-        draft(electra)
+        draft(electra, architecture="RobertaForMaskedLM")

@@ -135,3 +135,46 @@ def test_names_that_say_no_class_leave_it_to_the_config(tmp_path):
     configured(source, {key: value for key, value in config_of(source).items() if key != "model_type"})
     with pytest.raises(PlanError, match="no mapping table recognises"):
         bridgeckpt.plan(source)
+
+
+class TestDescribedByKeras:
+    """A model of the rules whose config is in the description inside the file."""
+
+    @staticmethod
+    def described(case, folder, **changed):
+        """The case as Keras saves a functional model around it, without a config beside."""
+        source = architectures.write_source(case, folder / "source")
+        config = config_of(source)
+        # What every config of transformers 4 holds in such a description.
+        of_transformers = {"return_dict": True, "max_length": 20, "do_sample": False, "bad_words_ids": None}
+        inner = {key: value for key, value in config.items() if key != "architectures"} | of_transformers
+        layer = {"class_name": f"TF{case}", "config": inner | changed, "name": "tf_model"}
+        model = {"class_name": "Functional", "config": {"name": "model", "layers": [layer]}}
+        with h5py.File(source / "tf_model.h5", "a") as file:
+            file.attrs["model_config"] = json.dumps(model)
+        return source, config
+
+    def test_it_is_converted_without_a_config_beside(self, tmp_path):
+        source, _ = self.described("RobertaForMaskedLM", tmp_path)
+        (source / "config.json").unlink()
+        bridgeckpt.convert(source, tmp_path / "out")
+        shares = architectures.differences("RobertaForMaskedLM", tmp_path / "out")
+        assert not [share for share in shares.values() if share > 1e-4]
+
+    def test_it_is_believed_before_a_config_beside(self, tmp_path):
+        source, config = self.described("RobertaForMaskedLM", tmp_path)
+        heads = config["num_attention_heads"]
+        configured(source, config | {"num_attention_heads": 1})
+        plan = bridgeckpt.plan(source)
+        assert plan.configuration.values["num_attention_heads"] == heads
+        (warning,) = [text for text in plan.warnings if "num_attention_heads" in text]
+        assert f"= {heads}, as model_config says, although config.json says 1" in warning
+        given = bridgeckpt.plan(source, config=source / "config.json")
+        assert given.configuration.values["num_attention_heads"] == 1
+
+    def test_a_config_of_another_model_beside_it_is_not_read(self, tmp_path):
+        source, _ = self.described("RobertaForMaskedLM", tmp_path)
+        configured(source, {"model_type": "electra", "num_attention_heads": 1})
+        plan = bridgeckpt.plan(source)
+        assert plan.architecture.name == "RobertaForMaskedLM"
+        assert any("config.json is not read" in text for text in plan.warnings)

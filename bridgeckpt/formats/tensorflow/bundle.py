@@ -73,6 +73,7 @@ class TensorBundle(Checkpoint):
         )
         self._objects: ObjectGraph | None = None
         self._saved = saved
+        self._descriptions: dict[str, str] | None = None
         if saved:
             self.format = f"{saved.format(self.tensors)} ({self.format})"
 
@@ -88,9 +89,11 @@ class TensorBundle(Checkpoint):
 
     @property
     def descriptions(self) -> Mapping[str, str]:
-        """The description of a SavedModel's Keras model, if it has one. It is read each time."""
-        text = read_keras_metadata(self._saved) if self._saved is not None else None
-        return {IN_SAVED_MODEL: text} if text is not None else {}
+        """The description of a SavedModel's Keras model, if it has one."""
+        if self._descriptions is None:
+            text = read_keras_metadata(self._saved) if self._saved is not None else None
+            self._descriptions = {IN_SAVED_MODEL: text} if text is not None else {}
+        return self._descriptions
 
     def _stored_slots(self) -> Mapping[str, Slot]:
         return self._object_graph.slots

@@ -7,98 +7,37 @@ table.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import PlanError, Problem
 from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables.library import RULES
-from bridgeckpt.mapping.tables.model import shipped_models
 from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable, Tied
 from bridgeckpt.planning.account.leftovers import told_by_form
 from bridgeckpt.planning.account.sizes import NO_SIZES
 from bridgeckpt.planning.architecture import conflicting_classes
 from bridgeckpt.planning.averages import choose_averages
-from bridgeckpt.planning.by_rules.target import bare_class, class_named, load_target
-from bridgeckpt.planning.dialect import names_decide
+from bridgeckpt.planning.by_rules.config import FILE_KEYS, class_of_names
+from bridgeckpt.planning.by_rules.target import bare_class, load_target
 from bridgeckpt.planning.losses import warn_of_parts
 from bridgeckpt.planning.problems import merged
 from bridgeckpt.planning.record import Plan
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config import Configuration
-from bridgeckpt.sidecar.config_files import find_config, named_class, read_values
+from bridgeckpt.sidecar.config_files import named_class
 from bridgeckpt.sidecar.tokenizer.files import find_companions
-from bridgeckpt.store.source import is_file, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.rule_records import ModelRules, Rules
     from bridgeckpt.planning.account.ledger import Ledger
-
-_CONFIG = "config.json"  # of transformers
-_FILE_KEYS = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "tf_legacy_loss")
+    from bridgeckpt.planning.by_rules.config import RulesConfig
 
 
-def model_by_rules(
-    checkpoint: Checkpoint, mapping: str | os.PathLike[str] | None, explicit: Path | None
-) -> dict[str, Any] | None:
-    """The config of a model that is converted by rules; None if a table may read the model.
-
-    Names that are those of a table decide before the config does.
-    It is a config of transformers, beside the checkpoint or ``explicit``. Configs of other code have no ``model_type``,
-    and neither have those of transformers before 2.2: there the variables are named after the class.
-
-    Raises:
-        ConfigError: The config cannot be read.
-        PlanError: ``mapping`` names the rules, but there is no such config.
-    """
-    if mapping not in (None, RULES) or checkpoint.metadata.get("format") == "pt":  # written by PyTorch
-        return None
-    try:
-        folder = explicit if explicit is not None and is_folder(explicit) else checkpoint.directory
-    except OSError:  # not a valid path: `find_config` reports it
-        folder = checkpoint.directory
-    if mapping is None and explicit in (None, folder) and _has_config_of_a_table(folder):
-        return None
-    path = find_config(folder, explicit if explicit != folder else None, [_CONFIG])
-    values = read_values(path) if path is not None else {}
-    kind = values.get("model_type")
-    if mapping is None and (path is None or kind in shipped_models() or names_decide(checkpoint)):
-        return None
-    if path is not None and not kind and (named := class_of_names(checkpoint)) is not None:
-        values["model_type"] = kind = named[1]  # transformers before 2.2 did not write it
-    if isinstance(kind, str) and kind:
-        return values
-    if mapping is None:
-        return None
-    raise PlanError(
-        f"there is no config of transformers (config.json with a model_type) beside {checkpoint.path}",
-        hint=Sentence("give it with {config:FILE}: it says which class the names are those of"),
-    )
-
-
-def class_of_names(checkpoint: Checkpoint) -> tuple[str, str] | None:
-    """The class that the variables are named after (``tf_roberta_for_masked_lm/``), and its ``model_type``; or None."""
-    names = checkpoint.by_variable().tensors
-    front = next((name for name in names if name.startswith("tf") and "/" in name), None)
-    return class_named(front) if front is not None else None
-
-
-def _has_config_of_a_table(folder: Path) -> bool:
-    """Whether ``folder`` has the config of a model with tables, under a name that only that model's code writes."""
-    if not is_file(folder / _CONFIG):
-        return False  # no sign of another model
-    names = {name for model in shipped_models().values() for name in model.config.files if "*" not in name}
-    return any(is_file(folder / name) for name in names - {_CONFIG})
-
-
-def plan_by_rules(
-    checkpoint: Checkpoint, config: Mapping[str, Any], requested: str | None, *, ema: bool = False
-) -> Plan:
-    """Plan for the ``requested`` class, or else for the class that ``config`` names.
+def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | None, *, ema: bool = False) -> Plan:
+    """Plan for the ``requested`` class, or else for the class that variables are named after, or the config names.
 
     ``ema`` converts the moving average of each weight that has one, in place of the weight.
 
@@ -111,6 +50,7 @@ def plan_by_rules(
     from bridgeckpt.mapping.tables.rules import load_rules
     from bridgeckpt.planning.by_rules.account import account_by_rules
 
+    config = stated.values
     rules, kind = load_rules(RULES), config["model_type"]
     written, source = named_class(config), f"the config of {checkpoint.path.name}"
     of_names = class_of_names(checkpoint)
@@ -132,7 +72,7 @@ def plan_by_rules(
     ledger, problems, of_averages = choose_averages(ledger, training.average_of(), ema, checkpoint.path.name)
     configuration, changed = _configuration(config, rules.model(kind), name)
     unnamed = () if requested or named else (f"the config names no class: {name} is the one without a head",)
-    conflict = [] if requested else conflicting_classes(named, written, _CONFIG)
+    conflict = [] if requested else conflicting_classes(named, written, stated.name)
     architecture = Architecture(name)
     return Plan(
         checkpoint=checkpoint,
@@ -151,6 +91,7 @@ def plan_by_rules(
         companions=find_companions(checkpoint.directory),
         notes=(*checkpoint.notes, *unnamed, *changed, *of_averages, *rules.model(kind).notes),
         warnings=(
+            *stated.warnings,
             *conflict,
             *told_by_form(training, ledger),
             *warn_of_parts(name, [part for part, owner in owners.items() if owner == bare], bare or ""),
@@ -161,7 +102,7 @@ def plan_by_rules(
 
 def _configuration(config: Mapping[str, Any], rules: ModelRules, name: str) -> tuple[Configuration, list[str]]:
     """The config of the converted model, and a note on each value that TensorFlow's class does not use."""
-    values = {key: value for key, value in config.items() if key not in _FILE_KEYS}
+    values = {key: value for key, value in config.items() if key not in FILE_KEYS}
     changed = [
         f"{key} = {value} is written: TF{name} computes with it, although the config says {config[key]}"
         for key, value in rules.config.items()
