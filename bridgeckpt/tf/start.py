@@ -185,7 +185,7 @@ def announce(report: WarmStartReport, to: Report | None) -> None:
     """Hand a report to the caller, or log it."""
     if to is not None:
         to(report)
-    elif report.complete:
+    elif report.complete and not report.inside:
         _log.info("%s", report.summary)
     else:
         _log.warning("%s", report.warning)

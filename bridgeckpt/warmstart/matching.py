@@ -14,13 +14,14 @@ from bridgeckpt.sentences import within
 from bridgeckpt.warmstart.answer import merge
 from bridgeckpt.warmstart.body import body_among
 from bridgeckpt.warmstart.failures import READING, choices_of, note_of
+from bridgeckpt.warmstart.inside import inside_layers
 from bridgeckpt.warmstart.planned import as_checkpoint
 from bridgeckpt.warmstart.report import Match, Mismatch, Unmatched, WarmStartReport
 from bridgeckpt.warmstart.stored import by_stored_names
 from bridgeckpt.warmstart.translation import by_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from bridgeckpt.options import PlanOptions
     from bridgeckpt.warmstart.answer import Answer, StoredValue, Wanted
@@ -162,6 +163,11 @@ def _read_by_options(checkpoint: Checkpoint, wanted: Mapping[str, Wanted], reque
     return answer
 
 
+def _beyond(request: Request, unused: Iterable[str]) -> list[str]:
+    """The unused tensors that the program has no variable for, also none that keeps its initial value."""
+    return [name for name in unused if name not in request.others and name not in request.new]
+
+
 def _state(wanted: Mapping[str, Wanted]) -> set[str]:
     """The variables of a program that are no part of its model: optimizer state, moving averages and counters."""
     state = as_checkpoint(wanted).training_state()
@@ -184,6 +190,7 @@ def _report(checkpoint: Checkpoint, request: Request, rounds: list[_Round]) -> W
     used = {name for answer in answers for name in answer.used}
     lacking = [*(one.variable for one in unmatched), *(one.variable for one in mismatched)]
     body = body_among(lacking, request.keys, request.others, _state(request.wanted)) if lacking else frozenset[str]()
+    unused = tuple(name for name in answers[0].unused if name not in used)
     untranslated = [note_of(one.error) for one in rounds if one.error is not None]
     notes = [*checkpoint.notes, *untranslated, *(note for answer in answers for note in answer.notes)]
     return WarmStartReport(
@@ -193,10 +200,11 @@ def _report(checkpoint: Checkpoint, request: Request, rounds: list[_Round]) -> W
         mismatched=tuple(mismatched),
         unmatched=tuple(unmatched),
         new=request.new,
-        unused=tuple(name for name in answers[0].unused if name not in used),
+        unused=unused,
         slots=answers[0].slots,
         available=tuple(dict.fromkeys(name for answer in answers for name in answer.available)),
         notes=tuple(dict.fromkeys(within(note, READING) for note in notes)),
         body=tuple(name for name in lacking if name in body),
+        inside=inside_layers(_beyond(request, unused), used) if answers[0].as_stored else (),
         choices=tuple(choice for one in rounds for choice in choices_of(one.error)),
     )

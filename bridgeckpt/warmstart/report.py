@@ -66,6 +66,7 @@ class WarmStartReport(NamedTuple):
         notes: Remarks, for example on a damaged companion file.
         body: The unmatched and mismatched variables that belong to the model's body, not to its heads.
         choices: Options that choose one of several models, if the program or the checkpoint holds several.
+        inside: The unused tensors inside layers that variables start from: the checkpoint's layers compute more.
         advice: Other options of a warm start that were tried and find more variables; None if there are none.
     """
 
@@ -81,6 +82,7 @@ class WarmStartReport(NamedTuple):
     notes: tuple[str, ...]
     body: tuple[str, ...] = ()
     choices: tuple[Mapping[str, Any], ...] = ()
+    inside: tuple[str, ...] = ()
     advice: str | None = None
 
     @property
@@ -117,8 +119,10 @@ class WarmStartReport(NamedTuple):
 
     @property
     def warning(self) -> str:
-        """The summary, and the variables that keep their initial values."""
-        lines = [f"{self.summary}; these keep their initial values:", *shown(self.problems)]
+        """The summary, the variables that keep their initial values, and what the program's layers lack."""
+        lines = [self.summary + ("; these keep their initial values:" if self.problems else "")]
+        lines += shown(self.problems)
+        lines += self._lines_inside()
         if self.advice is not None:
             lines.append(f"  {'hint':<10} {self.advice}")
         return "\n".join(lines)
@@ -134,11 +138,18 @@ class WarmStartReport(NamedTuple):
         lines += _listed("set", [match.variable for match in self.matched])
         lines += shown(self.problems)
         lines += _listed("new", list(self.new))
-        lines += _listed("unused", list(self.unused))
+        lines += self._lines_inside()
+        lines += _listed("unused", [name for name in self.unused if name not in self.inside])
         if self.slots:
             lines.append(f"  {'unused':<10} {self.slots} tensors of optimizer state")
         lines += [f"  {'note':<10} {note}" for note in self.notes]
         return "\n".join(lines)
+
+    def _lines_inside(self) -> list[str]:
+        if not self.inside:
+            return []
+        what = "the layers of the checkpoint have these too, and those of the program compute without them:"
+        return [f"  {'unused':<10} {what}", *_listed("", list(self.inside))]
 
     def _mismatches(self) -> Iterator[Problem]:
         by_name = {mismatch.variable: mismatch for mismatch in self.mismatched}

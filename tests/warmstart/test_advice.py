@@ -224,3 +224,53 @@ def test_optimizer_state_of_the_program_is_no_body(built, optimizer):
     getattr(tf1.train, optimizer)(*arguments).minimize(tf.reduce_sum(outputs["pooled_output"]))
     found, _ = get_assignment_map_from_checkpoint(tf1.global_variables(), source.prefix)
     assert len(found) == 71
+
+
+def test_adapters_of_the_checkpoint_are_no_silent_loss(built, tmp_path, caplog):
+    """The encoder is set, and would compute something else than the checkpoint's."""
+    source = built(head="classifier", **SIZES)
+    adapters = {
+        f"bert/encoder/layer_{layer}/output/adapters/{name}/kernel": np.zeros((24, 24), np.float32)
+        for layer in range(2)
+        for name in ("down", "up")
+    }
+    path = merged(tmp_path / "model.ckpt", ("", {**source.variables, **adapters}))
+    graph(head="squad", **SIZES)
+    reports = []
+    assert len(start(path, new="cls/squad/*", report=reports.append)) == 39
+    assert set(reports[0].inside) == set(adapters)
+    start(path, new="cls/squad/*")
+    assert "those of the program compute without them" in caplog.text
+    assert "bert/encoder/layer_{0..1}/output/adapters/down/kernel" in caplog.text
+
+
+@pytest.mark.parametrize("part", ["attention/self", "pooler", "layer_1"])
+def test_what_a_program_does_not_ask_for_is_no_loss(built, caplog, part):
+    source = built(head="classifier", **SIZES)
+    graph(head="classifier", **SIZES)
+    some = [variable for variable in tf1.trainable_variables() if part in variable.name]
+    get_assignment_map_from_checkpoint(some, source.prefix)
+    assert not caplog.text
+
+
+def test_a_frozen_graph_and_a_head_of_its_own_are_sources(tmp_path):
+    """Of a tagger with a CRF, whose variables are constants: the encoder is there, and is set."""
+    graph(head=None, layers=1, **SIZES)
+    tf1.get_variable("crf_loss/transitions", (5, 5))
+    names = [variable.op.name for variable in tf1.trainable_variables()]
+    with tf1.Session() as session:
+        session.run(tf1.global_variables_initializer())
+        values = dict(zip(names, session.run(tf1.trainable_variables()), strict=True))
+        outputs = [variable.op.outputs[0].op.name for variable in tf1.trainable_variables()]
+        frozen = tf1.graph_util.convert_variables_to_constants(session, session.graph_def, outputs)
+    (tmp_path / "model.pb").write_bytes(frozen.SerializeToString())
+    with tf.Graph().as_default():
+        graph(head=None, layers=1, scope="student/", **SIZES)
+        report = []
+        with tf1.Session() as session:
+            tvars = tf1.trainable_variables()
+            assign(tvars, tmp_path / "model.pb", session=session, scope="student", strict=True, report=report.append)
+            for variable in tvars:
+                expected = values[variable.op.name.removeprefix("student/")]
+                np.testing.assert_array_equal(session.run(variable), expected)
+        assert report[0].unused == ("crf_loss/transitions",)
