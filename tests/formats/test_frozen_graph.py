@@ -64,6 +64,21 @@ def test_resource_variables(built, tmp_path, change):
     assert all(equal(checkpoint.get_tensor(name), value) for name, value in source.variables.items())
 
 
+@pytest.mark.parametrize("change", ["as it is", "without reads"])
+def test_partitioned_variables_are_joined(built, tmp_path, change):
+    source = built(partitions=2)
+    path = tffreeze.write(tmp_path / "frozen.pb", CHANGES[change](tffreeze.freeze(source.prefix)))
+    checkpoint = open_checkpoint(path)
+    assert set(checkpoint) == set(source.variables)
+    assert any(len(info.extents) == 2 for info in checkpoint.tensors.values())
+    assert all(equal(checkpoint.get_tensor(name), value) for name, value in source.variables.items())
+    bridgeckpt.convert(path, tmp_path / "a")
+    bridgeckpt.convert(source.prefix, tmp_path / "b")
+    assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+    if change == "as it is":
+        assert bridgeckpt.record_checkpoint(path).provenance["how"].startswith("the graph in frozen.pb, and plain")
+
+
 def test_conversion_gives_what_the_checkpoint_gives(built, frozen, tmp_path):
     source = built()
     path = tffreeze.write(tmp_path / "frozen.pb", frozen)

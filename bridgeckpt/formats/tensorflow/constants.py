@@ -125,6 +125,19 @@ def decode(path: Path, constant: Constant) -> Iterator[bytes]:
         left -= min(left, len(repeated))
 
 
+def stored_bytes(path: Path, constant: Constant) -> Iterator[bytes]:
+    """The bytes of a small constant of the file at ``path``, however it is stored.
+
+    Raises:
+        WireError: as :func:`decode`.
+        OSError: the file cannot be read.
+    """
+    if constant.content is None:
+        yield from decode(path, constant)
+    else:
+        yield open_file(path).read(constant.content.start, constant.content.nbytes)
+
+
 def _numbers(path: Path, constant: Constant) -> Iterator[bytes]:
     """The listed numbers as the tensor's memory, in pieces."""
     file = open_file(path)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.checkpoint import Checkpoint
-from bridgeckpt.formats.tensorflow.constants import Constant, decode, read_constant
+from bridgeckpt.formats.tensorflow.constants import Constant, decode, read_constant, stored_bytes
 from bridgeckpt.formats.tensorflow.frozen_names import Numbers, Reader, Weights, weights_of
+from bridgeckpt.formats.tensorflow.frozen_parts import concatenations, join_parts
 from bridgeckpt.formats.tensorflow.saved_model import GRAPH, SavedModel
 from bridgeckpt.formats.tensorflow.stored_graph import VARIABLES, nodes_in
 from bridgeckpt.formats.tensorflow.stored_wire import StoredMessages
@@ -48,6 +49,7 @@ class FrozenGraph(Checkpoint):
             nodes = list(nodes_in(messages, path.name))
             _refuse_quantized(path, nodes)
             constants = _constants(messages, nodes)
+            axes = _axes(path, nodes, constants)
         except (WireError, UnicodeDecodeError) as error:
             raise _damaged(path, str(error)) from error
         except OSError as error:
@@ -56,10 +58,11 @@ class FrozenGraph(Checkpoint):
         if not weights.names:
             raise _without_weights(path, nodes)
         spool = Spool()
+        tensors = {name: _info(path, name, constants[constant], spool) for constant, name in weights.names.items()}
         saved = SavedModel(path.parent) if path.name == GRAPH else None
         super().__init__(
             path,
-            {name: _info(path, name, constants[constant], spool) for constant, name in weights.names.items()},
+            join_parts(tensors, axes),
             directory=saved.directory if saved else None,
             graph_path=path,
             notes=(*notes, *_notes(weights)),
@@ -103,6 +106,15 @@ def _info(path: Path, name: str, constant: Constant, spool: Spool) -> TensorInfo
         (offset,), file = spool.reserve([(name, constant.nbytes)], partial(_decoded, path, name, constant)), spool.path
     extent = Extent.of_whole(file, offset, constant.nbytes, constant.shape)
     return TensorInfo(name, constant.dtype, constant.shape, (extent,))
+
+
+def _axes(path: Path, nodes: list[StoredNode], constants: dict[str, Constant]) -> dict[str, int]:
+    """The axis along which each partitioned variable is concatenated."""
+    axes = {}
+    for name, constant in concatenations(nodes).items():
+        if constant in constants and constants[constant].nbytes in (4, 8):
+            axes[name] = int.from_bytes(b"".join(stored_bytes(path, constants[constant])), "little", signed=True)
+    return axes
 
 
 def _decoded(path: Path, name: str, constant: Constant) -> Iterator[Pieces]:

@@ -59,7 +59,8 @@ class OwnGraph:
         nodes = Nodes(meta.graph_def)
         nodes.take_out_dropout()
         names = {role: bert.averages.get(name, name) for role, name in bert.variables.items()}
-        nodes.thaw({name: constants[name] for name in dict.fromkeys(names.values()) if name in constants})
+        wanted = set(names.values())
+        nodes.thaw({name: constant for name, constant in constants.items() if _whole(name) in wanted})
         found = locate_stages(nodes, bert, names)
         self.stages, self.batch, self.length = found.stages, found.batch, found.length
         fed = {known.tensor: (f"{_PLACEHOLDER}{name}", known.dtype) for name, known in found.inputs.items()}
