@@ -129,6 +129,15 @@ def test_state_of_a_part_of_a_variable():
     assert state(weights, slots).slots.keys() == slots.keys()
 
 
+def test_state_of_weights_that_were_taken_out():
+    head = {"cls/predictions/output_bias/adam_m": (11,), "cls/predictions/output_bias/adam_v": (11,)}
+    assert head.keys() <= state(WEIGHTS, beside(WEIGHTS, "{}/adam_m", "{}/adam_v"), head).slots.keys()
+    assert state(WEIGHTS, head | {"bert/encoder/layer_0/momentum": (6,)}).slots == {}  # nothing else has such a word
+    renamed = {f"new/{name}": shape for name, shape in WEIGHTS.items()}  # without renaming the state
+    slots = beside(WEIGHTS, "{}/adam_m", "{}/adam_v")
+    assert state(renamed, slots).slots.keys() == slots.keys()
+
+
 # Tensors of a model that have the form
 
 

@@ -23,6 +23,8 @@ optimizer state only if
 
 ``by_form`` lists what is known only in this way, because users have to be told.
 
+State whose weight was taken out of the checkpoint is known by an optimizer's word that other state has, too.
+
 **A scope in front is no evidence.** ``student/<weight>`` is another model, unless a part of ``student/`` is an
 optimizer or says that it is an average.
 """
@@ -37,6 +39,7 @@ from typing import Literal, NamedTuple
 from bridgeckpt.formats.slots import Slot
 from bridgeckpt.formats.training.bookkeeping import find_bookkeeping, is_of_training
 from bridgeckpt.formats.training.forms import Form, Paths, Shapes, are_row_and_column, bare, is_spread, may_be_state
+from bridgeckpt.formats.training.orphans import numbered, without_weight
 from bridgeckpt.formats.training.words import (
     is_scope_of_optimizer,
     names_a_computation,
@@ -48,8 +51,6 @@ from bridgeckpt.formats.training.words import (
 _Kind = Literal["state", "average", "unknown"]
 
 _NUMBER = re.compile(r"_?\d+\Z")
-_OF_OPTIMIZER = re.compile(r"optimizer(?:_weights)?/.*|(?:.*/)?optimizer/_variables/\d+|.*/\.OPTIMIZER_SLOT/.*")
-_NUMBERED = Slot("", "numbered")  # Keras' files number the variables of an optimizer: nothing tells the weight
 _TENSORFLOWS = "ExponentialMovingAverage"
 _FEW = 4  # averages of less than one in so many weights are none: the names only happen to be alike
 
@@ -112,9 +113,10 @@ def find_state(shapes: Shapes, marked: Mapping[str, Slot], integers: Collection[
     for form in _averages(found["average"], len(weights)):
         kind = slots if form.weight in slots else averages  # some programs also average what the optimizer keeps
         kind[form.name] = _slot(form)
+    slots |= without_weight(weights, shapes, {form.word for form in found["state"]})
     known = {*slots, *averages}
     bookkeeping = find_bookkeeping({name: shape for name, shape in shapes.items() if name not in known}, integers)
-    slots |= _numbered(name for name in shapes if name not in known and name not in bookkeeping)
+    slots |= numbered(name for name in shapes if name not in known and name not in bookkeeping)
     return TrainingState(slots, averages, bookkeeping, by_form)
 
 
@@ -179,10 +181,3 @@ def _averages(group: list[Form], weights: int) -> Iterator[Form]:
     for form in group:
         if form.word or _FEW * in_scope[form.front] >= weights:
             yield form
-
-
-def _numbered(names: Iterator[str]) -> dict[str, Slot]:
-    """The tensors that a file keeps in a group for the optimizer, of those that nothing else explains."""
-    rest = list(names)
-    inside = [name for name in rest if _OF_OPTIMIZER.fullmatch(bare(name))]
-    return dict.fromkeys(inside, _NUMBERED) if len(inside) < len(rest) else {}
