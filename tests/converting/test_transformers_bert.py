@@ -148,7 +148,7 @@ def test_a_folder_with_handed_on_files_can_be_replaced(source, tmp_path):
 def test_weights_of_pytorch_beside_a_config_are_no_tensorflow_checkpoint(source, tmp_path):
     folder = source("hf440_safetensors")
     bridgeckpt.convert(folder, tmp_path / "out")
-    with pytest.raises(bridgeckpt.BridgeckptError, match="no mapping table recognises"):
+    with pytest.raises(bridgeckpt.BridgeckptError, match="is a PyTorch folder"):
         bridgeckpt.convert(tmp_path / "out", tmp_path / "again")
     assert bridgeckpt.diff(folder, tmp_path / "out").same
 

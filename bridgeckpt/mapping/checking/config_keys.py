@@ -11,28 +11,32 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.mapping.notation.errors import LintProblem
+from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from bridgeckpt.mapping.tables.model_records import Architecture
     from bridgeckpt.mapping.tables.records import Table
 
     Values = tuple[tuple[str, int], ...]
 
 _BROKEN = (AttributeError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 _UNKNOWN = "none that there is"  # a word that no class knows
+_ROLES = ("is_decoder", "add_cross_attention", "use_cache")  # what a model is used as, and not how it was trained
 _ACTIVATIONS = ("relu", "gelu")
 
 
-def check_config_keys(table: Table, architecture: Architecture, values: Values) -> Iterator[LintProblem]:
-    """A problem for each such key of the class, which is built with the sizes ``values``."""
-    model = table.model
-    for key, default in keys_with_effect(model.model, architecture.name, values, tuple(sorted(model.config_keys))):
+def check_config_keys(table: Table, classes: Mapping[str, Values]) -> Iterator[LintProblem]:
+    """A problem for each such key of the ``classes``, which are built with the sizes that they have."""
+    model, changed = table.model, dict[tuple[str, Any], list[str]]()
+    for architecture, values in classes.items():
+        for found in keys_with_effect(model.model, architecture, values, tuple(sorted(model.config_keys))):
+            changed.setdefault(found, []).append(architecture)
+    for (key, default), names in changed.items():
         if key not in table.config.values:
             yield LintProblem(
                 "config-key",
-                f"{key} changes what {architecture.name} computes, and no table says its value: {default!r} is loaded",
+                f"{key} changes what {listed(names)} computes, and no table says its value: {default!r} is loaded",
                 str(model.path),
                 "put it in [config] needed of the model; or in kept, if that value is right for every source that does "
                 "not say it; or its value in [config] of the dialect",
@@ -46,7 +50,7 @@ def keys_with_effect(
     """The keys of a config that change the class, each with transformers' default; ``known`` ones are not tried."""
     import transformers
 
-    left_out = {*transformers.PretrainedConfig().to_dict(), *dict(values), *known}
+    left_out = {*transformers.PretrainedConfig().to_dict(), *_ROLES, *dict(values), *known}
     base = transformers.AutoConfig.for_model(model, **dict(values))
     built = _build(architecture, base)
     computed = _output(built)

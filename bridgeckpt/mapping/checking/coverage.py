@@ -52,6 +52,9 @@ def check_coverage(table: Table) -> list[LintProblem]:
         )
     reachable = [a for a in table.model.architectures.values() if set(a.groups) <= set(table.groups)]
     problems = [problem for architecture in reachable for problem in _compare(table, architecture)]
+    sizes = _config_values(table.model)
+    built = {a.name: (*_labels(table.model, a), *sizes.items()) for a in reachable if _builds(table.model, a, sizes)}
+    problems += check_config_keys(table, built)
     if not reachable:
         problems.append(LintProblem("target-coverage", f"{table.name} has the groups of no class", str(table.path)))
     return list(dict.fromkeys(problems))  # a row that is wrong is wrong in every class
@@ -78,7 +81,6 @@ def _compare(table: Table, architecture: Architecture) -> Iterator[LintProblem]:
         message = f"transformers has no class {architecture.name} for {table.model.model}"
         yield LintProblem("target-coverage", message, str(table.model.path))
         return
-    yield from check_config_keys(table, architecture, (*_labels(table.model, architecture), *values.items()))
     free_sizes = dict(architecture.sizes)
     made: set[str] = set()
     for row in table.rows_of(architecture):
@@ -100,6 +102,16 @@ def _compare(table: Table, architecture: Architecture) -> Iterator[LintProblem]:
         elif target.storage.get(name, -1) != target.storage.get(tied[name].removeprefix(architecture.drop_prefix)):
             message = f"{architecture.name} does not tie {name} to {tied[name]}"
             yield LintProblem("target-coverage", message, str(table.model.path))
+
+
+def _builds(model: ModelTable, architecture: Architecture, sizes: Mapping[str, int]) -> bool:
+    """Whether transformers has the class and builds it with these sizes."""
+    try:
+        return (
+            _build_target(model.model, architecture.name, (*_labels(model, architecture), *sizes.items())) is not None
+        )
+    except (TypeError, ValueError):
+        return False
 
 
 def _labels(model: ModelTable, architecture: Architecture) -> Iterator[tuple[str, int]]:
