@@ -17,6 +17,7 @@ from bridgeckpt.mapping.tables.model import shipped_models
 from bridgeckpt.mapping.tables.model_records import bare_class
 from bridgeckpt.options import DiffOptions
 from bridgeckpt.planning.plan import draft
+from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config_files import named_class
 from bridgeckpt.store.tensors import DTYPES
 from bridgeckpt.store.texts import TextError, read_json
@@ -211,7 +212,11 @@ def tensorflow_side(plan: Plan, *, keep_unfit: bool = False, as_converted: bool 
     ``as_converted``: parameters that a conversion fills get jobs too, and its warnings are notes.
     """
     ledger, axes = plan.ledger, plan.sizes.axes
-    reasons = {"slot": "optimizer state, which a state dict does not have", "unmapped": "no row of the table reads it"}
+    reasons = {
+        "slot": "optimizer state, which a state dict does not have",
+        "average": Sentence("a moving average: {ema:True} takes it in place of the weight"),
+        "unmapped": "no row of the table reads it",
+    }
     without = {
         name: reasons.get(state) or ledger.reasons[name] for name, state in ledger.sources.items() if state != "mapped"
     }

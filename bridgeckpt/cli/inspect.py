@@ -16,7 +16,8 @@ from bridgeckpt.planning.problems import lines_of
 from bridgeckpt.store.sizes import format_size
 from bridgeckpt.wording import listed, shape_text
 
-_COUNTED = ("slot", "copy")  # states whose tensors are counted, not listed: there may be thousands, all named alike
+# States whose tensors are counted, not listed: there may be thousands, all named alike.
+_COUNTED = ("slot", "average", "copy")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -73,6 +74,8 @@ def _describe(inspection: Inspection, lines: Lines) -> None:
             lines.add("tokenizer", plan.casing.reason)
     if inspection.slots:
         lines.add("slots", ", ".join(f"{count} {slot}" for slot, count in inspection.slots.items()))
+    if inspection.averages:
+        lines.add("averages", ", ".join(f"{count} {word}" for word, count in inspection.averages.items()))
     copies = [family for family in inspection.families if family.state == "copy"]
     if copies:
         count = sum(family.tensors for family in copies)

@@ -48,13 +48,20 @@ class Inspection(NamedTuple):
     @property
     def slots(self) -> dict[str, int]:
         """The number of tensors of each kind of optimizer state, by the last part of their names."""
-        states = _states(self.plan, self.checkpoint)
-        slots = [name for name, state in states.items() if state == "slot"]
-        if not slots:
+        return self._counted("slot")
+
+    @property
+    def averages(self) -> dict[str, int]:
+        """The number of moving averages that would not be converted, likewise."""
+        return self._counted("average")
+
+    def _counted(self, state: str) -> dict[str, int]:
+        names = [name for name, own in _states(self.plan, self.checkpoint).items() if own == state]
+        if not names:
             return {}
         training = self.checkpoint.training_state()
         known = {**training.slots, **training.averages}
-        return dict(Counter(known[name].name if name in known else name.rpartition("/")[2] for name in slots))
+        return dict(Counter(known[name].name if name in known else name.rpartition("/")[2] for name in names))
 
     @property
     def writer(self) -> str | None:
@@ -75,6 +82,7 @@ class Inspection(NamedTuple):
             "sizes": sized(plan) if plan else None,
             "config": decided(plan) if plan else None,
             "slots": self.slots,
+            "averages": self.averages,
             "notes": list(plan.notes if plan else checkpoint.notes),
             "warnings": list(plan.warnings) if plan else [],
             "problems": [problem.record() for problem in plan.problems] if plan else None,
@@ -125,7 +133,8 @@ def _states(plan: Plan | None, checkpoint: Checkpoint) -> Mapping[str, str]:
         training = checkpoint.training_state()
     except BridgeckptError:  # the refusal says what is wrong with the names
         return {}
-    return {**dict.fromkeys(checkpoint.copies, "copy"), **dict.fromkeys((*training.slots, *training.averages), "slot")}
+    left = {**dict.fromkeys(training.slots, "slot"), **dict.fromkeys(training.averages, "average")}
+    return {**dict.fromkeys(checkpoint.copies, "copy"), **left}
 
 
 def _families(tensors: Mapping[str, TensorInfo], states: Mapping[str, str]) -> tuple[FoldedTensors, ...]:

@@ -77,7 +77,8 @@ def report(
     """
     ledger = plan.ledger
     head = {**summary(plan), "crc32c_checked": verified}
-    head["slots"] = [name for name, state in ledger.sources.items() if state == "slot"]
+    for listed, left in (("slots", "slot"), ("averages", "average")):
+        head[listed] = [name for name, state in ledger.sources.items() if state == left]
     head["filled"] = {name: f"{entry.value:g}: {entry.meaning}" for name, entry in ledger.filled.items()}
     for state in ("bookkeeping", "ignored", "excluded", "copy"):
         head[state] = {name: ledger.reasons[name] for name, own in ledger.sources.items() if own == state}

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridgeckpt.errors import PlanError
 from bridgeckpt.mapping.notation.names import Names, bind
 from bridgeckpt.mapping.tables.dialect import load_table
-from bridgeckpt.mapping.tables.families import find_unsupported_model
+from bridgeckpt.mapping.tables.families import find_unsupported_model, relatives
 from bridgeckpt.mapping.tables.shortlist import shortlist
 from bridgeckpt.planning.architecture import class_of_scope
 from bridgeckpt.sentences import Sentence, Setting
+from bridgeckpt.store.source import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -187,6 +188,11 @@ def refuse_models_without_table(checkpoint: Checkpoint, *, unread: bool) -> None
         heading = f"no mapping table recognises {checkpoint.path}"
         message = unread_names(heading, f"the checkpoint holds {len(names)} tensors", names, family=family)
         raise PlanError(message, hint=family.hint or _HINT, kind="unrecognised", names=names)
+
+
+def relative_of(checkpoint: Checkpoint) -> str | None:
+    """What a checkpoint that a table reads is called, by a file beside it; None if nothing shows a name."""
+    return next((title for file, title in relatives().items() if is_file(checkpoint.directory / file)), None)
 
 
 def _towers(checkpoint: Checkpoint, table: Table, bindings: list[Wildcards]) -> PlanError:

@@ -16,7 +16,7 @@ from bridgeckpt.planning.adoption import Adopted, adopt_head
 from bridgeckpt.planning.advice import as_problem, complete, together
 from bridgeckpt.planning.by_rules.config import model_by_rules
 from bridgeckpt.planning.by_rules.plan import plan_by_rules
-from bridgeckpt.planning.dialect import refuse_models_without_table
+from bridgeckpt.planning.dialect import refuse_models_without_table, relative_of
 from bridgeckpt.planning.overrides import reject_unsupported
 from bridgeckpt.planning.problems import merged, render
 from bridgeckpt.planning.record import Plan
@@ -49,7 +49,9 @@ def plan(source: str | os.PathLike[str] | Checkpoint, **options: Unpack[PlanOpti
     except PlanError as error:
         raise complete(error, partial(draft, checkpoint, settled=True), options) from None
     if drafted.problems:
-        heading = f"{drafted.table.name} cannot convert {drafted.checkpoint.path} to {drafted.architecture.name}"
+        relative = relative_of(checkpoint)
+        called = f"{checkpoint.path}{f', {relative},' if relative else ''}"
+        heading = f"{drafted.table.name} cannot convert {called} to {drafted.architecture.name}"
         hint = together(drafted.problems) or drafted.checkpoint.gaps
         raise PlanError(render(heading, drafted.problems), drafted.problems, hint=hint)
     return drafted
@@ -92,7 +94,9 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
     if problems:
         configuration = None
     dialect, facts = recognised.dialect, evidence.facts
+    relative = relative_of(checkpoint)
     notes = (
+        *([f"it is {relative}"] if relative else ()),
         *dialect.checkpoint.notes,
         *chosen.notes,
         *adopted.notes,

@@ -148,6 +148,44 @@ def test_other_dtypes(frozen, tmp_path, dtype, listed):
     assert all(equal(checkpoint.get_tensor(name), expected[name]) for name in checkpoint)
 
 
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_settings_in_a_graph_of_16_bits(built, frozen, tmp_path, dtype, listed):
+    """clip-as-service freezes so. A gelu whose constants were not understood would be read as tanh."""
+    tf = tfwrite.tensorflow()
+    narrow, graph = tf.as_dtype(dtype), type(frozen)()
+    graph.CopyFrom(frozen)
+    for node in graph.node:
+        for attribute in node.attr.values():
+            if attribute.type == tf.float32.as_datatype_enum:
+                attribute.type = narrow.as_datatype_enum
+        if node.op == "Const" and node.attr["value"].tensor.dtype == tf.float32.as_datatype_enum:
+            value = tf.make_ndarray(node.attr["value"].tensor).astype(narrow.as_numpy_dtype)
+            tensor = node.attr["value"].tensor
+            tensor.CopyFrom(tf.make_tensor_proto(value))
+            if listed:
+                tensor.tensor_content = b""
+                tensor.half_val[:] = value.view(np.uint16).ravel().tolist()
+            else:
+                del tensor.half_val[:]
+                tensor.tensor_content = value.tobytes()
+    planned = bridgeckpt.plan(tffreeze.write(tmp_path / "frozen.pb", graph))
+    assert planned.graph.values["hidden_act"] == "gelu_pytorch_tanh"
+    assert planned.graph.values["num_attention_heads"] == built().spec.heads
+    assert "layer_norm_eps" not in planned.graph.values or dtype == "bfloat16"  # float16 has no 1e-12
+
+
+def test_a_gelu_whose_constant_is_not_there_is_no_tanh(built, frozen, tmp_path):
+    graph = type(frozen)()
+    graph.CopyFrom(frozen)
+    for node in graph.node:
+        tensor = node.attr["value"].tensor if node.op == "Const" else None
+        if tensor is not None and list(tensor.float_val) and abs(tensor.float_val[0] - 0.044715) < 1e-4:
+            node.attr["value"].tensor.float_val[:] = [0.05]
+    planned = bridgeckpt.plan(tffreeze.write(tmp_path / "frozen.pb", graph))
+    assert "hidden_act" not in planned.graph.values
+
+
 def test_constants_that_are_no_weights_are_left_out(tmp_path):
     tf = tfwrite.tensorflow()
     tf1 = tf.compat.v1

@@ -67,7 +67,8 @@ def test_moving_averages_and_what_else_training_left(electra):
     assert plan.ledger.assignments == before.ledger.assignments
     assert plan.ledger.source_counts() == {
         "mapped": len(names),
-        "slot": len(names) + len(kernels),
+        "slot": len(names),
+        "average": len(kernels),
         "bookkeeping": 1,
     }
     assert any(f"{len(kernels)} of {len(names)} weights have moving averages too" in note for note in plan.notes)

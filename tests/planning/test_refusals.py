@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
+from paths import FIXTURES
 from safetensors.numpy import load_file
 from tfbert import merged
 
@@ -397,3 +399,35 @@ def test_moving_averages_that_were_not_asked_for_are_mentioned(built, tmp_path, 
 def test_a_model_that_no_table_converts_is_named(folder, said, samples):
     with pytest.raises(bridgeckpt.PlanError, match=f"{said}.*, which no table converts yet"):
         bridgeckpt.plan(samples / "real" / folder)
+
+
+def of_tapas(variables):
+    """The variables of a TAPAS: a BERT with a table of token types for each of several properties of a cell."""
+    tables = {f"bert/embeddings/token_type_embeddings_{number}": np.ones((3, 36), "f4") for number in range(7)}
+    return {name: value for name, value in variables.items() if "token_type" not in name} | tables
+
+
+def without_positions(variables):
+    return {name: value for name, value in variables.items() if "position" not in name}
+
+
+@pytest.mark.parametrize(("made_of", "title"), [(of_tapas, "TAPAS"), (without_positions, "NEZHA .* or RoFormer")])
+@pytest.mark.parametrize("with_config", [True, False], ids=["config", "no config"])
+def test_a_relative_of_a_model_with_a_table_is_named_before_anything_else_is_wrong(
+    made_of, title, with_config, built, tmp_path
+):
+    path = merged(tmp_path / "m.ckpt", ("", made_of(built(head="nsp", layers=1).variables)))
+    if with_config:
+        (tmp_path / "bert_config.json").write_text('{"type_vocab_size": [3, 256, 256, 2, 256, 256, 10]}')
+    with pytest.raises(bridgeckpt.PlanError, match=f"it is {title}.*, which no table converts yet"):
+        bridgeckpt.plan(path)
+    assert re.search(title, bridgeckpt.inspect(path).refusal.message)
+
+
+def test_a_model_that_a_table_converts_is_named_by_the_file_beside_it(tmp_path):
+    shutil.copytree(FIXTURES / "b4k_2019" / "source", tmp_path / "source")
+    (tmp_path / "source" / "bleurt_config.json").write_text("{}")
+    assert any(note.startswith("it is BLEURT") for note in bridgeckpt.plan(tmp_path / "source").notes)
+    (tmp_path / "source" / "bert_config.json").unlink()
+    with pytest.raises(bridgeckpt.PlanError, match=r"best_model.h5, BLEURT .*, to BertForMaskedLM"):
+        bridgeckpt.plan(tmp_path / "source")

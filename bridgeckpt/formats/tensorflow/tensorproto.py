@@ -20,7 +20,10 @@ _NUMBERS = {
     3: ("i", tag(7, BYTES)),
     9: ("q", tag(10, BYTES)),
     10: ("?", tag(11, BYTES)),
+    14: ("H", tag(13, BYTES)),  # bfloat16: the upper half of a float32
+    19: ("e", tag(13, BYTES)),
 }
+_BFLOAT16, _FLOAT16 = 14, 19
 # A constant with more elements is a weight or a table, not a setting.
 _MAX_ELEMENTS = 64
 
@@ -28,7 +31,7 @@ Number = int | float
 
 
 def small_constant(tensor: bytes) -> tuple[Number, ...] | None:
-    """The elements of a TensorProto of float32, float64, int32, int64 or bool, in C order.
+    """The elements of a TensorProto of floats of 16 to 64 bits, int32, int64 or bool, in C order.
 
     If fewer elements are stored than the shape has, the last one is repeated. None for another dtype, or for more
     elements than a setting has.
@@ -50,7 +53,13 @@ def small_constant(tensor: bytes) -> tuple[Number, ...] | None:
     if dtype not in _NUMBERS or count > _MAX_ELEMENTS:
         return None
     code, field = _NUMBERS[dtype]
-    if content or code in "fd":
+    if dtype in (_BFLOAT16, _FLOAT16) and not content:  # the bits of each number
+        content = b"".join((bits & 0xFFFF).to_bytes(2, "little") for bits in numbers(listed.get(field, b"")))
+    if dtype == _BFLOAT16:
+        values: list[Number] = [decimal(bytes(2) + content[at : at + 2]) for at in range(0, len(content) - 1, 2)]
+    elif dtype == _FLOAT16:
+        values = _unpack(content, code)
+    elif content or code in "fd":
         values = _unpack(content or listed.get(field, b""), code)
     else:
         values = [signed(value) for value in numbers(listed.get(field, b""))]

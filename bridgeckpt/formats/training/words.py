@@ -21,7 +21,7 @@ _SCOPE = re.compile(
 # What these name changes what a layer computes.
 _COMPUTATION = re.compile(
     r"masks?|masked|thresholds?|prun(?:ed?|ing)|quant\w*|scales?|zero|point|min|max|range|lo[rh]a|adapters?|deltas?|diff"
-    r"|residual|update|factor|norm|gates?|noise|rho|sigma|mu|mean|var|variance|std|stddev|logvar|loc|alpha|kernels?"
+    r"|offset|shift|correction|sign|centroids?|clusters?|codebook|indices|rank|basis|gain|residual|update|factor|norm|gates?|noise|rho|sigma|mu|mean|var|variance|std|stddev|logvar|loc|alpha|kernels?"
     r"|bias|biases|weights?|gamma|beta|embeddings?|table|teacher"
 )
 

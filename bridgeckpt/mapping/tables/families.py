@@ -12,7 +12,8 @@ Each entry is one model or one variant of a model that a table converts:
 ``hint``            what to do about it
 ==================  ===================================================================================================
 
-The first entry that fits counts.
+The first entry that fits counts. ``[[relative]]`` names models that tables do convert, by the ``file`` that their code
+writes beside a checkpoint.
 """
 
 from __future__ import annotations
@@ -52,15 +53,31 @@ def find_unsupported_model(
     Raises:
         TableError: the list is malformed.
     """
-    root = Document(tables.folder() / _FILE, f"mappings/{_FILE}").root
-    check_schema(root)
-    for section in root.tables("family"):
+    for section in _list().tables("family"):
         section.allow_only("title", "name", "without", "unread", "hint")
         if (section.flag("unread") and not unread) or ("without" in section and not complete):
             continue
         if any(_is_without(section, scope, names) for scope in _scopes(section.texts("name"), names)):
             return UnsupportedModel(section.text("title"), section.text("hint", ""))
     return None
+
+
+def relatives() -> dict[str, str]:
+    """The titles of the listed models that tables convert, by the name of a file beside their checkpoints.
+
+    Raises:
+        TableError: the list is malformed.
+    """
+    sections = _list().tables("relative")
+    for section in sections:
+        section.allow_only("title", "file")
+    return {section.text("file"): section.text("title") for section in sections}
+
+
+def _list() -> Section:
+    root = Document(tables.folder() / _FILE, f"mappings/{_FILE}").root
+    check_schema(root)
+    return root
 
 
 def _scopes(patterns: Collection[str], names: Collection[str]) -> Iterator[str]:

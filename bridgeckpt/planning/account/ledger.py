@@ -4,7 +4,8 @@
 source      meaning                                         target     meaning
 =========== =============================================== ========== ==================================
 mapped      read by a row of a chosen group                 written    written by a row of a chosen group
-slot        optimizer state of a weight, or its average     tied       the same parameter as another one
+slot        optimizer state of a weight                     tied       the same parameter as another one
+average     a weight's moving average that is not converted
 bookkeeping counts, schedules or measures training
 copy        another stored copy of a mapped variable
 ignored     left out, for a reason that the table has       derived    rebuilt by the model
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.model_records import Filled
     from bridgeckpt.mapping.tables.records import Row
 
-SourceState = Literal["mapped", "slot", "bookkeeping", "copy", "ignored", "excluded", "unmapped"]
+SourceState = Literal["mapped", "slot", "average", "bookkeeping", "copy", "ignored", "excluded", "unmapped"]
 TargetState = Literal["written", "tied", "derived", "optional", "filled", "missing"]
 
 

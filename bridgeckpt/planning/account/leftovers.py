@@ -46,7 +46,7 @@ def classify_remaining(
             sources[name] = "copy"
             reasons[name] = f"the same variable as {copies[name]}"
         elif name in training.slots or name in training.averages:
-            sources[name] = "slot"
+            sources[name] = "slot" if name in training.slots else "average"
         elif weight := _weight_of(name, slots, sources):
             sources[name] = "slot"
             if weight in tensors and info.shape != tensors[weight].shape:

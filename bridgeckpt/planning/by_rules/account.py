@@ -18,7 +18,7 @@ from bridgeckpt.sentences import Sentence
 from bridgeckpt.wording import fold, shape_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.notation.layout import Layout
@@ -78,7 +78,7 @@ def account_by_rules(
     unmatched: dict[str, list[RuleMisfit]] = {}
     for name, info in checkpoint.tensors.items():
         if name in training.slots or name in training.averages:
-            ledger.sources[name] = "slot"
+            ledger.sources[name] = "slot" if name in training.slots else "average"
         elif name in copies:
             ledger.sources[name], ledger.reasons[name] = "copy", f"the same variable as {copies[name]}"
         else:
@@ -104,12 +104,10 @@ def account_by_rules(
                 ledger.targets[match.parameter] = "written"
                 ledger.assignments.append(Assignment(_row(name, match), (name,), (match.parameter,)))
     ledger.own_head = _own_head(checkpoint, rules, [target, *others], bare, ledger, unmatched)
-    for name in ledger.own_head:
-        del unmatched[name]
-        if settled:
-            ledger.sources[name], ledger.reasons[name] = "excluded", f"{target.architecture} has no such part"
-    ledger.problems += _unmapped(unmatched, checkpoint)
-    ledger.problems += unstorable(checkpoint.tensors, first.values())
+    if settled:
+        _exclude(ledger, ledger.own_head, f"{target.architecture} has no such part")
+    unmatched = {name: misfits for name, misfits in unmatched.items() if name not in ledger.own_head}
+    ledger.problems += [*_unmapped(unmatched, checkpoint), *unstorable(checkpoint.tensors, first.values())]
     _tie(ledger, target)
     missing = _complete(ledger, rules, target)
     reported = {misfit.parameter for misfits in unmatched.values() for misfit in misfits}
@@ -119,6 +117,11 @@ def account_by_rules(
     order = {name: place for place, name in enumerate(target.shapes)}
     ledger.assignments.sort(key=lambda assignment: order[assignment.targets[0]])
     return Account(ledger.build(), checkpoint.with_copies(copies), owners)
+
+
+def _exclude(ledger: LedgerBuilder, names: Iterable[str], reason: str) -> None:
+    for name in names:
+        ledger.sources[name], ledger.reasons[name] = "excluded", reason
 
 
 def _own_head(

@@ -66,8 +66,6 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
     ledger, checkpoint, owners = account_by_rules(
         checkpoint.by_variable(), rules, target, [*known.values()], bare=bare, settled=requested is not None
     )
-    if why := rules.model(kind).refused.get(name):
-        ledger = ledger._replace(problems=(*ledger.problems, Problem("refused", name, (why,))))
     training = checkpoint.training_state()
     ledger, problems, of_averages = choose_averages(ledger, training.average_of(), ema, checkpoint.path.name)
     configuration, changed = _configuration(config, rules.model(kind), name)
@@ -96,8 +94,13 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
             *told_by_form(training, ledger),
             *warn_of_parts(name, [part for part, owner in owners.items() if owner == bare], bare or ""),
         ),
-        problems=merged((*ledger.problems, *problems)),
+        problems=merged((*ledger.problems, *_refused(rules.model(kind), name), *problems)),
     )
+
+
+def _refused(rules: ModelRules, name: str) -> list[Problem]:
+    why = rules.refused.get(name)
+    return [] if why is None else [Problem("refused", name, (why,))]
 
 
 def _configuration(config: Mapping[str, Any], rules: ModelRules, name: str) -> tuple[Configuration, list[str]]:

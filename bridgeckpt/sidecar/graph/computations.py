@@ -24,6 +24,7 @@ _ADDITIONS = {"Add", "AddV2"}
 _CLIPS = {"Maximum", "Minimum"}
 _SIMPLE_ACTIVATIONS = {"Erf": "gelu", "Erfc": "gelu", "Relu": "relu", "Relu6": "relu6", "Elu": "elu", "Selu": "selu"}
 _GELU_CUBE = 0.044715  # 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+_NEAR = 4e-3  # relative; a bfloat16 has 8 bits
 _QUICK_GELU = 1.702  # x sigmoid(1.702 x)
 
 Value = TypeVar("Value", bound=str | float, covariant=True)
@@ -74,6 +75,8 @@ def activation(graph: Graph, scope: str) -> GraphFact[str] | None:
     constants = [constant for node in nodes if (constant := _scalar(graph, node.name)) is not None]
     activations = {name: ops[op] for op, name in _SIMPLE_ACTIVATIONS.items() if op in ops}
     if "Tanh" in ops:
+        if not _has_near(_GELU_CUBE, constants) and any(_is_power(node) for node in nodes):
+            return None  # a gelu whose constant cannot be read, or something else
         activations["gelu_pytorch_tanh" if _has_near(_GELU_CUBE, constants) else "tanh"] = ops["Tanh"]
     if "Sigmoid" in ops:
         is_product = any(node.op == "Mul" and ops["Sigmoid"] in node.operands for node in nodes)
@@ -87,8 +90,12 @@ def activation(graph: Graph, scope: str) -> GraphFact[str] | None:
     return GraphFact("linear", product.name) if _feeds_product(graph, product) else None
 
 
+def _is_power(node: Node) -> bool:
+    return node.op in {"Pow", "Square"} or (node.op == "Mul" and len(set(node.operands)) < len(node.operands))
+
+
 def _has_near(value: float, constants: list[Number]) -> bool:
-    return any(abs(constant - value) < 1e-3 * value for constant in constants)
+    return any(abs(constant - value) < _NEAR * value for constant in constants)
 
 
 def _feeds_product(graph: Graph, node: Node) -> bool:
