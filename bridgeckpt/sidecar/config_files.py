@@ -157,10 +157,15 @@ def _rename(values: JSON, source: ConfigSource) -> JSON:
 
 
 def _under(values: object, path: list[str]) -> JSON | None:
-    """The object at a path of keys, or None. In a list, a key is the ``name`` of one of its objects."""
+    """The object at a path of keys, or None. In a list, a key is the ``name`` of one of its objects.
+
+    A program may give all layers of a model a prefix: ``Student-Embedding-Norm``.
+    """
     for key in path:
         if isinstance(values, list):
-            values = next((item for item in values if isinstance(item, dict) and item.get("name") == key), None)
+            named = {str(item["name"]): item for item in values if isinstance(item, dict) and "name" in item}
+            prefixed = [item for name, item in named.items() if name.endswith(f"-{key}")]
+            values = named.get(key, prefixed[0] if len(prefixed) == 1 else None)
         else:
             values = values.get(key) if isinstance(values, dict) else None
     return values if isinstance(values, dict) else None

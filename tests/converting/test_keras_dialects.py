@@ -215,3 +215,16 @@ def test_a_gap_in_the_numbers_of_the_layers_is_not_the_end_of_them():
 def test_the_copies_of_shared_embeddings_are_compared():
     plan = bridgeckpt.plan(FIXTURES / "tfkeras_pretrainer_legacy" / "source" / "model.h5")
     assert set(plan.copies.values()) == {"bert_encoder_v2_1/word_embeddings/embeddings"}, "stored with each layer"
+
+
+def test_a_layer_of_a_whole_model_may_have_a_prefix(tmp_path):
+    """bert4keras' ``prefix`` stands before the name of every layer of one model."""
+    path = tmp_path / "model.h5"
+    shutil.copy(FIXTURES / "b4k_whole" / "source" / "model.h5", path)
+    with h5py.File(path, "r+") as file:
+        description = json.loads(file.attrs["model_config"])
+        for layer in description["config"]["layers"]:
+            layer["name"] = layer["config"]["name"] = f"Student-{layer['name']}"
+        file.attrs["model_config"] = json.dumps(description)
+    values = bridgeckpt.plan(path).configuration.values
+    assert (values["num_attention_heads"], values["hidden_act"]) == (3, "gelu_pytorch_tanh")

@@ -77,9 +77,15 @@ def _of_layers(description: JSON) -> dict[str, Any]:
     configs = {found["name"]: found for found in objects(description) if isinstance(found.get("name"), str)}
     found: list[dict[str, Any]] = []
     for places in _LAYERS:
-        stated = {key: plain(configs.get(layer, {}).get(own)) for key, (layer, own) in places.items()}
+        stated = {key: plain(_layer(configs, layer).get(own)) for key, (layer, own) in places.items()}
         found.append({key: value for key, value in stated.items() if value is not None})
     return max(found, key=len)
+
+
+def _layer(configs: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    """The layer of this name, or the only one with a prefix before it, which a program may give to all; else {}."""
+    prefixed = [config for other, config in configs.items() if other.endswith(f"-{name}")]
+    return configs.get(name) or (prefixed[0] if len(prefixed) == 1 else {})
 
 
 def plain(value: object) -> object:

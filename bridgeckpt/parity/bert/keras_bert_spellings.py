@@ -79,6 +79,7 @@ def _bert4keras(layer: str, epsilon: float, title: str) -> Spelling:
             "gelu": "bert4keras computes its gelu by the error function, or by the tanh approximation after "
             'set_gelu("tanh"), and only a file of the whole model says which'
         },
+        root="(?:.*/)?(?:[^/]*-)?",
         epsilon=epsilon,
     )
 

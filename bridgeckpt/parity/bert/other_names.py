@@ -35,7 +35,7 @@ def find_spelling(names: Collection[str]) -> tuple[Spelling, list[str]] | None:
 
 def _roots(spelling: Spelling, names: Collection[str]) -> list[str]:
     """What the names of each BERT of this spelling begin with: where there is a table of words and a layer."""
-    words = re.compile(f"(?P<root>(?:.*/)?){_regex(spelling.body[_WORDS])}")
+    words = re.compile(f"(?P<root>{spelling.root}){_regex(spelling.body[_WORDS])}")
     roots = {match["root"] for match in map(words.fullmatch, names) if match}
     return sorted(root for root in roots if _layers(spelling, root, names))
 

@@ -31,6 +31,7 @@ class Spelling(NamedTuple):
         heads: The same for what stands beside the encoder, under a beginning of its own; ``own_pooler`` is one that a
             head has in place of the encoder's, ``any_logits`` a head whose name fits several heads.
         layer: What ``{layer}`` may be.
+        root: What all names of a model may begin with.
         flipped: The stages whose kernels are [hidden, labels]; google-research/bert's are [labels, hidden].
         words: Transformers' name of an activation, by the code's own word for it.
         doubts: By such a word, why it may mean another function: the code changed.
@@ -42,6 +43,7 @@ class Spelling(NamedTuple):
     body: Names
     heads: Names
     layer: str = NUMBER
+    root: str = "(?:.*/)?"
     flipped: frozenset[str] = FLIPPED
     words: Names = TANH
     doubts: Names = FrozenDict()

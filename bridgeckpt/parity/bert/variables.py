@@ -248,7 +248,8 @@ def _scope_of(root: str) -> str:
 def _choose(roots: list[str], where: str, scope: str | None) -> str:
     if scope is not None:
         wanted = f"{scope.strip('/')}/" if scope.strip("/") else ""
-        chosen = [root for root in roots if root == wanted] or [root for root in roots if _scope_of(root) == wanted]
+        named = [root for root in roots if root in (wanted, scope)]
+        chosen = named or [root for root in roots if _scope_of(root) == wanted]
     else:
         chosen = roots
     if len(chosen) == 1:

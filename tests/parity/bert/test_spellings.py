@@ -120,6 +120,19 @@ def test_a_missing_variable_is_named():
         find_bert(shapes(**{name: None}), "x")
 
 
+def test_a_prefix_before_all_names_of_a_model():
+    with open_checkpoint(FIXTURES / "b4k_pretraining" / "source") as checkpoint:
+        plain = {name: info.shape for name, info in checkpoint.by_variable(without=":0").tensors.items()}
+    student, teacher = ({f"{prefix}{name}": shape for name, shape in plain.items()} for prefix in ("S-", "T-"))
+    for shapes, scope in ((student, None), ({**student, **teacher}, "S-")):
+        bert = find_bert(shapes, "x", scope=scope)
+        assert bert.variables["layer.1.value.kernel"].startswith("S-Transformer-1-MultiHeadSelfAttention_1/dense_")
+        assert bert.has("mlm_logits")
+        assert bert.has("nsp_logits")
+    with pytest.raises(ParityError, match='2 BERTs, under "S-", "T-"'):
+        find_bert({**student, **teacher}, "x")
+
+
 def test_a_head_that_is_there_twice_is_refused():
     heads = {f"{place}/cls/predictions/output_bias/bias": [61] for place in ("a", "b")}
     with pytest.raises(ParityError, match=r"several variables for mlm_logits\.bias: a/cls"):
