@@ -286,6 +286,28 @@ def test_a_frozen_saved_model(built, frozen, tmp_path):
     assert bridgeckpt.plan(path).architecture.name == "BertForPreTraining"
 
 
+def test_a_frozen_graph_under_the_name_of_a_saved_model(frozen, tmp_path):
+    tffreeze.write(tmp_path / "saved_model.pb", frozen)
+    for path in (tmp_path, tmp_path / "saved_model.pb"):
+        assert len(open_checkpoint(path)) == 46
+        assert bridgeckpt.plan(path).graph is not None
+
+
+def test_a_graph_of_which_a_part_was_frozen(built, tmp_path):
+    tf1 = tfwrite.tensorflow().compat.v1
+    left = "bert/embeddings/word_embeddings"
+    with tf1.Graph().as_default() as graph, tf1.Session() as session:
+        tf1.train.import_meta_graph(f"{built().prefix}.meta").restore(session, str(built().prefix))
+        frozen = tf1.graph_util.convert_variables_to_constants(
+            session, graph.as_graph_def(), list(tffreeze.OUTPUTS), variable_names_blacklist=[left]
+        )
+    path = tffreeze.write(tmp_path / "frozen.pb", frozen)
+    assert len(open_checkpoint(path)) == 45
+    with pytest.raises(PlanError, match=left) as refused:
+        bridgeckpt.plan(path)
+    assert f"was not frozen as a whole: the values of 1 variables ({left}, ...)" in str(refused.value)
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(CheckpointError) as refused:
         open_checkpoint(path)

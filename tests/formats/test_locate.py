@@ -258,7 +258,7 @@ KINDS = {
     "bert.tar.gz": (lambda path: path.write_bytes(gzip.compress(b"x")), "is a gzip archive"),
     "graph.pb": (
         lambda path: path.write_bytes(tfwrite.message((10, b"\n\1x\x12\5Const"))),
-        "is a graph without weights: none of the constants among its 1 operations is a variable's",
+        "is a graph without weights: none of the constants among its 1 operations, those in functions apart, is a ",
     ),
     "graph.pbtxt": (
         lambda path: path.write_text('node {\n  name: "x"\n}'),

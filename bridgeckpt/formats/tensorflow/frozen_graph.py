@@ -69,7 +69,7 @@ class FrozenGraph(Checkpoint):
             spool=spool,
         )
         self.constants = {name: constant for constant, name in weights.names.items()}
-        self.gaps = _gaps(path, weights, constants)
+        self.gaps = _gaps(path, nodes, weights, constants)
         if saved:
             self.format = "frozen SavedModel"
 
@@ -150,12 +150,18 @@ def _without_weights(path: Path, nodes: list[StoredNode]) -> CheckpointError:
         what = f"the values of its {len(variables):,} variables ({variables[0]}, ...) are in a checkpoint"
         hint = "pass that checkpoint: its folder or its prefix"
     else:
-        what, hint = f"none of the constants among its {len(nodes):,} operations is a variable's", _ORIGINAL
+        what = f"none of the constants among its {len(nodes):,} operations, those in functions apart, is a variable's"
+        hint = _ORIGINAL
     return CheckpointError(f"{path} is a graph without weights: {what}", path=path, hint=hint)
 
 
-def _gaps(path: Path, weights: Weights, constants: dict[str, Constant]) -> str | None:
+def _gaps(path: Path, nodes: list[StoredNode], weights: Weights, constants: dict[str, Constant]) -> str | None:
     """Why variables may be missing, or have other names than in the model."""
+    if variables := [node.name for node in nodes if node.op in VARIABLES]:
+        return (
+            f"{path.name} was not frozen as a whole: the values of {len(variables):,} variables ({variables[0]}, ...) "
+            "are in the checkpoint that it was made from; use that one"
+        )
     if weights.folded:
         first = weights.folded[0]
         return (

@@ -17,7 +17,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import CheckpointError
-from bridgeckpt.formats.tensorflow.metagraph import find_graph
+from bridgeckpt.formats.tensorflow.metagraph import MetaGraph, find_graph
 from bridgeckpt.formats.tensorflow.stored_graph import without_weights
 from bridgeckpt.formats.tensorflow.tensorproto import Number, decimal, small_constant
 from bridgeckpt.formats.tensorflow.wire import BYTES, FIXED32, WireError, fields, map_entry, tag, text, varint
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from bridgeckpt.formats.tensorflow.metagraph import MetaGraph
 
 _SIGNATURE_OUTPUT, _OUTPUT_NAME = tag(2, BYTES), tag(1, BYTES)  # of SignatureDef and of TensorInfo
 _GRAPH_NODE, _GRAPH_LIBRARY = tag(1, BYTES), tag(2, BYTES)
@@ -166,9 +165,8 @@ def read_graph(path: Path) -> Graph:
         CheckpointError: the file cannot be read or is not a graph.
     """
     try:
-        data = without_weights(path) or _content(path)
-        meta_graph = find_graph(data, path.name)
-        del data
+        graph = without_weights(path)
+        meta_graph = MetaGraph(graph) if graph is not None else find_graph(_content(path), path.name)
         return Graph(path, *_index(meta_graph.graph), meta_graph)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from error

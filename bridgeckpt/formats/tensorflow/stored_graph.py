@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.formats.tensorflow.saved_model import GRAPH as SAVED_MODEL
-from bridgeckpt.formats.tensorflow.stored_wire import StoredMessages
+from bridgeckpt.formats.tensorflow.stored_wire import Span, StoredMessages
 from bridgeckpt.formats.tensorflow.wire import BYTES, WireError, tag
 from bridgeckpt.store.lfs import open_content
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bridgeckpt.formats.tensorflow.stored_wire import Span
 
 _META_GRAPHS, _INFO, _GRAPH, _TAG = tag(2, BYTES), tag(1, BYTES), tag(2, BYTES), tag(4, BYTES)
 _NODE, _NAME, _OP, _INPUT, _ATTRIBUTE = (tag(number, BYTES) for number in (1, 1, 2, 3, 5))
@@ -52,7 +51,8 @@ def nodes_in(messages: StoredMessages, name: str) -> Iterator[StoredNode]:
         WireError: the file is damaged.
         UnicodeDecodeError: a name is not UTF-8.
     """
-    graph = _in_saved_model(messages) if name == SAVED_MODEL else messages.whole
+    head = messages.read(Span(0, min(_SMALL, messages.whole.end)))
+    graph = _in_saved_model(messages) if name == SAVED_MODEL and not is_graph_def(head) else messages.whole
     for field in messages.fields(graph):
         if field.key == _NODE:
             yield _node(messages, field.payload)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from bridgeckpt.formats.tensorflow.stored_graph import is_graph_def
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
 from bridgeckpt.parity.tensorflow.runtime import first_line
+from bridgeckpt.store.source import read_head
 from bridgeckpt.store.texts import TextError, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+_HEAD = 4096  # bytes that show the kind of a graph
 _LARGEST = (1 << 31) - 1  # bytes; no protocol buffer is larger
 
 
@@ -21,7 +24,7 @@ def read_meta_graph(tf: Any, path: Path) -> Any:  # noqa: ANN401 - TensorFlow ha
     Raises:
         UnusableGraph: the file cannot be read, is too large for a protocol buffer, or holds no graph.
     """
-    if path.name != "saved_model.pb":
+    if path.name != "saved_model.pb" or is_graph_def(read_head(path, _HEAD)):
         meta = tf.compat.v1.MetaGraphDef()
         _parse(meta if path.suffix == ".meta" else meta.graph_def, path)
         return meta
