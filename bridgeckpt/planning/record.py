@@ -85,8 +85,8 @@ class Plan(NamedTuple):
                 name=name,
                 sources=(),
                 moves=(),
-                shape=entry.layout.pt.shape(self.sizes.axes),
-                dtype=jobs[0].dtype,
+                shape=entry.layout.pt.shape(self.sizes.axes) if entry.layout is not None else (),
+                dtype=entry.dtype or jobs[0].dtype,
                 fill=entry.value,
             )
             for name, entry in self.ledger.filled.items()

@@ -200,7 +200,9 @@ def _filled(section: Section, dims: dict[str, Expression], indices: dict[str, Ex
     layout = parse_at(section, "layout", Layout.parse, section.text("layout"))
     check_axes(section, layout, (*dims, *indices))
     template = _parameter(section, "pt", indices)
-    return Filled(section.text("group"), template, value, layout, reason(section, "meaning"))
+    return Filled(
+        group=section.text("group"), pt=template, value=value, layout=layout, meaning=reason(section, "meaning")
+    )
 
 
 def _parameter(section: Section, key: str, indices: dict[str, Expression]) -> Template:

@@ -79,14 +79,16 @@ class Derived(NamedTuple):
 class Filled(NamedTuple):
     """A parameter of ``group`` that holds ``value`` everywhere if a checkpoint lacks the group.
 
-    ``meaning`` says what the model computes with it.
+    ``meaning`` says what the model computes with it. Without a ``layout`` it is one number, which is in no group.
+    ``dtype`` is that of the weights, unless it is given.
     """
 
     group: str
     pt: Template
     value: float
-    layout: Layout
+    layout: Layout | None
     meaning: str
+    dtype: str | None = None
 
 
 class ModelConfig(NamedTuple):

@@ -79,6 +79,15 @@ class ModelRules(NamedTuple):
         return name
 
 
+class FilledNumber(NamedTuple):
+    """Parameters of one number, ``value`` of ``dtype``, that no TensorFlow class has; ``meaning`` says what it is."""
+
+    pattern: Pattern
+    value: int
+    dtype: str
+    meaning: str
+
+
 class Rules(NamedTuple):
     """A table of rules; ``source`` are its bytes, ``label`` is the file's name in messages."""
 
@@ -91,6 +100,7 @@ class Rules(NamedTuple):
     segments: tuple[tuple[Pattern, Pattern], ...]
     rows: tuple[Rule, ...]
     derived: tuple[Reason, ...]
+    filled: tuple[FilledNumber, ...]
     models: Mapping[str, ModelRules]
     source: bytes
 
@@ -122,6 +132,10 @@ class Rules(NamedTuple):
     def why_derived(self, name: str) -> str | None:
         """The reason why no checkpoint has a parameter, or None."""
         return next((entry.reason for entry in self.derived if entry.pattern.bind(name) is not None), None)
+
+    def number(self, name: str) -> FilledNumber | None:
+        """The entry of a parameter that is one number, which no checkpoint has; None of any other."""
+        return next((entry for entry in self.filled if entry.pattern.bind(name) is not None), None)
 
     def _paths(self, name: str) -> Iterator[str]:
         """A variable's name without each front that matches."""

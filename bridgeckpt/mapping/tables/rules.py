@@ -10,6 +10,8 @@ A dialect lists names. A table of rules (``mappings/transformers/general.toml``)
                            with dots on the PyTorch side; the layouts are tried in their order, and the tensor's shape
                            gives the sizes of their axes
 ``derived``                ``pt``, ``reason``: what the PyTorch model makes itself
+``filled``                 ``pt``, ``value``, ``dtype``, ``meaning``: a single number that the PyTorch model loads, and
+                           that no TensorFlow class has
 ``[model.TYPE]``           for one ``model_type``: ``rows``, tried before the others; ``renames`` (``pt``, ``to``) of
                            PyTorch names in later versions; ``ignored`` (``tf``, ``reason``): the PyTorch class has no
                            such parameter; ``optional`` (``pt``, ``reason``): TensorFlow's class has no such variable;
@@ -30,12 +32,15 @@ from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.document import Document
 from bridgeckpt.mapping.tables.model import check_schema, parse_at, reason
 from bridgeckpt.mapping.tables.records import Where
-from bridgeckpt.mapping.tables.rule_records import ModelRules, Pattern, Reason, Rule, Rules
+from bridgeckpt.mapping.tables.rule_records import FilledNumber, ModelRules, Pattern, Reason, Rule, Rules
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bridgeckpt.mapping.tables.document import Section
+
+
+_DTYPES = ("int64", "int32", "float32")  # of a number that is filled
 
 
 def load_rules(name: str | Path) -> Rules:
@@ -47,7 +52,7 @@ def load_rules(name: str | Path) -> Rules:
     path = tables.find(name)
     table, label = tables.label(path)
     root = Document(path, label).root
-    root.allow_only("schema", "title", "names", "suffix", "front", "segments", "rows", "derived", "model")
+    root.allow_only("schema", "title", "names", "suffix", "front", "segments", "rows", "derived", "filled", "model")
     check_schema(root)
     models = root.table("model")
     return Rules(
@@ -63,6 +68,7 @@ def load_rules(name: str | Path) -> Rules:
         ),
         rows=_rules(root, "any model"),
         derived=_reasons(root, "derived", "pt"),
+        filled=tuple(map(_filled, root.tables("filled"))),
         models={kind: _model(models.table(kind), kind) for kind in models},
         source=root.document.source,
     )
@@ -102,6 +108,14 @@ def _rule(section: Section, number: int, group: str) -> Rule:
             raise section.error("schema", f'layout "{layout.text}" merges axes left of the arrow', "layouts", hint=hint)
     where = Where(section.document.label, section.line, number, group)
     return Rule(tf, pt, tuple(layouts), where)
+
+
+def _filled(section: Section) -> FilledNumber:
+    section.allow_only("pt", "value", "dtype", "meaning")
+    value, dtype = section.data.get("value"), section.choice("dtype", _DTYPES)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise section.error("schema", f'"value" is {value!r}, not an integer', "value")
+    return FilledNumber(Pattern.parse(section.text("pt"), "."), value, dtype, reason(section, "meaning"))
 
 
 def _reasons(section: Section, key: str, side: str) -> tuple[Reason, ...]:

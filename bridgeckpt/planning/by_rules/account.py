@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import Problem
 from bridgeckpt.mapping.notation.templates import Template
+from bridgeckpt.mapping.tables.model_records import Filled
 from bridgeckpt.mapping.tables.records import Row
 from bridgeckpt.planning.account.ledger import Assignment, LedgerBuilder
 from bridgeckpt.planning.account.states import unstorable
@@ -250,6 +251,16 @@ def _complete(ledger: LedgerBuilder, rules: Rules, target: Target) -> list[str]:
             continue
         if rules.why_derived(name):
             ledger.targets[name] = "derived"
+        elif (number := rules.number(name)) is not None and target.shapes[name] == ():
+            ledger.targets[name] = "filled"
+            ledger.filled[name] = Filled(
+                group="",
+                pt=Template.parse(name),
+                value=number.value,
+                layout=None,
+                meaning=number.meaning,
+                dtype=number.dtype,
+            )
         elif any(entry.pattern.bind(name) is not None for entry in rules.model(target.model).optional):
             ledger.targets[name] = "optional"
         else:
