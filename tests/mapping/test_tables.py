@@ -788,6 +788,8 @@ TAPAS = ["bert/embeddings/position_embeddings", "bert/embeddings/word_embeddings
         ([*BERT4KERAS, "Student-Attention-UniLM-Mask"], "UniLM of bert4keras"),
         ([*BERT4KERAS, "Embedding-Norm_1/dense_25/kernel"], "conditional layer norms"),
         (["Transformer-MultiHeadSelfAttention/dense_1/kernel"], "ALBERT of bert4keras"),
+        (["layers/multi_head_attention_3/q_dense/vars/0"], "bert4keras in a file of Keras' own"),
+        (["Dense-MLM_1/kernel"], "keras-bert before 0.17"),
     ],
 )
 def test_models_without_a_table_are_known_by_their_names(names, title):
