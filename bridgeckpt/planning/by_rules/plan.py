@@ -51,16 +51,8 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
     from bridgeckpt.planning.by_rules.account import account_by_rules
 
     config = stated.values
-    rules, kind = load_rules(RULES), config["model_type"]
-    written, source = named_class(config), f"the config of {checkpoint.path.name}"
-    of_names = class_of_names(checkpoint)
-    named = of_names[0] if of_names is not None and of_names[1] == kind else written
-    name = requested or named or bare_class(kind)
-    if name is None:
-        raise PlanError(
-            f"{source} names no class, and transformers knows no model {kind}",
-            hint=Sentence("name one with {architecture:CLASS}"),
-        )
+    rules, kind, source = load_rules(RULES), config["model_type"], f"the config of {checkpoint.path.name}"
+    name, named, unnamed, conflict = _choose_class(checkpoint, stated, requested, source)
     target, bare = load_target(config, name, source), bare_class(kind)
     known = {one: load_target(config, one, source) for one in (bare, named) if one is not None and one != name}
     ledger, checkpoint, owners = account_by_rules(
@@ -69,8 +61,6 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
     training = checkpoint.training_state()
     ledger, problems, of_averages = choose_averages(ledger, training.average_of(), ema, checkpoint.path.name)
     configuration, changed = _configuration(config, rules.model(kind), name)
-    unnamed = () if requested or named else (f"the config names no class: {name} is the one without a head",)
-    conflict = [] if requested else conflicting_classes(named, written, stated.name)
     architecture = Architecture(name)
     return Plan(
         checkpoint=checkpoint,
@@ -101,6 +91,26 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
 def _refused(rules: ModelRules, name: str) -> list[Problem]:
     why = rules.refused.get(name)
     return [] if why is None else [Problem("refused", name, (why,))]
+
+
+def _choose_class(
+    checkpoint: Checkpoint, stated: RulesConfig, requested: str | None, source: str
+) -> tuple[str, str | None, list[str], list[str]]:
+    """The class, the one that names or config give (or None), notes and warnings.
+
+    Raises:
+        PlanError: nothing names a class, and transformers knows no such model.
+    """
+    kind, written, of_names = stated.values["model_type"], named_class(stated.values), class_of_names(checkpoint)
+    named = of_names[0] if of_names is not None and of_names[1] == kind else written
+    name = requested or named or bare_class(kind)
+    if name is None:
+        raise PlanError(
+            f"{source} names no class, and transformers knows no model {kind}",
+            hint=Sentence("name one with {architecture:CLASS}"),
+        )
+    unnamed = [] if requested or named else [f"the config names no class: {name} is the one without a head"]
+    return name, named, unnamed, [] if requested else conflicting_classes(named, written, stated.name)
 
 
 def _configuration(config: Mapping[str, Any], rules: ModelRules, name: str) -> tuple[Configuration, list[str]]:
