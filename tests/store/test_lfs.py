@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paths import EXAMPLE
+from paths import EXAMPLE, FIXTURES
 from safetensors.numpy import save_file
 
 import bridgeckpt
@@ -59,6 +59,27 @@ def test_parts_of_a_bundle(folder, tmp_path, part, given, capsys):
     shown = capsys.readouterr()
     assert f"{pointer.name} is a Git LFS pointer, not the file itself" in shown.out + shown.err
     assert HINT in shown.out + shown.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["index", "data-00000-of-00001", "meta"])
+def test_a_recording(folder, tmp_path, part):
+    bridgeckpt.convert(folder, tmp_path / "out")
+    pointer = point(folder / f"bert_model.ckpt.{part}")
+    with pytest.raises(BridgeckptError) as refused:
+        bridgeckpt.verify(folder, tmp_path / "out")
+    check(refused.value, pointer)
+
+
+@pytest.mark.parametrize("given", ["", "saved_model.pb", "variables/variables"])
+def test_the_graph_of_a_saved_model(tmp_path, given):
+    folder = tmp_path / "model"
+    shutil.copytree(FIXTURES / "hub_tf2_classifier" / "source", folder)
+    pointer = point(folder / "saved_model.pb")
+    for act in (bridgeckpt.record_checkpoint, bridgeckpt.plan):
+        with pytest.raises(BridgeckptError) as refused:
+            act(folder / given)
+        check(refused.value, pointer)
 
 
 def test_the_read_of_one_tensor(folder):

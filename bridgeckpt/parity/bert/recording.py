@@ -40,6 +40,7 @@ from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
 from bridgeckpt.parity.tensorflow.runtime import computing, import_tensorflow
 from bridgeckpt.parity.tensorflow.stored import StoredVariables, TensorFlowVariables, finite
 from bridgeckpt.sentences import Sentence
+from bridgeckpt.store.lfs import open_content
 from bridgeckpt.store.source import is_file
 from bridgeckpt.wording import fold, listed
 
@@ -70,6 +71,9 @@ def reference_of(request: RecordingRequest) -> Reference:
         if checkpoint.has_pytorch_names:
             raise _of_pytorch(checkpoint)
         checkpoint.check_files()
+        graph = checkpoint.graph_path if saved is None else saved.graph
+        if request.graph and graph is not None:
+            open_content(graph)  # a pointer of Git LFS is no reason to leave the graph out
         tf = import_tensorflow()  # takes seconds: a wrong path is reported before that
         variables = _variables(tf, checkpoint)
         try:
