@@ -34,8 +34,11 @@ _BESIDE = re.compile(
     "|current|global|local|mean|early|stopping|stop"
 )
 _NUMBERED = re.compile(r"beta_?[12]|f1")  # words that have a number
-# Counts of Keras' metrics, one for each threshold or class.
-_METRICS = re.compile(r"(?:true|false)_(?:positives|negatives)|(?:total_)?confusion_matrix|keras_api/metrics/.*")
+# Counts of Keras' metrics, one for each threshold or class; and what Keras' own files keep of metrics.
+_METRICS = re.compile(
+    r"(?:true|false)_(?:positives|negatives)|(?:total_)?confusion_matrix|keras_api/metrics/.*"
+    r"|\w*metrics/(?:.*/)?vars/\d+"
+)
 _SEEDS = re.compile(r"(?:.*/)?(?:seed_generator/.*|seed_generator_state)")
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
