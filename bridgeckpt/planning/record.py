@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.tokenizer import Tokenizer
     from bridgeckpt.moves import Move
     from bridgeckpt.planning.account.ledger import Ledger
-    from bridgeckpt.planning.account.sizes import Sizes
+    from bridgeckpt.planning.account.size_records import Sizes
     from bridgeckpt.sidecar.config import Configuration
     from bridgeckpt.sidecar.graph.facts import GraphFacts
     from bridgeckpt.sidecar.tokenizer.casing import Casing

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.records import Row, Table
     from bridgeckpt.options import PlanOptions
     from bridgeckpt.planning.account.ledger import Ledger
-    from bridgeckpt.planning.account.sizes import Sizes
+    from bridgeckpt.planning.account.size_records import Sizes
     from bridgeckpt.planning.dialect import Dialect
     from bridgeckpt.sidecar.config import Configuration
     from bridgeckpt.sidecar.graph.facts import GraphFacts

@@ -105,6 +105,12 @@ def test_an_old_config_without_a_model_type(case, tmp_path):
     assert not [share for share in architectures.differences(case, tmp_path / "out").values() if share > 1e-4]
 
 
+def test_a_config_of_google_beside_decides_nothing(tmp_path):
+    source = architectures.write_source("RobertaForMaskedLM", tmp_path / "source")
+    (source / "bert_config.json").write_text('{"num_attention_heads": 2}')
+    assert bridgeckpt.plan(source).architecture.name == "RobertaForMaskedLM"
+
+
 def test_the_class_of_the_variables_is_taken_by_rules_too(tmp_path):
     source = architectures.write_source("RobertaForMaskedLM", tmp_path / "source")
     configured(source, config_of(source) | {"architectures": ["RobertaForSequenceClassification"]})

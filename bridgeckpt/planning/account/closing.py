@@ -17,7 +17,8 @@ from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.model_records import Architecture
-    from bridgeckpt.planning.account.sizes import Question, Sizes
+    from bridgeckpt.planning.account.size_records import Sizes
+    from bridgeckpt.planning.account.sizes import Question
 
 
 def open_keys(question: Question, architecture: Architecture, sizes: Sizes) -> list[Problem]:

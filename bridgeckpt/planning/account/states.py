@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.records import Group, Row, Table
     from bridgeckpt.planning.account.expansion import Expanded, Expansion
     from bridgeckpt.planning.account.ledger import Ledger, TargetState
-    from bridgeckpt.planning.account.sizes import Sizes
+    from bridgeckpt.planning.account.size_records import Sizes
     from bridgeckpt.store.tensors import TensorInfo
 
 _STORABLE = frozenset(name for name, dtype in DTYPES.items() if dtype.safetensors is not None)

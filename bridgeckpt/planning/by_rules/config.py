@@ -52,7 +52,8 @@ def model_by_rules(
         folder = explicit if explicit is not None and is_folder(explicit) else checkpoint.directory
     except OSError:  # not a valid path: `find_config` reports it
         folder = checkpoint.directory
-    if mapping is None and explicit in (None, folder) and _has_config_of_a_table(folder):
+    beside_another = mapping is None and explicit in (None, folder) and _has_config_of_a_table(folder)
+    if beside_another and names_decide(checkpoint):  # then config.json is not even read
         return None
     path = find_config(folder, explicit if explicit != folder else None, [CONFIG])
     stated = _stated(checkpoint, path, is_given=explicit is not None)

@@ -14,7 +14,7 @@ from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable, Tied
 from bridgeckpt.planning.account.leftovers import told_by_form
-from bridgeckpt.planning.account.sizes import NO_SIZES
+from bridgeckpt.planning.account.size_records import NO_SIZES
 from bridgeckpt.planning.architecture import conflicting_classes
 from bridgeckpt.planning.averages import choose_averages
 from bridgeckpt.planning.by_rules.config import FILE_KEYS, class_of_names
