@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.tensorflow.constants import Constant, decode, read_constant, stored_bytes
-from bridgeckpt.formats.tensorflow.frozen_names import Numbers, Reader, Weights, weights_of
+from bridgeckpt.formats.tensorflow.frozen_names import Numbers, ReadingOperation, Weights, weights_of
 from bridgeckpt.formats.tensorflow.frozen_parts import concatenations, join_parts
 from bridgeckpt.formats.tensorflow.saved_model import GRAPH, SavedModel
 from bridgeckpt.formats.tensorflow.stored_graph import VARIABLES, nodes_in
@@ -90,10 +90,10 @@ def _constants(messages: StoredMessages, nodes: list[StoredNode]) -> dict[str, C
 
 
 def _weights(nodes: list[StoredNode], constants: dict[str, Constant]) -> Weights:
-    readers: dict[str, list[Reader]] = {}
+    readers: dict[str, list[ReadingOperation]] = {}
     for node in nodes:
         for slot, name in enumerate(node.inputs):
-            readers.setdefault(name.partition(":")[0], []).append(Reader(node.name, node.op, slot))
+            readers.setdefault(name.partition(":")[0], []).append(ReadingOperation(node.name, node.op, slot))
     described = {name: Numbers(len(of.shape), DTYPES[of.dtype].floating) for name, of in constants.items()}
     return weights_of(described, readers, has_variables=any(node.op in VARIABLES for node in nodes))
 

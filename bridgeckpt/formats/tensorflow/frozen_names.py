@@ -49,7 +49,7 @@ _UNNAMED = re.compile(
 )
 
 
-class Reader(NamedTuple):
+class ReadingOperation(NamedTuple):
     """An operation that reads a constant as its ``slot``-th input."""
 
     name: str
@@ -89,7 +89,7 @@ class Weights(NamedTuple):
 
 
 def weights_of(
-    constants: Mapping[str, Numbers], readers: Mapping[str, Sequence[Reader]], *, has_variables: bool
+    constants: Mapping[str, Numbers], readers: Mapping[str, Sequence[ReadingOperation]], *, has_variables: bool
 ) -> Weights:
     """The constants that are weights.
 
@@ -113,7 +113,7 @@ def weights_of(
     return Weights(_variables(operations, readers), derived, folded)
 
 
-def _uses(name: str, readers: Mapping[str, Sequence[Reader]]) -> Iterator[Reader]:
+def _uses(name: str, readers: Mapping[str, Sequence[ReadingOperation]]) -> Iterator[ReadingOperation]:
     """The readers of a node, and those of the operations between functions, which only pass it on."""
     queue, passed = [name], 0
     for node in queue:
@@ -124,7 +124,7 @@ def _uses(name: str, readers: Mapping[str, Sequence[Reader]]) -> Iterator[Reader
                 queue.append(reader.name)
 
 
-def _is_read(name: str, uses: Iterable[Reader]) -> bool:
+def _is_read(name: str, uses: Iterable[ReadingOperation]) -> bool:
     """Whether a constant is read as a variable is, or stands for such a read."""
     if name.endswith(_READ) or _READ_OP.search(name):
         return True
@@ -135,7 +135,7 @@ def _is_table(numbers: Numbers) -> bool:
     return numbers.axes >= 2 and numbers.has_fraction
 
 
-def _operation(name: str, uses: Iterable[Reader]) -> str | None:
+def _operation(name: str, uses: Iterable[ReadingOperation]) -> str | None:
     """The operation that a constant is named after, or that reads one without a name; None if it has a name."""
     if _READ_OP.search(name) or _LOOKUP.fullmatch(name):
         return name
@@ -144,7 +144,9 @@ def _operation(name: str, uses: Iterable[Reader]) -> str | None:
     return next((use.name for use in uses if use.reads_variable or use.looks_up), name)
 
 
-def _variables(operations: Mapping[str, str | None], readers: Mapping[str, Sequence[Reader]]) -> dict[str, str]:
+def _variables(
+    operations: Mapping[str, str | None], readers: Mapping[str, Sequence[ReadingOperation]]
+) -> dict[str, str]:
     """The variable of each constant, given its operation; its own name if another constant has that variable's."""
     derived = {name: _weight(operation, readers) for name, operation in operations.items() if operation is not None}
     gammas = {name.removesuffix(_GAMMA_NAME) for name in derived.values() if name and name.endswith(_GAMMA_NAME)}
@@ -161,7 +163,7 @@ def _variables(operations: Mapping[str, str | None], readers: Mapping[str, Seque
     return variables
 
 
-def _weight(operation: str, readers: Mapping[str, Sequence[Reader]]) -> str | None:
+def _weight(operation: str, readers: Mapping[str, Sequence[ReadingOperation]]) -> str | None:
     """The weight that an operation of one of Keras' layers reads; "added" for one that may be a bias or a beta."""
     within = _CALLS.sub("", operation)
     if match := _LOOKUP.fullmatch(within):
