@@ -11,7 +11,8 @@ from bridgeckpt.tf.keras_numbers import check_numbers
 from bridgeckpt.tf.naming import is_model, namings
 from bridgeckpt.tf.options import ResolvedOptions, WarmStartOptions, resolve_options
 from bridgeckpt.tf.runtime import tensorflow
-from bridgeckpt.tf.start import Start, announce, plan_by_names, settle
+from bridgeckpt.tf.settling import settle
+from bridgeckpt.tf.start import Start, announce, plan_by_names
 from bridgeckpt.tf.values import assign as assign_now
 from bridgeckpt.tf.values import feed, read_all
 from bridgeckpt.tf.variables import initialisers, is_of_a_graph

@@ -14,7 +14,8 @@ from bridgeckpt.store.source import is_folder
 from bridgeckpt.tf.default_graph import check_graph, earlier_initialisers, warn_of_earlier
 from bridgeckpt.tf.options import Report, WarmStartOptions, resolve_options
 from bridgeckpt.tf.runtime import tensorflow
-from bridgeckpt.tf.start import Start, announce, plan_by_map, plan_by_names, settle
+from bridgeckpt.tf.settling import settle
+from bridgeckpt.tf.start import Start, announce, plan_by_map, plan_by_names
 from bridgeckpt.tf.values import initialize_with
 from bridgeckpt.tf.variables import wholes
 from bridgeckpt.warmstart.matching import open_absolute

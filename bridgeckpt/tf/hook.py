@@ -9,7 +9,8 @@ from bridgeckpt.options import checked
 from bridgeckpt.tf.default_graph import warn_of_averages, warn_of_no_counting
 from bridgeckpt.tf.options import WarmStartOptions, resolve_beside_map
 from bridgeckpt.tf.runtime import tensorflow
-from bridgeckpt.tf.start import Start, announce, plan_for_graph
+from bridgeckpt.tf.settling import plan_for_graph
+from bridgeckpt.tf.start import Start, announce
 from bridgeckpt.tf.values import feed
 from bridgeckpt.warmstart.report import WarmStartError
 

@@ -8,7 +8,8 @@ from bridgeckpt.options import checked
 from bridgeckpt.tf.default_graph import warn_of_averages
 from bridgeckpt.tf.options import WarmStartOptions, resolve_beside_map
 from bridgeckpt.tf.runtime import tensorflow
-from bridgeckpt.tf.start import announce, plan_for_graph
+from bridgeckpt.tf.settling import plan_for_graph
+from bridgeckpt.tf.start import announce
 from bridgeckpt.tf.values import feed
 
 if TYPE_CHECKING:

@@ -6,20 +6,20 @@ import logging
 import os
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.tf.default_graph import graph_variables, resolve
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.variables import wholes
-from bridgeckpt.warmstart.advice import Asked, advise
-from bridgeckpt.warmstart.matching import Matching, Request, match_variables, open_absolute
+from bridgeckpt.warmstart.advice import advise_map
+from bridgeckpt.warmstart.matching import Matching, Request, match_variables
 from bridgeckpt.warmstart.prefixes import common_change
 from bridgeckpt.warmstart.refusal import check
 from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from bridgeckpt.options import PlanOptions
     from bridgeckpt.tf.default_graph import AssignmentMap
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("bridgeckpt.tf")
 
-_MAP = "bridgeckpt.tf.get_assignment_map_from_checkpoint returns a map of the names that are there"
+_MAP = "bridgeckpt.tf.get_assignment_map_from_checkpoint returns a map of the names that are there, or says what is not"
 
 
 class Start(NamedTuple):
@@ -106,79 +106,11 @@ def plan_by_map(source: Source, assignment_map: AssignmentMap, reading: PlanOpti
     others = {theirs + name.removeprefix(ours): other for name, other in program.items() if name.startswith(ours)}
     if ours and theirs:  # the map renames a part of the model, not the scope of the whole model
         others = {**program, **others}
-    matching = match_variables(source, Request(keys=keys, wanted=wanted, others=others, new=(), reading=reading))
-    check(matching.report, strict=True, hint=_MAP)
+    request = Request(keys=keys, wanted=wanted, others=others, new=(), reading=reading)
+    matching = match_variables(source, request)
+    if not matching.report.complete:
+        check(matching.report, strict=True, hint=advise_map(matching, request) or _MAP)
     return Start(variables, keys, matching)
-
-
-def plan_for_graph(
-    source: Source, assignment_map: AssignmentMap | None, variables: Iterable[Any] | None, resolved: ResolvedOptions
-) -> Start:
-    """Plan for the default graph: by a map, or for ``variables`` (None: the trainable ones) by their names.
-
-    Raises:
-        WarmStartError: ``strict`` refuses the warm start. Other errors are those of :func:`plan_by_map` and
-            :func:`plan_by_names`.
-    """
-    if assignment_map is not None:
-        return plan_by_map(source, assignment_map, resolved.reading)
-    tvars = tensorflow().compat.v1.trainable_variables() if variables is None else variables
-    named = wholes(tvars)
-    opened = open_absolute(source)
-    return settle(lambda options: plan_by_names(opened, named, options), named, resolved)
-
-
-def settle(
-    plan: Callable[[ResolvedOptions], Start],
-    names: Iterable[str],
-    resolved: ResolvedOptions,
-    accept: Callable[[Start], object] = lambda start: start,
-) -> Start:
-    """Plan by names and check the plan; if variables have no value, other options are tried, to advise them.
-
-    ``names`` are those of all variables. ``accept`` raises an error if the caller can make nothing of a plan.
-
-    Raises:
-        WarmStartError: ``strict`` refuses the warm start. Other errors are those of ``plan``.
-    """
-
-    def attempt(options: Mapping[str, Any]) -> WarmStartReport:
-        tried = resolved.replaced(options)
-        start = plan(tried)
-        check(start.report, strict=tried.strict)
-        accept(start)
-        return start.report
-
-    def advice(report: WarmStartReport, given: Mapping[str, Any]) -> str | None:
-        return advise(Asked(tuple(names), report, given, attempt))
-
-    try:
-        start = plan(resolved)
-    except BridgeckptError as error:
-        raise _with_advice(error, plan, resolved, advice) from error.__cause__
-    if not start.report.complete:
-        report = start.report._replace(advice=advice(start.report, resolved.given))
-        start = start._replace(matching=start.matching._replace(report=report))
-    check(start.report, strict=resolved.strict)
-    return start
-
-
-def _with_advice(
-    error: BridgeckptError,
-    plan: Callable[[ResolvedOptions], Start],
-    resolved: ResolvedOptions,
-    advice: Callable[[WarmStartReport, Mapping[str, Any]], str | None],
-) -> BridgeckptError:
-    """An error about ``scope`` or ``renames``, with others to use in their place if some are found."""
-    if not (resolved.renaming.scope or resolved.given.get("renames")):
-        return error
-    without = resolved.replaced({"scope": None, "renames": None})
-    try:
-        found = advice(plan(without).report, without.given)
-    except BridgeckptError:
-        return error
-    error.hint = "; ".join(filter(None, (error.hint, found)))
-    return error
 
 
 def announce(report: WarmStartReport, to: Report | None) -> None:

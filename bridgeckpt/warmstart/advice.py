@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.warmstart.body import NUMBER
+from bridgeckpt.warmstart.matching import match_variables
 from bridgeckpt.warmstart.new_parts import from_last_layers, is_layer, patterns_of_new
 from bridgeckpt.warmstart.prefixes import likely_changes
 from bridgeckpt.warmstart.report import WarmStartError
 
 if TYPE_CHECKING:
+    from bridgeckpt.warmstart.matching import Matching, Request
     from bridgeckpt.warmstart.report import WarmStartReport
 
 _TRIED = 8  # options that are tried: each is a whole plan
@@ -43,6 +45,20 @@ def advise(asked: Asked) -> str | None:
     """
     proposals = [_extended(asked, proposal) for proposal in _best(_proposals(asked, asked.report, {}))]
     return _text(asked, _best(proposals)) if proposals else _for_new_ones(asked)
+
+
+def advise_map(matching: Matching, request: Request) -> str | None:
+    """The entry of an assignment map by which all its variables start from the checkpoint; None if there is none."""
+    report = matching.report
+    found = set(report.with_a_tensor)
+    changes = likely_changes((name for name in request.keys if name not in found), report.available)
+    for ours, theirs, _ in sorted(changes, key=lambda change: not change.ours):  # an empty one renames the heads too
+        changed = {name: theirs + name.removeprefix(ours) for name in request.keys if name.startswith(ours)}
+        tried = match_variables(matching.checkpoint, request._replace(keys={**request.keys, **changed}))
+        if tried.report.complete:
+            entry = {theirs or "/": ours or "/"}
+            return f"the checkpoint has {len(changed)} of them under another prefix: {entry}"
+    return None
 
 
 def _best(proposals: list[_Proposal]) -> list[_Proposal]:

@@ -10,7 +10,7 @@ import pytest
 from tfbert import graph, merged
 
 import bridgeckpt
-from bridgeckpt.tf import WarmStartError, assign, get_assignment_map_from_checkpoint
+from bridgeckpt.tf import WarmStartError, assign, get_assignment_map_from_checkpoint, init_from_checkpoint
 
 tf = pytest.importorskip("tensorflow")
 tf1 = tf.compat.v1
@@ -274,3 +274,18 @@ def test_a_frozen_graph_and_a_head_of_its_own_are_sources(tmp_path):
                 expected = values[variable.op.name.removeprefix("student/")]
                 np.testing.assert_array_equal(session.run(variable), expected)
         assert report[0].unused == ("crf_loss/transitions",)
+
+
+def test_the_prefixes_of_a_map_are_tried_too(built, tmp_path):
+    source = built(head="classifier", **SIZES)
+    path = moved(tmp_path, source.variables, below("student/", but=("output",)))
+    graph(head="classifier", **SIZES)
+    for wrong in ({"bert/": "bert/"}, {"teacher/bert/": "bert/"}):
+        with pytest.raises(WarmStartError) as caught:
+            init_from_checkpoint(path, wrong)
+        right = ast.literal_eval(caught.value.hint.rpartition("prefix: ")[2])
+        assert right == {"student/bert/": "bert/"}
+    init_from_checkpoint(path, right)
+    with pytest.raises(WarmStartError, match="does not fit 39 of 41") as caught:
+        init_from_checkpoint(path, {"/": "/"})
+    init_from_checkpoint(path, {"/": "/", **ast.literal_eval(caught.value.hint.rpartition("prefix: ")[2])})
