@@ -318,7 +318,8 @@ CLAIMS: Mapping[str, Mapping[str, list[Evidence]]] = {
     "bert/keras_transformers": {
         "the same classes saved by Keras' own functions": [MadeWith("hfkeras_model", "TFBert")],
         "also as a layer of another Keras model": [
-            ShownByTest("converting/test_keras_transformers.py", "test_an_encoder_inside_another_model_converts")
+            Shown("hfkeras_213_layer", makes=BARE),
+            ShownByTest("converting/test_keras_transformers.py", "test_an_encoder_inside_another_model_converts"),
         ],
         "`.weights.h5`": [Shown("hfkeras_pretraining", format="Keras weights in HDF5 (.weights.h5)")],
         "`.keras` (tf-keras 2.12 and later)": [Shown("hfkeras_model", format="Keras archive")],

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from bridgeckpt.parity.bert.keras_bert_spellings import BERT4KERAS, BERT4KERAS_2019, KERAS_BERT, KERAS_BERT_2018
 from bridgeckpt.parity.bert.spelling import COUNT, DENSE, FLIPPED, GOOGLES, NORM, VARS, Spelling, encoder, two
-from bridgeckpt.parity.bert.transformers_spellings import TRANSFORMERS, TRANSFORMERS_FILES, TRANSFORMERS_FILES_2023
+from bridgeckpt.parity.bert.transformers_spellings import (
+    TRANSFORMERS,
+    TRANSFORMERS_FILES,
+    TRANSFORMERS_FILES_2023,
+    TRANSFORMERS_LAYERS,
+)
 
 _BERT_FOR_TF2 = Spelling(
     title="bert-for-tf2",
@@ -182,7 +187,7 @@ _KERAS_NLP_NAMED = Spelling(
 )
 
 SPELLINGS = (
-    *(TRANSFORMERS, TRANSFORMERS_FILES, TRANSFORMERS_FILES_2023),
+    *(TRANSFORMERS, TRANSFORMERS_FILES, TRANSFORMERS_FILES_2023, TRANSFORMERS_LAYERS),
     *(_MODEL_GARDEN, _MODEL_GARDEN_2019, _MODEL_GARDEN_FILES, _KERAS_HUB, _KERAS_NLP),
     *(_KERAS_NLP_NAMED, KERAS_BERT, KERAS_BERT_2018, BERT4KERAS, BERT4KERAS_2019, _BERT_FOR_TF2),
 )

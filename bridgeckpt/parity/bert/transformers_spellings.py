@@ -81,3 +81,9 @@ TRANSFORMERS_FILES_2023 = _transformers_file(
     _transformers_heads("layers/tf_bert_mlm_head", "layers/tf_bert_nsp_head", "layers/dense", "classifier"),
     "transformers' TF classes, by Keras 2.12 to 2.14",
 )
+TRANSFORMERS_LAYERS = _transformers_file(
+    "_layer_checkpoint_dependencies/tf_bert_main_layer/",
+    "_layer_checkpoint_dependencies/tf_bert_main_layer/embeddings/",
+    {},
+    "a layer of transformers, by Keras 2.12 to 2.14",
+)
