@@ -289,6 +289,7 @@ def configure(
         chosen.architecture.name,
         sizes=sizes.values,
         assumed=sizes.assumed,
+        described=evidence.stated.described,
         facts=evidence.facts,
         hidden_act=options.get("hidden_act"),
         layer_norm_eps=options.get("layer_norm_eps"),

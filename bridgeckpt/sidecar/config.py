@@ -66,6 +66,7 @@ def translate(
     *,
     sizes: Mapping[str, int],
     assumed: Mapping[str, str] = FrozenDict(),
+    described: Mapping[str, str] = FrozenDict(),
     facts: GraphFacts | None = None,
     hidden_act: str | None = None,
     layer_norm_eps: float | None = None,
@@ -80,6 +81,7 @@ def translate(
         architecture: the Hugging Face class.
         sizes: every size by its config key, computed from the shapes.
         assumed: a warning for each size that only the tables give.
+        described: the keys that a description inside the file says, each with the description's name.
         facts: the facts of the graph.
         hidden_act: the user's choice of activation, by transformers' name.
         layer_norm_eps: the user's choice of epsilon.
@@ -118,7 +120,10 @@ def translate(
         if copied.get(key, value) != value
     ]
     provenance = dict.fromkeys(fixed, f"{table.name} computes with no other")
-    provenance |= {key: decision.origin for key, decision in decisions.items()}
+    provenance |= {
+        key: decision.origin.replace("the config", described.get(key, "the config"))
+        for key, decision in decisions.items()
+    }
     doubted = warn_of_doubts(decisions, table)
     by_default = _defaults_assumed(model, {*copied, *fixed, *sizes, *decisions})
     return Configuration(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.formats.descriptions import described_objects, plain
+from bridgeckpt.formats.descriptions import IN_HDF5, IN_SAVED_MODEL, described_objects, plain
 from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config_files import check_values, find_config, parse_values, read_config, read_values
@@ -45,6 +45,12 @@ class SourceConfig(NamedTuple):
     def origin_of(self, key: str) -> str:
         """The name of what says the value of ``key``."""
         return self.origins.get(key, self.name)
+
+    @property
+    def described(self) -> dict[str, str]:
+        """The keys whose values a description that is no file of its own says, each with the description's name."""
+        origins = {key: self.origin_of(key) for key in self.values}
+        return {key: name for key, name in origins.items() if name in (IN_HDF5, IN_SAVED_MODEL)}
 
 
 class _Stated(NamedTuple):

@@ -70,6 +70,7 @@ def test_the_heads_of_a_model_inside_another(described, description):
 def test_only_what_the_computation_needs_is_taken(described):
     plan = bridgeckpt.plan(described(functional(layer(3, hidden_dropout_prob=0.5, hidden_act="relu"))))
     assert plan.configuration.values["hidden_act"] == "relu"
+    assert plan.configuration.provenance["hidden_act"] == "read from model_config"
     assert plan.configuration.values["hidden_dropout_prob"] == 0.1
     assert not plan.configuration.values.keys() & {"do_sample", "name", "class_name"}
 
