@@ -14,6 +14,7 @@ from paths import CASES, FIXTURES
 import bridgeckpt
 from bridgeckpt.cli import main
 from bridgeckpt.cli.words import option
+from bridgeckpt.converting.huggingface_folder import load_command
 from bridgeckpt.sentences import Setting
 
 # The class of a head together with a pooler, and whether the folder has the pooler.
@@ -187,3 +188,19 @@ def test_a_guess_of_the_class_is_a_warning_on_every_surface(capsys):
     assert main(["convert", "tf2pt", source, "out", "--dry-run", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert any(text.startswith(guess) and "--architecture" in text for text in record["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("case", "bare"), [("RobertaForMaskedLM", "RobertaModel"), ("AlbertForMaskedLM", "AlbertModel")]
+)
+@pytest.mark.slow
+def test_a_class_without_a_table_is_loaded_without_the_part_that_the_checkpoint_lacks(case, bare, tmp_path):
+    import transformers
+
+    done = bridgeckpt.convert(write_source(case, tmp_path / "source"), tmp_path / "out", architecture=bare)
+    command = load_command(done.plan, tmp_path / "out")
+    assert command.endswith("add_pooling_layer=False)")
+    assert any("has no pooler" in note for note in done.plan.notes)
+    model, info = eval(command[:-1] + ", output_loading_info=True)", {"transformers": transformers})
+    assert {key: value for key, value in info.items() if value} == {}
+    assert model.pooler is None

@@ -88,6 +88,14 @@ class FilledNumber(NamedTuple):
     meaning: str
 
 
+class Part(NamedTuple):
+    """Parameters that a class lacks if it is built with ``argument``, as in ``add_pooling_layer=False``."""
+
+    name: str
+    pattern: Pattern
+    argument: str
+
+
 class Rules(NamedTuple):
     """A table of rules; ``source`` are its bytes, ``label`` is the file's name in messages."""
 
@@ -101,6 +109,7 @@ class Rules(NamedTuple):
     rows: tuple[Rule, ...]
     derived: tuple[Reason, ...]
     filled: tuple[FilledNumber, ...]
+    parts: tuple[Part, ...]
     models: Mapping[str, ModelRules]
     source: bytes
 

@@ -12,6 +12,8 @@ A dialect lists names. A table of rules (``mappings/transformers/general.toml``)
 ``derived``                ``pt``, ``reason``: what the PyTorch model makes itself
 ``filled``                 ``pt``, ``value``, ``dtype``, ``meaning``: a single number that the PyTorch model loads, and
                            that no TensorFlow class has
+``parts``                  ``part``, ``pt``, ``argument``: parameters that a class lacks if it is loaded with the
+                           argument, so that a checkpoint may lack them
 ``[model.TYPE]``           for one ``model_type``: ``rows``, tried before the others; ``renames`` (``pt``, ``to``) of
                            PyTorch names in later versions; ``ignored`` (``tf``, ``reason``): the PyTorch class has no
                            such parameter; ``optional`` (``pt``, ``reason``): TensorFlow's class has no such variable;
@@ -32,7 +34,7 @@ from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.document import Document
 from bridgeckpt.mapping.tables.model import check_schema, parse_at, reason
 from bridgeckpt.mapping.tables.records import Where
-from bridgeckpt.mapping.tables.rule_records import FilledNumber, ModelRules, Pattern, Reason, Rule, Rules
+from bridgeckpt.mapping.tables.rule_records import FilledNumber, ModelRules, Part, Pattern, Reason, Rule, Rules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +54,9 @@ def load_rules(name: str | Path) -> Rules:
     path = tables.find(name)
     table, label = tables.label(path)
     root = Document(path, label).root
-    root.allow_only("schema", "title", "names", "suffix", "front", "segments", "rows", "derived", "filled", "model")
+    root.allow_only(
+        "schema", "title", "names", "suffix", "front", "segments", "rows", "derived", "filled", "parts", "model"
+    )
     check_schema(root)
     models = root.table("model")
     return Rules(
@@ -69,6 +73,7 @@ def load_rules(name: str | Path) -> Rules:
         rows=_rules(root, "any model"),
         derived=_reasons(root, "derived", "pt"),
         filled=tuple(map(_filled, root.tables("filled"))),
+        parts=tuple(map(_part, root.tables("parts"))),
         models={kind: _model(models.table(kind), kind) for kind in models},
         source=root.document.source,
     )
@@ -116,6 +121,11 @@ def _filled(section: Section) -> FilledNumber:
     if isinstance(value, bool) or not isinstance(value, int):
         raise section.error("schema", f'"value" is {value!r}, not an integer', "value")
     return FilledNumber(Pattern.parse(section.text("pt"), "."), value, dtype, reason(section, "meaning"))
+
+
+def _part(section: Section) -> Part:
+    section.allow_only("part", "pt", "argument")
+    return Part(section.text("part"), Pattern.parse(section.text("pt"), "."), section.text("argument"))
 
 
 def _reasons(section: Section, key: str, side: str) -> tuple[Reason, ...]:

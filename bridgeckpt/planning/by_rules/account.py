@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.notation.layout import Layout
     from bridgeckpt.mapping.tables.records import Where
-    from bridgeckpt.mapping.tables.rule_records import Rule, Rules
-    from bridgeckpt.planning.account.ledger import Ledger
+    from bridgeckpt.mapping.tables.rule_records import Part, Rule, Rules
+    from bridgeckpt.planning.account.ledger import Ledger, TargetState
     from bridgeckpt.planning.by_rules.target import Target
 
 
@@ -266,7 +266,20 @@ def _complete(ledger: LedgerBuilder, rules: Rules, target: Target) -> list[str]:
         else:
             ledger.targets[name] = "missing"
             missing.append(name)
-    return missing
+    parts = absent_parts(ledger.targets, rules, target)
+    without = {name for name in missing if any(part.pattern.bind(name) is not None for part in parts)}
+    ledger.targets.update(dict.fromkeys(without, "optional"))
+    return [name for name in missing if name not in without]
+
+
+def absent_parts(targets: Mapping[str, TargetState], rules: Rules, target: Target) -> list[Part]:
+    """The parts of the class that the checkpoint lacks as a whole, and without which the class can be loaded."""
+    found = []
+    for part in rules.parts:
+        states = {state for name, state in targets.items() if part.pattern.bind(name) is not None}
+        if part.argument.partition("=")[0] in target.arguments and states and states <= {"missing", "optional"}:
+            found.append(part)
+    return found
 
 
 def _missing(names: list[str], target: Target, checkpoint: Checkpoint) -> Iterator[Problem]:

@@ -28,10 +28,10 @@ from bridgeckpt.sidecar.config_files import named_class
 from bridgeckpt.sidecar.tokenizer.files import find_companions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.tables.rule_records import ModelRules, Rules
+    from bridgeckpt.mapping.tables.rule_records import ModelRules, Part, Rules
     from bridgeckpt.planning.account.ledger import Ledger
     from bridgeckpt.planning.by_rules.config import RulesConfig
 
@@ -48,7 +48,7 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
     """
     # Imported here: most checkpoints have a table, and start quicker without these modules.
     from bridgeckpt.mapping.tables.rules import load_rules
-    from bridgeckpt.planning.by_rules.account import account_by_rules
+    from bridgeckpt.planning.by_rules.account import absent_parts, account_by_rules
 
     config = stated.values
     rules, kind, source = load_rules(RULES), config["model_type"], f"the config of {checkpoint.path.name}"
@@ -61,7 +61,7 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
     training = checkpoint.training_state()
     ledger, problems, of_averages = choose_averages(ledger, training.average_of(), ema, checkpoint.path.name)
     configuration, changed = _configuration(config, rules.model(kind), name)
-    architecture = Architecture(name)
+    architecture, absent = _without(name, absent_parts(ledger.targets, rules, target))
     return Plan(
         checkpoint=checkpoint,
         table=rules.summary,
@@ -77,7 +77,7 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
         vocabulary=None,
         casing=None,
         companions=find_companions(checkpoint.directory),
-        notes=(*checkpoint.notes, *unnamed, *changed, *of_averages, *rules.model(kind).notes),
+        notes=(*checkpoint.notes, *unnamed, *changed, *of_averages, *rules.model(kind).notes, *absent),
         warnings=(
             *stated.warnings,
             *conflict,
@@ -86,6 +86,17 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
         ),
         problems=merged((*ledger.problems, *_refused(rules.model(kind), name), *problems)),
     )
+
+
+def _without(name: str, parts: Sequence[Part]) -> tuple[Architecture, list[str]]:
+    """The class without the parts that the checkpoint lacks, and a note on how it is loaded then."""
+    optional = tuple(part.name for part in parts)
+    notes = [
+        f"the checkpoint has no {part.name}: it will be drawn at random if {name} is loaded without {part.argument}"
+        for part in parts
+    ]
+    load_without = {part.name: part.argument for part in parts}
+    return Architecture(name=name, optional=optional, load_without=load_without), notes
 
 
 def _refused(rules: ModelRules, name: str) -> list[Problem]:

@@ -5,6 +5,7 @@ Only this module of planning imports torch and transformers. It builds the class
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ConfigError, PlanError
@@ -24,7 +25,7 @@ class Target(NamedTuple):
 
     ``shapes`` maps every parameter and stored buffer, by its name in files, to its shape. ``tied`` maps each second
     name of a parameter to its first name. ``inner`` maps the path of each model in the class ("" for the class itself)
-    to the prefix that the bare model has in a class with a head.
+    to the prefix that the bare model has in a class with a head. ``arguments`` are those that the class takes.
     """
 
     architecture: str
@@ -32,6 +33,7 @@ class Target(NamedTuple):
     shapes: Mapping[str, tuple[int, ...]]
     tied: Mapping[str, str]
     inner: Mapping[str, str]
+    arguments: frozenset[str] = frozenset()
 
     def find(self, name: str) -> str | None:
         """The parameter ``name``, with or without the prefix that a bare model has in a class with a head."""
@@ -144,7 +146,14 @@ def _described(model: Any, architecture: str, model_type: str) -> Target:  # noq
         first[id(tensor)] = next(iter(revert_weight_conversion(model, {name: tensor})))
     tied = {name: first[id(tensor)] for name, tensor in stored.items() if first[id(tensor)] != name}
     shapes = {name: tuple(tensor.shape) for name, tensor in stored.items()}
-    return Target(architecture, model_type, shapes, tied, _inner(model))
+    return Target(
+        architecture=architecture,
+        model=model_type,
+        shapes=shapes,
+        tied=tied,
+        inner=_inner(model),
+        arguments=frozenset(signature(type(model).__init__).parameters),
+    )
 
 
 def _inner(model: Any) -> dict[str, str]:  # noqa: ANN401 - a torch module
