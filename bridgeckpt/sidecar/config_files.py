@@ -148,10 +148,8 @@ def _rename(values: JSON, source: ConfigSource) -> JSON:
                 merged.setdefault(key, _plain(_only(holder[last])))
         for key, value in inner.items():
             merged.setdefault(source.keys.get(key, key), _plain(value))
-    if objects and isinstance(name := values.get(source.told), str):
-        merged["architectures"] = [name]
     if objects and source.keys:  # the keys are not transformers': one without a translation has another meaning
-        known = {*source.keys.values(), *source.required, "architectures"}
+        known = {*source.keys.values(), *source.required}
         merged = {key: value for key, value in merged.items() if key in known}
     return merged
 

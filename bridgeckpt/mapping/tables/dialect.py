@@ -34,8 +34,7 @@
                                the objects with the values; in a list a key is an element's name),
                                ``[config.source.keys]`` renames keys (or paths of keys) there,
                                ``[config.source.required]`` are the only values that can be converted;
-                               ``transformers = true``: transformers wrote it, and it is copied; ``told``: the key
-                               beside the roots that names the class
+                               ``transformers = true``: transformers wrote it, and it is copied
 ``[config.doubts]`` key =      why the value may be wrong, whatever the source's config says, if neither the graph nor
                                the user gives it; ``[config.doubts.KEY]`` word = the same, if the config has this word,
                                or if it says nothing and the word is the model's default
@@ -211,7 +210,7 @@ def _doubts(section: Section, key: str) -> dict[str, str]:
 
 def _config_source(section: Section, inherited: ConfigSource) -> ConfigSource:
     """Where the config is; what the section leaves out is as in ``inherited``."""
-    section.allow_only("files", "roots", "keys", "required", "transformers", "told", "classes")
+    section.allow_only("files", "roots", "keys", "required", "transformers", "classes")
     keys, required = section.table("keys"), section.table("required")
     return ConfigSource(
         section.texts("files", inherited.files),
@@ -219,7 +218,6 @@ def _config_source(section: Section, inherited: ConfigSource) -> ConfigSource:
         {**inherited.keys, **{key: keys.text(key) for key in keys}},
         {**inherited.required, **required.data},
         section.flag("transformers") or inherited.transformers,
-        section.text("told", inherited.told),
         section.texts("classes", inherited.classes),
     )
 

@@ -104,7 +104,6 @@ class ConfigSource(NamedTuple):
         keys: Transformers' key, by the key or path of keys below a root.
         required: The only values of these keys that can be converted.
         transformers: Whether transformers wrote the config. Then all of it is copied.
-        told: The key beside the roots that names the class, or "".
         classes: Patterns of the classes whose configs, in Keras' description inside a checkpoint, have the values.
     """
 
@@ -113,7 +112,6 @@ class ConfigSource(NamedTuple):
     keys: Mapping[str, str] = FrozenDict()
     required: Mapping[str, Any] = FrozenDict()
     transformers: bool = False
-    told: str = ""
     classes: tuple[str, ...] = ()
 
 
