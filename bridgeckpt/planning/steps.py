@@ -32,7 +32,7 @@ from bridgeckpt.planning.own_head_problem import own_head_problem
 from bridgeckpt.planning.refusals import refuse_variants, refused_heads
 from bridgeckpt.sidecar.config import translate
 from bridgeckpt.sidecar.config_files import named_class
-from bridgeckpt.sidecar.graph.facts import read_facts, read_head
+from bridgeckpt.sidecar.graph.facts import read_facts, read_own_head
 from bridgeckpt.sidecar.stated import load_config
 from bridgeckpt.sidecar.tokenizer.choice import select_tokenizer
 
@@ -241,8 +241,9 @@ def own_head(recognised: Recognised, evidence: SidecarFacts, sizes: Sizes, ledge
     matrices = [name for name in ledger.own_head if len(tensors[name].shape) > 1 and "{" not in name]
     if evidence.graph is not None and head is not None and len(matrices) <= _FEW:
         for name in matrices:
-            fact = read_head(evidence.graph, head._replace(kernel=Template.parse(name)), dialect.wildcards)
-            kinds |= {fact.value} if fact is not None else set()
+            kernel = head._replace(kernel=Template.parse(name))
+            kind = read_own_head(evidence.graph, kernel, dialect.wildcards)
+            kinds |= {kind} if kind is not None else set()
     return OwnHead(
         table=dialect.table,
         present=recognised.present,

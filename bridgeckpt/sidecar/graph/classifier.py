@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.sidecar.graph.computations import GRADIENT, PRODUCTS, GraphFact
 
@@ -20,13 +20,23 @@ _VARIABLES = {"Variable", "VariableV2", "VarHandleOp", "Const"}  # a constant in
 _READS = {"Identity", "ReadVariableOp", "Cast", "Transpose", "Reshape"}  # tf.tensordot reshapes its operands
 _NO_DATA = {"Shape", "Const", "Placeholder", "PlaceholderWithDefault", "RandomUniform", "StatelessRandomUniformV2"}
 REDUCED = "reduced"  # of some tokens, or of their mean: no class has such a head
+BENT = "bent"  # its result goes through an activation: no class has such a head
+_BENDING = {"Tanh", "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Softplus", "Erf", "Erfc"}
+_STRAIGHT = {"Identity", "Reshape", "BiasAdd", "Add", "AddV2"}
 _EACH_TOKEN = {"token", "span"}  # heads with logits for every token: no token is selected before the product
 _REDUCTIONS = {"StridedSlice", "Slice", "Gather", "GatherV2", "Squeeze", "Mean", "Max", "Sum"}
 
 
+class ClassifiedHead(NamedTuple):
+    """The kind of a head, with the node that shows it, and the product with its kernel."""
+
+    fact: GraphFact[str]
+    product: Node
+
+
 def classify_head(
     graph: Graph, kernels: list[str], layers: list[str], outputs: Mapping[str, str]
-) -> GraphFact[str] | None:
+) -> ClassifiedHead | None:
     """The kind of head whose output is the nearest before the product with a kernel.
 
     ``kernels`` are names that the variable may have. A function takes the variable as an argument; there the product is
@@ -38,8 +48,25 @@ def classify_head(
         for node, is_reduced in _upstream(graph, [name for name in product.operands if name != kernel]):
             kind = next((kind for kind, pattern in patterns.items() if pattern.match(node.name)), None)
             if kind is not None:
-                return GraphFact(REDUCED if is_reduced and kind in _EACH_TOKEN else kind, node.name)
+                fact = GraphFact(REDUCED if is_reduced and kind in _EACH_TOKEN else kind, node.name)
+                return ClassifiedHead(fact, product)
     return None
+
+
+def is_bent(graph: Graph, product: Node) -> bool:
+    """Whether the result of a product goes through a function that bends it: then it is no logits.
+
+    A sigmoid or a softmax makes probabilities of logits, and does not count.
+    """
+    queue, seen = [product.name], {product.name}
+    while queue:
+        for reader in graph.readers(queue.pop()):
+            if reader.op in _BENDING:
+                return True
+            if reader.op in _STRAIGHT and reader.name not in seen and not GRADIENT.search(reader.name):
+                seen.add(reader.name)
+                queue.append(reader.name)
+    return False
 
 
 def _products(graph: Graph, kernels: list[str]) -> Iterator[tuple[Node, str]]:

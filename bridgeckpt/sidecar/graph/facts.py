@@ -12,8 +12,8 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.frozen import FrozenDict
-from bridgeckpt.sidecar.graph.classifier import REDUCED, classify_head
-from bridgeckpt.sidecar.graph.computations import GRADIENT, READERS, GraphFact
+from bridgeckpt.sidecar.graph.classifier import BENT, REDUCED, classify_head, is_bent
+from bridgeckpt.sidecar.graph.computations import GRADIENT, PRODUCTS, READERS, GraphFact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,8 +57,7 @@ def read_facts(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) 
         elif facts:
             listed = " and ".join(f"{value} ({node})" for value, node in {fact.value: fact for fact in facts}.values())
             notes.append(f"{key} is not taken from the graph, which computes with {listed}")
-    head = read_head(graph, scopes.head, wildcards) if scopes.head is not None else None
-    head = head if head is not None and head.value != REDUCED else None
+    head = _head(graph, scopes.head, wildcards) if scopes.head is not None else None
     evidence = {key: fact.node for key, fact in known.items()} | ({"head": head.node} if head else {})
     return GraphFacts(
         values={key: fact.value for key, fact in known.items()},
@@ -91,12 +90,30 @@ def _similar_scopes(graph: Graph, scope: str) -> Iterator[str]:
             yield match
 
 
-def read_head(graph: Graph, scopes: HeadScopes, wildcards: Mapping[str, str]) -> GraphFact[str] | None:
-    """What one row of the logits of a kernel is about, by kind of head; None if the graph does not show it."""
+def _head(graph: Graph, scopes: HeadScopes, wildcards: Mapping[str, str]) -> GraphFact[str] | None:
+    found = classify_head(graph, *_places(graph, scopes, wildcards))
+    return found.fact if found is not None and found.fact.value != REDUCED else None
+
+
+def read_own_head(graph: Graph, scopes: HeadScopes, wildcards: Mapping[str, str]) -> str | None:
+    """What a kernel of no known head computes: a kind of head, REDUCED or BENT; None if the graph does not show it."""
+    kernels, similar, outputs = _places(graph, scopes, wildcards)
+    layers = [layer for layer in similar if any(node.op in PRODUCTS for node in graph.under(layer))]
+    least = min((layer.count("/") for layer in layers), default=0)
+    # Layers of the model may have the same names, and are deeper.
+    found = classify_head(graph, kernels, [layer for layer in layers if layer.count("/") == least], outputs)
+    if found is None:
+        return None
+    return BENT if is_bent(graph, found.product) else found.fact.value
+
+
+def _places(
+    graph: Graph, scopes: HeadScopes, wildcards: Mapping[str, str]
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """The names that a head's kernel may have, the scopes of its layer, and by kind of head those that feed it."""
     # The kernel is under the leading scope, or at the root if the head is on top of a hub module.
     bindings = (wildcards, dict.fromkeys(wildcards, ""))
     kernels = list(dict.fromkeys(scopes.kernel.render(binding) for binding in bindings))
     layer, _, name = kernels[0].rpartition("/")
     layers = list(_similar_scopes(graph, layer)) if name == "kernel" else []  # a Keras layer has its own scope
-    outputs = {kind: _pattern(scope.render(wildcards)) for kind, scope in scopes.outputs.items()}
-    return classify_head(graph, kernels, layers, outputs)
+    return kernels, layers, {kind: _pattern(scope.render(wildcards)) for kind, scope in scopes.outputs.items()}

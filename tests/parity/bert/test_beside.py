@@ -88,18 +88,19 @@ def test_weights_that_have_an_average_are_not_beside_it(partly):
     assert bert.averages.keys() == averages == {name for name in bert.variables.values() if "Average" in name}
 
 
-@pytest.fixture(scope="module", params=["pooled_output", "sequence_output", "first token"])
+@pytest.fixture(scope="module", params=["pooled_output", "sequence_output", "first token", "tanh"])
 def with_graph(request, tmp_path_factory):
     """A BERT with a linear head of its own on one of its outputs: its folder, what the head reads, and its logits."""
     folder, tf1 = tmp_path_factory.mktemp("graph"), tf.compat.v1
     with tf.Graph().as_default():
         _, outputs = graph(layers=1, static=False)
-        read = outputs["sequence_output"][:, 0] if request.param == "first token" else outputs[request.param]
+        states = outputs["sequence_output"]
+        read = {"first token": states[:, 0], "tanh": states}.get(request.param, outputs.get(request.param))
         width = read.shape[-1]
         with tf1.variable_scope("my_head/dense"):
             kernel = tf1.get_variable("kernel", [width, 3], initializer=tf1.random_normal_initializer())
             bias = tf1.get_variable("bias", [3], initializer=tf1.random_normal_initializer())
-        tf.nn.sigmoid(tf.tensordot(read, kernel, 1) + bias)
+        (tf.nn.tanh if request.param == "tanh" else tf.nn.sigmoid)(tf.tensordot(read, kernel, 1) + bias)
         with tf1.Session() as session:
             session.run(tf1.global_variables_initializer())
             tf1.train.Saver().save(session, str(folder / "model.ckpt"))
@@ -112,15 +113,17 @@ def test_a_linear_head_is_compared_where_a_graph_shows_what_it_reads(with_graph,
     classes = {"pooled_output": "BertForSequenceClassification", "sequence_output": "BertForTokenClassification"}
     right = classes.pop(read, "BertModel")
     for wrong in classes.values():
-        with pytest.raises(PlanError, match=r"the graph (computes one result per|puts it on single tokens)"):
+        with pytest.raises(
+            PlanError, match=r"the graph (computes one result per|puts it on single tokens|puts an activation)"
+        ):
             bridgeckpt.plan(folder, architecture=wrong)
     done = bridgeckpt.convert(folder, tmp_path / "out", architecture=right)
     verdict = bridgeckpt.verify(folder, done.path)
     assert verdict.passed
     compared = {"logits", "token_logits"} & {stage.name for stage in verdict.stages}
     if right == "BertModel":
-        assert not compared
-        assert any("a head that is not known" in note for note in verdict.notes)
+        assert read == "tanh" or not compared
+        assert read == "tanh" or any("a head that is not known" in note for note in verdict.notes)
     else:
         assert compared
         assert any("as the graph computes it" in note for note in done.plan.notes)
