@@ -308,6 +308,27 @@ def test_a_graph_of_which_a_part_was_frozen(built, tmp_path):
     assert f"was not frozen as a whole: the values of 1 variables ({left}, ...)" in str(refused.value)
 
 
+def test_no_constant_hides_another_of_the_same_variable(tmp_path):
+    """What several reads of a variable became, and one with the variable's own name."""
+    tf = tfwrite.tensorflow()
+    graph = tf.compat.v1.GraphDef()
+    names = (
+        "d/MatMul/ReadVariableOp",
+        "d/MatMul_1/ReadVariableOp",
+        "d/kernel/read",
+        "e/BiasAdd/ReadVariableOp",
+        "e/bias",
+    )
+    for number, name in enumerate(names):
+        node = graph.node.add(name=name, op="Const")
+        node.attr["dtype"].type = 1
+        node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.full([2, 2], number, "f")))
+    graph.node.add(name="e/bias/read", op="Identity", input=["e/bias"])
+    checkpoint = open_checkpoint(tffreeze.write(tmp_path / "frozen.pb", graph))
+    assert sorted(checkpoint.get_tensor(name)[0, 0] for name in checkpoint) == [0, 1, 2, 3, 4]
+    assert checkpoint.get_tensor("e/bias")[0, 0] == 4
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(CheckpointError) as refused:
         open_checkpoint(path)

@@ -152,6 +152,7 @@ def _variables(
     gammas = {name.removesuffix(_GAMMA_NAME) for name in derived.values() if name and name.endswith(_GAMMA_NAME)}
     counts = Counter(derived.values())
     variables: dict[str, str] = {}
+    taken = set(operations)
     for name, operation in operations.items():
         variable = derived.get(name, name.removesuffix(_READ))
         if variable is None or counts[variable] > 1:  # which of them has that name is not known
@@ -159,7 +160,8 @@ def _variables(
         layer, _, weight = variable.rpartition("/")
         if weight == _ADDED:
             variable = f"{layer}/{'beta' if layer in gammas else 'bias'}"
-        variables[name] = variable if variable not in variables.values() else name
+        variables[name] = name if variable in taken else variable
+        taken.add(variable)
     return variables
 
 
