@@ -31,9 +31,14 @@ class Sizes(NamedTuple):
         return self.axes.get(axis) if axis is not None else None
 
 
-NO_SIZES = Sizes(
-    FrozenDict(), FrozenDict(), FrozenDict(), FrozenDict(), (), ()
-)  # of a model that is converted by rules
+NO_SIZES = Sizes(  # of a model that is converted by rules
+    values=FrozenDict(),
+    axes=FrozenDict(),
+    origin=FrozenDict(),
+    assumed=FrozenDict(),
+    problems=(),
+    notes=(),
+)
 
 
 class SizesBuilder:
