@@ -84,8 +84,9 @@ def _scopes(patterns: Collection[str], names: Collection[str]) -> Iterator[str]:
     """What stands before each name that one of the ``patterns`` describes."""
     for pattern in patterns:
         end = _SPECIAL.split(pattern)[-1]  # cheap to compare, and excludes nearly every name
-        whole = re.compile(f"((?:.*/)?){_regex(pattern)}", re.DOTALL)
-        yield from (match[1] for name in names if name.endswith(end) and (match := whole.fullmatch(name)))
+        if near := [name for name in names if name.endswith(end)]:
+            whole = re.compile(f"((?:.*/)?){_regex(pattern)}", re.DOTALL)
+            yield from (match[1] for name in near if (match := whole.fullmatch(name)))
 
 
 def _is_without(section: Section, scope: str, names: Collection[str]) -> bool:
