@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def _is_integer(dtype: str) -> bool:
-    return dtype in DTYPES and DTYPES[dtype].itemsize > 0 and not DTYPES[dtype].floating
-
-
 class Checkpoint:
     """A checkpoint opened for reading. Its index is in memory, and its tensors are read one at a time.
 
@@ -135,8 +131,10 @@ class Checkpoint:
 
     @property
     def integers(self) -> frozenset[str]:
-        """The tensors of integers or truth values, by name."""
-        return frozenset(name for name, info in self.tensors.items() if _is_integer(info.dtype))
+        """The tensors that are not of floating-point numbers, by name: of integers, truth values or text."""
+        return frozenset(
+            name for name, info in self.tensors.items() if info.dtype in DTYPES and not DTYPES[info.dtype].floating
+        )
 
     def by_variable(self, *, without: str = "") -> Checkpoint:
         """The same checkpoint with its tensors under the names of their variables; without a name, under their keys.

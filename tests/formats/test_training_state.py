@@ -90,6 +90,21 @@ def test_an_unknown_word_beside_what_was_trained_only():
     assert state(weights, slots).slots.keys() == slots.keys()
 
 
+HEADS_OWN = {"head/project/weights": (6, 4), "head/project/biases": (4,)}
+POOLER = {"bert/pooler/dense/kernel": (6, 6)}
+
+
+@pytest.mark.parametrize("trained", [KERNELS, HEADS_OWN, POOLER], ids=["kernels", "head", "one"])
+@pytest.mark.parametrize(
+    "spellings",
+    [["{}/Zork"], ["{}/zork", "{}/zork_1"], ["{}/zork_m", "{}/zork_v"], ["{}/m", "{}/v"]],
+    ids=lambda spellings: " ".join(spellings),
+)
+def test_an_unknown_word_beside_few_weights(trained, spellings):
+    slots = beside(trained, *spellings)
+    assert state(WEIGHTS | HEADS_OWN | POOLER, slots).slots.keys() == slots.keys()
+
+
 def adafactor(row, column, whole):
     slots = {}
     for name, shape in WEIGHTS.items():
@@ -147,20 +162,23 @@ def test_state_of_weights_that_were_taken_out():
         beside(KERNELS, "{}/mask"),
         beside(WEIGHTS, "{}/mask"),  # a lottery ticket: of every weight
         beside(WEIGHTS, "{}/quantized"),
+        beside(KERNELS, "{}/Mask", "{}/Mask_1"),
+        beside(KERNELS, "{}/hadamard"),
+        beside(KERNELS, "{}/v"),
         beside(WEIGHTS, "{}/delta"),
-        beside(KERNELS, "{}/Zork"),  # some other part of every kernel
-        beside({"bert/encoder/layer_0/output/dense/kernel": (9, 6)}, "{}/Zork"),
-        beside({n: s for n, s in WEIGHTS.items() if "layer_0/output/dense" in n}, "{}/Zork"),  # kernel and bias of one
+        beside(KERNELS, "{}/zork"),  # some other part of every kernel
+        beside({"bert/encoder/layer_0/output/dense/kernel": (9, 6)}, "{}/zork"),
+        beside({n: s for n, s in WEIGHTS.items() if "layer_0/output/dense" in n}, "{}/zork"),  # kernel and bias of one
         {f"{name}/threshold": () for name in KERNELS},
         {f"{name}/g": shape[1:] for name, shape in KERNELS.items()} | beside(KERNELS, "{}/v"),  # normalised weights
-        {f"{name}/Zork": shape[1:] for name, shape in WEIGHTS.items() if len(shape) == 2},  # one factor: a scale
+        {f"{name}/zork": shape[1:] for name, shape in WEIGHTS.items() if len(shape) == 2},  # one factor: a scale
         {f"{name}/lora_a": (shape[0], 2) for name, shape in KERNELS.items()},
         {f"{name}/{end}": () for name in WEIGHTS for end in ("min", "max")},  # of a quantization
         {f"{name}/adapter/kernel": (6, 6) for name in KERNELS},
         model("student/bert/"),  # another model
         model("teacher/bert/", hidden=8),
     ],
-    ids=range(15),
+    ids=range(18),
 )
 def test_a_part_of_the_model_is_no_state(part):
     found = state(WEIGHTS, part)
@@ -264,6 +282,24 @@ def test_scalars_of_the_model_are_no_bookkeeping():
     assert found.bookkeeping == {}
 
 
+def test_scalars_in_the_scope_of_an_optimizer_or_a_metric():
+    names = ["loss_scaler/scale", "AdamW/zork", "f1/zork", "metrics/pearson_correlation/covariance", "accuracy/zork"]
+    found = state(WEIGHTS, HEAD, dict.fromkeys(names, ()))
+    assert found.bookkeeping.keys() == {*names}
+    inside = {"accuracy/kernel": (6, 2), "accuracy/zork": ()}
+    assert state(WEIGHTS, inside).bookkeeping == {}
+
+
+def test_vectors_that_are_not_of_floating_point_are_no_weights():
+    vectors = {"Generator/state": (3,), "bert/encoder/layer_0/dropout/StateVar": (3,), "label_names": (2,)}
+    vectors |= {"bert/embeddings/dropout/generator/state": (3,), "string_lookup/table-values": (9,)}
+    inside = {"bert/embeddings/position_ids": (7,), "bert/pooler/dense/kernel": (6, 6), "bert/pooler/dense/zeros": (6,)}
+    inside |= {"head/table": (6, 6)}  # a matrix, for instance of 8 bits
+    found = state(WEIGHTS, vectors, inside, integers=[*vectors, *inside])
+    assert found.bookkeeping.keys() == vectors.keys()
+    assert state(WEIGHTS, vectors).bookkeeping == {}
+
+
 def test_integers_outside_the_model_need_no_known_name():
     found = state(
         WEIGHTS, {"Variable": (), "counters/zork": (), "bert/pooler/zork": ()}, integers=["Variable", "counters/zork"]
@@ -273,6 +309,7 @@ def test_integers_outside_the_model_need_no_known_name():
 
 def test_metrics_random_numbers_and_the_object_graph():
     names = {"true_positives_1": (200,), "total_confusion_matrix": (3, 3), "_CHECKPOINTABLE_OBJECT_GRAPH": ()}
+    names |= {"auc/false_negatives": (200,), "eval/kappa/conf_mtx": (3, 3)}
     names |= {"metrics/mean/vars/0": (4,)}  # in a file of Keras' own
     names |= {"layers/dropout/seed_generator/vars/0": (2,), "dropout/seed_generator_state": (2,)}
     found = state(WEIGHTS, names, integers=[name for name in names if "seed" in name])

@@ -12,14 +12,13 @@ in front is one, the form is enough. ``<weight>/ExponentialMovingAverage`` and `
 
 **Other words.** There are always more optimizers than are known here, so the form has to be enough. But parts of a
 computation may have it, too: a pruning mask, ``kernel/mask``; the ``v`` of a normalised weight; a difference that is
-added. Such parts belong to some kernels. An optimizer has one word for all that it trains. So an unknown word means
-optimizer state only if
+added. So an unknown word means optimizer state only if it does not name a computation, every tensor with the word has
+the form, is of floating point, and is as large as its weight or one of a row and a column; and one of these is true:
 
-* every tensor with the word has the form, is of floating point, and is as large as its weight, or is one of a row and
-  a column that are both there;
-* its weights are matrices and vectors, and they are half of all weights, or kernels, biases and norms of several layers
-  (where the rest was frozen);
-* the word does not name a computation (``mask``, ``scale``, ``delta``, ...).
+* the word is written like a class (``Zork``): TensorFlow 1 names state after the optimizer's class, and no layer;
+* each weight has several moments as large as itself (``zork`` and ``zork_1``, ``zork_m`` and ``zork_v``);
+* the weights are what an optimizer trains: matrices and vectors, and half of all weights, or kernels, biases and norms
+  of several layers (where the rest was frozen).
 
 ``by_form`` lists what is known only in this way, because users have to be told.
 
@@ -31,7 +30,6 @@ optimizer or says that it is an average.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Literal, NamedTuple
@@ -41,16 +39,17 @@ from bridgeckpt.formats.training.bookkeeping import find_bookkeeping, is_of_trai
 from bridgeckpt.formats.training.forms import Form, Paths, Shapes, are_row_and_column, bare, is_spread, may_be_state
 from bridgeckpt.formats.training.orphans import numbered, without_weight
 from bridgeckpt.formats.training.words import (
+    is_a_class_name,
     is_scope_of_optimizer,
     names_a_computation,
     names_a_moment,
     names_an_average,
     names_an_optimizer,
+    stem,
 )
 
 _Kind = Literal["state", "average", "unknown"]
 
-_NUMBER = re.compile(r"_?\d+\Z")
 _TENSORFLOWS = "ExponentialMovingAverage"
 _FEW = 4  # averages of less than one in so many weights are none: the names only happen to be alike
 
@@ -155,11 +154,10 @@ def _slot(form: Form) -> Slot:
 
 
 def _by_word(group: list[Form]) -> dict[str, list[Form]]:
-    """Forms by what stands before and after the weight. Numbers do not count, and the letters of moments are one."""
+    """Forms by what stands before and after the weight; several moments of one optimizer are together."""
     by_word: dict[str, list[Form]] = {}
     for form in group:
-        word = "m, v" if names_a_moment(form.word) else _NUMBER.sub("", form.word)
-        by_word.setdefault(f"{form.front}<weight>/{word}", []).append(form)
+        by_word.setdefault(f"{form.front}<weight>/{stem(form.word)}", []).append(form)
     return by_word
 
 
@@ -168,11 +166,13 @@ def _is_trained(group: list[Form], shapes: Shapes, weights: Collection[str]) -> 
     states: dict[str, list[tuple[int, ...]]] = {}
     for form in group:
         states.setdefault(form.weight, []).append(tuple(shapes[form.name]))
-    kept = all(
-        all(shape == tuple(shapes[weight]) for shape in own) or are_row_and_column(own, shapes[weight])
-        for weight, own in states.items()
-    )
-    return kept and is_spread(states, shapes, weights)
+    whole = all({*own} == {tuple(shapes[weight])} for weight, own in states.items())
+    if not whole and not all(
+        {*own} == {tuple(shapes[weight])} or are_row_and_column(own, shapes[weight]) for weight, own in states.items()
+    ):
+        return False
+    several = whole and all(len(own) > 1 for own in states.values())
+    return several or all(is_a_class_name(form.word) for form in group) or is_spread(states, shapes, weights)
 
 
 def _averages(group: list[Form], weights: int) -> Iterator[Form]:
