@@ -329,6 +329,34 @@ def test_no_constant_hides_another_of_the_same_variable(tmp_path):
     assert checkpoint.get_tensor("e/bias")[0, 0] == 4
 
 
+def test_constants_without_names_have_those_of_their_reads(built, frozen, tmp_path):
+    graph = type(frozen)()
+    graph.CopyFrom(frozen)
+    names = {node.name: f"Const_{1000 + number}" for number, node in enumerate(tffreeze.weights(graph))}
+    names = {name: new for name, new in names.items() if name in built().variables}
+    for node in graph.node:
+        node.name = names.get(node.name, node.name)
+        node.input[:] = [names.get(name, name) for name in node.input]
+    checkpoint = open_checkpoint(tffreeze.write(tmp_path / "frozen.pb", graph))
+    assert (len(names), checkpoint.notes, checkpoint.gaps) == (46, (), None)
+    assert all(equal(checkpoint.get_tensor(name), value) for name, value in built().variables.items())
+
+
+def test_a_kernel_that_a_tool_transposed_is_not_taken_for_itself(frozen, tmp_path):
+    """A square one has the same shape. The table of tokens, which the masked LM transposes, is no kernel."""
+    tf = tfwrite.tensorflow()
+    graph = type(frozen)()
+    graph.CopyFrom(frozen)
+    kernel = "bert/encoder/layer_1/attention/self/key/kernel"
+    constant = next(node for node in graph.node if node.name == kernel)
+    value = tf.make_ndarray(constant.attr["value"].tensor)
+    constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value.T.copy()))
+    product = next(node for node in graph.node if node.op == "MatMul" and f"{kernel}/read" in node.input)
+    product.attr["transpose_b"].b = True
+    path = tffreeze.write(tmp_path / "frozen.pb", graph)
+    assert f"{path} was changed after it was frozen: {kernel} is stored transposed, and {product.name}" in refusal(path)
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(CheckpointError) as refused:
         open_checkpoint(path)

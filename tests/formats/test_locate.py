@@ -249,7 +249,12 @@ KINDS = {
         "is damaged or not a checkpoint: it cannot be read",
     ),
     "pytorch_model.bin": (lambda path: archive(path, "archive/data.pkl"), "is a PyTorch checkpoint (a pickle)"),
-    "old.bin": (lambda path: path.write_bytes(pickle.dumps({"w": 1})), "is a PyTorch checkpoint (a pickle)"),
+    "old.bin": (
+        lambda path: path.write_bytes(pickle.dumps({"w": 1})),
+        "is a pickle (an old PyTorch checkpoint, or objects of another Python program)",
+    ),
+    "model_state.pdparams": (lambda path: path.write_bytes(pickle.dumps({"w": 1})), "is a PaddlePaddle checkpoint"),
+    "flax_model.msgpack": (lambda path: path.write_bytes(b"\x82\xa4bert"), "is a Flax checkpoint"),
     "weights.npz": (lambda path: np.savez(path, w=np.ones(3)), "is a numpy file (.npy, .npz)"),
     "weights.npy": (lambda path: np.save(path, np.ones(3)), "is a numpy file (.npy, .npz)"),
     "bert.zip": (lambda path: archive(path, "bert_model.ckpt.index"), "is a zip archive\n  hint: unpack it first"),
@@ -297,7 +302,7 @@ def test_other_kinds_are_named(tmp_path, name):
 def test_a_folder_names_the_model_in_it(tmp_path):
     for name in ("bert_config.json", "old.bin", "vocab.txt"):
         KINDS[name][0](tmp_path / name)
-    assert f"{tmp_path} holds old.bin, which is a PyTorch checkpoint (a pickle)" in refusal(tmp_path)
+    assert f"{tmp_path} holds old.bin, which is a pickle (an old PyTorch checkpoint" in refusal(tmp_path)
 
 
 @pytest.mark.slow
@@ -306,7 +311,8 @@ def test_neighbours_do_not_hide_the_checkpoint_below(run):
     KINDS["keras_metadata.pb"][0](run.parent / "keras_metadata.pb")
     said = refusal(run.parent)
     assert said.startswith(
-        f"there is no checkpoint in {run.parent}, but classifier.pickle.dat, which is a PyTorch checkpoint (a pickle)\n"
+        f"there is no checkpoint in {run.parent}, but classifier.pickle.dat, which is a pickle (an old PyTorch "
+        "checkpoint, or objects of another Python program)\n"
         f"  hint: did you mean {run}/model.ckpt-100"
     )
     deep = run.parent / "deep" / "er"
@@ -361,6 +367,23 @@ def test_a_folder_beside_a_prefix_of_the_same_name_is_told(run, tmp_path):
 
 
 @pytest.mark.slow
+def test_files_of_pytorch_beside_the_checkpoint_are_told(run):
+    (run / "pytorch_model.bin").write_bytes(pickle.dumps({"w": 1}))
+    (run / "model.safetensors").write_bytes(b"")
+    (note,) = (note for note in open_checkpoint(run).notes if "took" in note)
+    assert note.endswith("model.safetensors, pytorch_model.bin: took model.ckpt-1000, TensorFlow's")
+
+
+def test_files_that_macos_adds_are_no_checkpoints(run):
+    for name in ("._model.ckpt-1000.index", "._model.ckpt-9000.index"):
+        (run / name).write_bytes(b"\0\5\x16\7" + bytes(99))
+    (run / "checkpoint").unlink()
+    assert step_of(run) == 1000
+    (run.parent / "__MACOSX").mkdir()
+    (run / "._model.ckpt-1000.index").rename(run.parent / "__MACOSX" / "x.index")
+    assert "__MACOSX" not in refusal(run.parent)
+
+
 def test_folders_without_a_model(tmp_path):
     assert refusal(tmp_path) == f"there is no checkpoint in {tmp_path}\n  hint: the folder is empty"
     for number in range(10):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatch
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
     from bridgeckpt.formats.locating.kinds import FileKind
     from bridgeckpt.store.contract import Entry
+
+
+# What macOS writes beside files in archives: "._model.index" holds attributes of "model.index".
+_OF_MACOS = re.compile(r"\._.|__MACOSX$")
 
 
 class Location(NamedTuple):
@@ -56,13 +61,13 @@ class Folder:
 
     @cached_property
     def members(self) -> list[Entry]:
-        """What is directly in it, sorted by name; empty if there is no such folder.
+        """What is directly in it, sorted by name, without what macOS adds; empty if there is no such folder.
 
         Raises:
             OSError: the folder cannot be listed.
         """
         try:
-            return members(self.path)
+            return [entry for entry in members(self.path) if not _OF_MACOS.match(entry.name)]
         except (FileNotFoundError, NotADirectoryError):
             return []
 

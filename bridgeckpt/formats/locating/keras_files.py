@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.formats.locating.folder import Location, only_file
 from bridgeckpt.formats.locating.kinds import FileKind, FileStart, text_matches, zip_holds
-from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.locating.folder import Folder
@@ -40,13 +39,6 @@ def find(folder: Folder) -> Location | None:
     """
     usual = (file for name in _USUAL if (file := folder.file(name)) and folder.kind(file) in _KINDS)
     if file := next(usual, None):
-        location: Location | None = Location(file, folder.kind(file))
-    else:
-        location = only_file(folder, "*.weights.json", "*.h5.index.json", kinds=_KINDS)
-        location = location or only_file(folder, *PATTERNS, kinds=_KINDS)
-    # Safetensors beside it may be PyTorch's or TensorFlow's.
-    if location is None or not (others := folder.files("*.safetensors")):
-        return location
-    taken = location.path.name
-    note = f"{folder.path} holds {taken} and {listed(file.name for file in others)}: took {taken}, TensorFlow's"
-    return location._replace(notes=(note,))
+        return Location(file, folder.kind(file))
+    location = only_file(folder, "*.weights.json", "*.h5.index.json", kinds=_KINDS)
+    return location or only_file(folder, *PATTERNS, kinds=_KINDS)

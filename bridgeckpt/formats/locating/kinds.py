@@ -28,6 +28,7 @@ _TEXT_GRAPH = (
     "if training wrote it, the weights are in the checkpoint beside it; a frozen graph is read in protobuf's binary "
     "format: google.protobuf.text_format.Parse(text, tf.compat.v1.GraphDef()).SerializeToString()"
 )
+_NEVER_OPENED = "pickles can run code, so they are never opened here"
 _ORIGINAL = "convert the checkpoint that it was made from"
 
 
@@ -122,8 +123,8 @@ def _is_numpy(start: FileStart) -> bool:
     return start.head.startswith(b"\x93NUMPY") or all(name.endswith(".npy") for name in names)
 
 
-def _is_torch(start: FileStart) -> bool:
-    return re.match(rb"\x80[\2-\5]", start.head) is not None or zip_holds("data.pkl")(start)
+def _is_pickle(start: FileStart) -> bool:
+    return re.match(rb"\x80[\2-\5]", start.head) is not None
 
 
 EMPTY = FileKind(
@@ -151,8 +152,23 @@ _SIGNATURES = (
     ),
     FileKind(
         what="a PyTorch checkpoint (a pickle)",
-        hint="it is a PyTorch file already; pickles can run code, so they are never opened here",
-        matches=_is_torch,
+        hint=f"it is a PyTorch file already; {_NEVER_OPENED}",
+        matches=zip_holds("data.pkl"),
+    ),
+    FileKind(
+        what="a PaddlePaddle checkpoint",
+        hint="no table converts it: ask for the TensorFlow checkpoint that it was made from",
+        matches=lambda start: start.path.suffix in {".pdparams", ".pdiparams"},
+    ),
+    FileKind(
+        what="a pickle (an old PyTorch checkpoint, or objects of another Python program)",
+        hint=f"if it is a PyTorch file, torch.load reads it; {_NEVER_OPENED}",
+        matches=_is_pickle,
+    ),
+    FileKind(
+        what="a Flax checkpoint",
+        hint="transformers 4 reads it: from_pretrained(FOLDER, from_flax=True)",
+        matches=lambda start: start.path.suffix == ".msgpack",
     ),
     FileKind(what="a numpy file (.npy, .npz)", hint=UNKNOWN.hint, matches=_is_numpy, is_model=False),
     FileKind(

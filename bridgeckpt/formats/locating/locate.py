@@ -13,9 +13,12 @@ from bridgeckpt.formats.locating.registry import FORMATS
 from bridgeckpt.formats.locating.state_file import find_named, state_file_in
 from bridgeckpt.formats.locating.tensorflow_files import bundle_at, find_saved_model, v1_at
 from bridgeckpt.store.source import is_file, is_folder, look
+from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_PYTORCH = ("*.safetensors", "pytorch_model*.bin")
 
 
 def is_address(path: Path) -> bool:
@@ -91,14 +94,24 @@ def _by_file(path: Path, folder: Folder) -> Location:
 def _in_folder(folder: Folder, state: Path | None) -> Location:
     """The checkpoint in a folder: the one that its state file names, or else that of the first format found in it."""
     if state is not None and (location := find_named(state, folder)):
-        return location
+        return _beside_pytorch(location, folder)
     for row in FORMATS.formats:
         if location := row.find(folder):
-            return location
+            return _beside_pytorch(location, folder)
     patterns = [pattern for row in FORMATS.formats for pattern in row.patterns]
     if location := _only_version(folder, patterns):
         return location
     raise refusals.nothing_in(folder, patterns)
+
+
+def _beside_pytorch(location: Location, folder: Folder) -> Location:
+    """The same place; if PyTorch's files are beside it, with a note. Safetensors may be TensorFlow's too."""
+    others = folder.files(*_PYTORCH)
+    if not others or location.path in others or location.path.name.endswith(".safetensors.index.json"):
+        return location
+    taken = location.path.name
+    note = f"{folder.path} holds {taken} and {listed(file.name for file in others)}: took {taken}, TensorFlow's"
+    return location._replace(notes=(*location.notes, note))
 
 
 def _only_version(folder: Folder, patterns: list[str]) -> Location | None:

@@ -58,6 +58,7 @@ class FrozenGraph(Checkpoint):
         if not weights.names:
             raise _without_weights(path, nodes)
         spool = Spool()
+        _refuse_transposed(path, weights)
         tensors = {name: _info(path, name, constants[constant], spool) for constant, name in weights.names.items()}
         saved = SavedModel(path.parent) if path.name == GRAPH else None
         super().__init__(
@@ -93,7 +94,9 @@ def _weights(nodes: list[StoredNode], constants: dict[str, Constant]) -> Weights
     readers: dict[str, list[ReadingOperation]] = {}
     for node in nodes:
         for slot, name in enumerate(node.inputs):
-            readers.setdefault(name.partition(":")[0], []).append(ReadingOperation(node.name, node.op, slot))
+            readers.setdefault(name.partition(":")[0], []).append(
+                ReadingOperation(node.name, node.op, slot, node.transposes)
+            )
     described = {name: Numbers(len(of.shape), DTYPES[of.dtype].floating) for name, of in constants.items()}
     return weights_of(described, readers, has_variables=any(node.op in VARIABLES for node in nodes))
 
@@ -142,6 +145,21 @@ def _refuse_quantized(path: Path, nodes: list[StoredNode]) -> None:
             f"integers; the first is {found[0].name} ({found[0].op})",
             path=path,
             hint=f"{_ORIGINAL}, or the frozen graph before it was quantized",
+        )
+
+
+def _refuse_transposed(path: Path, weights: Weights) -> None:
+    """Refuse a graph whose kernels a tool transposed: a square one has the same shape, and would be taken for itself.
+
+    Raises:
+        CheckpointError: it has such kernels.
+    """
+    for product, kernel in weights.transposed.items():
+        raise CheckpointError(
+            f"{path} was changed after it was frozen: {kernel} is stored transposed, and {product} transposes it back "
+            f"({len(weights.transposed):,} of its kernels are)",
+            path=path,
+            hint=f"{_ORIGINAL}, or the frozen graph before a tool changed it",
         )
 
 

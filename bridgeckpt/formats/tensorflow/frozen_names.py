@@ -6,7 +6,8 @@ Freezing turns each variable into a constant. A graph has other constants too: s
   makes it an Identity, and the constant keeps the variable's name.
 * TensorFlow 2 names the constant after the operation that reads it: ``dense/MatMul/ReadVariableOp/resource``. What the
   operation does with it says which weight of the layer it is, as long as it is one of Keras' own layers.
-  A SavedModel that was loaded and frozen has names such as ``unknown_12``: then the operation is searched for.
+  A SavedModel that was loaded and frozen has names such as ``unknown_12``, and a tool may leave ``Const_12``: then the
+  operation is searched for.
 * Optimizers of graphs replace these operations by constants with the operations' names, or take them out. If all were
   taken out, the weights are the constants of numbers with a fraction, with at least one axis, and with a name that
   TensorFlow does not give by itself.
@@ -21,22 +22,25 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridgeckpt.formats.tensorflow.stored_graph import PRODUCTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-_ADDED, _GAMMA_NAME = "added", "/gamma"
+_ADDED, _GAMMA_NAME, _KERNEL = "added", "/gamma", "kernel"
 _READ = "/read"  # of a variable of TensorFlow 1
 _RESOURCE = "/resource"
 _READ_OP = re.compile(rf"/ReadVariableOp(?:_\d+)?(?:{_RESOURCE})?$")
 _LOOKUP = re.compile(r"(?P<layer>.+)/(?:embedding_lookup|Gather(?:V2)?)(?:/(?:\d+|resource))?")
-_ANONYMOUS = re.compile(r"unknown(?:_\d+)?")  # an argument of a function that a SavedModel was loaded as
+# An argument of a function that a SavedModel was loaded as, or a constant that nobody named.
+_ANONYMOUS = re.compile(r"(?:unknown|Const)(?:_\d+)?")
 _BETWEEN = re.compile(r"Func/")  # what is passed to a function that became part of the graph
 _CALLS = re.compile(r"^(?:(?:Stateful)?PartitionedCall(?:_\d+)?/)+")
 _LONGEST = 8  # operations between functions
 _LOOKUPS, _SLICES = {"Gather", "GatherV2", "ResourceGather"}, {"Slice", "StridedSlice"}
 # The operation of a layer of Keras that reads a weight, and the weight.
 _WEIGHTS = (
-    (re.compile(r"(?P<layer>.+?)/(?:MatMul|Tensordot|(?:einsum/)?Einsum|Conv[12]D)(?:_\d+)?"), "kernel"),
+    (re.compile(r"(?P<layer>.+?)/(?:MatMul|Tensordot|(?:einsum/)?Einsum|Conv[12]D)(?:_\d+)?"), _KERNEL),
     (re.compile(r"(?P<layer>.+)/BiasAdd(?:_\d+)?"), "bias"),
     (re.compile(r"(?P<layer>.+?)(?:/batchnorm)?/mul(?:_\d+)?"), "gamma"),
     (re.compile(r"(?P<layer>.+)/batchnorm(?:/sub)?"), "beta"),
@@ -50,11 +54,12 @@ _UNNAMED = re.compile(
 
 
 class ReadingOperation(NamedTuple):
-    """An operation that reads a constant as its ``slot``-th input."""
+    """An operation that reads a constant as its ``slot``-th input; ``transposes``: and transposes its second input."""
 
     name: str
     op: str
     slot: int
+    transposes: bool = False
 
     @property
     def reads_variable(self) -> bool:
@@ -81,11 +86,13 @@ class Weights(NamedTuple):
         names: The name of each variable by the name of the constant that holds it.
         derived: The constants that have the names of operations, so that the variables' names were derived.
         folded: The tables of numbers that an optimizer of graphs computed from other constants.
+        transposed: The kernels that a tool stored transposed, by the products that transpose them back.
     """
 
     names: dict[str, str]
     derived: list[str]
     folded: list[str]
+    transposed: dict[str, str]
 
 
 def weights_of(
@@ -107,10 +114,13 @@ def weights_of(
     if not found and not has_variables:
         found = {name for name in named if constants[name].axes and constants[name].has_fraction}
     operations = {name: _operation(name, uses[name]) for name in constants if name in found}
-    derived = [name for name, operation in operations.items() if operation is not None]
+    derived = [name for name, operation in operations.items() if operation is not None and not _says_name(operation)]
     was_folded = any(name.endswith(_READ) or (_READ_OP.search(name) and not name.endswith(_RESOURCE)) for name in found)
     folded = [name for name in constants if name not in found and _is_table(constants[name])] if was_folded else []
-    return Weights(_variables(operations, readers), derived, folded)
+    names = _variables(operations, readers)
+    kernels = [name for name, variable in names.items() if variable.rpartition("/")[2] == _KERNEL]
+    transposed = {product: names[name] for name in kernels if (product := _transposing(name, readers)) is not None}
+    return Weights(names, derived, folded, transposed)
 
 
 def _uses(name: str, readers: Mapping[str, Sequence[ReadingOperation]]) -> Iterator[ReadingOperation]:
@@ -128,7 +138,28 @@ def _is_read(name: str, uses: Iterable[ReadingOperation]) -> bool:
     """Whether a constant is read as a variable is, or stands for such a read."""
     if name.endswith(_READ) or _READ_OP.search(name):
         return True
-    return any(use.reads_variable or (use.op == "Identity" and use.name == name + _READ) for use in uses)
+    return any(use.reads_variable or _is_read_by_name(name, use) for use in uses)
+
+
+def _is_read_by_name(name: str, use: ReadingOperation) -> bool:
+    """Whether an operation reads a constant under the name of its variable."""
+    return use.op == "Identity" and (
+        use.name == name + _READ or (_says_name(use.name) and _ANONYMOUS.fullmatch(name) is not None)
+    )
+
+
+def _says_name(operation: str) -> bool:
+    """Whether the name of an operation is that of the variable that it reads, and ``/read``."""
+    return operation.endswith(_READ)
+
+
+def _transposing(name: str, readers: Mapping[str, Sequence[ReadingOperation]]) -> str | None:
+    """The first of the matrix products of a constant, if each transposes it. Layers multiply by a kernel as it is."""
+    reads = [name, *(reader.name for reader in readers.get(name, ()) if reader.op == "Identity")]
+    products = [reader for read in reads for reader in readers.get(read, ()) if reader.op in PRODUCTS]
+    return (
+        products[0].name if products and all(product.slot == 1 and product.transposes for product in products) else None
+    )
 
 
 def _is_table(numbers: Numbers) -> bool:
@@ -141,7 +172,7 @@ def _operation(name: str, uses: Iterable[ReadingOperation]) -> str | None:
         return name
     if not _ANONYMOUS.fullmatch(name):
         return None
-    return next((use.name for use in uses if use.reads_variable or use.looks_up), name)
+    return next((use.name for use in uses if use.reads_variable or use.looks_up or _is_read_by_name(name, use)), name)
 
 
 def _variables(
@@ -168,13 +199,15 @@ def _variables(
 def _weight(operation: str, readers: Mapping[str, Sequence[ReadingOperation]]) -> str | None:
     """The weight that an operation of one of Keras' layers reads; "added" for one that may be a bias or a beta."""
     within = _CALLS.sub("", operation)
+    if _says_name(within):
+        return within.removesuffix(_READ)
     if match := _LOOKUP.fullmatch(within):
         several = f"{operation.rpartition('/')[0]}/Gather_1" in readers
         return None if several else f"{match['layer']}/embeddings"
     read = _READ_OP.sub("", within)
     for pattern, weight in _WEIGHTS:
         if match := pattern.fullmatch(read):
-            is_table = weight == "kernel" and f"{_READ_OP.sub('', operation).rpartition('/')[0]}/one_hot" in readers
+            is_table = weight == _KERNEL and f"{_READ_OP.sub('', operation).rpartition('/')[0]}/one_hot" in readers
             return f"{match['layer']}/{'embeddings' if is_table else weight}"
     uses = readers.get(operation.removesuffix(_RESOURCE), ())
     return f"{read}/embeddings" if uses and all(use.op in _SLICES for use in uses) else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.formats.tensorflow.saved_model import GRAPH as SAVED_MODEL
 from bridgeckpt.formats.tensorflow.stored_wire import Span, StoredMessages
-from bridgeckpt.formats.tensorflow.wire import BYTES, WireError, tag
+from bridgeckpt.formats.tensorflow.wire import BYTES, VARINT, WireError, tag
 from bridgeckpt.store.lfs import open_content
 
 if TYPE_CHECKING:
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 _META_GRAPHS, _INFO, _GRAPH, _TAG = tag(2, BYTES), tag(1, BYTES), tag(2, BYTES), tag(4, BYTES)
 _NODE, _NAME, _OP, _INPUT, _ATTRIBUTE = (tag(number, BYTES) for number in (1, 1, 2, 3, 5))
-_VALUE, _TENSOR = tag(2, BYTES), tag(8, BYTES)  # of an entry in the map of attributes, and of AttrValue
+_KEY, _VALUE = tag(1, BYTES), tag(2, BYTES)  # of an entry in the map of attributes
+_BOOL, _TENSOR = tag(5, VARINT), tag(8, BYTES)  # of AttrValue
+_SECOND_TRANSPOSED = {b"transpose_b", b"adj_y"}  # attributes of matrix products
 VARIABLES = frozenset({"Variable", "VariableV2", "VarHandleOp"})
+PRODUCTS = frozenset({"MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"})
 _SMALL = 4096  # bytes; a larger node holds a tensor
 # A node, which begins with its name and its operation; the name of an operation begins with a capital letter.
 _FIRST_NODE = re.compile(
@@ -31,12 +34,13 @@ _FIRST_NODE = re.compile(
 
 
 class StoredNode(NamedTuple):
-    """A node, and the place of its tensor if it is a constant."""
+    """A node, the place of its tensor if it is a constant, and whether it transposes its second input."""
 
     name: str
     op: str
     inputs: tuple[str, ...]
     tensor: Span | None
+    transposes: bool
 
 
 def is_graph_def(head: bytes) -> bool:
@@ -116,7 +120,7 @@ def _node(messages: StoredMessages, node: Span) -> StoredNode:
         elif key == _ATTRIBUTE:
             attributes.append(payload)
     tensor = next(_tensors(messages, attributes), None) if op == "Const" else None
-    return StoredNode(name, op, tuple(inputs), tensor)
+    return StoredNode(name, op, tuple(inputs), tensor, op in PRODUCTS and _transposes(messages, attributes))
 
 
 def _tensors(messages: StoredMessages, attributes: list[Span]) -> Iterator[Span]:
@@ -125,6 +129,15 @@ def _tensors(messages: StoredMessages, attributes: list[Span]) -> Iterator[Span]
         for part in messages.fields(attribute):
             if part.key == _VALUE:
                 yield from (value.payload for value in messages.fields(part.payload) if value.key == _TENSOR)
+
+
+def _transposes(messages: StoredMessages, attributes: list[Span]) -> bool:
+    """Whether these attributes of a matrix product say that it transposes its second input."""
+    for attribute in attributes:
+        parts = {part.key: part.payload for part in messages.fields(attribute)}
+        if _KEY in parts and _VALUE in parts and messages.read(parts[_KEY]) in _SECOND_TRANSPOSED:
+            return any(value.key == _BOOL and value.number for value in messages.fields(parts[_VALUE]))
+    return False
 
 
 def _light(messages: StoredMessages, node: Span) -> bytes:
