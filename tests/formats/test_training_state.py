@@ -327,6 +327,25 @@ def test_numbered_variables_of_an_optimizer():
     assert state(only).slots == {}
 
 
+def numbered_like(weights, start="Variable"):
+    return {f"{start}_{n}" if n else start: shape for n, shape in enumerate(weights.values())}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_numbered_variables_of_the_shapes_of_all_weights(times):
+    numbered = numbered_like({f"{time}{name}": s for time in range(times) for name, s in WEIGHTS.items()})
+    found = state(WEIGHTS, numbered, {"global_step": ()})
+    assert found.slots.keys() == numbered.keys()
+    assert {word: {*names} for word, names in found.by_form.items()} == {"Variable_<number>": {*numbered}}
+
+
+def test_numbered_variables_of_other_shapes_are_no_state():
+    assert state(WEIGHTS, numbered_like(KERNELS)).slots == {}
+    assert state(WEIGHTS, numbered_like(model(hidden=8))).slots == {}
+    assert state(numbered_like(WEIGHTS)).slots == {}  # they are the model
+    assert state({"kernel": (6, 2), "bias": (2,)}, {"dense_1": (6, 2), "dense_2": (2,)}).slots == {}
+
+
 def test_what_the_format_marks_needs_no_form():
     marked = {
         "m_17": Slot("bert/embeddings/word_embeddings", "m"),

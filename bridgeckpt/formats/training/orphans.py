@@ -1,16 +1,18 @@
-"""Optimizer state whose weight is not known: it was taken out of the checkpoint, or the file numbers the state."""
+"""Optimizer state whose weight is not known: it was taken out of the checkpoint, or the state only has numbers."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from bridgeckpt.formats.slots import Slot
-from bridgeckpt.formats.training.forms import bare
+from bridgeckpt.formats.training.forms import Shapes, bare
 from bridgeckpt.formats.training.words import names_an_optimizer
 
 _OF_OPTIMIZER = re.compile(r"optimizer(?:_weights)?/.*|(?:.*/)?optimizer/_variables/\d+|.*/\.OPTIMIZER_SLOT/.*")
+_NUMBER = re.compile(r"_\d+\Z")
+_SEVERAL = 8  # weights: the shapes of less may be alike by chance
 _NUMBERED = Slot("", "numbered")
 _FEW = 4  # a word that less than one in so many tensors has may be a tensor's of some module
 
@@ -36,3 +38,25 @@ def numbered(names: Iterable[str]) -> dict[str, Slot]:
     rest = list(names)
     inside = [name for name in rest if _OF_OPTIMIZER.fullmatch(bare(name))]
     return dict.fromkeys(inside, _NUMBERED) if len(inside) < len(rest) else {}
+
+
+def series(names: Collection[str], shapes: Shapes) -> dict[str, tuple[str, ...]]:
+    """Those of ``names`` that are numbered and have the shapes of all others, once or several times, by their start.
+
+    A program that adds gradients up may make a variable for each weight and leave its name to TensorFlow:
+    ``Variable``, ``Variable_1``, ...
+    """
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(_NUMBER.sub("", bare(name)), []).append(name)
+    groups = {f"{start}_<number>": tuple(group) for start, group in found.items() if len(group) >= _SEVERAL}
+    rest = Counter(tuple(shapes[name]) for name in names) - Counter(
+        tuple(shapes[name]) for group in groups.values() for name in group
+    )
+    return {start: group for start, group in groups.items() if _repeats(rest, [shapes[name] for name in group])}
+
+
+def _repeats(weights: Counter[tuple[int, ...]], shapes: Collection[Sequence[int]]) -> bool:
+    """Whether ``shapes`` are those of the weights, all of them, equally often."""
+    times, more = divmod(len(shapes), weights.total() or len(shapes) + 1)
+    return times > 0 and not more and Counter(map(tuple, shapes)) == Counter({k: times * n for k, n in weights.items()})

@@ -22,7 +22,8 @@ the form, is of floating point, and is as large as its weight or one of a row an
 
 ``by_form`` lists what is known only in this way, because users have to be told.
 
-State whose weight was taken out of the checkpoint is known by an optimizer's word that other state has, too.
+State whose weight was taken out of the checkpoint is known by an optimizer's word that other state has, too. State
+that only has numbers is known by having the shapes of all weights.
 
 **A scope in front is no evidence.** ``student/<weight>`` is another model, unless a part of ``student/`` is an
 optimizer or says that it is an average.
@@ -37,7 +38,7 @@ from typing import Literal, NamedTuple
 from bridgeckpt.formats.slots import Slot
 from bridgeckpt.formats.training.bookkeeping import find_bookkeeping, is_of_training
 from bridgeckpt.formats.training.forms import Form, Paths, Shapes, are_row_and_column, bare, is_spread, may_be_state
-from bridgeckpt.formats.training.orphans import numbered, without_weight
+from bridgeckpt.formats.training.orphans import numbered, series, without_weight
 from bridgeckpt.formats.training.words import (
     is_a_class_name,
     is_scope_of_optimizer,
@@ -113,6 +114,9 @@ def find_state(shapes: Shapes, marked: Mapping[str, Slot], integers: Collection[
         kind = slots if form.weight in slots else averages  # some programs also average what the optimizer keeps
         kind[form.name] = _slot(form)
     slots |= without_weight(weights, shapes, {form.word for form in found["state"]})
+    for start, names in series([name for name in weights if name not in {*slots, *averages}], shapes).items():
+        by_form[start] = names
+        slots |= dict.fromkeys(names, Slot("", start))
     known = {*slots, *averages}
     bookkeeping = find_bookkeeping({name: shape for name, shape in shapes.items() if name not in known}, integers)
     slots |= numbered(name for name in shapes if name not in known and name not in bookkeeping)

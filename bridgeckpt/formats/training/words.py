@@ -11,7 +11,7 @@ _OPTIMIZER = re.compile(
     "|shampoo|accumulator|gradient|moments?$|velocity|yogi|lookahead|expavg"
 )
 # The following are for one part of a word. These are too short to be looked for inside of one.
-_SHORT_OPTIMIZER = re.compile("sgd|lamb|lars|lion|muon|sm|rms|accum|grads?|slot")
+_SHORT_OPTIMIZER = re.compile("sgd|lamb|lars|lion|muon|sm|rms|accum|grads?|slots?|opt|trainer|finetun(?:e|ing)")
 _MOMENT = re.compile("m|v|vhat|r|c|vr|vc|mom")
 _NUMBER_OR_MOMENT = re.compile(rf"_?\d+\Z|_(?:{_MOMENT.pattern})\Z")
 _CLASS_NAME = re.compile("[A-Z][A-Za-z]{3,}")
