@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.mapping.tables.model_records import bare_class
 from bridgeckpt.planning.architecture import keeping
+from bridgeckpt.planning.own_head import reads_the_same
 from bridgeckpt.sentences import Sentence, Setting
+from bridgeckpt.sidecar.graph.classifier import UNLIKE_ANY_CLASS
 from bridgeckpt.wording import fold, listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from bridgeckpt.mapping.tables.model_records import Architecture
+    from bridgeckpt.mapping.tables.records import Row, Table
     from bridgeckpt.planning.account.ledger import Ledger
+    from bridgeckpt.sidecar.graph.facts import GraphFacts
 
 
 def warn_of_losses(
@@ -75,5 +79,29 @@ def warn_of_parts(chosen: str, parts: Sequence[str], bare: str) -> list[str]:
             names=listed((text for text, _ in fold(parts)), 3),
             chosen=chosen,
             architecture=Setting("architecture", bare),
+        )
+    ]
+
+
+def warn_of_unlike_head(
+    table: Table, chosen: Architecture, facts: GraphFacts | None, rows: Sequence[Row], wildcards: Mapping[str, str]
+) -> list[str]:
+    """A warning if the graph computes the classifier, which is in ``rows``, in another way than the class."""
+    kernel = table.graph.head.kernel if table.graph.head is not None else None
+    if facts is None or kernel is None or not any(name.text == kernel.text for row in rows for name in row.tf):
+        return []
+    if facts.unlike is not None:
+        does = f"{UNLIKE_ANY_CLASS[facts.unlike]}, and no class does"
+    elif facts.head is not None and chosen.head is not None and not reads_the_same(table, chosen, facts.head):
+        does = f"computes one result per {facts.head} with it, not per {chosen.head}"
+    else:
+        return []
+    return [
+        Sentence(
+            "{chosen} computes other logits with {kernel}: the graph {does}; {architecture} leaves the head out",
+            chosen=chosen.name,
+            kernel=kernel.render(wildcards),
+            does=does,
+            architecture=Setting("architecture", table.model.bare.name),
         )
     ]

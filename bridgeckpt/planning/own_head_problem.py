@@ -9,7 +9,7 @@ from bridgeckpt.planning.account.unknown import described
 from bridgeckpt.planning.own_head import lacking_head
 from bridgeckpt.planning.own_table import table_for
 from bridgeckpt.sentences import Sentence, Setting, joined
-from bridgeckpt.sidecar.graph.classifier import BENT, REDUCED
+from bridgeckpt.sidecar.graph.classifier import UNLIKE_ANY_CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,10 +50,8 @@ def _what_it_is(own: OwnHead, chosen: Architecture, unsure: bool) -> str:
         return "it is one linear layer"
     if len(own.names) > 2:
         return "it is more than a kernel and its bias: no class computes all of it"
-    if own.shown == REDUCED:
-        return "the graph puts it on single tokens or on their mean, and no class does"
-    if own.shown == BENT:
-        return "the graph puts an activation on its result, and no class does"
+    if own.shown in UNLIKE_ANY_CLASS:
+        return f"the graph {UNLIKE_ANY_CLASS[own.shown]}, and no class does"
     if unsure:
         return "it is one linear layer, but its axes fit in both orders: which one is not guessed"
     return "no class has a head of this shape that could be put on this checkpoint"

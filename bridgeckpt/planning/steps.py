@@ -25,7 +25,7 @@ from bridgeckpt.planning.architecture import (
 )
 from bridgeckpt.planning.averages import averages_of, choose_averages
 from bridgeckpt.planning.dialect import choose_table
-from bridgeckpt.planning.losses import warn_of_losses
+from bridgeckpt.planning.losses import warn_of_losses, warn_of_unlike_head
 from bridgeckpt.planning.overrides import conflicting_heads, resolve_heads
 from bridgeckpt.planning.own_head import OwnHead, lacking_head
 from bridgeckpt.planning.own_head_problem import own_head_problem
@@ -172,11 +172,12 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
     if options.get("architecture") is None:
         dropped += conflicting_classes(of_names, written, stated.origin_of("architectures"))
     conflicts = conflicting_heads(table.model, config, facts, options.get("heads"))
+    unlike = warn_of_unlike_head(table, choice.architecture, facts, question.rows, wildcards)
     return Chosen(
         architecture=choice.architecture,
         sizes=sizes,
         notes=(*choice.notes, *sizes.notes, *conflicts),
-        warnings=(*dropped, *choice.warnings),
+        warnings=(*dropped, *(unlike or choice.warnings)),  # else it would be said that no graph shows the class
         problems=tuple(problems),
     )
 

@@ -150,6 +150,20 @@ def test_the_folder_holds_the_same_tensors(head, name, with_tensors, tmp_path):
     assert left_out & HEADS[head].keys() == (HEADS[head].keys() if name == "BertModel" else set())
 
 
+def test_a_known_classifier_that_the_graph_computes_otherwise_is_a_warning(tmp_path):
+    import tfbert
+
+    folder = tmp_path / "token"
+    tfbert.build(folder, head="token", layers=1)
+    plan = bridgeckpt.plan(folder, architecture=CLASSES[0])
+    assert [
+        one
+        for one in plan.warnings
+        if "other logits with output_weights: the graph computes one result per token" in one
+    ]
+    assert not [one for one in bridgeckpt.plan(folder).warnings if "other logits" in one]
+
+
 def test_tensors_of_different_shapes_are_not_folded(with_tensors):
     folder, _ = with_tensors({"dense_1/kernel": (H, 16), "dense_2/kernel": (16, 2), "dense_3/kernel": (16, 2)})
     assert problems(folder)[0].details[:2] == (f"dense_1/kernel [{H}, 16]", "dense_{2..3}/kernel [16, 2]")

@@ -19,6 +19,7 @@ from paths import EXAMPLE, SAMPLES
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.tensorflow.graphdef import read_graph
 from bridgeckpt.mapping.tables.dialect import load_table
+from bridgeckpt.sidecar.graph.classifier import ALTERED, REDUCED
 from bridgeckpt.sidecar.graph.facts import GraphFacts, read_facts
 
 if TYPE_CHECKING:
@@ -216,7 +217,45 @@ def test_what_is_computed_in_no_known_way_stays_unknown(tmp_path):
         tf.matmul(tf.reduce_mean(states, axis=1), kernel, transpose_b=True)
     path = tmp_path / "graph.pb"
     path.write_bytes(graph.as_graph_def().SerializeToString())
-    assert facts_of(path) == GraphFacts()
+    assert facts_of(path) == GraphFacts(unlike=REDUCED)
+
+
+# What a classifier is put on, of the outputs of the layers and of the pooler; and what the graph shows.
+CLASSIFIERS = {
+    "pooled": (lambda tf, states, pooled: pooled, "sequence", None),
+    "tokens": (lambda tf, states, pooled: states[-1], "token", None),
+    "dropout": (lambda tf, states, pooled: tf.nn.dropout(pooled, rate=0.1, name="drop"), "sequence", None),
+    "tokens in another shape": (lambda tf, states, pooled: tf.reshape(states[-1], [-1, 4]), "token", None),
+    "first token": (lambda tf, states, pooled: states[-1][:, 0], None, REDUCED),
+    "activation before": (lambda tf, states, pooled: tf.nn.relu(pooled), "sequence", ALTERED),
+    "erf gelu before": (lambda tf, states, pooled: tf.nn.gelu(states[-1]), "token", ALTERED),
+    "length of one": (lambda tf, states, pooled: tf.nn.l2_normalize(pooled, axis=-1), "sequence", ALTERED),
+    "difference": (lambda tf, states, pooled: tf.abs(pooled - tf.reverse(pooled, [0])), "sequence", ALTERED),
+    "sum of layers": (lambda tf, states, pooled: states[0] + states[1], "token", ALTERED),
+    "an earlier layer": (lambda tf, states, pooled: tf.identity(states[0]), "token", ALTERED),
+}
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_what_a_classifier_is_put_on(tmp_path, name):
+    tf = pytest.importorskip("tensorflow")
+    tf1 = tf.compat.v1
+    put_on, head, unlike = CLASSIFIERS[name]
+    with tf.Graph().as_default() as graph:
+        states = [tf.zeros((2, 3, 4))]
+        for layer in range(2):
+            with tf1.name_scope(f"bert/encoder/layer_{layer}/output/LayerNorm"):
+                states.append(tf.add(states[-1], 1.0, name="add_1"))
+        with tf1.name_scope("bert/pooler/dense"):
+            pooled = tf.tanh(states[-1][:, 0])
+        kernel = tf1.get_variable("output_weights", (3, 4), use_resource=False)
+        features = put_on(tf, states[1:], pooled)
+        flat = features if features.shape.rank == 2 else tf.reshape(features, [-1, 4])
+        tf.nn.softmax(tf.matmul(flat, kernel, transpose_b=True))
+    path = tmp_path / "graph.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    facts = facts_of(path)
+    assert (facts.head, facts.unlike) == (head, unlike)
 
 
 def test_the_example_holds_its_facts():

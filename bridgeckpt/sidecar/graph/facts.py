@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.frozen import FrozenDict
-from bridgeckpt.sidecar.graph.classifier import BENT, REDUCED, classify_head, is_bent
+from bridgeckpt.sidecar.graph.classifier import REDUCED, ClassifiedHead, classify_head
 from bridgeckpt.sidecar.graph.computations import GRADIENT, PRODUCTS, READERS, GraphFact
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class GraphFacts(NamedTuple):
     Attributes:
         values: The values that it computes with, by config key.
         head: What one row of a classifier's logits is about ("sequence", "token"); None if the graph does not show it.
+        unlike: How the graph computes a classifier, if no class does: a key of UNLIKE_ANY_CLASS.
         writer: The version of TensorFlow that wrote the graph.
         evidence: The node that each value, and the ``head``, was read from.
         notes: Facts that are not in ``values`` because two scopes differ.
@@ -37,6 +38,7 @@ class GraphFacts(NamedTuple):
 
     values: Mapping[str, Value] = FrozenDict()
     head: str | None = None
+    unlike: str | None = None
     writer: str | None = None
     evidence: Mapping[str, str] = FrozenDict()
     notes: tuple[str, ...] = ()
@@ -57,11 +59,13 @@ def read_facts(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) 
         elif facts:
             listed = " and ".join(f"{value} ({node})" for value, node in {fact.value: fact for fact in facts}.values())
             notes.append(f"{key} is not taken from the graph, which computes with {listed}")
-    head = _head(graph, scopes.head, wildcards) if scopes.head is not None else None
+    found = _head(graph, scopes.head, wildcards) if scopes.head is not None else None
+    head = found.fact if found is not None and found.unlike != REDUCED else None
     evidence = {key: fact.node for key, fact in known.items()} | ({"head": head.node} if head else {})
     return GraphFacts(
         values={key: fact.value for key, fact in known.items()},
         head=head.value if head else None,
+        unlike=found.unlike if found is not None else None,
         writer=graph.writer,
         evidence=evidence,
         notes=tuple(notes),
@@ -90,13 +94,12 @@ def _similar_scopes(graph: Graph, scope: str) -> Iterator[str]:
             yield match
 
 
-def _head(graph: Graph, scopes: HeadScopes, wildcards: Mapping[str, str]) -> GraphFact[str] | None:
-    found = classify_head(graph, *_places(graph, scopes, wildcards))
-    return found.fact if found is not None and found.fact.value != REDUCED else None
+def _head(graph: Graph, scopes: HeadScopes, wildcards: Mapping[str, str]) -> ClassifiedHead | None:
+    return classify_head(graph, *_places(graph, scopes, wildcards))
 
 
 def read_own_head(graph: Graph, scopes: HeadScopes, wildcards: Mapping[str, str]) -> str | None:
-    """What a kernel of no known head computes: a kind of head, REDUCED or BENT; None if the graph does not show it."""
+    """What a kernel of no known head makes: a kind of head, or how it is unlike any. None if no graph shows it."""
     kernels, similar, outputs = _places(graph, scopes, wildcards)
     layers = [layer for layer in similar if any(node.op in PRODUCTS for node in graph.under(layer))]
     least = min((layer.count("/") for layer in layers), default=0)
@@ -104,7 +107,7 @@ def read_own_head(graph: Graph, scopes: HeadScopes, wildcards: Mapping[str, str]
     found = classify_head(graph, kernels, [layer for layer in layers if layer.count("/") == least], outputs)
     if found is None:
         return None
-    return BENT if is_bent(graph, found.product) else found.fact.value
+    return found.unlike or found.fact.value
 
 
 def _places(
