@@ -188,6 +188,8 @@ def _decide(
                 "give it with {setting}, or as {key} in [config] of the table", setting=Setting(option.name), key=key
             ),
         )
+    if key in table.config.certain:
+        return Decision(assumed, table.config.certain[key])
     origin = f"assumed by {table.name}: neither a graph (.meta) nor a config says"
     return Decision(assumed, origin, doubt=Doubt(_reason(table, key, str(word)) or "", option))
 

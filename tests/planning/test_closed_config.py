@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 import bridgeckpt
 from bridgeckpt.errors import PlanError, TableError
 from bridgeckpt.mapping.checking.lints import check
+from bridgeckpt.mapping.tables.dialect import load_table
 
 pytestmark = pytest.mark.slow
 
@@ -109,14 +110,16 @@ def test_the_advice_is_followed(albert):
     assert config["num_hidden_layers"] == 3
 
 
-def test_a_size_that_only_the_table_gives_is_a_warning(albert):
+def test_what_the_user_s_own_table_says_is_the_user_s_word(albert):
     source, _ = albert
     (source / "config.json").unlink()
     sizes = "[config]\nnum_attention_heads = 3\nnum_hidden_layers = 3\n"
-    plan, config = convert(source, write_tables(source.parent, mine=("[config]\n", sizes)))
+    table = write_tables(source.parent, mine=("[config]\n", sizes))
+    plan, config = convert(source, table)
     assert config["num_attention_heads"] == 3
-    assert any("num_attention_heads = 3 is assumed by" in warning for warning in plan.warnings)
-    assert plan.sizes.origin["num_attention_heads"].startswith("assumed by")
+    assert plan.sizes.origin["num_attention_heads"] == f"{table} says it"
+    assert plan.configuration.provenance["layer_norm_eps"] == f"{table} says it"
+    assert list(plan.configuration.assumed) == ["hidden_act"]  # a default of the model table
 
 
 def test_the_config_decides_on_a_size_before_the_table_does(albert):
@@ -275,3 +278,30 @@ def test_a_complete_table_has_no_such_key(tmp_path):
     model = tmp_path / "model.toml"
     model.write_text(model.read_text().replace(*needless))
     assert not check(table, coverage=True)
+
+
+def dialect(folder, text):
+    """The configuration of a BERT table that builds on google-research/bert's."""
+    folder.mkdir(exist_ok=True)
+    file = folder / "own.toml"
+    file.write_text(f'schema = 1\ntitle = "ours"\nuse = "bert/google"\n{text}')
+    return load_table(file).config
+
+
+def test_a_word_of_one_s_own_table_settles_the_doubt_about_it_and_leaves_other_words(tmp_path):
+    google = load_table("bert/google").config
+    assert "gelu" in google.doubts["hidden_act"]
+    ours = dialect(tmp_path, '[config.words.hidden_act]\ngelu = "gelu"\n')
+    assert (ours.words["hidden_act"]["gelu"], ours.doubts["hidden_act"]) == ("gelu", {})
+    other = dialect(tmp_path / "other", '[config.words.hidden_act]\nour_gelu = "gelu"\n')
+    assert other.words["hidden_act"] == {**google.words["hidden_act"], "our_gelu": "gelu"}
+    assert other.doubts == google.doubts
+
+
+def test_what_code_computes_with_no_other_is_certain(tmp_path):
+    hub = load_table("bert/keras_hub").config
+    assert set(hub.certain.values()) == {"bert/keras_hub computes with no other"}
+    assert "constants" not in hub.values
+    with pytest.raises(TableError, match="which has no value in"):
+        dialect(tmp_path, '[config]\nconstants = ["hidden_act"]\n')
+    assert not load_table("bert/google").config.certain

@@ -25,8 +25,11 @@
 ``[[refused]]`` tf, reason     a checkpoint with such a tensor is a variant that cannot be converted
 ``[config]``                   values for config.json (``layer_norm_eps = 1e-12``). An activation, an epsilon or a size
                                is used where neither shapes, a graph nor the source's config give it; any other value
-                               is what the code always computes with, whatever the config says. ``[config.words.KEY]``:
-                               the meaning of a word in the source's config
+                               is what the code always computes with, whatever the config says. A value of the first
+                               kind is an assumption in a shipped table, except for the keys in ``constants``: no
+                               program can give the code another. In your own table it is your word.
+                               ``[config.words.KEY]``: the meaning of a word in the source's config; it settles an
+                               inherited doubt about the word
 ``[config.source]``            the config that the code writes: ``files`` (names or patterns, of files or of texts in a
                                checkpoint; a text in the checkpoint is believed before a file beside it, and the first
                                file that exists is read), ``classes`` (patterns of the classes whose configs have the
@@ -58,13 +61,14 @@ import os
 from typing import TYPE_CHECKING
 
 from bridgeckpt.mapping.tables import library as tables
+from bridgeckpt.mapping.tables.config_section import load_config, merged_config
 from bridgeckpt.mapping.tables.dialect_checks import check_detect, refuse_duplicates
 from bridgeckpt.mapping.tables.graph import HEADS
 from bridgeckpt.mapping.tables.graph_section import load_graph
 from bridgeckpt.mapping.tables.groups import Naming, load_group, read_document
 from bridgeckpt.mapping.tables.model import check_schema, load_model, parse_at, reason
 from bridgeckpt.mapping.tables.model_records import ModelTable
-from bridgeckpt.mapping.tables.records import ANY_WORD, ConfigSource, DialectConfig, Ignored, Table
+from bridgeckpt.mapping.tables.records import ConfigSource, Ignored, Table
 from bridgeckpt.mapping.tables.tokenizer import load_tokenizer
 from bridgeckpt.options import checked
 
@@ -129,7 +133,9 @@ def _load(path: Path, borrowers: tuple[str, ...]) -> Table:
         groups={key: load_group(source, key, naming, files) for key in root.table("group")},
         ignored=tuple(_ignored(section, naming) for section in root.tables("ignored")),
         refused=tuple(_ignored(section, naming) for section in root.tables("refused")),
-        config=_config(root.table("config"), model, base.config.source if base else ConfigSource(model.config.files)),
+        config=load_config(
+            root.table("config"), model, base.config.source if base else ConfigSource(model.config.files), name
+        ),
         graph=load_graph(root.table("graph"), naming),
         tokenizer=load_tokenizer(root.table("tokenizer"), base.tokenizer if base else model.tokenizer),
         heads={key: heads.texts(key) for key in heads},
@@ -163,11 +169,7 @@ def _merge_over_base(table: Table, base: Table) -> Table:
         groups={**base.groups, **table.groups},
         ignored=(*table.ignored, *base.ignored),
         refused=(*table.refused, *base.refused),
-        config=table.config._replace(
-            values={**base.config.values, **table.config.values},
-            words={**base.config.words, **table.config.words},
-            doubts={**base.config.doubts, **table.config.doubts},
-        ),
+        config=merged_config(table.config, base.config),
         graph=table.graph.merged_over(base.graph),
         heads={**base.heads, **table.heads},
         files={**table.files, **base.files},
@@ -184,42 +186,6 @@ def _model(root: Section) -> ModelTable:
             hint = f'add  model = "{tables.label(tables.models()[0])[0]}"  below the schema'
             raise root.error("reference", "there is no model.toml beside the table", hint=hint)
     return load_model(path)
-
-
-def _config(section: Section, model: ModelTable, inherited: ConfigSource) -> DialectConfig:
-    words, doubts = section.table("words"), section.table("doubts")
-    for key in model.size_keys:
-        size = section.data.get(key, 1)
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise section.error("schema", f'"{key}" is {size!r}', key, hint="a size is a whole number above 0")
-    return DialectConfig(
-        values={key: value for key, value in section.data.items() if key not in ("words", "source", "doubts")},
-        words={key: {word: words.table(key).text(word) for word in words.table(key)} for key in words},
-        source=_config_source(section.table("source"), inherited),
-        doubts={key: _doubts(doubts, key) for key in doubts},
-    )
-
-
-def _doubts(section: Section, key: str) -> dict[str, str]:
-    """The doubts about the value of ``key``, by the word in the config; one text alone is about any word."""
-    if isinstance(section.data[key], str):
-        return {ANY_WORD: section.text(key)}
-    words = section.table(key)
-    return {word: words.text(word) for word in words}
-
-
-def _config_source(section: Section, inherited: ConfigSource) -> ConfigSource:
-    """Where the config is; what the section leaves out is as in ``inherited``."""
-    section.allow_only("files", "roots", "keys", "required", "transformers", "classes")
-    keys, required = section.table("keys"), section.table("required")
-    return ConfigSource(
-        section.texts("files", inherited.files),
-        section.texts("roots", inherited.roots),
-        {**inherited.keys, **{key: keys.text(key) for key in keys}},
-        {**inherited.required, **required.data},
-        section.flag("transformers") or inherited.transformers,
-        section.texts("classes", inherited.classes),
-    )
 
 
 def _names(root: Section) -> str:

@@ -119,13 +119,15 @@ class DialectConfig(NamedTuple):
     """What a dialect implies: ``values`` for config.json, and by key the meaning of ``words`` in the source's config.
 
     ``source`` says where that config is. ``doubts`` says why a value that no graph shows may be wrong: by key, and by
-    the word for it in the source's config, or :data:`ANY_WORD`.
+    the word for it in the source's config, or :data:`ANY_WORD`. ``certain`` says by key why a value is no assumption:
+    the code computes with no other, or the user's own table says it.
     """
 
     values: Mapping[str, Any] = FrozenDict()
     words: Mapping[str, Mapping[str, str]] = FrozenDict()
     source: ConfigSource = ConfigSource()
     doubts: Mapping[str, Mapping[str, str]] = FrozenDict()
+    certain: Mapping[str, str] = FrozenDict()
 
 
 class TableSummary(NamedTuple):

@@ -28,13 +28,15 @@ _MASKED_LM = "mlm_logits"
 def activation_assumed(bert: Bert, value: str, word: str | None) -> dict[str, str]:
     """The assumption behind the activation ``value``; ``word`` is the config's for it, None if there is none."""
     doubt = bert.doubts.get(word or GELU)
-    if doubt is None and word is None:
+    if doubt is None and word is None and not bert.is_constant:
         doubt = _that_of(bert.code)
     return {"hidden_act": assumption("hidden_act", value, doubt, _ACTIVATION)} if doubt is not None else {}
 
 
 def epsilon_assumed(bert: Bert, value: float) -> dict[str, str]:
     """The assumption behind the epsilon of the code, where no config has one."""
+    if bert.is_constant:
+        return {}
     return {"layer_norm_eps": assumption("layer_norm_eps", value, _that_of(bert.norms), _EPSILON)}
 
 

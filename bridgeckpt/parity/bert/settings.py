@@ -112,7 +112,7 @@ def _activation(
         word = _word(stated)
         activation, origin = (
             bert.words.get(word or GELU, word or GELU),
-            sources["hidden_act"] if word is not None else "assumed",
+            sources["hidden_act"] if word is not None else _unstated(bert),
         )
         assumed = activation_assumed(bert, activation, word) or head_assumed(bert, activation)
     if SAME.get(activation, activation) not in FUNCTIONS:
@@ -121,6 +121,11 @@ def _activation(
             hint=Sentence("choose one with {hidden_act:NAME}: {known}", known=", ".join(sorted({*FUNCTIONS, *SAME}))),
         )
     return activation, origin, assumed
+
+
+def _unstated(bert: Bert) -> str:
+    """Where a setting is from that nothing states."""
+    return f"{bert.code} computes with no other" if bert.is_constant else "assumed"
 
 
 def _word(stated: Mapping[str, Any]) -> str | None:
@@ -136,7 +141,7 @@ def _epsilon(
     if asked is None:
         epsilon, origin = stated.get("layer_norm_eps"), sources.get("layer_norm_eps", "")
     if epsilon is None:
-        return bert.epsilon, "assumed", epsilon_assumed(bert, bert.epsilon)
+        return bert.epsilon, _unstated(bert), epsilon_assumed(bert, bert.epsilon)
     if not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
         raise ConfigError(f"layer_norm_eps = {epsilon} ({origin}) is not between 0 and 1", hint="as in 1e-12")
     return float(epsilon), origin, {}

@@ -37,6 +37,7 @@ class Spelling(NamedTuple):
         doubts: By such a word, why it may mean another function: the code changed.
         head_doubt: Why the masked LM head may have another activation than the encoder; "" if it cannot.
         epsilon: What its LayerNorms add to the variance where no config says.
+        is_constant: Whether no program can give the code another activation or epsilon.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Spelling(NamedTuple):
     doubts: Names = FrozenDict()
     head_doubt: str = ""
     epsilon: float = 1e-12
+    is_constant: bool = False
 
 
 def two(role: str, place: str, parts: Parts, called: Parts | None = None) -> dict[str, str]:

@@ -119,6 +119,7 @@ _MODEL_GARDEN_FILES = Spelling(
 # Without its masked LM head, which has another activation and epsilon than its encoder.
 _KERAS_HUB = Spelling(
     title="KerasHub",
+    is_constant=True,
     body={
         **encoder(
             (
@@ -143,6 +144,7 @@ _KERAS_HUB = Spelling(
 )
 _KERAS_NLP = Spelling(
     title="KerasNLP on Keras 2",
+    is_constant=True,
     body={
         **encoder(
             (
@@ -167,6 +169,7 @@ _KERAS_NLP = Spelling(
 )
 _KERAS_NLP_NAMED = Spelling(
     title="KerasHub or KerasNLP, by variables",
+    is_constant=True,
     body={
         **encoder(
             ("token_embedding/embeddings", "position_embedding/embeddings", "segment_embedding/embeddings"),

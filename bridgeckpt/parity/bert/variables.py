@@ -79,6 +79,7 @@ class Bert(NamedTuple):
         doubts: By such a word, why it may mean another function: the code changed.
         head_doubt: Why the masked LM head may have another activation than the encoder; "" if it cannot.
         epsilon: What its LayerNorms add to the variance by default.
+        is_constant: Whether no program can give the code another activation or epsilon.
         heads: Number of attention heads if kernels have an axis for them; else 0.
         flipped: The stages whose kernels are [hidden, labels] rather than [labels, hidden].
         others: What the names of other BERTs in the checkpoint begin with.
@@ -103,6 +104,7 @@ class Bert(NamedTuple):
     heads: int
     flipped: frozenset[str]
     averages: Mapping[str, str]
+    is_constant: bool = False
     others: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
@@ -227,6 +229,7 @@ def _spelled(spelling: Spelling, root: str, shapes: Mapping[str, Sequence[int]],
         doubts=spelling.doubts,
         head_doubt=spelling.head_doubt,
         epsilon=spelling.epsilon,
+        is_constant=spelling.is_constant,
         heads=query[1] if len(query) == 3 else 0,
         flipped=spelling.flipped,
         averages={},

@@ -92,7 +92,7 @@ def solve(question: Question) -> Sizes:
         elif key not in sizes.values and (stated := question.stated(key)) is not None:
             sizes.set(key, stated, question.source.origin_of(key))
         elif key not in sizes.values and (implied := question.implied(key)) is not None:
-            _assume(sizes, key, *implied)
+            _take_implied(question, sizes, key, *implied)
     _solve_axes(model, sizes, samples)
     solved = ", ".join(f"{key} = {value}" for key, value in sizes.values.items() if question.stated(key) is None)
     if not question.source.values:
@@ -167,8 +167,11 @@ def _compare(question: Question, sizes: SizesBuilder, key: str, size: int, votes
     sizes.problems.append(Problem("config", subject, tuple(details), hint))
 
 
-def _assume(sizes: SizesBuilder, key: str, size: int, table: str) -> None:
+def _take_implied(question: Question, sizes: SizesBuilder, key: str, size: int, table: str) -> None:
     """Take the size that a table gives for ``key``, where nothing else does."""
+    if (why := question.table.config.certain.get(key)) is not None:
+        sizes.set(key, size, why)
+        return
     sizes.set(key, size, f"assumed by {table}")
     sizes.assumed[key] = Sentence(
         "{key} = {size} is assumed by {table}: no shape tells it, and no graph or config says it; "

@@ -35,6 +35,7 @@ def settings_of(source, config, tmp_path, **asked):
 GOOGLE = EXAMPLE / "bert_model.ckpt"
 SAID = {"num_attention_heads": 3, "hidden_act": "gelu"}
 TF2 = FIXTURES / "bft2_h5" / "source" / "weights.h5"
+KERAS_HUB = FIXTURES / "kerashub_backbone" / "source" / "model.weights.h5"
 KERAS_BERT = FIXTURES / "kerasbert_encoder" / "source" / "encoder.h5"
 TRANSFORMERS = FIXTURES / "hf351_model" / "source" / "tf_model.h5"
 MASKED_LM = FIXTURES / "tfkeras_pretrainer_legacy" / "source" / "model.h5"
@@ -53,6 +54,7 @@ MASKED_LM = FIXTURES / "tfkeras_pretrainer_legacy" / "source" / "model.h5"
         (KERAS_BERT, {**SAID, "hidden_act": "gelu_tensorflow"}, {EPSILON}),
         (TF2, SAID, {EPSILON}),  # tanh in all its versions
         (TF2, None, {ACTIVATION, EPSILON}),
+        (KERAS_HUB, None, set()),  # no program can give its BertBackbone another
         (TRANSFORMERS, {**SAID, "layer_norm_eps": 1e-12}, set()),
         (TRANSFORMERS, None, {ACTIVATION, EPSILON}),
         (MASKED_LM, {"hidden_act": "relu", "layer_norm_eps": 1e-12}, {ACTIVATION}),  # its head may have its own
