@@ -131,9 +131,9 @@ class Checkpoint:
 
     @property
     def integers(self) -> frozenset[str]:
-        """The tensors that are not of floating-point numbers, by name: of integers, truth values or text."""
+        """The tensors that are not of floating-point numbers, by name: of integers, for instance, or text."""
         return frozenset(
-            name for name, info in self.tensors.items() if info.dtype in DTYPES and not DTYPES[info.dtype].floating
+            name for name, info in self.tensors.items() if info.dtype not in DTYPES or not DTYPES[info.dtype].floating
         )
 
     def by_variable(self, *, without: str = "") -> Checkpoint:

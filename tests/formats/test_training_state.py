@@ -56,6 +56,10 @@ HEAD = {"head/project/weights": (6, 4), "head/project/biases": (4,), "transition
         ["LossScaleOptimizer/{}/m"],
         ["{}/.OPTIMIZER_SLOT/optimizer/m/.ATTRIBUTES/VARIABLE_VALUE"],
         ["{}/exp_avg", "{}/exp_avg_sq"],
+        ["{}_accum"],
+        ["train/{}_adam_m", "train/{}_adam_v"],
+        ["{}/Adam/m", "{}/Adam/v"],
+        ["accumulated_gradients/{}"],
     ],
     ids=lambda spellings: spellings[0],
 )
@@ -215,6 +219,7 @@ def test_two_models_keep_their_own_state():
         "{}/ExponentialMovingAverage",
         "{}/average",
         "{}/ema",
+        "{}_ema",
         "train/{}/ExponentialMovingAverage",
         "EMA/{}/ExponentialMovingAverage",
         "ExponentialMovingAverage/{}/average",

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from bridgeckpt.formats.training.words import names_an_average, names_an_optimizer
+
 Shapes = Mapping[str, Sequence[int]]
 
 _ENDINGS = ("/.ATTRIBUTES/VARIABLE_VALUE", ":0")  # of keys in a checkpoint of objects, and of variables in HDF5
@@ -43,6 +45,8 @@ class Paths:
         path = bare(name)
         above, _, word = path.rpartition("/")
         found = [*self._forms(name, path, ""), *self._forms(name, above, word)]
+        for weight, known in _known_ends(above, word):
+            found += self._forms(name, weight, known)
         return sorted(found, key=lambda form: len(form.front)) if len(found) > 1 else found
 
     def _forms(self, name: str, path: str, word: str) -> Iterator[Form]:
@@ -54,6 +58,21 @@ class Paths:
                 weight = self._names.get(end) or self._names.get(_PART.sub("", end))
                 if weight is not None and weight != name:
                     yield Form(name, weight, "".join([f"{scope}/" for scope in parts[:at]]), word)
+
+
+def _known_ends(above: str, last: str) -> Iterator[tuple[str, str]]:
+    """Other ways to divide a name into a weight and a word, for known words: ``kernel_accum``, ``kernel/Adam/m``.
+
+    TensorFlow names state of embeddings on TPUs in the second way.
+    """
+    weight, _, scope = above.rpartition("/")
+    if names_an_optimizer(scope):
+        yield weight, f"{scope}/{last}"
+    words = last.split("_")
+    for count in range(1, len(words)):
+        word = "_".join(words[count:])
+        if names_an_optimizer(word) or names_an_average(word):
+            yield "/".join(filter(None, (above, "_".join(words[:count])))), word
 
 
 def may_be_state(shape: Sequence[int], weight: Sequence[int], name: str) -> bool:
