@@ -209,7 +209,8 @@ def tensorflow_side(plan: Plan, *, keep_unfit: bool = False, as_converted: bool 
     """A TensorFlow checkpoint under the names that its plan gives to its tensors.
 
     ``keep_unfit``: tensors whose shape contradicts the others also get jobs, which have the shape that is expected.
-    ``as_converted``: parameters that a conversion fills get jobs too, and its warnings are notes.
+    ``as_converted``: parameters that a conversion fills get jobs too, and its warnings are notes. Those about values of
+    config.json are left out: no tensor depends on them.
     """
     ledger, axes = plan.ledger, plan.sizes.axes
     reasons = {
@@ -241,11 +242,13 @@ def tensorflow_side(plan: Plan, *, keep_unfit: bool = False, as_converted: bool 
     problems = tuple(problem.line for problem in plan.problems if ledger.sources.keys().isdisjoint(problem.tensors))
     naming = f"{plan.table.name} as {plan.architecture.name}"
     jobs = {_renamed(job.name): job for job in fitting.jobs()}  # files of some classes still have the old names
+    config = set(plan.configuration.assumed.values()) if plan.configuration is not None else set()
+    warnings = [warning for warning in plan.warnings if warning not in config]
     return AlignedSide(
         checkpoint=plan.checkpoint,
         naming=naming,
         jobs=jobs,
         left_out=left_out,
         unmapped=unmapped,
-        notes=(*plan.notes, *(plan.warnings if as_converted else ()), *problems),
+        notes=(*plan.notes, *(warnings if as_converted else ()), *problems),
     )

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from bridgeckpt.planning.record import Plan
 
 
+# What the states of tensors that are left out are called here.
+_LEFT_OUT = {"bookkeeping": "ignored", "ignored": "ignored", "excluded": "excluded"}
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Convert as the arguments say."""
     began = perf_counter()
@@ -78,14 +82,14 @@ def describe(planned: Plan, lines: Lines) -> None:
     solved = ", ".join(f"{key} {value}" for key, value in sizes.items())
     lines.add("class", planned.architecture.name + (f" ({solved})" if solved else ""))
     lines.add("source", _states(ledger.source_counts()))
-    for state in ("bookkeeping", "ignored", "excluded"):
+    for state in _LEFT_OUT:
         reasons: dict[str, list[str]] = {}
         for name, source_state in ledger.sources.items():
             if source_state == state:
                 reasons.setdefault(ledger.reasons[name], []).append(name)
         for reason, names in reasons.items():
             folded = (text for text, _ in fold(names))
-            lines.add("ignored" if state == "bookkeeping" else state, f"{listed(folded, 3)}: {say(reason)}")
+            lines.add(_LEFT_OUT[state], f"{listed(folded, 3)}: {say(reason)}")
     lines.add("target", _states(ledger.target_counts()))
     if planned.configuration is not None:
         for key, provenance in planned.configuration.provenance.items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from bridgeckpt.cli.words import say
@@ -15,6 +15,9 @@ from bridgeckpt.cli.words import say
 WARNING = "warning"
 _INDENT = 11  # columns of a key
 _LEAST = 40  # columns of text: in a narrower terminal, lines are wrapped by the terminal itself
+_COPIED = " " * 15  # how far the lines of a table to paste are indented in an error: further than its sentences
+_PARTS = re.compile(r"[^/.]*[/.]|[^/.]+")  # of a name
+_GAP = 2  # columns between the columns of a table
 _UNLIMITED = 10_000  # columns
 _YELLOW, _PLAIN = "\033[1;33m", "\033[0m"
 
@@ -57,9 +60,9 @@ def width_of(stream: TextIO) -> int | None:
 def wrapped(line: str, width: int | None) -> Iterator[str]:
     """A line in pieces of at most ``width`` columns. Further pieces are indented as the line is, or as its text is.
 
-    Names and paths are not broken: they can be copied.
+    Names and paths are not broken, and neither are lines of a table to paste: they can be copied.
     """
-    if width is None or len(line) <= width or width < _LEAST:
+    if width is None or len(line) <= width or width < _LEAST or line.startswith(_COPIED):
         yield line
         return
     from textwrap import wrap
@@ -76,15 +79,33 @@ def wrapped(line: str, width: int | None) -> Iterator[str]:
     )
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table on stdout. In a terminal, cells are wrapped to its width; in a pipe, each row is one line."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on stdout. In a terminal, cells are wrapped to its width; in a pipe, each row is one line.
+
+    The first column holds names. They are broken at slashes and dots only, and only if they leave no room for the rest.
+    """
     from rich.console import Console
     from rich.table import Column, Table
 
-    grid = Table(*(Column(name, overflow="fold") for name in header), box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        grid.add_row(*row)
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=_UNLIMITED)
+    others = sum(_GAP + max(len(row[place]) for row in [header, *rows]) for place in range(1, len(header)))
+    longest = max((len(part) for name, *_ in rows for part in _PARTS.findall(name)), default=0)
+    room = max(console.width - others, console.width // 3, min(longest + _GAP, console.width // 2))
+    grid = Table(*(Column(name, overflow="fold") for name in header), box=None, pad_edge=False, header_style="bold")
+    grid.columns[0].no_wrap = longest + _GAP <= room
+    for name, *cells in rows:
+        grid.add_row("\n  ".join(_broken(name, room)), *cells)
     console.print(grid)
+
+
+def _broken(name: str, room: int) -> Iterator[str]:
+    """A name in pieces that end with a slash or a dot. All but the first are shorter, as they are indented."""
+    piece = ""
+    for part in _PARTS.findall(name):
+        if piece and len(piece) + len(part) > room:
+            yield piece
+            piece, room = "", room - 2
+        piece += part
+    yield piece

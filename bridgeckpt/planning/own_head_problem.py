@@ -76,7 +76,7 @@ def _classes(own: OwnHead, chosen: Architecture) -> Iterator[Sentence]:
 
 
 def _table(written: PastedTable) -> Iterator[str]:
-    yield Sentence("or save this table in a file, and give it with {mapping:FILE}:")
+    yield Sentence("a table for it, to save in a file and to give with {mapping:FILE}:")
     yield from (f"  {line}" for line in written.lines)
     if written.unsure:
         yield f"look up the order of the axes of {' and '.join(written.unsure)}: its shape does not show it"

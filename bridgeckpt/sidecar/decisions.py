@@ -214,11 +214,11 @@ def _warning(decisions: Mapping[str, Decision], keys: Sequence[str], reason: str
     whose = "it is that" if one else "they are those"
     options = (doubt.option for key in keys if (doubt := decisions[key].doubt) is not None)
     return Sentence(
-        "{values} {are} assumed: {reason}. What settles {them}: the model's graph (a .meta beside the checkpoint, or "
-        "the SavedModel), {options}, or {run:verify} with outputs of the original model (`bridgeckpt.record`)",
+        "{values} {are} assumed: {reason}. What settles {them}: {options}, the graph (.meta, saved_model.pb) beside "
+        "the checkpoint, or outputs of the original model (`bridgeckpt.record`)",
         values=" and ".join(f"{key} = {decisions[key].value}" for key in keys),
         are="is" if one else "are",
-        reason=reason or f"{whose} of {table.name}, and neither a graph nor a config says",
+        reason=reason or f"{whose} of {table.name}, neither a graph nor a config says",
         them="it" if one else "them",
         options=joined(" and ", options),
     )

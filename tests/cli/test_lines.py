@@ -84,6 +84,24 @@ def test_a_refusal_fits_the_width_of_a_terminal(tmp_path):
     assert too_wide(shown) == []
 
 
+def test_a_table_to_paste_is_not_wrapped():
+    """TOML has no strings or inline tables over several lines: what is on the screen is what is pasted."""
+    import tomllib
+
+    text = "error: 2 tensors: a head of your own that no class of transformers computes, with a table for it"
+    table = ["[[ignored]]", f'tf = "{"a" * 40}/**"', 'reason = "a head of our own that no class of transformers has"']
+    shown = [piece for line in [text, *(f"{'':15}{line}" for line in table)] for piece in wrapped(line, 60)]
+    assert shown[0] != text
+    assert tomllib.loads("\n".join(shown[-3:]))["ignored"][0]["tf"].endswith("a/**")
+
+
+def test_names_in_a_table_are_broken_between_their_parts():
+    listed = plain(in_a_terminal("mappings", "list")).split()
+    assert {"keras_model_garden_pretrainer", "bert/keras_model_garden"} <= {*listed}
+    inspected = plain(in_a_terminal("inspect", SOURCE)).split()
+    assert {"transformer/layer_{0..1}/", "self_attention_layer_norm/gamma"} <= {*inspected}
+
+
 def test_wrapped_lines_keep_their_indentation_and_their_names():
     assert list(wrapped("a b", None)) == ["a b"]
     text = "  missing    " + "bert/encoder/layer_0/output " * 3

@@ -328,13 +328,23 @@ def test_heads_that_nothing_beside_the_checkpoint_tells(built, tmp_path):
 
 
 def test_what_no_row_reads_is_no_silent_pass(tf, folder, tmp_path, capsys):
-    save(tmp_path / "bert_model.ckpt", {**tf.variables, "our/adapter": np.ones(3, np.float32)})
+    inside = "bert/encoder/layer_0/output/adapter/kernel"
+    save(tmp_path / "bert_model.ckpt", {**tf.variables, inside: np.ones((36, 3), np.float32)})
     (tmp_path / "bert_config.json").write_text(json.dumps(tf.spec.bert_config))
     found = diff(tmp_path, folder)
     assert counts(found) == (46, 0, 0, 0, 0, 1)
     assert not found.same
     assert run(tmp_path, folder) == 1
-    assert "unmapped   A: our/adapter: no row of the table reads it" in capsys.readouterr().out
+    assert f"unmapped   A: {inside}: no row of the table reads it" in capsys.readouterr().out
+
+
+def test_a_head_of_ones_own_is_left_out_where_the_folder_is_of_a_class_without_it(tf, folder, tmp_path, capsys):
+    save(tmp_path / "bert_model.ckpt", {**tf.variables, "our/head": np.ones(3, np.float32)})
+    (tmp_path / "bert_config.json").write_text(json.dumps(tf.spec.bert_config))
+    found = diff(tmp_path, folder)
+    assert counts(found) == (46, 0, 0, 0, 0, 0)
+    assert run(tmp_path, folder) == 0
+    assert "A: our/head: BertForPreTraining has no such part" in capsys.readouterr().out
 
 
 def test_a_checkpoint_that_could_not_be_converted_is_compared_as_far_as_it_goes(tf, folder, tmp_path):

@@ -15,10 +15,10 @@ from collections.abc import Collection
 from bridgeckpt.formats.training.forms import Shapes, bare
 from bridgeckpt.formats.training.words import is_scope_of_optimizer, parts
 
-_COUNTS = "bookkeeping: it counts, schedules or measures training"
-_RANDOM = "bookkeeping: the state of the random numbers that dropout draws"
-_NO_WEIGHT = "bookkeeping: no floating-point numbers, and outside every module of the model"
-_OBJECTS = "bookkeeping: names and structure of the objects that were saved"
+_COUNTS = "it counts, schedules or measures training"
+_RANDOM = "the state of the random numbers that dropout draws"
+_NO_WEIGHT = "no floating-point numbers, and outside every module of the model"
+_OBJECTS = "names and structure of the objects that were saved"
 
 _NUMBER = re.compile(r"_\d+\Z")
 _PLAIN = re.compile(

@@ -54,8 +54,8 @@ def _that_of(code: str) -> str:
 def assumption(key: str, value: object, reason: str, option: Setting) -> Sentence:
     """The sentence about one assumption."""
     return Sentence(
-        "{key} = {value} is assumed: {reason}. What settles it: the model's graph (a .meta beside the checkpoint, or "
-        "the SavedModel), {option} when it is recorded, or outputs of the original model "
+        "{key} = {value} is assumed: {reason}. What settles it: {option} when it is recorded, the graph (.meta, "
+        "saved_model.pb) beside the checkpoint, or outputs of the original model "
         "(`bridgeckpt.record(fn, inputs, path)`)",
         key=key,
         value=value,

@@ -41,8 +41,8 @@ def _keras_bert(norm: str, title: str) -> Spelling:
         # In models that were saved whole from 2019-07-04 to 2019-08-21 the function has one of the longer names.
         words={**TANH, "gelu_tensorflow": "gelu", "gelu_fallback": "gelu_pytorch_tanh"},
         doubts={
-            "gelu": "keras-bert on TensorFlow computed its gelu by the error function (transformers' gelu) before 0.83 "
-            "(2020-06-02), and by the tanh approximation (gelu_pytorch_tanh) since"
+            "gelu": "keras-bert's gelu on TensorFlow was the erf one (transformers' gelu) before 0.83 (2020-06-02), "
+            "and is the tanh one (gelu_pytorch_tanh) since"
         },
         epsilon=1e-14,  # the square of Keras' 1e-7
     )

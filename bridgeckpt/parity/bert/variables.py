@@ -32,8 +32,8 @@ _GOOGLE = "google-research/bert"
 _GOOGLE_EPSILON, _KERAS_EPSILON = 1e-12, 1e-3  # tf.contrib's LayerNorm, tf.keras' LayerNormalization
 _GOOGLE_WORDS = {"gelu": "gelu_pytorch_tanh"}  # since 2019-02-07
 _GOOGLE_DOUBTS = {
-    "gelu": "google-research/bert computed its gelu by the error function (transformers' gelu) from 2018-10-31 to "
-    "2019-02-07, and by the tanh approximation (gelu_pytorch_tanh) since"
+    "gelu": "google-research/bert's gelu was the erf one (transformers' gelu) from 2018-10-31 to 2019-02-07, and is "
+    "the tanh one (gelu_pytorch_tanh) since"
 }
 
 _WORDS = re.compile(r"(?P<root>(?:.*/)?)embeddings/word_embeddings")
