@@ -204,7 +204,8 @@ def missing_groups(table: Table, architecture: Architecture, present: set[str]) 
     hints = dict.fromkeys(always, "is the checkpoint complete?") | dict.fromkeys(
         drawn,
         f"{architecture.name} would draw it at random; if it is complete without the group, say in load_without of "
-        f"{table.model.name} with which arguments it is loaded then",
+        f"{table.model.name} with which arguments it is loaded then; if it has no such part with these sizes, take the "
+        "group out of the class there",
     )
     needed = Sentence(
         "without {architecture}, a class whose groups are all present is chosen; "

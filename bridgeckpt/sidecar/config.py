@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.frozen import FrozenDict
+from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.tokenizer import PADDING
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config_files import ACTIVATION, EPSILON
 from bridgeckpt.sidecar.decisions import decide_activation, decide_epsilon, key_of, warn_of_doubts
+from bridgeckpt.store.texts import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -131,7 +133,7 @@ def translate(
         provenance=provenance,
         assumed=FrozenDict({**assumed, **by_default, **doubted}),
         notes=tuple(notes),
-        warnings=misfit,
+        warnings=(*misfit, *_unmentioned(source, [key for key in left_out if key not in fixed], model)),
     )
 
 
@@ -182,6 +184,21 @@ def _copied_values(source: Mapping[str, Any], table: Table) -> tuple[JSON, list[
     renamed = {model.config.keys.get(key, key): value for key, value in source.items()}
     left_out = [key for key in renamed if key not in known and key not in (*_REPLACED, *table.config.source.required)]
     return {key: value for key, value in renamed.items() if key in known}, left_out
+
+
+def _unmentioned(source: Mapping[str, Any], left_out: list[str], model: ModelTable) -> list[str]:
+    """A warning for the keys of a config that a user's own model table does not mention: they may be sizes."""
+    if model.path in tables.models():
+        return []
+    renamed = {model.config.keys.get(key, key): value for key, value in source.items()}
+    said = [f"{key} = {shown(renamed[key])}" for key in left_out if isinstance(renamed[key], int | float | str)]
+    if not said:
+        return []
+    return [
+        f"not handed on from the config: {', '.join(said)}. {model.name} does not mention "
+        f"{'it' if len(said) == 1 else 'them'}, and transformers loads its own defaults; put what the class computes "
+        "with into [config] needed, and what may be copied into [config] kept"
+    ]
 
 
 def _labels(source: Mapping[str, Any], labels: int | None) -> tuple[JSON, tuple[str, ...]]:

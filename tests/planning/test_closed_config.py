@@ -305,3 +305,12 @@ def test_what_code_computes_with_no_other_is_certain(tmp_path):
     with pytest.raises(TableError, match="which has no value in"):
         dialect(tmp_path, '[config]\nconstants = ["hidden_act"]\n')
     assert not load_table("bert/google").config.certain
+
+
+def test_a_stated_key_that_a_model_table_of_one_s_own_does_not_mention_is_a_warning(albert):
+    source, _ = albert
+    plan, config = convert(source, write_tables(source.parent, model=('needed = ["num_hidden_layers"]\n', "")))
+    assert "num_hidden_layers" not in config
+    (warning,) = [text for text in plan.warnings if "num_hidden_layers = 3" in text]
+    assert "transformers loads its own default" in warning
+    assert "[config] needed" in warning
