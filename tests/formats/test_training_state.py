@@ -283,12 +283,20 @@ def test_scalars_that_count_schedule_or_measure():
 def test_scalars_of_the_model_are_no_bookkeeping():
     names = ["bert/encoder/layer_0/output/dense/count", "bert/encoder/layer_1/rezero", "temperature", "logit_scale"]
     names += ["bert/encoder/layer_0/momentum", "bert/pooler/alpha", "crf/score", "head/project/total", "bert/step"]
+    names += [f"bert/encoder/layer_1/{name}" for name in ("residual_lr", "loss_scale", "act/decay", "act/momentum")]
     found = state(WEIGHTS, HEAD, dict.fromkeys(names, ()), integers=names[:1])
     assert found.bookkeeping == {}
 
 
 def test_scalars_in_the_scope_of_an_optimizer_or_a_metric():
-    names = ["loss_scaler/scale", "AdamW/zork", "f1/zork", "metrics/pearson_correlation/covariance", "accuracy/zork"]
+    names = [
+        "bert/encoder/layer_0/optimizer/decay",
+        "loss_scaler/scale",
+        "AdamW/zork",
+        "f1/zork",
+        "metrics/pearson_correlation/covariance",
+        "accuracy/zork",
+    ]
     found = state(WEIGHTS, HEAD, dict.fromkeys(names, ()))
     assert found.bookkeeping.keys() == {*names}
     inside = {"accuracy/kernel": (6, 2), "accuracy/zork": ()}

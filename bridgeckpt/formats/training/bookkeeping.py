@@ -74,6 +74,8 @@ def find_bookkeeping(shapes: Shapes, integers: Collection[str]) -> dict[str, str
 def _reason(path: str, rank: int, integer: bool, modules: Collection[str]) -> str | None:
     """Why a tensor is bookkeeping, or None if nothing says so. ``modules`` are the scopes of weights."""
     scope, _, last = path.rpartition("/")
+    if not integer and _is_in_layer(scope, modules):
+        return None
     if rank == 0 and _is_plain(last):
         return _COUNTS
     if rank > 1 or scope in modules:
@@ -92,6 +94,12 @@ def _above(path: str) -> list[str]:
     """The scopes that a path is in: ``a/b/c`` is in ``a`` and ``a/b``."""
     parts = path.split("/")[:-1]
     return ["/".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def _is_in_layer(scope: str, modules: Collection[str]) -> bool:
+    """Whether a scope is that of a numbered layer of a model, or below. An optimizer's scope may be anywhere."""
+    layers = (path for path in _above(f"{scope}/") if "/" in path and path[-1].isdigit())
+    return any(path in modules for path in layers) and not any(map(is_scope_of_optimizer, scope.split("/")))
 
 
 def _is_plain(word: str) -> bool:
