@@ -43,9 +43,13 @@ class Rest(NamedTuple):
 
 
 def rest_of(plan: Plan) -> Rest:
-    """Every tensor of the source that the chosen class lacks, as it is stored."""
-    excluded = [name for name, state in plan.ledger.sources.items() if state == "excluded"]
-    infos = [(name, plan.checkpoint.tensors[name]) for name in excluded]
+    """Every tensor of the source that the chosen class lacks, as it is stored.
+
+    Vectors among the bookkeeping are, too: beside a head, they may be the names of its labels.
+    """
+    tensors, states = plan.checkpoint.tensors, plan.ledger.sources.items()
+    rest = [name for name, state in states if state == "excluded" or (state == "bookkeeping" and tensors[name].shape)]
+    infos = [(name, tensors[name]) for name in rest]
     return Rest(
         tuple(whole(info)._replace(name=name) for name, info in infos if can_hold(info.dtype)),
         tuple((name, info.dtype) for name, info in infos if not can_hold(info.dtype)),
