@@ -15,8 +15,8 @@ from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.cli.lines import width_of, wrapped
 from bridgeckpt.cli.words import option, say
+from bridgeckpt.cli.wrapping import width_of, wrapped
 from bridgeckpt.errors import BridgeckptError, PlanError
 from bridgeckpt.store.sizes import format_size
 

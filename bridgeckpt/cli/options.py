@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from math import inf
 from pathlib import Path
 from typing import Any
 
+from bridgeckpt.cli.wrapping import width_of, wrapped
 from bridgeckpt.store.sizes import parse_size
+
+_WIDTH = 110  # columns of a help text at most
 
 SOURCE = """\
 SRC is the checkpoint: its folder, its prefix (bert_model.ckpt) or any of its files (.index, .meta,
@@ -16,10 +21,18 @@ are looked for beside it."""
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps the line breaks of our texts and leaves more room for option names."""
+    """Keeps the line breaks of our texts and leaves more room for option names, in as many columns as there are."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=110)
+        width = width_of(sys.stdout)
+        super().__init__(prog, max_help_position=30, width=_WIDTH if width is None else min(_WIDTH, width - 2))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """A description: in a narrow terminal, its paragraphs are filled anew, and other lines wrapped."""
+        if width < _WIDTH:
+            text = re.sub(r"(?<![:\n])\n(?![ \n])", " ", text)
+        room = None if width >= _WIDTH else width
+        return "\n".join(f"{indent}{piece}" for line in text.splitlines() for piece in wrapped(line, room))
 
 
 def source(parser: argparse.ArgumentParser) -> None:

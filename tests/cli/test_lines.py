@@ -15,7 +15,7 @@ import termios
 import pytest
 from paths import FIXTURES
 
-from bridgeckpt.cli.lines import wrapped
+from bridgeckpt.cli.wrapping import wrapped
 
 COLUMNS = 80
 YELLOW = "\x1b[1;33m"
@@ -72,6 +72,12 @@ def test_a_terminal_gets_lines_of_its_width_and_yellow_warnings(tmp_path):
 def test_an_inspection_fits_the_width_of_a_terminal(case):
     shown = in_a_terminal("inspect", str(FIXTURES / case / "source"))
     assert "mapped" in shown
+    assert too_wide(shown) == []
+
+
+def test_help_fits_the_width_of_a_terminal():
+    shown = in_a_terminal("convert", "tf2pt", "--help")
+    assert "unconverted.safetensors" in shown
     assert too_wide(shown) == []
 
 
