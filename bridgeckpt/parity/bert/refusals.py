@@ -44,10 +44,11 @@ _BERT4KERAS = re.compile(r"(?:.*/)?[^/]*Transformer-0-MultiHeadSelfAttention(?:_
 _POSITIONS = re.compile(r"(?:.*/)?[^/]*Embedding-Position(?:_\d+)?/embeddings")
 
 _NORM_FIRST = "norm_first"  # of Model Garden: LayerNorm before attention, where a BERT has it after
+_EMBEDDING = "embedding_size"
 # Keys that no config of a BERT has, and the models that have them.
 _FOREIGN = {
     **dict.fromkeys(("num_hidden_groups", "inner_group_num"), "ALBERT"),
-    "embedding_size": "ALBERT, ELECTRA or MobileBERT",
+    _EMBEDDING: "ALBERT, ELECTRA or MobileBERT",
     "generator_size": "ELECTRA",
     "intra_bottleneck_size": "MobileBERT",
     "d_inner": "XLNet",
@@ -95,11 +96,16 @@ def refuse_config(values: Mapping[str, Any], where: str) -> None:
     if values.get(_NORM_FIRST):
         raise _refusal(f"{where} says {_NORM_FIRST} = true: LayerNorm before attention, where a BERT has it after")
     for key, models in _FOREIGN.items():
-        if values.get(key) is not None:
+        if values.get(key) is not None and not _is_hidden_size(key, values):
             raise ConfigError(
                 f'{where} is not the config of a BERT: "{key}" is a key of {models}',
                 hint=Sentence("give the config of this checkpoint with {config:FILE}"),
             )
+
+
+def _is_hidden_size(key: str, values: Mapping[str, Any]) -> bool:
+    """Whether embeddings are as wide as layers, which configs of Model Garden say of every BERT."""
+    return key == _EMBEDDING and values[key] == values.get("hidden_size")
 
 
 def _refusal(message: str) -> ParityError:

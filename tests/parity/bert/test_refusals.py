@@ -96,6 +96,7 @@ def test_the_variables_of_a_bert():
 
 def test_a_config_of_another_model():
     refuse_config({"norm_first": False, "embedding_size": None}, "params.yaml")
+    refuse_config({"hidden_size": 768, "embedding_size": 768}, "params.yaml")
     with pytest.raises(ParityError, match="LayerNorm before attention"):
         refuse_config({"norm_first": True}, "params.yaml")
     with pytest.raises(ConfigError, match='not the config of a BERT: "embedding_size" is a key of ALBERT'):
