@@ -29,7 +29,7 @@ from bridgeckpt.planning.losses import warn_of_losses, warn_of_unlike_head
 from bridgeckpt.planning.overrides import conflicting_heads, resolve_heads
 from bridgeckpt.planning.own_head import OwnHead, lacking_head
 from bridgeckpt.planning.own_head_problem import own_head_problem
-from bridgeckpt.planning.refusals import refuse_variants, refused_heads
+from bridgeckpt.planning.refusals import refuse_unscaled, refuse_variants, refused_heads
 from bridgeckpt.sidecar.config import translate
 from bridgeckpt.sidecar.config_files import named_class
 from bridgeckpt.sidecar.graph.facts import read_facts, read_own_head
@@ -168,7 +168,12 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
     )
     question = question_of(choice.architecture)
     sizes = solve(question)
-    problems += [*sizes.problems, *open_keys(question, choice.architecture, sizes), *choice.problems]
+    problems += [
+        *sizes.problems,
+        *open_keys(question, choice.architecture, sizes),
+        *choice.problems,
+        *refuse_unscaled(facts),
+    ]
     if options.get("architecture") is None:
         dropped += conflicting_classes(of_names, written, stated.origin_of("architectures"))
     conflicts = conflicting_heads(table.model, config, facts, options.get("heads"))

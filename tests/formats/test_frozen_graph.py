@@ -357,6 +357,25 @@ def test_a_kernel_that_a_tool_transposed_is_not_taken_for_itself(frozen, tmp_pat
     assert f"{path} was changed after it was frozen: {kernel} is stored transposed, and {product.name}" in refusal(path)
 
 
+def test_a_scale_that_a_tool_folded_into_the_queries_is_the_reason_to_refuse(built, frozen, tmp_path):
+    tf = tfwrite.tensorflow()
+    graph = type(frozen)()
+    graph.CopyFrom(frozen)
+    scale = np.float32((built().spec.hidden / built().spec.heads) ** -0.5)
+    passed = {}
+    for node in graph.node:
+        if "/attention/self/query/" in node.name and node.op == "Const" and node.name in built().variables:
+            folded = tf.make_ndarray(node.attr["value"].tensor) * scale
+            node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(folded))
+        if node.op in {"Mul", "RealDiv"} and any("MatMul" in name for name in node.input):
+            passed.update({node.name: node.input[0]} if "/attention/self/" in node.name else {})
+    for node in graph.node:
+        node.input[:] = [passed.get(name, name) for name in node.input]
+    assert len(passed) == built().spec.layers
+    with pytest.raises(PlanError, match="passes the products of queries and keys to it unscaled"):
+        bridgeckpt.plan(tffreeze.write(tmp_path / "frozen.pb", graph))
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(CheckpointError) as refused:
         open_checkpoint(path)
