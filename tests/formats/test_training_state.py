@@ -340,6 +340,19 @@ def test_numbered_variables_of_an_optimizer():
     assert state(only).slots == {}
 
 
+def test_an_optimizer_of_keras_3_in_a_checkpoint_of_objects():
+    """Its keys: the weights stand in the optimizer, which numbers what it keeps. By the variables' names: shortened."""
+    weights = {f"optimizer/_trainable_variables/{n}": shape for n, shape in enumerate(WEIGHTS.values())}
+    slots = {f"optimizer/inner_optimizer/_variables/{n}": shape for n, shape in enumerate(KERNELS.values())}
+    counters = {"optimizer/_iterations": (), "optimizer/inner_optimizer/_learning_rate": (), "optimizer/zork": ()}
+    found = state(weights, slots, counters)
+    assert (found.slots.keys(), found.bookkeeping.keys()) == (slots.keys(), counters.keys())
+    slots = {"loss_scale_optimizer/adam_1/dense_kernel_velocity": (6, 6), "adafactor/kernel": (6,)}
+    counters = {"loss_scale_optimizer/dynamic_scale": (), "adafactor/iteration": ()}
+    found = state(WEIGHTS, slots, counters)
+    assert (found.slots.keys(), found.bookkeeping.keys()) == (slots.keys(), counters.keys())
+
+
 def numbered_like(weights, start="Variable"):
     return {f"{start}_{n}" if n else start: shape for n, shape in enumerate(weights.values())}
 

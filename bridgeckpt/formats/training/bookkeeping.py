@@ -91,9 +91,9 @@ def _is_for_training(scope: str) -> bool:
 
 
 def _above(path: str) -> list[str]:
-    """The scopes that a path is in: ``a/b/c`` is in ``a`` and ``a/b``."""
+    """The scopes of modules that a path is in: ``a/b/c`` is in ``a`` and ``a/b``. An optimizer's scope is no module."""
     parts = path.split("/")[:-1]
-    return ["/".join(parts[: count + 1]) for count in range(len(parts))]
+    return [] if parts and is_scope_of_optimizer(parts[0]) else ["/".join(parts[: n + 1]) for n in range(len(parts))]
 
 
 def _is_in_layer(scope: str, modules: Collection[str]) -> bool:

@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Sequence
 
 from bridgeckpt.formats.slots import Slot
 from bridgeckpt.formats.training.forms import Shapes, bare
-from bridgeckpt.formats.training.words import names_an_optimizer
+from bridgeckpt.formats.training.words import is_scope_of_optimizer, names_an_optimizer
 
-_OF_OPTIMIZER = re.compile(r"optimizer(?:_weights)?/.*|(?:.*/)?optimizer/_variables/\d+|.*/\.OPTIMIZER_SLOT/.*")
+_OF_OPTIMIZER = re.compile(r"(?:.*/)?optimizer/(?:inner_optimizer/)?_variables/\d+|.*/\.OPTIMIZER_SLOT/.*")
+_WEIGHTS = "/_trainable_variables/"  # Keras 3 lists the model's weights in the optimizer
 _NUMBER = re.compile(r"_\d+\Z")
 _SEVERAL = 8  # weights: the shapes of less may be alike by chance
 _NUMBERED = Slot("", "numbered")
@@ -34,10 +35,15 @@ def without_weight(names: Collection[str], everything: Iterable[str], words: Col
 
 
 def numbered(names: Iterable[str]) -> dict[str, Slot]:
-    """Those of ``names`` in the group that a file of Keras has for the optimizer, which numbers its variables."""
+    """Those of ``names`` in the outermost scope of an optimizer, where Keras numbers or shortens the weights' names."""
     rest = list(names)
-    inside = [name for name in rest if _OF_OPTIMIZER.fullmatch(bare(name))]
+    inside = [name for name in rest if _is_of_optimizer(bare(name))]
     return dict.fromkeys(inside, _NUMBERED) if len(inside) < len(rest) else {}
+
+
+def _is_of_optimizer(path: str) -> bool:
+    outermost = is_scope_of_optimizer(path.partition("/")[0]) and "/" in path and _WEIGHTS not in path
+    return outermost or bool(_OF_OPTIMIZER.fullmatch(path))
 
 
 def series(names: Collection[str], shapes: Shapes) -> dict[str, tuple[str, ...]]:

@@ -17,7 +17,7 @@ _NUMBER_OR_MOMENT = re.compile(rf"_?\d+\Z|_(?:{_MOMENT.pattern})\Z")
 _CLASS_NAME = re.compile("[A-Z][A-Za-z]{3,}")
 _AVERAGE = re.compile("ema|averages?|averaged|avg|shadow|swa|polyak")
 _SCOPE = re.compile(
-    r"\w*optimizer|optimizers|optimizerweights|\w*(?:accum|gradient)\w*|grads"
+    r"\w*optimizer|optimizers|optimizerweights|\w*accum\w*|gradients?|grads"
     "|adam|adamw|adamweightdecay|adamax|nadam|radam|rectifiedadam|lamb|lars"
     "|sgdw?|gradientdescent|momentum|rmsprop|adagrad|adadelta|adafactor|ftrl|lion|muon|novograd|yogi|shampoo"
 )
