@@ -157,6 +157,12 @@ def test_a_vocabulary_with_more_tokens_than_rows_is_refused(toy):
         convert(toy)
 
 
+def test_rows_without_a_token_are_a_note(toy):
+    (toy / "words.txt").write_text("<pad>\n<unk>\n<s>\na\nb\n")
+    notes = bridgeckpt.plan(toy, mapping=toy.parent / "mine.toml").notes
+    assert "words.txt has 5 tokens, and the embedding table 7 rows: the others have no token" in notes
+
+
 def test_how_it_is_loaded_without_an_optional_group(toy):
     plan = bridgeckpt.plan(toy, mapping=toy.parent / "mine.toml", architecture="ToyModel")
     assert any(note.endswith("if ToyModel is loaded without summarize=False") for note in plan.notes)

@@ -69,6 +69,7 @@ def select_tokenizer(
     if vocabulary is None:
         return TokenizerChoice(None, None, others, (), ())
     casing, notes = _casing(vocabulary, checkpoint, graph, lowercase)
+    notes += _too_short(vocabulary, rows)
     return TokenizerChoice(vocabulary, casing, others, notes, _too_long(vocabulary, rows))
 
 
@@ -114,3 +115,13 @@ def _too_long(vocabulary: Vocabulary, rows: int | None) -> tuple[Problem, ...]:
     subject = f"{vocabulary.path.name} has {len(vocabulary.tokens)} tokens, the embedding table only {rows} rows"
     hint = Sentence("is it the vocabulary of another checkpoint? Give the right one with {vocab:FILE}")
     return (Problem("vocabulary", subject, (), hint),)
+
+
+def _too_short(vocabulary: Vocabulary, rows: int | None) -> tuple[str, ...]:
+    """A note on rows without a token: tables are padded for speed, but a file may also have been cut short."""
+    count = len(vocabulary.tokens)
+    if rows is None or count >= rows:
+        return ()
+    return (
+        f"{vocabulary.path.name} has {count} tokens, and the embedding table {rows} rows: the others have no token",
+    )
