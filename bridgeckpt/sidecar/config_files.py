@@ -129,7 +129,8 @@ def check_values(values: JSON, where: str, model: ModelTable, source: ConfigSour
     if kind != model.model:
         raise _wrong_model(where, f'"model_type" is {shown(kind)}', model)
     for key, other in model.config.foreign.items():
-        if values.get(key) is not None:
+        repeated = values.get(model.config.repeating[key]) if key in model.config.repeating else None
+        if values.get(key) not in (None, repeated):
             raise _wrong_model(where, f'"{key}" is a key of {other}', model)
     if invalid := [f"{key} = {shown(values[key])}: {reason}" for key, reason in _invalid_values(values, model)]:
         raise ConfigError("\n  ".join([f"{where} holds invalid values:", *invalid]), hint="correct the file")

@@ -88,6 +88,15 @@ def test_a_config_of_another_model(copy, tmp_path, capsys):
     assert "albert" in refuse(capsys, copy, tmp_path / "out").lower()
 
 
+def test_a_key_of_another_model_that_repeats_a_size_is_none(copy, tmp_path, capsys):
+    hidden = json.loads((copy / "bert_config.json").read_text())["hidden_size"]
+    change(copy / "bert_config.json", embedding_size=hidden)
+    assert main(["convert", "tf2pt", str(copy), str(tmp_path / "out")]) == 0
+    assert "embedding_size" not in json.loads((tmp_path / "out" / "config.json").read_text())
+    change(copy / "bert_config.json", embedding_size=hidden - 1)
+    assert "ALBERT" in refuse(capsys, copy, tmp_path / "again")
+
+
 def test_a_vocabulary_longer_than_the_embedding_table(copy, tmp_path, capsys):
     with (copy / "vocab.txt").open("a") as file:
         file.writelines(f"more{number}\n" for number in range(500))

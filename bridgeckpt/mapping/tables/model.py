@@ -28,7 +28,7 @@ load_without, filled }         ``load_without``: arguments with which it is comp
                                tells: each is in the source's config, in a dialect's ``[config]``, in ``defaults``, or
                                the conversion is refused; ``padded`` lists sizes that a checkpoint may exceed,
                                ``foreign`` maps a key found only in another model's config to the name of that
-                               model
+                               model, ``repeating`` such a key to one of this model: with an equal value it says nothing
 ``[config.options]``           the key of config.json that each option of a conversion sets, if the model has one:
 option = key                   ``heads``, ``hidden_act``, ``layer_norm_eps``
 ``[tokenizer]``                see :mod:`bridgeckpt.mapping.tables.tokenizer`
@@ -242,8 +242,12 @@ def _architecture(section: Section, dims: dict[str, Expression], fillings: tuple
 
 
 def _config(section: Section) -> ModelConfig:
-    section.allow_only("files", "options", "labels", "keys", "defaults", "kept", "needed", "padded", "foreign")
+    section.allow_only(
+        "files", "options", "labels", "keys", "defaults", "kept", "needed", "padded", "foreign", "repeating"
+    )
     options, keys, foreign = section.table("options"), section.table("keys"), section.table("foreign")
+    repeating = section.table("repeating")
+    repeating.allow_only(*foreign)
     options.allow_only(*OPTIONS)
     return ModelConfig(
         files=section.texts("files", (CONFIG,)),
@@ -255,4 +259,5 @@ def _config(section: Section) -> ModelConfig:
         needed=section.texts("needed", ()),
         padded=section.texts("padded", ()),
         foreign={key: foreign.text(key) for key in foreign},
+        repeating={key: repeating.text(key) for key in repeating},
     )

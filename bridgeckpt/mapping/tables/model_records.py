@@ -104,6 +104,7 @@ class ModelConfig(NamedTuple):
         needed: Keys that the class computes with and that no shape tells. Each has to have a value.
         padded: Sizes that the checkpoint may exceed.
         foreign: The name of another model, by a key that only configs of that model have.
+        repeating: By such a key, the key of this model whose value it may repeat.
     """
 
     files: tuple[str, ...] = ()
@@ -115,6 +116,7 @@ class ModelConfig(NamedTuple):
     needed: tuple[str, ...] = ()
     padded: tuple[str, ...] = ()
     foreign: Mapping[str, str] = FrozenDict()
+    repeating: Mapping[str, str] = FrozenDict()
 
 
 class ModelTable(NamedTuple):
