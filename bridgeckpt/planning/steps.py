@@ -212,6 +212,7 @@ def account(
             training=training,
             absent=frozenset(architecture.filled) - present.keys(),
             left_out=f"{architecture.name} has no such part" if named else None,
+            graph=evidence.graph,
         )
     )
     ledger, average_problems, average_notes = choose_averages(ledger, averages, wanted, checkpoint.path.name)

@@ -164,6 +164,51 @@ def test_a_known_classifier_that_the_graph_computes_otherwise_is_a_warning(tmp_p
     assert not [one for one in bridgeckpt.plan(folder).warnings if "other logits" in one]
 
 
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_head_under_the_scope_of_the_encoder_is_a_head_where_the_graph_shows_it(tmp_path, trained):
+    import tensorflow as tf
+    import tfbert
+
+    tf1 = tf.compat.v1
+    with tf.Graph().as_default():
+        _, outputs = tfbert.graph(head=None, layers=1)
+        with tf1.variable_scope("bert/my_dense"):
+            kernel, bias = tf1.get_variable("kernel", (H, 3)), tf1.get_variable("bias", (3,))
+        logits = tf.matmul(outputs["pooled_output"], kernel) + bias
+        if trained:
+            tf1.train.AdamOptimizer(1e-4).minimize(tf.reduce_mean(logits))
+        with tf1.Session() as session:
+            session.run(tf1.global_variables_initializer())
+            tf1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+    (problem,) = problems(tmp_path)
+    assert set(problem.tensors) == {"bert/my_dense/kernel", "bert/my_dense/bias"}
+    assert "outside the encoder" in problem.subject
+    assert bridgeckpt.plan(tmp_path, architecture="BertModel").ledger.source_counts()["excluded"] == 2
+    assert bridgeckpt.plan(tmp_path, architecture=CLASSES[0]).ledger.sources["bert/my_dense/kernel"] == "mapped"
+    next(tmp_path.glob("*.meta")).unlink()
+    assert "inside the encoder" in problems(tmp_path, heads=3)[0].subject
+
+
+def test_a_tensor_that_the_encoder_is_computed_from_is_inside_whatever_it_is_called(tmp_path):
+    import tensorflow as tf
+    import tfbert
+
+    tf1 = tf.compat.v1
+    with tf.Graph().as_default():
+        tfbert.graph(head=None, layers=2)
+        scale = tf1.get_variable("prefix_encoder/scale", (H,))
+        with tf1.name_scope("bert/encoder/layer_1/output/more/"):
+            tf.identity(
+                tf1.get_default_graph().get_tensor_by_name("bert/encoder/layer_1/output/dense/BiasAdd:0") * scale
+            )
+        with tf1.Session() as session:
+            session.run(tf1.global_variables_initializer())
+            tf1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+    (problem,) = problems(tmp_path, architecture="BertModel")
+    assert "inside the encoder" in problem.subject
+    assert problem.tensors == ("prefix_encoder/scale",)
+
+
 def test_tensors_of_different_shapes_are_not_folded(with_tensors):
     folder, _ = with_tensors({"dense_1/kernel": (H, 16), "dense_2/kernel": (16, 2), "dense_3/kernel": (16, 2)})
     assert problems(folder)[0].details[:2] == (f"dense_1/kernel [{H}, 16]", "dense_{2..3}/kernel [16, 2]")

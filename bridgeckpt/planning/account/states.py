@@ -12,11 +12,13 @@ from bridgeckpt.planning.account.ledger import Assignment, LedgerBuilder
 from bridgeckpt.planning.account.leftovers import classify_remaining
 from bridgeckpt.planning.account.sizes import shape_problem
 from bridgeckpt.planning.account.unknown import Encoder, encoder_of, settle_unknown
+from bridgeckpt.sidecar.graph.reach import Reach, reach_of
 from bridgeckpt.store.tensors import DTYPES
 from bridgeckpt.wording import fold
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
     from bridgeckpt.formats.training.state import TrainingState
     from bridgeckpt.mapping.tables.model_records import Architecture
     from bridgeckpt.mapping.tables.records import Group, Row, Table
@@ -34,7 +36,8 @@ class AccountInput(NamedTuple):
     ``wildcards`` are those of the converted model, ``other_towers`` those of other models in the checkpoint.
     ``training`` is what training left beside the weights. ``absent`` are the groups of the class that the checkpoint
     lacks, and that its table fills.
-    ``left_out`` is the reason why tensors outside the model that no row reads may be left out, or None.
+    ``left_out`` is the reason why tensors outside the model that no row reads may be left out, or None. The ``graph``
+    shows which tensors are outside.
     """
 
     architecture: Architecture
@@ -46,6 +49,7 @@ class AccountInput(NamedTuple):
     training: TrainingState
     absent: frozenset[str]
     left_out: str | None
+    graph: Graph | None
 
     @property
     def table(self) -> Table:
@@ -79,10 +83,23 @@ def assign_states(inputs: AccountInput) -> Ledger:
         inputs.table, inputs.checkpoint, inputs.training, ledger.sources, ledger.reasons
     )
     encoder = encoder_of(inputs.expansion, groups, inputs.wildcards)
+    encoder = encoder._replace(shown=_shown_by_graph(inputs, ledger, groups))
     settle_unknown(ledger, inputs.table, inputs.tensors, encoder, towers, inputs.left_out)
     _complete_targets(inputs, ledger)
     _check_sums(inputs, ledger)
     return ledger.build()
+
+
+def _shown_by_graph(inputs: AccountInput, ledger: LedgerBuilder, groups: list[tuple[Group, list[Expanded]]]) -> Reach:
+    """What the graph shows of tensors that no row reads."""
+    head = inputs.table.graph.head
+    unknown = [name for name, state in ledger.sources.items() if state in ("unmapped", "ignored")]
+    if inputs.graph is None or head is None or not unknown:
+        return Reach()
+    bare = inputs.table.model.bare.groups
+    rows = [row for group, rows in groups if group.name in bare for row in rows]
+    known = {name for row in rows for names in row.sources for name in names or ()}
+    return reach_of(inputs.graph, head, inputs.wildcards, unknown, known)
 
 
 def _check_sums(inputs: AccountInput, ledger: LedgerBuilder) -> None:

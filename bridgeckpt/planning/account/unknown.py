@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridgeckpt.errors import Problem
 from bridgeckpt.formats.places import places_of
 from bridgeckpt.sentences import Sentence
+from bridgeckpt.sidecar.graph.reach import Reach
 from bridgeckpt.store.tensors import DTYPES
 from bridgeckpt.wording import fold, listed, shape_text
 
@@ -27,14 +28,19 @@ _SHOWN = 12  # families of tensors that a problem lists
 
 
 class Encoder(NamedTuple):
-    """Where the model without a head is: the beginnings of its names, and the tensors there that it may lack."""
+    """Where the model without a head is: the beginnings of its names, and the tensors there that it may lack.
+
+    What a graph has ``shown`` comes before names.
+    """
 
     places: tuple[str, ...]
     optional: frozenset[str]
+    shown: Reach = Reach()
 
     def holds(self, name: str) -> bool:
         """Whether a tensor of this name is a part of it."""
-        return bool(self.places) and name.startswith(self.places)
+        by_name = bool(self.places) and name.startswith(self.places)
+        return name in self.shown.inside or (by_name and name not in self.shown.outside)
 
 
 def encoder_of(

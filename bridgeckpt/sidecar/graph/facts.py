@@ -93,7 +93,7 @@ def _unscaled(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) -
     return None
 
 
-def _pattern(scope: str) -> str:
+def scope_pattern(scope: str) -> str:
     """A regular expression for a scope and similar ones: numbered, under another scope, or in an applied hub module."""
     parts = (rf"{re.escape(part)}(?:_apply_[^/\n]+)?(?:_[0-9]+)?" for part in scope.split("/"))
     return r"(?:[^\n]*/)?" + "/".join(parts)
@@ -102,7 +102,7 @@ def _pattern(scope: str) -> str:
 def _similar_scopes(graph: Graph, scope: str) -> Iterator[str]:
     """The scopes similar to this one, in the order of the graph, without those that compute gradients."""
     names = "\n".join(graph)
-    for match in dict.fromkeys(re.findall(f"^({_pattern(scope)})/", names, re.MULTILINE)):
+    for match in dict.fromkeys(re.findall(f"^({scope_pattern(scope)})/", names, re.MULTILINE)):
         if match != scope and not GRADIENT.search(match):
             yield match
 
@@ -132,4 +132,4 @@ def _places(
     kernels = list(dict.fromkeys(scopes.kernel.render(binding) for binding in bindings))
     layer, _, name = kernels[0].rpartition("/")
     layers = list(_similar_scopes(graph, layer)) if name == "kernel" else []  # a Keras layer has its own scope
-    return kernels, layers, {kind: _pattern(scope.render(wildcards)) for kind, scope in scopes.outputs.items()}
+    return kernels, layers, {kind: scope_pattern(scope.render(wildcards)) for kind, scope in scopes.outputs.items()}
