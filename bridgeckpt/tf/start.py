@@ -17,6 +17,7 @@ from bridgeckpt.warmstart.matching import Matching, Request, match_variables
 from bridgeckpt.warmstart.prefixes import common_change
 from bridgeckpt.warmstart.refusal import check
 from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport
+from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -88,7 +89,12 @@ def plan_by_names(
         stored_only=stored_only,
         any_scope=any_scope,
     )
-    return Start(variables, keys, match_variables(source, request))
+    matching = match_variables(source, request)
+    outside = [name for name in variables if not name.startswith(resolved.renaming.scope)]
+    if outside:
+        note = f"{len(outside)} variables are outside of the scope, and are not set by this call: {listed(outside, 2)}"
+        matching = matching._replace(report=matching.report._replace(notes=(*matching.report.notes, note)))
+    return Start(variables, keys, matching)
 
 
 def plan_by_map(source: Source, assignment_map: AssignmentMap, reading: PlanOptions) -> Start:

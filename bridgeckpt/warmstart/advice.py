@@ -169,9 +169,18 @@ def _text(asked: Asked, proposals: list[_Proposal]) -> str:
         where = f'without "{first.options["scope"]}/"'
     text = f"the checkpoint has {count} of them {where}: {_said(first.options, given)}"
     for one in rest:
+        if _is_for_others(one, first):
+            text += f"; and {_said(one.options, given)} in a call of its own for the others"
+            continue
         fewer = len(first.report.matched) - len(one.report.matched)
         text += f"; or {_said(one.options, given)}" + (f" ({fewer} fewer)" if fewer else "")
     return text
+
+
+def _is_for_others(proposal: _Proposal, first: _Proposal) -> bool:
+    """Whether two proposals set different variables, as for the two towers of a program."""
+    found = {match.variable for match in first.report.matched}
+    return not any(match.variable in found for match in proposal.report.matched)
 
 
 def _said(options: Options, given: Options) -> str:

@@ -198,6 +198,11 @@ def test_one_tensor_for_two_towers_is_two_maps(built):
     graph(head=None, scope="query/")
     graph(head=None, scope="answer/")
     tvars = tf1.trainable_variables()
+    with pytest.raises(WarmStartError, match=r'scope="answer"; and scope="query" in a call of its own for the others'):
+        get_assignment_map_from_checkpoint(tvars, source.prefix)
+    reports: list[object] = []
+    get_assignment_map_from_checkpoint(tvars, source.prefix, scope="query", report=reports.append)
+    assert "39 variables are outside of the scope, and are not set by this call: answer/bert/" in str(reports[0])
     for scope in ("query", "answer"):
         init_from_checkpoint(source.prefix, get_assignment_map_from_checkpoint(tvars, source.prefix, scope=scope)[0])
     expected = read_by_tensorflow(tf, source.prefix)
