@@ -354,3 +354,18 @@ def test_nothing_to_keep(example, tmp_path):
 )  # fmt: skip
 def test_the_place_of_a_model(parts, others, places):
     assert places_of(parts, others) == places
+
+
+def test_an_unknown_word_may_be_an_optimizers_and_the_hint_says_how_to_leave_it_out(with_tensors, tmp_path):
+    weight, row = "bert/pooler/dense/kernel", 'state = "{tf}/zork"'
+    folder, _ = with_tensors({f"{weight}/mask": (36, 36)})
+    with pytest.raises(PlanError) as caught:
+        bridgeckpt.convert(folder, tmp_path / "out")
+    assert "[slots]" not in str(caught.value)
+    folder, _ = with_tensors({f"{weight}/zork": (36, 36)})
+    with pytest.raises(PlanError) as caught:
+        bridgeckpt.convert(folder, tmp_path / "out")
+    assert f"{row} in [slots]" in str(caught.value)
+    table = tmp_path / "own.toml"
+    table.write_text(f'schema = 1\ntitle = "our model"\nuse = "bert/google"\n[slots]\n{row}\n')
+    assert bridgeckpt.plan(folder, mapping=table).ledger.sources[f"{weight}/zork"] == "slot"

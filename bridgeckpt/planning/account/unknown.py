@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import Problem
 from bridgeckpt.formats.places import places_of
+from bridgeckpt.formats.training.words import names_a_computation
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.graph.reach import Reach
 from bridgeckpt.store.tensors import DTYPES
@@ -134,8 +135,23 @@ def _another_architecture(
             f"{bare} computes other hidden states without them, so no option and no table makes this right: "
             "load it with the code that wrote it"
         )
+        if len(words := {_word_beside(name, tensors) for name in names}) == 1 and (word := words.pop()):
+            hint = Sentence(
+                "{hint}; unless you know that it is optimizer state, which a table of your own ({mapping:FILE}) leaves "
+                "out, with {row} in [slots]",
+                hint=hint,
+                row=f'state = "{{tf}}/{word}"',
+            )
     subject = f"{_count(names)} inside the encoder that {bare} does not have: another architecture"
     return Problem("unmapped", subject, described(names, tensors), hint, tuple(names))
+
+
+def _word_beside(name: str, tensors: Mapping[str, TensorInfo]) -> str:
+    """The last part of a name if the rest is the name of a tensor of the same shape, and it may be an optimizer's."""
+    weight, _, word = name.rpartition("/")
+    if names_a_computation(word):
+        return ""
+    return word if weight in tensors and tensors[weight].shape == tensors[name].shape else ""
 
 
 def _wrongly_ignored(names: Sequence[str], tensors: Mapping[str, TensorInfo], table: Table) -> Problem:
