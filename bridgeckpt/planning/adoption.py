@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.planning.own_head import lacking_head
-from bridgeckpt.planning.steps import Recognised, account, choose, own_head
+from bridgeckpt.planning.accounting import account, own_head
+from bridgeckpt.planning.own_head.head import lacking_head
+from bridgeckpt.planning.steps import Recognised, choose
 from bridgeckpt.sentences import Sentence, Setting
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.mapping.tables.model_records import bare_class
 from bridgeckpt.planning.architecture import keeping
-from bridgeckpt.planning.own_head import reads_the_same
+from bridgeckpt.planning.own_head.head import reads_the_same
 from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.sidecar.graph.classifier import UNLIKE_ANY_CLASS
 from bridgeckpt.wording import fold, listed

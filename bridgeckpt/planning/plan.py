@@ -12,6 +12,7 @@ from bridgeckpt.formats import open_checkpoint
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.huggingface.pytorch_folder import pytorch_model
 from bridgeckpt.options import PlanOptions, checked
+from bridgeckpt.planning.accounting import account
 from bridgeckpt.planning.adoption import Adopted, adopt_head
 from bridgeckpt.planning.advice import as_problem, complete, together
 from bridgeckpt.planning.by_rules.config import model_by_rules
@@ -20,7 +21,7 @@ from bridgeckpt.planning.dialect import refuse_models_without_table, relative_of
 from bridgeckpt.planning.overrides import reject_unsupported
 from bridgeckpt.planning.problems import merged, render
 from bridgeckpt.planning.record import Plan
-from bridgeckpt.planning.steps import account, choose, choose_tokenizer, configure, gather, recognise
+from bridgeckpt.planning.steps import choose, choose_tokenizer, configure, gather, recognise
 
 if TYPE_CHECKING:
     from bridgeckpt.planning.by_rules.config import RulesConfig

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import Problem
 from bridgeckpt.planning.account.unknown import described
-from bridgeckpt.planning.own_head import lacking_head
-from bridgeckpt.planning.own_table import table_for
+from bridgeckpt.planning.own_head.head import lacking_head
+from bridgeckpt.planning.own_head.table import table_for
 from bridgeckpt.sentences import Sentence, Setting, joined
 from bridgeckpt.sidecar.graph.classifier import UNLIKE_ANY_CLASS
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bridgeckpt.mapping.tables.model_records import Architecture
-    from bridgeckpt.planning.own_head import OwnHead
-    from bridgeckpt.planning.own_table import PastedTable
+    from bridgeckpt.planning.own_head.head import OwnHead
+    from bridgeckpt.planning.own_head.table import PastedTable
 
 _LONG = 60  # lines of a table that nobody would paste
 

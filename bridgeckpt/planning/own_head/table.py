@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.formats.places import beginning_of
 from bridgeckpt.mapping.tables import library
-from bridgeckpt.planning.own_head import lacking_head
+from bridgeckpt.planning.own_head.head import lacking_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from bridgeckpt.mapping.tables.graph import HeadScopes
     from bridgeckpt.mapping.tables.records import Group, Row
-    from bridgeckpt.planning.own_head import OwnHead
+    from bridgeckpt.planning.own_head.head import OwnHead
 
 _MOST = 200  # tensors of a head in which layers are looked for: among more there are many, and none is the last
 _REASON = "a head of our own, which no class has"
