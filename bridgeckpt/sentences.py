@@ -30,11 +30,13 @@ class Setting(NamedTuple):
 class Command(NamedTuple):
     """A function of this package that is also a command: ``bridgeckpt.diff(SRC, DST)`` or ``bridgeckpt diff SRC DST``.
 
-    An argument in capitals stands for one that the caller has to choose; any other is a path.
+    An argument in capitals stands for one that the caller has to choose; any other is a path. ``function`` is the name
+    in Python, if it is another.
     """
 
     name: str
     arguments: tuple[str, ...] = ()
+    function: str = ""
 
 
 Words = Callable[[Setting], str]
@@ -58,7 +60,7 @@ def _spelled(part: Part, words: Words) -> str:
         return part
     if words is python_words:
         arguments = (text if text.isupper() else repr(text) for text in part.arguments)
-        return f"`bridgeckpt.{part.name}" + (f"({', '.join(arguments)})`" if part.arguments else "`")
+        return f"`bridgeckpt.{part.function or part.name}" + (f"({', '.join(arguments)})`" if part.arguments else "`")
     import shlex  # only when a command is spelled
 
     return f"`{' '.join(('bridgeckpt', part.name, *map(shlex.quote, part.arguments)))}`"
@@ -134,7 +136,10 @@ def record_of(text: str) -> str | list[object]:
 def _record(part: Part) -> object:
     if isinstance(part, Setting):
         return {"setting": part.name, **({"blank": part.blank} if part.value is None else {"value": part.value})}
-    return {"command": part.name, "arguments": part.arguments} if isinstance(part, Command) else part
+    if isinstance(part, Command):
+        named = {"function": part.function} if part.function else {}
+        return {"command": part.name, "arguments": part.arguments, **named}
+    return part
 
 
 def text_of(record: str | list[Any]) -> str:
@@ -152,7 +157,7 @@ def _part(record: str | dict[str, Any]) -> Part:
     if isinstance(record, str):
         return record
     if "command" in record:
-        return Command(record["command"], tuple(record["arguments"]))
+        return Command(record["command"], tuple(record["arguments"]), record.get("function", ""))
     return Setting(record["setting"], record.get("value"), record.get("blank", ""))
 
 

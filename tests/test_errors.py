@@ -137,6 +137,13 @@ def test_a_command_is_a_call_in_python():
     assert pickle.loads(pickle.dumps(sentence)).parts == sentence.parts
 
 
+def test_a_command_may_have_another_name_in_python():
+    sentence = Sentence("{run}", run=Command("record", ("SRC", "r.safetensors"), function="record_checkpoint"))
+    assert sentence == "`bridgeckpt.record_checkpoint(SRC, 'r.safetensors')`"
+    again = text_of(json.loads(json.dumps(record_of(sentence))))
+    assert (again, say(again, option)) == (sentence, "`bridgeckpt record SRC r.safetensors`")
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_sentences_pickle(protocol):
     again = pickle.loads(pickle.dumps(ADVICE, protocol))

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     lines = Lines(sys.stderr if arguments.json else sys.stdout)
     describe(planned, lines)
     rest = rest_of(planned) if arguments.keep_rest else None
-    for note in rest.notes if rest is not None else ():
+    for note in rest.notes(dry_run=arguments.dry_run) if rest is not None else ():
         lines.add("kept", note)
     kept = {"unconverted": rest.record()} if rest is not None else {}
     if arguments.dry_run:

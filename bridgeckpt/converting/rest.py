@@ -27,10 +27,10 @@ class Rest(NamedTuple):
         tensors = [(job.name, job.dtype, job.shape) for job in self.jobs]
         return [plan_file(REST, tensors, {"format": "tf"})] if tensors else []
 
-    @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self, *, dry_run: bool = False) -> tuple[str, ...]:
         """What to say about it."""
-        kept = f"{len(self.jobs)} excluded tensors are kept in {REST}" if self.jobs else f"nothing for {REST}"
+        are = "would be" if dry_run else "are"
+        kept = f"{len(self.jobs)} excluded tensors {are} kept in {REST}" if self.jobs else f"nothing for {REST}"
         return kept, *(f"not in {REST}: {name}, of dtype {dtype}" for name, dtype in self.unfit)
 
     def record(self) -> dict[str, Any]:

@@ -97,6 +97,11 @@ class Checkpoint:
         return {name: self.metadata[name] for name in (IN_HDF5, IN_ARCHIVE) if name in self.metadata}
 
     @property
+    def is_pruned(self) -> bool:
+        """Whether it is a whole frozen graph: freezing keeps the layers that the outputs need, and no others."""
+        return bool(self.constants) and self.gaps is None
+
+    @property
     def has_pytorch_names(self) -> bool:
         """Whether the tensors have PyTorch's names and layouts, so that they need no mapping table."""
         return False

@@ -115,18 +115,13 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
     table, wildcards = dialect.table, dialect.wildcards
     stated, _, facts = evidence
     config = stated.values
+    pruned = dialect.checkpoint.path.name if dialect.checkpoint.is_pruned else ""
     given, problems = resolve_heads(table.model, stated, facts, options.get("heads"))
 
     def question_of(architecture: Architecture) -> Question:
         groups = (*architecture.groups, *architecture.optional)
         rows = [row for name in groups for row in present.get(name, ())]
-        return Question(
-            expansion=expansion,
-            rows=rows,
-            wildcards=wildcards,
-            source=stated,
-            given=given,
-        )
+        return Question(expansion=expansion, rows=rows, wildcards=wildcards, source=stated, given=given, pruned=pruned)
 
     graph_head = facts.head if facts is not None else None
     scope = wildcards.get("scope", "")
@@ -158,7 +153,11 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
         architecture=choice.architecture,
         sizes=sizes,
         notes=(*choice.notes, *sizes.notes, *conflicts),
-        warnings=(*dropped, *(unlike or choice.warnings)),  # else it would be said that no graph shows the class
+        warnings=(
+            *dropped,
+            *sizes.warnings,
+            *(unlike or choice.warnings),
+        ),  # else it would be said that no graph shows the class
         problems=tuple(problems),
     )
 

@@ -151,6 +151,15 @@ def test_it_fits_the_terminal(verdict, width):
         assert note.replace(" ", "") in narrow  # wrapped, not cut
 
 
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_column_that_is_left_out_is_not_explained(width):
+    verdict = passing()
+    verdict = verdict._replace(stages=tuple(stage._replace(double=stage.rms) for stage in verdict.stages))
+    shown = [line.text for line in lines(verdict, width=width)]
+    heading = next(line for line in shown if line.startswith("stage "))
+    assert ("float64" in heading) == (width == 200) == any("float64 is that of" in line for line in shown)
+
+
 def test_stages_of_a_function_of_the_users_own():
     names = ("hidden_states.0", "hidden_states.1", "logits")
     shown = text(passing()._replace(stages=tuple(stage(name, accumulated=None) for name in names), devices=()))

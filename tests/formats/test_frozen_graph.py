@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import tracemalloc
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import tfwrite
 from paths import FIXTURES
 
 import bridgeckpt
-from bridgeckpt.errors import CheckpointError, PlanError
+from bridgeckpt.errors import CheckpointError, ConfigError, PlanError
 from bridgeckpt.formats import open_checkpoint
 
 if TYPE_CHECKING:
@@ -107,6 +108,39 @@ def test_the_graph_itself_is_recorded(frozen, tmp_path):
     assert reference.provenance["how"].startswith("the graph in frozen.pb, and plain")
     assert "mlm_logits" in reference.runs["graph"]["mixed"]
     assert bridgeckpt.verify(reference, tmp_path / "out", device="cpu").passed
+
+
+def test_layers_that_the_outputs_do_not_need(built, tmp_path):
+    """A graph frozen up to a layer before the last, beside the whole model's config, as services of embeddings do."""
+    source = built(layers=3)
+    output = "bert/encoder/layer_1/output/LayerNorm/batchnorm/add_1"
+    path = tffreeze.write(tmp_path / "frozen.pb", tffreeze.freeze(source.prefix, (output,)))
+    config = tmp_path / "bert_config.json"
+    config.write_text(json.dumps(source.spec.bert_config))
+    done = bridgeckpt.convert(path, tmp_path / "out", architecture="BertModel")
+    assert done.plan.configuration.values["num_hidden_layers"] == 2
+    said = "num_hidden_layers = 3 in bert_config.json, but frozen.pb has 2, and 2 is written"
+    assert sum(said in warning for warning in done.plan.warnings) == 1
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    model, found = transformers.BertModel.from_pretrained(
+        tmp_path / "out", add_pooling_layer=False, output_loading_info=True
+    )
+    assert not found["missing_keys"] and not found["unexpected_keys"]
+    inputs = {name: source.inputs[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
+    computed = model(**{name: torch.from_numpy(value).long() for name, value in inputs.items()})[0]
+    wanted = source.outputs["hidden_states"][2]
+    kept = source.inputs["attention_mask"].astype(bool)
+    np.testing.assert_allclose(computed.detach().numpy()[kept], wanted[kept], atol=2e-5)
+    assert bridgeckpt.verify(bridgeckpt.record_checkpoint(path), tmp_path / "out", device="cpu").passed
+    reference = bridgeckpt.record_checkpoint(path, graph=False)
+    assert any("2 layers are run, all that the frozen graph has" in note for note in reference.notes)
+    # Everything else that contradicts the config is still a problem, and so are more layers than it states.
+    for key, value in (("num_hidden_layers", 1), ("hidden_size", 48)):
+        config.write_text(json.dumps({**source.spec.bert_config, key: value}))
+        with pytest.raises(PlanError, match="the config of another checkpoint"):
+            bridgeckpt.plan(path, architecture="BertModel")
+        with pytest.raises(ConfigError, match=f"its {key} is {value}"):
+            bridgeckpt.record_checkpoint(path)
 
 
 def test_lists_of_numbers(frozen, tmp_path):

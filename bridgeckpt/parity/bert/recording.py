@@ -83,7 +83,7 @@ def reference_of(request: RecordingRequest) -> Reference:
             found = find_bert(
                 variables.shapes, str(checkpoint.path), scope=request.scope, ema=request.ema, training=training
             )
-            bert = with_rest(found, variables, training)
+            bert = with_rest(found, variables, training)._replace(pruned=checkpoint.is_pruned)
         except ParityError:
             asked = request.scope is not None or request.ema or not request.graph
             if saved is None or (asked and OBJECT_GRAPH not in checkpoint.tensors):

@@ -65,6 +65,11 @@ def read_stated(directory: Path, bert: Bert, config: Path | None, texts: Mapping
         layers.insert(0 if config is not None else len(layers), outside)
     values = {key: value for stated, _ in reversed(layers) for key, value in stated.items()}
     sources = {key: name for stated, name in reversed(layers) for key in stated}
+    if bert.pruned and values.get("num_hidden_layers", bert.layers) != bert.layers:
+        notes.append(
+            f"{bert.layers} layers are run, all that the frozen graph has, although {sources['num_hidden_layers']} "
+            f"says {values['num_hidden_layers']}: freezing keeps what the graph's outputs need"
+        )
     if len(layers) == 2:
         notes += _contradictions(*layers)
     return Stated(values, sources, tuple(notes))
@@ -148,9 +153,11 @@ def _check(values: Mapping[str, Any], path: Path, bert: Bert) -> None:
     """Refuse a config of another model than the checkpoint's."""
     refuse_config(values, str(path))
     for key, size in (("hidden_size", bert.hidden), ("num_hidden_layers", bert.layers), ("vocab_size", bert.rows[0])):
-        if values.get(key, size) != size:
+        stated = values.get(key, size)
+        fewer = bert.pruned and key == "num_hidden_layers" and isinstance(stated, int) and stated > size
+        if stated != size and not fewer:
             raise ConfigError(
-                f"{path} is of another model: its {key} is {values[key]}, and the checkpoint's {size}",
+                f"{path} is of another model: its {key} is {stated}, and the checkpoint's {size}",
                 hint=Sentence("give the config of this checkpoint with {config:FILE}"),
             )
 

@@ -88,6 +88,7 @@ class Bert(NamedTuple):
         beside: Variables outside the encoder that no head known here has.
         own_head: A kernel and its bias outside the encoder that are taken as the classifier, as nothing else is there.
         averages: Under ``ema`` the weight of each moving average among the variables.
+        pruned: Whether it is in a frozen graph, which may have fewer layers than its config states.
     """
 
     root: str
@@ -110,6 +111,7 @@ class Bert(NamedTuple):
     unread: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     own_head: tuple[str, ...] = ()
+    pruned: bool = False
 
     def has(self, stage: str) -> bool:
         """Whether the checkpoint holds the kernel of the stage."""

@@ -108,7 +108,9 @@ def read_reference(path: str | os.PathLike[str]) -> Reference:
         OptionError: ``path`` is not a path.
     """
     path = Path(path)
-    hint = Sentence("make one with {run}", run=Command("record", ("SRC", "reference.safetensors")))
+    hint = Sentence(
+        "make one with {run}", run=Command("record", ("SRC", "reference.safetensors"), function="record_checkpoint")
+    )
     if not is_file(path):
         raise CheckpointError(f"there is no reference {path}", path=path, hint=hint)
     with Safetensors(path) as file:

@@ -19,6 +19,7 @@ Tone = Literal["plain", "heading", "good", "bad", "doubtful", "faint"]
 
 _KEY = 11  # columns of a key, as in what `convert` prints
 _GAP = "  "
+_DOUBLE = "float64"
 _TONES: dict[str, Tone] = {
     "PASS": "good",
     "FAIL": "bad",
@@ -93,14 +94,14 @@ def _stages(verdict: Verdict, width: int | None, every: bool, unfolding: str) ->
         _Column("rms", [number(stage.rms) for stage in stages]),
         _Column("limit", [number(stage.limit) for stage in stages]),
         _Column("drift", [number(stage.accumulated) for stage in stages]),
-        _Column("float64", [number(stage.double) for stage in stages], yields=True),
+        _Column(_DOUBLE, [number(stage.double) for stage in stages], yields=True),
         _Column("difference", [small(stage.difference) for stage in stages], yields=True),
         _Column("argmax", [share(stage.argmax) for stage in stages]),
         _Column("KL", [small(stage.kl) for stage in stages]),
         _Column("verdict", [row.outcome for row in rows], right=False),
     ]
     yield from _table(columns, [_TONES.get(row.outcome, "plain") for row in rows], width)
-    units = summary.units(verdict)
+    units = summary.units(verdict, double=any(column.name == _DOUBLE for column, _ in _kept(columns, width)))
     if any(row.name != row.stage.name for row in rows):
         how = f" ({unfolding})" if unfolding else ""
         units.append(f"a row of several layers shows the worst of their stages{how}")
@@ -122,10 +123,16 @@ def _devices(devices: Sequence[DeviceResult], width: int | None) -> Iterator[Lin
     yield from _table(columns, ["plain" if device.passed else "bad" for device in devices], width)
 
 
-def _table(columns: Sequence[_Column], tones: Sequence[Tone], width: int | None) -> Iterator[Line]:
+def _kept(columns: Sequence[_Column], width: int | None) -> list[tuple[_Column, int]]:
+    """The columns that are shown, each with its width."""
     kept = [(column, max(map(len, [column.name, *column.cells]))) for column in columns if any(column.cells)]
     if width and sum(wide + len(_GAP) for _, wide in kept) - len(_GAP) > width:
         kept = [(column, wide) for column, wide in kept if not column.yields]
+    return kept
+
+
+def _table(columns: Sequence[_Column], tones: Sequence[Tone], width: int | None) -> Iterator[Line]:
+    kept = _kept(columns, width)
     names = [column.name for column, _ in kept]
     cells = zip(*(column.cells for column, _ in kept), strict=True)
     for tone, row in zip(["heading", *tones], [names, *cells], strict=True):

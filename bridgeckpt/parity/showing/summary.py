@@ -97,12 +97,12 @@ def worst(stages: Sequence[StageResult]) -> StageResult:
     return max(stages, key=lambda stage: inf if isnan(stage.excess) else stage.excess)
 
 
-def units(verdict: Verdict) -> list[str]:
-    """The units of the figures in the table."""
+def units(verdict: Verdict, *, double: bool = True) -> list[str]:
+    """The units of the figures in the table; ``double``: and of those in float64, if there are any."""
     notes = [_TOLERANCES if "tolerance" in verdict.provenance else _ROUNDINGS]
     if any(stage.accumulated is not None for stage in verdict.stages):
         notes.append(_DRIFT)
-    if any(stage.double is not None for stage in verdict.stages):
+    if double and any(stage.double is not None for stage in verdict.stages):
         notes.append(_DOUBLE)
     if any(outcome(stage, verdict) == "follows" for stage in verdict.stages):
         notes.append(_FOLLOWS)

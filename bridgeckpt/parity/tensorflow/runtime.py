@@ -12,7 +12,7 @@ from typing import Any
 from bridgeckpt.errors import ParityError
 from bridgeckpt.sentences import Command, Sentence
 
-_RECORD = Command("record", ("SRC", "reference.safetensors"))
+_RECORD = Command("record", ("SRC", "reference.safetensors"), function="record_checkpoint")
 _ELSEWHERE = Sentence("record on another machine and verify here with the file: {run}", run=_RECORD)
 
 
@@ -20,7 +20,7 @@ def import_tensorflow() -> Any:  # noqa: ANN401 - TensorFlow has no types
     """The module ``tensorflow``; importing it prints nothing, and it takes no GPU memory that it does not need.
 
     Raises:
-        ParityError: it is not installed, or its installation is broken.
+        ParityError: it is not installed, its installation is broken, or the caller works in its graph mode.
     """
     try:
         with _silenced():
@@ -30,6 +30,13 @@ def import_tensorflow() -> Any:  # noqa: ANN401 - TensorFlow has no types
             f"running the source model needs TensorFlow ({error})",
             hint=Sentence('pip install "bridgeckpt[tensorflow]"; or {elsewhere}', elsewhere=_ELSEWHERE),
         ) from error
+    if not tf.executing_eagerly():
+        raise ParityError(
+            "running the source model needs TensorFlow's eager execution, and it is off here: this program called "
+            "tf.compat.v1.disable_eager_execution() or disable_v2_behavior(), or is inside of a graph's as_default()",
+            hint="record in a process of its own, in a shell: `bridgeckpt record SRC reference.safetensors`, and "
+            "verify here with that file",
+        )
     tf.get_logger().setLevel("ERROR")
     for gpu in tf.config.list_physical_devices("GPU"):
         try:  # without this it takes the whole GPU, and leaves none for PyTorch in the same process

@@ -16,7 +16,7 @@ class Sizes(NamedTuple):
 
     ``values`` maps config keys to sizes, and ``origin`` to where each is from: the config's file name, the shapes or
     the graph. ``axes`` maps the axes and indices of the table to sizes. ``assumed`` has a warning for each key
-    whose size only the tables give. ``problems`` and ``notes`` came up on the way.
+    whose size only the tables give. ``problems``, ``warnings`` and ``notes`` came up on the way.
     """
 
     values: Mapping[str, int]
@@ -25,6 +25,7 @@ class Sizes(NamedTuple):
     assumed: Mapping[str, str]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     def of_axis(self, axis: str | None) -> int | None:
         """The size of an axis; None if the model has no such axis, or its size is unknown."""
@@ -51,6 +52,7 @@ class SizesBuilder:
         self.assumed: dict[str, str] = {}
         self.problems: list[Problem] = []
         self.notes: list[str] = []
+        self.warnings: list[str] = []
 
     def set(self, key: str, value: int, origin: str) -> None:
         """Set the size of a config key, and where it is from."""
@@ -66,4 +68,5 @@ class SizesBuilder:
             assumed=FrozenDict(self.assumed),
             problems=tuple(self.problems),
             notes=tuple(self.notes),
+            warnings=tuple(self.warnings),
         )

@@ -39,7 +39,8 @@ class Question(NamedTuple):
     """The input of :func:`solve`: the rows of the groups in the checkpoint, and the sizes known from elsewhere.
 
     ``source`` is what is stated about the checkpoint. ``given`` are sizes that no shape tells (the number of
-    heads), each with its origin.
+    heads), each with its origin. ``pruned`` is the name of a frozen graph, which may have fewer layers than its config
+    states; "" for other checkpoints.
     """
 
     expansion: Expansion
@@ -47,6 +48,7 @@ class Question(NamedTuple):
     wildcards: Mapping[str, str]
     source: SourceConfig
     given: Mapping[str, tuple[int, str]]
+    pruned: str = ""
 
     @property
     def table(self) -> Table:
@@ -83,7 +85,10 @@ def solve(question: Question) -> Sizes:
     votes = _votes(model, samples)
     for index, count in _counts(question).items():
         if (key := model.indices[index].key) and count:
-            _compare(question, sizes, key, count, [])
+            if question.pruned and (question.stated(key) or 0) > count:
+                _take_pruned(question, sizes, key, count)
+            else:
+                _compare(question, sizes, key, count, [])
     for key in question.keys:
         if key in question.given:
             sizes.set(key, *question.given[key])
@@ -165,6 +170,16 @@ def _compare(question: Question, sizes: SizesBuilder, key: str, size: int, votes
     subject = f"{key} = {stated} ({name}), but the checkpoint {'makes it' if samples else 'has'} {size}"
     hint = Sentence("is {name} the config of another checkpoint? Give the right one with {config:FILE}", name=name)
     sizes.problems.append(Problem("config", subject, tuple(details), hint))
+
+
+def _take_pruned(question: Question, sizes: SizesBuilder, key: str, count: int) -> None:
+    """Take the number of layers of a frozen graph that has fewer than the config states."""
+    sizes.set(key, count, question.pruned)
+    sizes.warnings.append(
+        f"{key} = {question.stated(key)} in {question.source.origin_of(key)}, but {question.pruned} has {count}, and "
+        f"{count} is written: freezing keeps the layers that the graph's outputs need, and computes with just these; "
+        "if all are wanted, convert the checkpoint that it was made from"
+    )
 
 
 def _take_implied(question: Question, sizes: SizesBuilder, key: str, size: int, table: str) -> None:

@@ -53,6 +53,16 @@ def test_inputs_by_name_of_a_call(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_program_in_graph_mode_is_told_so(example, tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    path = tmp_path / "r.safetensors"
+    with tf.Graph().as_default(), pytest.raises(ParityError, match="eager execution, and it is off here") as refused:
+        record_checkpoint(example, path)
+    assert "process of its own" in str(refused.value.hint)
+    assert not path.exists()
+
+
+@pytest.mark.slow
 def test_lists_and_tensorflow_tensors_are_taken_and_none_is_left_out(tmp_path):
     tf = pytest.importorskip("tensorflow")
     made = record(
