@@ -22,6 +22,7 @@ from bridgeckpt.planning.overrides import reject_unsupported
 from bridgeckpt.planning.problems import merged, render
 from bridgeckpt.planning.record import Plan
 from bridgeckpt.planning.steps import choose, choose_tokenizer, configure, gather, recognise
+from bridgeckpt.planning.unmentioned import unmentioned_problems
 
 if TYPE_CHECKING:
     from bridgeckpt.planning.by_rules.config import RulesConfig
@@ -88,6 +89,8 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
     configuration: Configuration | None = None
     try:
         configuration = configure(recognised, evidence, chosen, tokens, options)
+        if settled:  # which is not asked of a warm start: it writes no config
+            problems = merged((*problems, *unmentioned_problems(configuration, recognised.dialect.table.model)))
     except ConfigError as error:
         if not problems:
             raise

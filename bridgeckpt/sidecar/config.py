@@ -52,6 +52,7 @@ class Configuration(NamedTuple):
         assumed: By key, a warning for each value that the caller, the graph and the source's config leave open.
         notes: Notes for the user.
         warnings: What is lost of the source's config.
+        unmentioned: The values of the source's config that a user's own model table does not mention, by key.
     """
 
     values: JSON
@@ -59,6 +60,7 @@ class Configuration(NamedTuple):
     assumed: Mapping[str, str]
     notes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    unmentioned: JSON = FrozenDict()
 
 
 def translate(
@@ -127,13 +129,15 @@ def translate(
         for key, decision in decisions.items()
     }
     doubted = warn_of_doubts(decisions, table)
+    unmentioned = _unmentioned(source, [key for key in left_out if key not in fixed], model)
     by_default = _defaults_assumed(model, {*copied, *fixed, *sizes, *decisions})
     return Configuration(
         values=dict(sorted(values.items())),
         provenance=provenance,
         assumed=FrozenDict({**assumed, **by_default, **doubted}),
         notes=tuple(notes),
-        warnings=(*misfit, *_unmentioned(source, [key for key in left_out if key not in fixed], model)),
+        warnings=(*misfit, *_warn_of_unmentioned(unmentioned, model)),
+        unmentioned=FrozenDict(unmentioned),
     )
 
 
@@ -186,14 +190,18 @@ def _copied_values(source: Mapping[str, Any], table: Table) -> tuple[JSON, list[
     return {key: value for key, value in renamed.items() if key in known}, left_out
 
 
-def _unmentioned(source: Mapping[str, Any], left_out: list[str], model: ModelTable) -> list[str]:
-    """A warning for the keys of a config that a user's own model table does not mention: they may be sizes."""
+def _unmentioned(source: Mapping[str, Any], left_out: list[str], model: ModelTable) -> JSON:
+    """The values of a config that a user's own model table does not mention: they may be sizes."""
     if model.path in tables.models():
-        return []
+        return {}
     renamed = {model.config.keys.get(key, key): value for key, value in source.items()}
-    said = [f"{key} = {shown(renamed[key])}" for key in left_out if isinstance(renamed[key], int | float | str)]
-    if not said:
+    return {key: renamed[key] for key in left_out if isinstance(renamed[key], int | float | str)}
+
+
+def _warn_of_unmentioned(unmentioned: JSON, model: ModelTable) -> list[str]:
+    if not unmentioned:
         return []
+    said = [f"{key} = {shown(value)}" for key, value in unmentioned.items()]
     return [
         f"not handed on from the config: {', '.join(said)}. {model.name} does not mention "
         f"{'it' if len(said) == 1 else 'them'}, and transformers loads its own defaults; put what the class computes "

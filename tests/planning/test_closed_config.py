@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from another_stack import SIZES, make_albert, write_tables
@@ -12,6 +13,7 @@ import bridgeckpt
 from bridgeckpt.errors import PlanError, TableError
 from bridgeckpt.mapping.checking.lints import check
 from bridgeckpt.mapping.tables.dialect import load_table
+from bridgeckpt.planning.by_rules.target import config_defaults
 
 pytestmark = pytest.mark.slow
 
@@ -307,9 +309,34 @@ def test_what_code_computes_with_no_other_is_certain(tmp_path):
     assert not load_table("bert/google").config.certain
 
 
-def test_a_stated_key_that_a_model_table_of_one_s_own_does_not_mention_is_a_warning(albert):
+NEEDLESS = ('needed = ["num_hidden_layers"]\n', "")
+
+
+def test_a_stated_key_that_a_model_table_of_one_s_own_does_not_mention_is_refused(albert):
+    source, model = albert
+    table = write_tables(source.parent, model=NEEDLESS)
+    states(source, initializer_range=0.1)
+    said = refused(source, table)
+    assert "num_hidden_layers = 3 in the source's config, and transformers would load 12" in said
+    assert "initializer_range = 0.1" in said
+    assert said.count("into [config] needed of the model table") == 1
+    # What the hint says; one key is left out with its own default, and one is not transformers'.
+    table = write_tables(source.parent, model=('kept = ["pad_token_id"]', 'kept = ["initializer_range"]'))
+    states(source, initializer_range=0.1, pad_token_id=0, our_own=5)
+    plan, config = convert(source, table)
+    assert config["num_hidden_layers"] == 3 and config["initializer_range"] == 0.1
+    assert any("our_own = 5" in warning for warning in plan.warnings)
+    assert same(model, source.parent / "out")
+
+
+def test_a_stated_key_that_a_model_table_of_one_s_own_does_not_mention_is_a_warning_without_transformers(
+    albert, monkeypatch
+):
     source, _ = albert
-    plan, config = convert(source, write_tables(source.parent, model=('needed = ["num_hidden_layers"]\n', "")))
+    config_defaults.cache_clear()
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    plan, config = convert(source, write_tables(source.parent, model=NEEDLESS))
+    config_defaults.cache_clear()
     assert "num_hidden_layers" not in config
     (warning,) = [text for text in plan.warnings if "num_hidden_layers = 3" in text]
     assert "transformers loads its own default" in warning

@@ -5,10 +5,12 @@ Only this module of planning imports torch and transformers. It builds the class
 
 from __future__ import annotations
 
+from functools import cache
 from inspect import signature
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ConfigError, PlanError
+from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.planning.architecture import is_named_after
 from bridgeckpt.sentences import Sentence
 
@@ -109,6 +111,25 @@ def bare_class(model_type: str) -> str | None:
         return None
     name = MODEL_MAPPING_NAMES.get(model_type)
     return name if isinstance(name, str) else None
+
+
+@cache
+def config_defaults(model_type: str) -> Mapping[str, Any]:
+    """The keys that only configs of a ``model_type`` have, with their defaults.
+
+    There are none if transformers has no such config, or is not installed.
+    """
+    try:
+        from huggingface_hub.errors import StrictDataclassError
+        from transformers import CONFIG_MAPPING, PretrainedConfig
+    except ImportError:
+        return FrozenDict()
+    try:
+        defaults = CONFIG_MAPPING[model_type]().to_dict()
+    except (*_BROKEN, StrictDataclassError):  # there is none, or it has no defaults
+        return FrozenDict()
+    of_all = PretrainedConfig().to_dict()
+    return FrozenDict({key: value for key, value in defaults.items() if key not in of_all})
 
 
 def class_named(path: str) -> tuple[str, str] | None:
