@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -83,6 +85,14 @@ def test_the_shipped_tables_have_no_problem(name):
 def test_the_shipped_tables_make_exactly_what_transformers_holds(name):
     pytest.importorskip("transformers")
     assert check(name, coverage=True) == []
+
+
+@pytest.mark.slow
+def test_transformers_gives_no_advice_about_the_classes_that_are_looked_at():
+    pytest.importorskip("transformers")
+    command = [sys.executable, "-m", "bridgeckpt", "mappings", "check", "--coverage", "bert/google"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # it says a thing once in a process
+    assert (done.stdout, done.stderr) == ("bert/google: no problems\n", "")
 
 
 def test_a_clean_toy(shipped):

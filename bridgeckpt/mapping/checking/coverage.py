@@ -5,6 +5,8 @@ The classes are built on torch's meta device, small and with sizes that are all 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +19,7 @@ from bridgeckpt.mapping.tables.dialect import load_table
 from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from bridgeckpt.mapping.notation.templates import Template
     from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable
@@ -50,6 +52,24 @@ def check_coverage(table: Table) -> list[LintProblem]:
             "target-coverage needs transformers and torch, which are not installed",
             hint=Sentence("pip install 'bridgeckpt[coverage]', or check without {coverage:True}"),
         )
+    with _quiet():
+        return _check(table)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No advice of transformers about using the classes, which are built only to be looked at."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _check(table: Table) -> list[LintProblem]:
     reachable = [a for a in table.model.architectures.values() if set(a.groups) <= set(table.groups)]
     problems = [problem for architecture in reachable for problem in _compare(table, architecture)]
     sizes = _config_values(table.model)
