@@ -40,8 +40,8 @@ def test_our_own_output(converted, tmp_path, name, given, capsys):
     folder = converted / name
     error = refusal(folder / given, tmp_path / "again")
     said = (
-        f"{folder} is a PyTorch folder (BertForPreTraining), converted by bridgeckpt {bridgeckpt.__version__} from "
-        "bert_model.ckpt (bert/google)"
+        f"{folder} is a PyTorch folder, converted by bridgeckpt {bridgeckpt.__version__} from "
+        "bert_model.ckpt (bert/google) to BertForPreTraining"
     )
     assert error.message == f"{said}: there is nothing to convert"
     assert f'transformers.BertForPreTraining.from_pretrained("{folder}")' in str(error.hint)
@@ -63,7 +63,9 @@ def test_the_advice_can_be_followed(converted, tmp_path):
 
 def test_a_shard_is_a_part(converted, tmp_path):
     shard = next((converted / "parts").glob("model-00001-*"))
-    assert refusal(shard, tmp_path / "again").message.startswith(f"{shard} is a part of a PyTorch folder (BertForPre")
+    assert refusal(shard, tmp_path / "again").message.startswith(
+        f"{shard} is a part of a PyTorch folder, converted by bridgeckpt"
+    )
 
 
 def test_a_folder_of_transformers(converted, tmp_path):

@@ -58,17 +58,17 @@ def pytorch_model(checkpoint: Checkpoint) -> PyTorchModel | None:
     what = f"{checkpoint.path} is a part of {kind}" if is_shard else f"{folder} is {kind}"
     named = config.get("architectures")
     architecture = named[0] if isinstance(named, list) and named and isinstance(named[0], str) else None
-    if architecture is not None:
-        what += f" ({architecture})"
     given = report.get("load_arguments")
     arguments = [json.dumps(str(folder), ensure_ascii=False), *(map(str, given) if isinstance(given, list) else ())]
     load = f"load it with transformers.{architecture or 'AutoModel'}.from_pretrained({', '.join(arguments)})"
     if not is_converted:
+        what += f" ({architecture})" if architecture is not None else ""
         return PyTorchModel(f"{what}, whose tensors have PyTorch's names", folder, None, load)
     source, table = _text(report, "source", "checkpoint"), _text(report, "table", "name")
     what += f", converted by bridgeckpt {report['bridgeckpt']}"
     what += f" from {source}" if source else ""
     what += f" ({table})" if table else ""
+    what += f" to {architecture}" if architecture is not None else ""
     sides = ("SRC", str(folder))
     hint = Sentence(
         "{load}; or compare it with the checkpoint, SRC: {verify}, {diff}",
