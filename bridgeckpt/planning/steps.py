@@ -156,8 +156,8 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
         warnings=(
             *dropped,
             *sizes.warnings,
-            *(unlike or choice.warnings),
-        ),  # else it would be said that no graph shows the class
+            *(unlike or choice.warnings),  # a choice says that no graph shows the class
+        ),
         problems=tuple(problems),
     )
 
