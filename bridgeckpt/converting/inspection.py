@@ -85,6 +85,7 @@ class Inspection(NamedTuple):
             "averages": self.averages,
             "notes": list(plan.notes if plan else checkpoint.notes),
             "warnings": list(plan.warnings) if plan else [],
+            "unproven": list(plan.unproven) if plan else [],
             "problems": [problem.record() for problem in plan.problems] if plan else None,
             "incomplete": self.incomplete.message if self.incomplete else None,
             "refusal": self.refusal.message if self.refusal else None,

@@ -43,6 +43,7 @@ def summary(plan: Plan) -> dict[str, Any]:
         "casing": plan.casing.reason if plan.casing else None,
         "notes": list(plan.notes),
         "warnings": list(plan.warnings),
+        "unproven": list(plan.unproven),
         "source_states": ledger.source_counts(),
         "target_states": ledger.target_counts(),
     }

@@ -54,6 +54,11 @@ class Plan(NamedTuple):
     problems: tuple[Problem, ...]
 
     @property
+    def unproven(self) -> tuple[str, ...]:
+        """The keys of config.json that neither the caller nor the source decided; a warning is about each."""
+        return tuple(self.configuration.assumed) if self.configuration is not None else ()
+
+    @property
     def copies(self) -> dict[str, str]:
         """The stored copies of converted tensors: the name of each copy, and of the tensor that it should equal."""
         states = self.ledger.sources

@@ -83,6 +83,8 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
             *conflict,
             *told_by_form(training, ledger),
             *warn_of_parts(name, [part for part, owner in owners.items() if owner == bare], bare or ""),
+            *dict.fromkeys(configuration.assumed.values()),
+            *configuration.warnings,
         ),
         problems=merged((*ledger.problems, *_refused(rules.model(kind), name), *problems)),
     )

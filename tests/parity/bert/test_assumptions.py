@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import json
 import shutil
 
 import pytest
@@ -161,6 +162,10 @@ def test_a_wrong_guess_on_both_sides_is_not_proven_until_something_tells(built, 
     planned = bridgeckpt.convert(silent, folder).plan
     assert planned.configuration.assumed.keys() == {ACTIVATION, EPSILON}
     assert planned.warnings == tuple(planned.configuration.assumed.values())
+    assert planned.unproven == (ACTIVATION, EPSILON)
+    report = json.loads((folder / "conversion_report.json").read_text())
+    assert report["unproven"] == [ACTIVATION, EPSILON]
+    assert bridgeckpt.inspect(silent).record()["unproven"] == report["unproven"]
 
     guessed = bridgeckpt.verify(silent, folder, device="cpu")
     assert (guessed.passed, guessed.unproven) == (True, (ACTIVATION, EPSILON))
