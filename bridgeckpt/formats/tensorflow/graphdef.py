@@ -20,7 +20,7 @@ from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.tensorflow.metagraph import MetaGraph, find_graph
 from bridgeckpt.formats.tensorflow.stored_graph import without_weights
 from bridgeckpt.formats.tensorflow.tensorproto import Number, decimal, small_constant
-from bridgeckpt.formats.tensorflow.wire import BYTES, FIXED32, WireError, fields, map_entry, tag, text, varint
+from bridgeckpt.formats.tensorflow.wire import BYTES, FIXED32, VARINT, WireError, fields, map_entry, tag, text, varint
 from bridgeckpt.store.lfs import open_content
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _GRAPH_NODE, _GRAPH_LIBRARY = tag(1, BYTES), tag(2, BYTES)
 _LIBRARY_FUNCTION = tag(1, BYTES)
 _FUNCTION_SIGNATURE, _FUNCTION_NODE, _SIGNATURE_NAME = tag(1, BYTES), tag(3, BYTES), tag(1, BYTES)
 _NODE_NAME, _NODE_OP, _NODE_INPUT, _NODE_ATTR = (tag(number, BYTES) for number in (1, 2, 3, 5))
-_ATTR_FLOAT, _ATTR_TENSOR = tag(4, FIXED32), tag(8, BYTES)
+_ATTR_FLOAT, _ATTR_TYPE, _ATTR_TENSOR = tag(4, FIXED32), tag(6, VARINT), tag(8, BYTES)
 # Functions that save and restore: they name every variable and compute nothing.
 _BOOKKEEPING = ("__inference__traced_save", "__inference__traced_restore")
 
@@ -149,11 +149,24 @@ class Graph:
         Raises:
             CheckpointError: the attribute is damaged.
         """
+        stored = self._attribute(node, attr, _ATTR_FLOAT)
+        return decimal(struct.pack("<I", stored)) if stored is not None else None
+
+    def dtype(self, node: Node, attr: str) -> int | None:
+        """The number of the DataType in the attribute ``attr`` of ``node``, or None if it is not stored.
+
+        Raises:
+            CheckpointError: the attribute is damaged.
+        """
+        return self._attribute(node, attr, _ATTR_TYPE)
+
+    def _attribute(self, node: Node, attr: str, kind: int) -> int | None:
+        """The bits of an attribute of one ``kind``."""
         try:
-            stored = [bits for key, bits, _ in fields(node.attrs.get(attr, b"")) if key == _ATTR_FLOAT]
+            stored = [bits for key, bits, _ in fields(node.attrs.get(attr, b"")) if key == kind]
         except WireError as error:
             raise _damaged(self.path, f"attribute {attr} of {node.name}: {error}") from error
-        return decimal(struct.pack("<I", stored[-1])) if stored else None
+        return stored[-1] if stored else None
 
 
 def read_graph(path: Path) -> Graph:
