@@ -218,7 +218,7 @@ def test_padding_is_the_token_from_which_tensorflow_counts_positions(tmp_path):
     folder = architectures.write_source("RobertaModel", tmp_path / "source")
     plan = bridgeckpt.plan(configured(folder, pad_token_id=0))
     assert plan.configuration.values["pad_token_id"] == 1
-    assert any("pad_token_id = 1 is written" in note for note in plan.notes)
+    assert any("pad_token_id = 1 is written" in warning for warning in plan.warnings)
 
 
 def test_a_class_that_computes_something_else_is_refused(tmp_path):

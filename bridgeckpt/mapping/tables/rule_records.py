@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.mapping.tables.records import TableSummary
 
 if TYPE_CHECKING:
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridgeckpt.mapping.notation.layout import Layout
+    from bridgeckpt.mapping.tables.computed import ClassFact
     from bridgeckpt.mapping.tables.records import Where
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)(\*\*)?\}")
@@ -67,9 +67,7 @@ class ModelRules(NamedTuple):
     ignored: tuple[Reason, ...] = ()
     optional: tuple[Reason, ...] = ()
     renames: tuple[tuple[Pattern, Pattern], ...] = ()
-    notes: tuple[str, ...] = ()
-    config: Mapping[str, Any] = FrozenDict()
-    refused: Mapping[str, str] = FrozenDict()
+    computes: tuple[ClassFact, ...] = ()
 
     def rename(self, name: str) -> str:
         """The name in transformers 5 of a PyTorch parameter of version 4: every rename that matches, in their order."""
@@ -110,6 +108,7 @@ class Rules(NamedTuple):
     derived: tuple[Reason, ...]
     filled: tuple[FilledNumber, ...]
     parts: tuple[Part, ...]
+    computes: tuple[ClassFact, ...]
     models: Mapping[str, ModelRules]
     source: bytes
 

@@ -14,12 +14,12 @@ A dialect lists names. A table of rules (``mappings/transformers/general.toml``)
                            that no TensorFlow class has
 ``parts``                  ``part``, ``pt``, ``argument``: parameters that a class lacks if it is loaded with the
                            argument, so that a checkpoint may lack them
+``computes``               what TensorFlow's classes of any model compute, also if their configs say otherwise
 ``[model.TYPE]``           for one ``model_type``: ``rows``, tried before the others; ``renames`` (``pt``, ``to``) of
                            PyTorch names in later versions; ``ignored`` (``tf``, ``reason``): the PyTorch class has no
                            such parameter; ``optional`` (``pt``, ``reason``): TensorFlow's class has no such variable;
-                           ``notes`` on differences between the two classes; ``refused`` (``class``, ``reason``): the
-                           PyTorch class gives other results; ``config``: values that TensorFlow's class always uses,
-                           also if its config differs
+                           ``computes``: what TensorFlow's class computes, also if its config says otherwise
+                           (:mod:`bridgeckpt.mapping.tables.computed`)
 =========================  =============================================================================================
 
 If rules give several names for a tensor, planning chooses the one that the PyTorch class has.
@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.mapping.notation.layout import Layout
 from bridgeckpt.mapping.tables import library as tables
+from bridgeckpt.mapping.tables.computed import computed
 from bridgeckpt.mapping.tables.document import Document
 from bridgeckpt.mapping.tables.model import check_schema, parse_at, reason
 from bridgeckpt.mapping.tables.records import Where
@@ -55,7 +56,18 @@ def load_rules(name: str | Path) -> Rules:
     table, label = tables.label(path)
     root = Document(path, label).root
     root.allow_only(
-        "schema", "title", "names", "suffix", "front", "segments", "rows", "derived", "filled", "parts", "model"
+        "schema",
+        "title",
+        "names",
+        "suffix",
+        "front",
+        "segments",
+        "rows",
+        "derived",
+        "filled",
+        "parts",
+        "computes",
+        "model",
     )
     check_schema(root)
     models = root.table("model")
@@ -74,21 +86,20 @@ def load_rules(name: str | Path) -> Rules:
         derived=_reasons(root, "derived", "pt"),
         filled=tuple(map(_filled, root.tables("filled"))),
         parts=tuple(map(_part, root.tables("parts"))),
+        computes=computed(root),
         models={kind: _model(models.table(kind), kind) for kind in models},
         source=root.document.source,
     )
 
 
 def _model(section: Section, kind: str) -> ModelRules:
-    section.allow_only("rows", "ignored", "optional", "renames", "notes", "config", "refused")
+    section.allow_only("rows", "ignored", "optional", "renames", "computes")
     return ModelRules(
         rows=_rules(section, kind),
         ignored=_reasons(section, "ignored", "tf"),
         optional=_reasons(section, "optional", "pt"),
         renames=tuple(_rename(rename) for rename in section.tables("renames")),
-        notes=section.texts("notes", ()),
-        config=section.table("config").data,
-        refused={refused.text("class"): reason(refused) for refused in section.tables("refused")},
+        computes=computed(section),
     )
 
 

@@ -7,9 +7,9 @@ table.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bridgeckpt.errors import PlanError, Problem
+from bridgeckpt.errors import PlanError
 from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable, Tied
@@ -17,6 +17,7 @@ from bridgeckpt.planning.account.leftovers import told_by_form
 from bridgeckpt.planning.account.size_records import NO_SIZES
 from bridgeckpt.planning.architecture import conflicting_classes
 from bridgeckpt.planning.averages import choose_averages
+from bridgeckpt.planning.by_rules.computed import corrected
 from bridgeckpt.planning.by_rules.config import FILE_KEYS, class_of_names
 from bridgeckpt.planning.by_rules.target import bare_class, load_target
 from bridgeckpt.planning.losses import warn_of_parts
@@ -28,11 +29,12 @@ from bridgeckpt.sidecar.config_files import named_class
 from bridgeckpt.sidecar.tokenizer.files import find_companions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.mapping.tables.rule_records import ModelRules, Part, Rules
+    from bridgeckpt.mapping.tables.rule_records import Part, Rules
     from bridgeckpt.planning.account.ledger import Ledger
+    from bridgeckpt.planning.by_rules.computed import Corrected
     from bridgeckpt.planning.by_rules.config import RulesConfig
 
 
@@ -50,17 +52,18 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
     from bridgeckpt.mapping.tables.rules import load_rules
     from bridgeckpt.planning.by_rules.account import absent_parts, account_by_rules
 
-    config = stated.values
-    rules, kind, source = load_rules(RULES), config["model_type"], f"the config of {checkpoint.path.name}"
+    kind, source = stated.values["model_type"], f"the config of {checkpoint.path.name}"
+    rules, bare = load_rules(RULES), bare_class(kind)
     name, named, unnamed, conflict = _choose_class(checkpoint, stated, requested, source)
-    target, bare = load_target(config, name, source), bare_class(kind)
+    computed = corrected(stated.values, rules, name, bare)
+    config, target = computed.values, load_target(computed.values, name, source)
     known = {one: load_target(config, one, source) for one in (bare, named) if one is not None and one != name}
     ledger, checkpoint, owners = account_by_rules(
         checkpoint.by_variable(), rules, target, [*known.values()], bare=bare, settled=requested is not None
     )
     training = checkpoint.training_state()
     ledger, problems, of_averages = choose_averages(ledger, training.average_of(), ema, checkpoint.path.name)
-    configuration, changed = _configuration(config, rules.model(kind), name)
+    configuration = _configuration(computed, name)
     architecture, absent = _without(name, absent_parts(ledger.targets, rules, target))
     return Plan(
         checkpoint=checkpoint,
@@ -77,7 +80,7 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
         vocabulary=None,
         casing=None,
         companions=find_companions(checkpoint.directory),
-        notes=(*checkpoint.notes, *unnamed, *changed, *of_averages, *rules.model(kind).notes, *absent),
+        notes=(*checkpoint.notes, *unnamed, *of_averages, *absent),
         warnings=(
             *stated.warnings,
             *conflict,
@@ -86,7 +89,7 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
             *dict.fromkeys(configuration.assumed.values()),
             *configuration.warnings,
         ),
-        problems=merged((*ledger.problems, *_refused(rules.model(kind), name), *problems)),
+        problems=merged((*ledger.problems, *computed.problems, *problems)),
     )
 
 
@@ -99,11 +102,6 @@ def _without(name: str, parts: Sequence[Part]) -> tuple[Architecture, list[str]]
     ]
     load_without = {part.name: part.argument for part in parts}
     return Architecture(name=name, optional=optional, load_without=load_without), notes
-
-
-def _refused(rules: ModelRules, name: str) -> list[Problem]:
-    why = rules.refused.get(name)
-    return [] if why is None else [Problem("refused", name, (why,))]
 
 
 def _choose_class(
@@ -126,16 +124,16 @@ def _choose_class(
     return name, named, unnamed, [] if requested else conflicting_classes(named, written, stated.name)
 
 
-def _configuration(config: Mapping[str, Any], rules: ModelRules, name: str) -> tuple[Configuration, list[str]]:
-    """The config of the converted model, and a note on each value that TensorFlow's class does not use."""
-    values = {key: value for key, value in config.items() if key not in FILE_KEYS}
-    changed = [
-        f"{key} = {value} is written: TF{name} computes with it, although the config says {config[key]}"
-        for key, value in rules.config.items()
-        if config.get(key, value) != value
-    ]
-    written = {**values, **rules.config, "architectures": [name]}
-    return Configuration(values=written, provenance={}, assumed={}, notes=()), changed
+def _configuration(corrected: Corrected, name: str) -> Configuration:
+    """The config of the converted model."""
+    values = {key: value for key, value in corrected.values.items() if key not in FILE_KEYS}
+    return Configuration(
+        values={**values, "architectures": [name]},
+        provenance=corrected.provenance,
+        assumed=corrected.assumed,
+        notes=(),
+        warnings=corrected.warnings,
+    )
 
 
 def _model(rules: Rules, kind: str, architecture: Architecture, ledger: Ledger) -> ModelTable:
