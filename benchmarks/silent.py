@@ -1,0 +1,49 @@
+"""Searches for wrong models without a word: models that differ at random, against TensorFlow's own outputs.
+
+    python benchmarks/silent.py graphs --count 50            seeds 0 to 49
+    python benchmarks/silent.py graphs --first 50 --count 50 --write
+
+Trials are added to a file (``--records``), and ``--write`` makes a section of ``results/silent.md`` of all in it. The exit status is 1 if any trial was SILENT or failed. It needs the packages that the tests need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from importlib import import_module
+from pathlib import Path
+
+from silent_trials import FAILED, SILENT, collect, read, table, write_section
+
+# A mode is a module with INTRODUCTION, a text for the results, and trial(seed, folder), which makes one Trial.
+MODES = {"graphs": "silent_graphs"}
+_BAD = {SILENT, FAILED}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("mode", choices=sorted(MODES))
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--count", type=int, default=20, help="how many seeds")
+    parser.add_argument("--records", type=Path, help="the file of trials, by default one for each mode in /tmp")
+    parser.add_argument("--write", action="store_true", help="write results/silent.md")
+    arguments = parser.parse_args()
+    mode = import_module(MODES[arguments.mode])
+    records = arguments.records or Path(tempfile.gettempdir()) / f"silent_{arguments.mode}.jsonl"
+    with tempfile.TemporaryDirectory() as work:
+        seeds = range(arguments.first, arguments.first + arguments.count)
+        made = (mode.trial(seed, Path(work) / str(seed)) for seed in seeds)
+        for trial in collect(made, records):
+            print(*trial, flush=True)
+    trials = read(records)
+    lines = table(trials)
+    print("\n".join(lines))
+    if arguments.write:
+        bad = [f"* seed {one.seed}, {one.kind}: {one.outcome}, {one.detail}" for one in trials if one.outcome in _BAD]
+        write_section(arguments.mode, [mode.INTRODUCTION.strip(), "", *lines, *([""] if bad else []), *bad])
+    return int(any(trial.outcome in _BAD for trial in trials))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
