@@ -2,8 +2,10 @@
 
     python benchmarks/silent.py graphs --count 50            seeds 0 to 49
     python benchmarks/silent.py graphs --first 50 --count 50 --write
+    python benchmarks/silent.py configs --peer-python OTHER/bin/python --only "Albert*,Electra*"
 
-Trials are added to a file (``--records``), and ``--write`` makes a section of ``results/silent.md`` of all in it. The exit status is 1 if any trial was SILENT or failed. It needs the packages that the tests need.
+Trials are added to a file (``--records``), and ``--write`` makes a section of ``results/silent.md`` of all in it. The
+exit status is 1 if any trial was SILENT or failed. It needs the packages that the tests need.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from pathlib import Path
 
 from silent_trials import FAILED, SILENT, collect, read, table, write_section
 
-# A mode is a module with INTRODUCTION, a text for the results, and trial(seed, folder), which makes one Trial.
-MODES = {"graphs": "silent_graphs"}
+# A mode is a module with INTRODUCTION, a text for the results, and trial(seed, folder), which makes one Trial; or with
+# prepared(arguments), which returns the seeds and that function.
+MODES = {"configs": "silent_configs", "graphs": "silent_graphs"}
 _BAD = {SILENT, FAILED}
 
 
@@ -27,13 +30,17 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=20, help="how many seeds")
     parser.add_argument("--records", type=Path, help="the file of trials, by default one for each mode in /tmp")
+    parser.add_argument("--peer-python", help="configs: an interpreter with transformers 4 and TensorFlow")
+    parser.add_argument("--only", default="*", help="configs: patterns of PyTorch classes, with commas between them")
     parser.add_argument("--write", action="store_true", help="write results/silent.md")
     arguments = parser.parse_args()
     mode = import_module(MODES[arguments.mode])
     records = arguments.records or Path(tempfile.gettempdir()) / f"silent_{arguments.mode}.jsonl"
     with tempfile.TemporaryDirectory() as work:
-        seeds = range(arguments.first, arguments.first + arguments.count)
-        made = (mode.trial(seed, Path(work) / str(seed)) for seed in seeds)
+        seeds, trial = range(arguments.first, arguments.first + arguments.count), getattr(mode, "trial", None)
+        if hasattr(mode, "prepared"):
+            seeds, trial = mode.prepared(arguments)
+        made = (trial(seed, Path(work) / str(seed)) for seed in seeds)
         for trial in collect(made, records):
             print(*trial, flush=True)
     trials = read(records)

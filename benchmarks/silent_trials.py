@@ -36,11 +36,11 @@ class Trial(NamedTuple):
 
 
 def read(records: Path) -> list[Trial]:
-    """The trials in a file, the last one of each seed. Empty if there is no such file."""
+    """The trials in a file that have an outcome, the last one of each seed. Empty if there is no such file."""
     if not records.exists():
         return []
     trials = [Trial(*json.loads(line)) for line in records.read_text().splitlines()]
-    return list({trial.seed: trial for trial in trials}.values())
+    return [trial for trial in {trial.seed: trial for trial in trials}.values() if trial.outcome in OUTCOMES]
 
 
 def collect(trials: Iterable[Trial], records: Path) -> Iterator[Trial]:
