@@ -12,15 +12,18 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import bridgeckpt
 from bridgeckpt.parity.bert.stages import HEADS
 from bridgeckpt.parity.families import family_of
-from bridgeckpt.parity.judging.pytorch import Subject, load
+from bridgeckpt.parity.judging.loading import load
 from bridgeckpt.parity.reference.reference import Reference, read_reference
+
+if TYPE_CHECKING:
+    from bridgeckpt.parity.judging.pytorch import Subject
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 SCALED, OWN = "scaled", "BERT's own"

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bridgeckpt.parity.families import family_of
-from bridgeckpt.parity.judging.pytorch import Subject, load
+from bridgeckpt.parity.judging.loading import load
+from bridgeckpt.parity.judging.pytorch import Subject
 
 Faulty = AbstractContextManager[Subject]
 

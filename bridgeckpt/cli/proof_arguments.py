@@ -44,6 +44,10 @@ _VERIFY_END = """\
 how it is judged: DST also runs in float64, which measures the size of its rounding errors. Each difference is divided
 by this size. The limit of each stage follows from how many numbers it has. There is no tolerance to choose.
 
+what is loaded: from_pretrained(DST), without a dtype or any other option but those that `bridgeckpt convert` printed
+as `load it`. If transformers changes a value of the files meanwhile (another dtype, a row set to zero), or makes up one
+that no file holds, that is a failure, and the key of config.json is named.
+
 what is not proven: a setting that no tensor holds, and that no graph or config of SRC and no option gives, is assumed
 on both sides. Their agreement proves nothing about it. `unproven` lists such keys of config.json and says what settles
 each. With --strict they are a failure. `bridgeckpt record` keeps in REF what it assumed.

@@ -19,7 +19,8 @@ from bridgeckpt.parity.judging.assumed import with_assumptions
 from bridgeckpt.parity.judging.converted_folder import REPORT, check_folder, from_report, which_model
 from bridgeckpt.parity.judging.devices import check_device, check_dtypes, check_memory
 from bridgeckpt.parity.judging.judge import judge
-from bridgeckpt.parity.judging.pytorch import frameworks, load
+from bridgeckpt.parity.judging.loading import load
+from bridgeckpt.parity.judging.pytorch import frameworks
 from bridgeckpt.parity.recording import check_source, record_checkpoint
 from bridgeckpt.parity.reference.reference import Reference, read_reference
 from bridgeckpt.sentences import Sentence

@@ -214,7 +214,7 @@ def _explain(evidence: Evidence, variable: str | None) -> str:
 
 
 def _missing(evidence: Evidence) -> set[str]:
-    return set(evidence.anatomy.subject.missing)
+    return set(evidence.anatomy.subject.made_up)
 
 
 def _unknown(failed: Sequence[str], why: str) -> Diagnosis:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.sentences import Sentence
@@ -44,6 +45,18 @@ def from_report(folder: Path, *keys: str) -> object:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """The folder's config.json.
+
+    Raises:
+        ParityError: it cannot be read.
+    """
+    try:
+        return read_config(folder / CONFIG)
+    except TextError as error:
+        raise ParityError(f"{folder / CONFIG} is not a readable config ({error})") from None
 
 
 def given_by_user(folder: Path, key: str) -> object:

@@ -8,8 +8,9 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.frozen import FrozenDict
+from bridgeckpt.parity.judging.by_loading import blame_loading, loading_failures
 from bridgeckpt.parity.judging.comparison import compare, compare_within
-from bridgeckpt.parity.judging.converted_folder import from_report
+from bridgeckpt.parity.judging.converted_folder import REPORT, from_report
 from bridgeckpt.parity.judging.devices import judge_device, run_on
 from bridgeckpt.parity.judging.passes import combined, in_float32, in_float64, is_narrower, what_to_run
 from bridgeckpt.parity.judging.pytorch import Subject, frameworks
@@ -63,12 +64,12 @@ def judge(
         devices = [
             judge_device(reference, runs, values[dtype], subject.family, device, dtype) for dtype in values if results
         ]
-    failures = _failures(results, devices, tolerance)
+    failures = [*loading_failures(subject), *_failures(results, devices, tolerance)]
     first = next((result.name for result in results if not result.passed), None)
     diagnosis = None
     if first is not None:
         with clock("looking for the cause"):
-            diagnosis = diagnose(reference, subject, results)
+            diagnosis = blame_loading(reference, subject, wanted, first) or diagnose(reference, subject, results)
     torch, transformers = frameworks()
     provenance = {
         "reference": FrozenDict(reference.provenance),
@@ -140,8 +141,8 @@ def _notes(reference: Reference, subject: Subject, wanted: Mapping[str, set[str]
     kind = type(subject.model).__name__
     if skipped:
         notes.append(f"not compared, since {kind} does not compute it: {', '.join(skipped)}")
-    if subject.missing:
-        notes.append(f"not in the folder, so that transformers made up the values: {', '.join(subject.missing)}")
+    if subject.arguments:
+        notes.append(f"loaded with {', '.join(subject.arguments)}, as {REPORT} says: the checkpoint lacks that part")
     if subject.unexpected:
         notes.append(f"in the folder, but not in {kind}: {', '.join(subject.unexpected)}")
     if subject.sites:

@@ -1,8 +1,8 @@
-"""The PyTorch side: a model folder loaded with transformers and run on a probe, its stages caught by forward hooks."""
+"""The PyTorch side: a model that was loaded, run on a probe, its stages caught by forward hooks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from inspect import signature
 from pathlib import Path
@@ -12,11 +12,10 @@ import numpy as np
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.reference.probes import MASK
-from bridgeckpt.sentences import Sentence
-from bridgeckpt.store.texts import TextError, read_json
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.family import Family, Sites
+    from bridgeckpt.parity.judging.changes import Change
     from bridgeckpt.parity.reference.probes import Probe
 
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -27,8 +26,16 @@ _INSTALL = 'pip install "bridgeckpt[verify]"'
 class Subject(NamedTuple):
     """A model under test, in float32 on the CPU, in evaluation mode.
 
-    ``stored`` is the narrowest floating dtype of its files; ``missing`` are the parameters that the files do not hold,
-    so that transformers initialised them; ``unexpected`` are the tensors that the class does not have.
+    Attributes:
+        folder: Where it was loaded from.
+        model: The model.
+        family: Its family.
+        sites: Where it computes the family's stages.
+        stored: The narrowest floating dtype of its files.
+        arguments: What ``from_pretrained`` was given besides the folder, because the conversion says so.
+        changes: What transformers changed while it loaded the files.
+        made_up: The parameters that the files do not hold, so that transformers made up their values.
+        unexpected: The tensors of the files that the class does not have.
     """
 
     folder: Path
@@ -36,55 +43,15 @@ class Subject(NamedTuple):
     family: Family
     sites: Sites
     stored: str
-    missing: tuple[str, ...]
+    arguments: tuple[str, ...]
+    changes: tuple[Change, ...]
+    made_up: tuple[str, ...]
     unexpected: tuple[str, ...]
 
     @property
     def parameters(self) -> int:
         """The number of weights."""
         return sum(parameter.numel() for parameter in self.model.parameters())
-
-
-def load(folder: Path, family_of: Callable[[Any], Family]) -> Subject:
-    """Load the class that the folder's config names; ``family_of`` says which family the model is of.
-
-    Raises:
-        ParityError: torch or transformers is not installed, or transformers cannot load the folder.
-    """
-    torch, transformers = frameworks()
-    try:
-        config = read_json(folder / "config.json")
-        name = (config.get("architectures") or ["AutoModel"])[0]
-        kind = getattr(transformers, name, None)
-    except (TextError, LookupError, TypeError) as error:
-        raise ParityError(f"{folder / 'config.json'} is not a readable config ({error})") from None
-    if kind is None:
-        raise ParityError(f"transformers {transformers.__version__} has no {name}, which {folder} asks for")
-    stored = _stored(folder)  # also checks that every file is whole, before transformers maps it
-    options = {"dtype": torch.float32, "local_files_only": True, "use_safetensors": True, "output_loading_info": True}
-    try:
-        with _quiet(transformers):
-            model, info = kind.from_pretrained(str(folder), **options)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ParityError(
-            f"transformers cannot load {folder}: {_first_line(error)}",
-            hint=Sentence("do config.json and the weights belong together? Convert again, or use {run:diff SRC DST}"),
-        ) from error
-    info = {key: tuple(sorted(map(str, value))) for key, value in info.items()}
-    mismatched, errors = info.get("mismatched_keys", ()), info.get("error_msgs", ())
-    if mismatched or errors:
-        raise ParityError(f"{folder} does not fit {name}: {'; '.join((*mismatched, *errors)[:3])}")
-    missing, unexpected = info.get("missing_keys", ()), info.get("unexpected_keys", ())
-    family = family_of(model)
-    return Subject(
-        folder=folder,
-        model=model.eval(),
-        family=family,
-        sites=family.sites(model),
-        stored=stored,
-        missing=missing,
-        unexpected=unexpected,
-    )
 
 
 def run(
@@ -221,33 +188,3 @@ def _output(subject: Subject, fields: Mapping[str, Any], name: str) -> Array:
         )
     array: Array = np.atleast_1d(value.detach().to("cpu").double().numpy())
     return array
-
-
-def _stored(folder: Path) -> str:
-    """The narrowest floating dtype in the folder's files."""
-    from bridgeckpt.formats import open_checkpoint
-    from bridgeckpt.store.tensors import DTYPES
-
-    with open_checkpoint(folder) as checkpoint:
-        dtypes = {info.dtype for info in checkpoint.tensors.values() if DTYPES[info.dtype].floating}
-    return min(dtypes, key=lambda name: (DTYPES[name].itemsize, name), default="float32")
-
-
-@contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:  # noqa: ANN401
-    """No progress bars and load reports: the verdict contains what they report."""
-    logging = transformers.utils.logging
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bars:
-            logging.enable_progress_bar()
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

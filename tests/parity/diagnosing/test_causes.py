@@ -338,7 +338,8 @@ def own_reference(
 ) -> Reference:
     """What a converted model computes on the mixed probe, its inputs being changed before it sees them."""
     from bridgeckpt.parity.families import family_of
-    from bridgeckpt.parity.judging.pytorch import load, run
+    from bridgeckpt.parity.judging.loading import load
+    from bridgeckpt.parity.judging.pytorch import run
 
     subject, probe = load(model.folder, family_of), model.reference.probes["mixed"]
     fed = {name: seen.get(name, lambda x: x)(array) for name, array in probe.inputs.items()}
