@@ -18,7 +18,7 @@ _PADDING = "pad_token_id"
 _REMEDY = "convert again, and load the folder with the version of transformers that its config.json names"
 
 
-class Change(NamedTuple):
+class LoadingChange(NamedTuple):
     """What transformers changed while it loaded, and why.
 
     Attributes:
@@ -34,7 +34,7 @@ class Change(NamedTuple):
     tensors: Mapping[str, Any]
 
 
-class Pair(NamedTuple):
+class LoadedTensor(NamedTuple):
     """A tensor as a file has it and as it was loaded, and its name in the file."""
 
     name: str
@@ -64,13 +64,13 @@ def same(a: Any, b: Any) -> bool:  # noqa: ANN401 - tensors of torch
     return torch.equal(a, b) or bool(((a == b) | ((a != a) & (b != b))).all())
 
 
-def rounding(dtypes: Mapping[str, str], tensors: Mapping[str, Any], to: str, folder: Path) -> Change:
+def rounding(dtypes: Mapping[str, str], tensors: Mapping[str, Any], to: str, folder: Path) -> LoadingChange:
     """The change of a dtype; ``dtypes`` are those of the tensors in the files."""
     config = config_of(folder)
     key = next((key for key in _DTYPES if config.get(key) is not None), None)
     why = f"because of {key} = {config[key]} in {CONFIG}" if key else f"because {CONFIG} states no {_DTYPES[0]}"
     widest = max(dtypes.values(), key=lambda name: DTYPES[name].itemsize)
-    return Change(
+    return LoadingChange(
         what=f"rounded {listed(dtypes, _SHOWN)} from {' and '.join(sorted({*dtypes.values()}))} to {to}, {why}",
         key=key or _DTYPES[0],
         remedy=f'set "{key or _DTYPES[0]}": "{widest}" in {CONFIG}; or convert again, with {to} as the dtype',
@@ -78,22 +78,22 @@ def rounding(dtypes: Mapping[str, str], tensors: Mapping[str, Any], to: str, fol
     )
 
 
-def other_change(pair: Pair, model: Any, folder: Path) -> Change:  # noqa: ANN401 - a torch module
+def other_change(pair: LoadedTensor, model: Any, folder: Path) -> LoadingChange:  # noqa: ANN401 - a torch module
     """A change of values: rows that became zeros, or any other."""
     file, loaded = pair.file, pair.loaded.detach().to(pair.file.dtype)
     tensors = {pair.name: pair.loaded}
     if loaded.shape != file.shape or not loaded.ndim:
-        return Change(f"changed {pair.name} {list(file.shape)} to {list(loaded.shape)}", None, _REMEDY, {})
+        return LoadingChange(f"changed {pair.name} {list(file.shape)} to {list(loaded.shape)}", None, _REMEDY, {})
     rows = (loaded != file).reshape(len(file), -1).any(1).nonzero().flatten().tolist()
     if len(rows) == len(file) or loaded[rows].any():
-        return Change(f"changed {len(rows)} of {len(file)} rows of {pair.name}", None, _REMEDY, tensors)
+        return LoadingChange(f"changed {len(rows)} of {len(file)} rows of {pair.name}", None, _REMEDY, tensors)
     largest = float(file[rows].abs().max())
     what = f"set row {ranges(rows)} of {pair.name} to zero, where the file has values up to {largest:.3g}"
     if rows not in [[at] for at in _padding_rows(pair.loaded, model)]:
-        return Change(what, None, _REMEDY, tensors)
+        return LoadingChange(what, None, _REMEDY, tensors)
     value = config_of(folder).get(_PADDING)
     why = f"{_PADDING} = {value} in {CONFIG}" if value is not None else f"its {_PADDING}"
-    return Change(f"{what}, because of {why}", _PADDING, f'set "{_PADDING}": null in {CONFIG}', tensors)
+    return LoadingChange(f"{what}, because of {why}", _PADDING, f'set "{_PADDING}": null in {CONFIG}', tensors)
 
 
 def _padding_rows(tensor: Any, model: Any) -> Sequence[int]:  # noqa: ANN401

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.formats import open_checkpoint
-from bridgeckpt.parity.judging.changes import Change, Pair, other_change, rounding
+from bridgeckpt.parity.judging.changes import LoadedTensor, LoadingChange, other_change, rounding
 from bridgeckpt.store.tensors import DTYPES
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ _KNOWN = "?bhilqBefd"  # codes of the dtypes that torch takes from numpy
 _MADE = ("inv_freq",)  # buffers of floating-point numbers that follow from the config
 
 
-class Found(NamedTuple):
+class LoadingFindings(NamedTuple):
     """How a model differs from its files; ``made_up`` are the names of values that no file holds."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[LoadingChange, ...]
     made_up: tuple[str, ...]
 
 
@@ -41,7 +41,7 @@ def stored_dtype(folder: Path) -> str:
     return min(dtypes, key=lambda name: (DTYPES[name].itemsize, name), default="float32")
 
 
-def compare_with_files(model: Any, folder: Path, missing: Collection[str]) -> Found:  # noqa: ANN401 - a torch module
+def compare_with_files(model: Any, folder: Path, missing: Collection[str]) -> LoadingFindings:  # noqa: ANN401 - a torch module
     """Compare ``model``, as it was loaded, with the files of ``folder``.
 
     ``missing`` are the parameters that transformers reports as missing.
@@ -50,13 +50,13 @@ def compare_with_files(model: Any, folder: Path, missing: Collection[str]) -> Fo
     named = _names_in_files(model, own)
     covered: set[int] = set()
     rounded: dict[str, Any] = {}
-    others: list[Change] = []
+    others: list[LoadingChange] = []
     with open_checkpoint(folder) as checkpoint:
         for name in checkpoint.tensors:
             if name not in named:
                 continue
             covered.add(id(named[name]))
-            pair = Pair(name, _read(checkpoint, name), named[name])
+            pair = LoadedTensor(name, _read(checkpoint, name), named[name])
             if pair.is_rounded:
                 rounded[name] = named[name]
             elif not pair.is_same:
@@ -65,11 +65,11 @@ def compare_with_files(model: Any, folder: Path, missing: Collection[str]) -> Fo
     if rounded:
         to = str(next(iter(rounded.values())).dtype).removeprefix("torch.")
         others.insert(0, rounding(dtypes, rounded, to, folder))
-    return Found(tuple(others), _made_up(own, covered, {id(tensor) for tensor in named.values()}, missing))
+    return LoadingFindings(tuple(others), _made_up(own, covered, {id(tensor) for tensor in named.values()}, missing))
 
 
 @contextmanager
-def as_in_files(changes: Sequence[Change], folder: Path) -> Iterator[None]:
+def as_in_files(changes: Sequence[LoadingChange], folder: Path) -> Iterator[None]:
     """The parameters that loading changed with the values of the files meanwhile, in the dtype that they are in."""
     import torch
 

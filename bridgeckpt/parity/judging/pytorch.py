@@ -15,7 +15,7 @@ from bridgeckpt.parity.reference.probes import MASK
 
 if TYPE_CHECKING:
     from bridgeckpt.parity.family import Family, Sites
-    from bridgeckpt.parity.judging.changes import Change
+    from bridgeckpt.parity.judging.changes import LoadingChange
     from bridgeckpt.parity.reference.probes import Probe
 
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -44,7 +44,7 @@ class Subject(NamedTuple):
     sites: Sites
     stored: str
     arguments: tuple[str, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[LoadingChange, ...]
     made_up: tuple[str, ...]
     unexpected: tuple[str, ...]
 
