@@ -32,6 +32,14 @@ def test_a_value_that_the_class_does_not_read_is_written_and_told(applied):
     assert "it always scales" in done.provenance["scaled"]
 
 
+def test_a_key_that_has_to_be_null_is_written_as_null_and_told(applied):
+    entry = '{ none = ["pad"], reason = "it reads no padding" }'
+    done = applied(entry, {**NOW, "pad": 0})
+    assert done.values["pad"] is None
+    assert done.warnings == ("pad = null is written, not 0: it reads no padding",)
+    assert not applied(entry, NOW).warnings
+
+
 @pytest.mark.parametrize("stated", [{"scaled": True}, {}])
 def test_nothing_is_told_if_the_config_does_not_contradict(applied, stated):
     done = applied('{ values = { scaled = true }, reason = "it always scales" }', {**NOW, **stated})

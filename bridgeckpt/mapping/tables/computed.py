@@ -10,6 +10,7 @@ says for which configs that is so, and has one outcome.
 ``since``, ``until``   the versions of transformers that the entry is about, without ``until`` itself
 ``reason``             what TensorFlow's class does
 ``values``             outcome: the class computes with these values; they are written, also if the config differs
+``none = ["KEY"]``     outcome: the class does not read these keys, and PyTorch's needs null for the same result
 ``refused = true``     outcome: no PyTorch class computes this
 ``doubt = ["KEY"]``    outcome: the source leaves open which value of these keys was computed
 =====================  ================================================================================================
@@ -34,11 +35,14 @@ if TYPE_CHECKING:
 
 Version = tuple[int, ...]
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
-_OUTCOMES = ("values", "refused", "doubt")
+_OUTCOMES = ("values", "none", "refused", "doubt")
 
 
 class ClassFact(NamedTuple):
-    """One entry: the configs that it is about, and its outcome, one of ``values``, ``refused`` and ``doubt``."""
+    """One entry: the configs that it is about, and its outcome, one of ``values``, ``refused`` and ``doubt``.
+
+    Keys of ``none`` are values that are None.
+    """
 
     classes: tuple[str, ...]
     when: Mapping[str, tuple[Any, ...]]
@@ -94,7 +98,7 @@ def _entry(section: Section) -> ClassFact:
         since=_version(section, "since"),
         until=_version(section, "until"),
         reason=reason(section),
-        values=FrozenDict(section.table("values").data),
+        values=FrozenDict({**section.table("values").data, **dict.fromkeys(section.texts("none", ()))}),
         refused=section.flag("refused"),
         doubt=section.texts("doubt", ()),
     )
