@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import OutputError
 from bridgeckpt.sidecar.tokenizer.files import OTHER_NAMES, TOKENIZER_NAMES, read_companion
 from bridgeckpt.sidecar.tokenizer.kinds import KINDS
 from bridgeckpt.store.folder import OwnFiles
+from bridgeckpt.store.tensors import DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def small_files(plan: Plan, jobs: Sequence[Job]) -> dict[str, bytes]:
         raise OutputError("a plan with problems cannot be carried out")
     files: dict[str, bytes] = {}
     values = dict(plan.configuration.values)
-    values["dtype"] = Counter(job.dtype for job in jobs).most_common(1)[0][0]
+    values["dtype"] = _dtype(jobs)
     tokenizer = plan.tokenizer
     if tokenizer is not None and plan.vocabulary is not None and plan.casing is not None:
         longest = plan.sizes.of_axis(plan.model.roles.positions)
@@ -67,3 +67,12 @@ def small_files(plan: Plan, jobs: Sequence[Job]) -> dict[str, bytes]:
     files |= {path.name: read_companion(path) for path in plan.companions}
     files[CONFIG] = (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
     return files
+
+
+def _dtype(jobs: Sequence[Job]) -> str:
+    """The dtype that ``from_pretrained`` computes in: it rounds every tensor to it, so it holds all values of each."""
+    dtypes = {job.dtype for job in jobs}
+    floating = {name for name in dtypes if DTYPES[name].floating}
+    if len(floating) > 1:
+        return "float64" if "float64" in floating else "float32"
+    return min(floating or dtypes)

@@ -220,6 +220,37 @@ def test_a_bfloat16_checkpoint_stays_bfloat16(built, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("some", "rest", "expected"),
+    [
+        ("bfloat16", "float32", "float32"),
+        ("float32", "bfloat16", "float32"),
+        ("float16", "bfloat16", "float32"),
+        ("float64", "float32", "float64"),
+    ],
+)
+def test_of_several_dtypes_the_config_has_one_that_rounds_none_of_them(some, rest, expected, built, tmp_path):
+    """from_pretrained reads every tensor in the dtype of config.json."""
+    import ml_dtypes
+    import tfwrite
+
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    from safetensors.torch import load_file
+
+    made = built(head=None)
+    mixed = {
+        name: value.astype(np.dtype(getattr(ml_dtypes, dtype, dtype)))
+        for name, value in made.variables.items()
+        for dtype in [some if "layer_0" in name or "embeddings" in name else rest]
+    }
+    source = tfwrite.save(tmp_path / "mixed.ckpt", mixed)
+    bridgeckpt.convert(source, tmp_path / "out", config=made.directory / "bert_config.json")
+    model = transformers.BertModel.from_pretrained(tmp_path / "out")
+    assert model.dtype == getattr(torch, expected)
+    for name, tensor in load_file(tmp_path / "out" / "model.safetensors").items():
+        assert torch.equal(model.state_dict()[name].double(), tensor.double()), name
+
+
 @pytest.mark.parametrize("framework", ["np", "pt"])
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
 def test_load_state_dict_is_what_convert_writes(framework, dtype, built, tmp_path):
