@@ -72,9 +72,10 @@ def cases() -> dict[str, dict[str, Any]]:
     return dict(sorted(made.every_case().items()))
 
 
-def start_config(kind: Any, options: dict[str, Any]) -> Any:
+def arguments_of(kind: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """What the config of a class is made with."""
     known = {} if "encoder" in options else kind.config_class().to_dict()
-    return kind.config_class(**{**{key: value for key, value in made.SMALL.items() if key in known}, **options})
+    return {**{key: value for key, value in made.SMALL.items() if key in known}, **options}
 
 
 def words_of(key: str, *texts: str) -> list[str]:
@@ -126,18 +127,18 @@ def inner_classes(config: Any) -> list[Any]:
     return [type(config), *(type(one) for one in vars(config).values() if hasattr(one, "model_type"))]
 
 
-def merged(base: dict[str, Any], drawn: dict[str, Any]) -> dict[str, Any]:
-    return {
-        **base,
-        **{key: {**base[key], **value} if isinstance(value, dict) else value for key, value in drawn.items()},
-    }
+def merged(arguments: dict[str, Any], drawn: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with what was drawn, also in inner configs."""
+    inner = {key: {**arguments.get(key, {}), **value} for key, value in drawn.items() if isinstance(value, dict)}
+    return {**arguments, **drawn, **inner}
 
 
 def make(case: str, options: dict[str, Any], seed: int, folder: Path) -> dict[str, Any]:
     """Draw configs until TensorFlow builds and runs one; then save it. Says what was drawn."""
     kind = getattr(transformers, f"TF{case}")
     rng, why = np.random.default_rng(seed), ""
-    base = start_config(kind, options)
+    arguments = arguments_of(kind, options)
+    base = kind.config_class(**arguments)
     texts = (*(getdoc(one) or "" for one in inner_classes(base)), getsource(getmodule(kind)))
     known = base.to_dict()
     inner = [value for value in known.values() if isinstance(value, dict)]
@@ -147,7 +148,7 @@ def make(case: str, options: dict[str, Any], seed: int, folder: Path) -> dict[st
     for attempt in range(ATTEMPTS):
         drawn = dict(draw(known, own, texts, rng, share / (1 + attempt / 3)))
         try:
-            config = kind.config_class.from_dict(merged(known, drawn))
+            config = kind.config_class(**merged(arguments, drawn))
             save(kind, config, rng, folder)
         except Exception as error:  # noqa: BLE001 - whatever TensorFlow raises for a config, another is drawn
             why = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"[:200]
@@ -185,6 +186,8 @@ def inputs_of(kind: Any, config: Any, rng: Random) -> dict[str, np.ndarray]:
         ids[..., 7] = end
     if ids is not None and mask is not None and isinstance(padding, int) and 0 <= padding < 61:
         inputs["input_ids"] = np.where(mask == 1, ids, padding)
+    if config.model_type == "longformer":  # questions have three separators
+        inputs["input_ids"][..., [3, 5, 7]] = config.sep_token_id
     if config.model_type == "tapas":
         inputs["token_type_ids"] = rng.integers(0, 2, (*ids.shape, 7))
     taken = signature(kind.call).parameters
