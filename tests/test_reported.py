@@ -217,7 +217,7 @@ REFUSED = [
     Refused("18-transformers-3779-albert-squad2", "files", ("ALBERT",)),
     Refused("26-hub-843-other-heads", "files/imdb_bert", ("dense", "BertModel")),
     Refused("30-lfs-pointer-tf2", ".", ("Git LFS pointer",)),
-    Refused("35-keras-bert-0.20", "keras-bert-0.20.0.h5", ("activation of query, key, value",)),
+    Refused("35-keras-bert-0.20", "keras-bert-0.20.0.h5", ("Encoder-1-MultiHeadSelfAttention with activation",)),
     Refused("31-keras-metadata-beside", ".", ("Git LFS pointer",)),
 ]
 

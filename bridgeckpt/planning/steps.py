@@ -23,9 +23,10 @@ from bridgeckpt.planning.architecture import (
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.losses import warn_of_unlike_head
 from bridgeckpt.planning.overrides import conflicting_heads, resolve_heads
-from bridgeckpt.planning.refusals import refuse_unscaled, refuse_variants
+from bridgeckpt.planning.refusals import refuse_described, refuse_unscaled, refuse_variants
 from bridgeckpt.sidecar.config import translate
 from bridgeckpt.sidecar.config_files import named_class
+from bridgeckpt.sidecar.described.layers import read_described
 from bridgeckpt.sidecar.graph.facts import read_facts
 from bridgeckpt.sidecar.stated import load_config
 from bridgeckpt.sidecar.tokenizer.choice import select_tokenizer
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from bridgeckpt.planning.account.size_records import Sizes
     from bridgeckpt.planning.dialect import Dialect
     from bridgeckpt.sidecar.config import Configuration
+    from bridgeckpt.sidecar.described.layers import DescribedFacts
     from bridgeckpt.sidecar.graph.facts import GraphFacts
     from bridgeckpt.sidecar.stated import SourceConfig
     from bridgeckpt.sidecar.tokenizer.choice import TokenizerChoice
@@ -59,11 +61,15 @@ class Recognised(NamedTuple):
 
 
 class SidecarFacts(NamedTuple):
-    """What lies beside the tensors, or is described with them: the ``stated`` values, and the graph with its facts."""
+    """What lies beside the tensors, or is described with them.
+
+    These are the ``stated`` values, the graph with its facts, and what Keras' description says of layers.
+    """
 
     stated: SourceConfig
     graph: Graph | None
     facts: GraphFacts | None
+    described: DescribedFacts | None = None
 
 
 class Chosen(NamedTuple):
@@ -99,10 +105,12 @@ def gather(recognised: Recognised, options: PlanOptions) -> SidecarFacts:
     """
     dialect, given = recognised.dialect, options.get("config")
     file = Path(given) if given is not None else None
-    stated = load_config(dialect.checkpoint, dialect.table, file, scope=dialect.wildcards.get("scope", ""))
+    described = read_described(dialect.checkpoint, dialect.table, dialect.wildcards)
+    scope = dialect.wildcards.get("scope", "")
+    stated = load_config(dialect.checkpoint, dialect.table, file, scope=scope, described=described)
     graph = _graph(dialect.checkpoint)
     facts = read_facts(graph, dialect.table.graph, dialect.wildcards) if graph is not None else None
-    return SidecarFacts(stated, graph, facts)
+    return SidecarFacts(stated, graph, facts, described)
 
 
 def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions) -> Chosen:
@@ -113,7 +121,7 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
     """
     dialect, expansion, present = recognised
     table, wildcards = dialect.table, dialect.wildcards
-    stated, _, facts = evidence
+    stated, facts = evidence.stated, evidence.facts
     config = stated.values
     pruned = dialect.checkpoint.path.name if dialect.checkpoint.is_pruned else ""
     given, problems = resolve_heads(table.model, stated, facts, options.get("heads"))
@@ -144,6 +152,7 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
         *open_keys(question, choice.architecture, sizes),
         *choice.problems,
         *refuse_unscaled(facts),
+        *refuse_described(table, choice.architecture, evidence.described),
     ]
     if options.get("architecture") is None:
         dropped += conflicting_classes(of_names, written, stated.origin_of("architectures"))

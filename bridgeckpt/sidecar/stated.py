@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.descriptions import Described
     from bridgeckpt.mapping.tables.model_records import ModelTable
     from bridgeckpt.mapping.tables.records import Table
+    from bridgeckpt.sidecar.described.layers import DescribedFacts
 
 
 class SourceConfig(NamedTuple):
@@ -60,7 +61,14 @@ class _Stated(NamedTuple):
     name: str
 
 
-def load_config(checkpoint: Checkpoint, table: Table, explicit: Path | None = None, *, scope: str = "") -> SourceConfig:
+def load_config(
+    checkpoint: Checkpoint,
+    table: Table,
+    explicit: Path | None = None,
+    *,
+    scope: str = "",
+    described: DescribedFacts | None = None,
+) -> SourceConfig:
     """Read what is stated about a checkpoint.
 
     Args:
@@ -68,11 +76,12 @@ def load_config(checkpoint: Checkpoint, table: Table, explicit: Path | None = No
         table: the dialect. It says where its code writes a config, and which classes of Keras have one.
         explicit: the config that the caller gives: a file, or a folder to look in.
         scope: the scope of the model, which decides between several in one description.
+        described: what the layers in Keras' description say.
 
     Raises:
         ConfigError: ``explicit`` is missing or of another model; a config is unreadable, or a value is invalid.
     """
-    inside = _inside(checkpoint, table, scope)
+    inside = _inside(checkpoint, table, scope, described)
     unread: list[str] = []
     if explicit is not None:
         path = find_config(checkpoint.directory, explicit, table.config.source.files)
@@ -110,10 +119,12 @@ def _beside(checkpoint: Checkpoint, table: Table, unread: list[str]) -> _Stated 
     return None
 
 
-def _inside(checkpoint: Checkpoint, table: Table, scope: str) -> _Stated | None:
+def _inside(checkpoint: Checkpoint, table: Table, scope: str, described: DescribedFacts | None) -> _Stated | None:
     """What the checkpoint's own texts say; None if they say nothing that a conversion uses."""
     source, model = table.config.source, table.model
     found = _described(checkpoint, table, scope)
+    if described is not None and described.values:
+        found = _Stated({**described.values, **(found.values if found is not None else {})}, described.place)
     if found is not None:
         found = found._replace(values=check_values(found.values, f"{found.name} of {checkpoint.path}", model, source))
     text = next((name for name in source.files if name in checkpoint.metadata), None) if source.roots else None

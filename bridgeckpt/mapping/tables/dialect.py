@@ -45,6 +45,8 @@
 { computation = scope }        (``epsilon``, ``activation``, ``heads``) and its name scope
 ``[graph.head]``               how a graph shows which head it has: ``kernel`` is the variable that makes the logits;
                                each kind of head gives the scope whose output is multiplied with it
+``[described]``                the layers that Keras describes in a file, and what each of them reads: see
+                               :mod:`bridgeckpt.mapping.tables.described`
 ``[tokenizer]``                the differences from the model's: see :mod:`bridgeckpt.mapping.tables.tokenizer`
 ``[heads]`` head = endings     the head (what one row of the logits is about: ``span``) of a checkpoint with such an
                                ending of a path in its object graph; the first match counts
@@ -62,6 +64,7 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.mapping.tables import library as tables
 from bridgeckpt.mapping.tables.config_section import load_config, merged_config
+from bridgeckpt.mapping.tables.described_section import load_described
 from bridgeckpt.mapping.tables.dialect_checks import check_detect, refuse_duplicates
 from bridgeckpt.mapping.tables.graph import HEADS
 from bridgeckpt.mapping.tables.graph_section import load_graph
@@ -75,13 +78,15 @@ from bridgeckpt.options import checked
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bridgeckpt.mapping.tables.described import DescribedLayers
     from bridgeckpt.mapping.tables.document import Section
 
 __all__ = ["ModelTable", "Table", "load_table"]
 
 _KEYS = (
     *("schema", "title", "model", "use", "detect", "names", "suffix"),
-    *("wildcards", "slots", "group", "ignored", "refused", "config", "graph", "tokenizer", "heads"),
+    *("wildcards", "slots", "group", "ignored", "refused", "config", "described", "graph"),
+    *("tokenizer", "heads"),
 )
 
 
@@ -136,6 +141,9 @@ def _load(path: Path, borrowers: tuple[str, ...]) -> Table:
         config=load_config(
             root.table("config"), model, base.config.source if base else ConfigSource(model.config.files), name
         ),
+        described=load_described(
+            root.table("described"), naming, lambda at, text: _borrowed(at, text, (*borrowers, label))
+        ),
         graph=load_graph(root.table("graph"), naming),
         tokenizer=load_tokenizer(root.table("tokenizer"), base.tokenizer if base else model.tokenizer),
         heads={key: heads.texts(key) for key in heads},
@@ -160,6 +168,12 @@ def _base_table(root: Section, borrowers: tuple[str, ...]) -> Table | None:
     return _load(path, borrowers)
 
 
+def _borrowed(section: Section, text: str, borrowers: tuple[str, ...]) -> DescribedLayers:
+    """``[described]`` of the table that the section names."""
+    path = parse_at(section, "use", tables.find, text, section.document.path.parent)
+    return _load(path, borrowers).described
+
+
 def _merge_over_base(table: Table, base: Table) -> Table:
     """A dialect with everything that it inherits from its base."""
     return table._replace(
@@ -170,6 +184,7 @@ def _merge_over_base(table: Table, base: Table) -> Table:
         ignored=(*table.ignored, *base.ignored),
         refused=(*table.refused, *base.refused),
         config=merged_config(table.config, base.config),
+        described=table.described.merged_over(base.described),
         graph=table.graph.merged_over(base.graph),
         heads={**base.heads, **table.heads},
         files={**table.files, **base.files},

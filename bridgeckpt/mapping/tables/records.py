@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.frozen import FrozenDict
+from bridgeckpt.mapping.tables.described import DescribedLayers
 from bridgeckpt.mapping.tables.graph import GraphScopes
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ class Table(NamedTuple):
     A checkpoint of the dialect has all ``detect`` names and no ``absent`` names. ``names`` says which name of a
     variable the table uses: "key" (in the checkpoint) or "variable" (its full name in the object graph). Every tf name
     already ends in ``suffix``. A checkpoint with a ``refused`` tensor is a variant that no class computes. ``graph``
-    says where a graph shows what no tensor shows, ``tokenizer`` what is made of a vocabulary beside the checkpoint.
+    says where a graph shows what no tensor shows, ``described`` which layers Keras' description in a file has,
+    ``tokenizer`` what is made of a vocabulary beside the checkpoint.
     ``heads`` gives, by head, endings of paths in the object graph. ``files`` are the bytes of its files, by their names
     in messages: its own, those it borrows from, the model's.
     """
@@ -174,6 +176,7 @@ class Table(NamedTuple):
     ignored: tuple[Ignored, ...] = ()
     refused: tuple[Ignored, ...] = ()
     config: DialectConfig = DialectConfig()
+    described: DescribedLayers = DescribedLayers()
     graph: GraphScopes = GraphScopes()
     tokenizer: Tokenizer | None = None
     heads: Mapping[str, tuple[str, ...]] = FrozenDict()

@@ -1,0 +1,64 @@
+"""``[described]`` of a dialect: the layers of its models as Keras describes them, and what each of them reads.
+
+``[described.GROUP]`` has the layers of a group by their names, with indices and wildcards as in names of tensors::
+
+    "Encoder-{layer}-Norm" = { reads = "Encoder-{layer}-Output + Encoder-{layer}-Attention" }
+
+=========================  =============================================================================================
+``reads``                  the layers that it reads, or a list of them if it has several inputs; ``+`` is a sum. Layers
+                           that change nothing outside training (dropout) are not named. ``@input`` is an input of
+                           the model. Outside the layers, ``{layer}`` is the last layer
+``first``                  what it reads in the first layer
+``states`` key = key       what a key of its config says, by the key of config.json, or of ``[config.source.required]``.
+                           All layers that state a key have to say the same
+``must`` key = value       the only value of a key of its config that classes of transformers compute
+``never``                  arguments of its calls that may not be set
+=========================  =============================================================================================
+
+``use = "bert/keras_bert"`` borrows the groups of another table that are missing here.
+
+``[described.heads]`` has by kind of head the layers that its logits may be computed from. A layer that is a whole model
+of the code has the number of its output behind an ``@``: ``TFBertModel@1``, by its class.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridgeckpt.frozen import FrozenDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bridgeckpt.mapping.notation.templates import Template
+
+Sum = tuple["Template", ...]
+INPUT = "@input"
+
+
+class DescribedLayer(NamedTuple):
+    """A layer of a ``group``: its name, the sums that it reads (None: any), what its config states and must say.
+
+    ``never`` are arguments of its calls that may not be set.
+    """
+
+    group: str
+    name: Template
+    reads: tuple[Sum, ...] | None = None
+    first: tuple[Sum, ...] | None = None
+    states: Mapping[str, str] = FrozenDict()
+    must: Mapping[str, Any] = FrozenDict()
+    never: tuple[str, ...] = ()
+
+
+class DescribedLayers(NamedTuple):
+    """The layers of a dialect, and by kind of head the layers that its logits may be computed from."""
+
+    layers: tuple[DescribedLayer, ...] = ()
+    heads: Mapping[str, tuple[Template, ...]] = FrozenDict()
+
+    def merged_over(self, base: DescribedLayers) -> DescribedLayers:
+        """These, and those of ``base`` for the groups that are missing here."""
+        own = {layer.group for layer in self.layers}
+        inherited = [layer for layer in base.layers if layer.group not in own]
+        return DescribedLayers((*self.layers, *inherited), {**base.heads, **self.heads})

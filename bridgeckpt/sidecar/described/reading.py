@@ -1,0 +1,97 @@
+"""What a layer of a described network reads: the layers before it, without those that change nothing outside training.
+
+Source: https://github.com/keras-team/keras, keras/src/layers (the classes that return their input at inference)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.formats.descriptions import plain
+from bridgeckpt.formats.networks import INPUT as INPUT_CLASS
+from bridgeckpt.mapping.tables.described import INPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bridgeckpt.formats.networks import Layer, Network, Ref
+
+_DROPOUTS = ("Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise")
+_IDENTITY = {*_DROPOUTS, "ActivityRegularization"}
+_ACTIVATIONS = ("Activation",)
+_SUMS = {"Add"}  # the layer, and the operation of Keras 3
+_OPERATIONS = {"TFOpLambda", "TensorFlowOpLayer"}
+_ADDITIONS = {"__operators__.add", "math.add", "add"}
+_DEEPEST = 1000  # layers on the way from one layer to another
+
+
+class Source(NamedTuple):
+    """The output of a layer that is read, and its number; ``name`` is that of the layer, or ``@input``."""
+
+    name: str
+    class_name: str = ""
+    tensor: int = 0
+    layer: Layer | None = None
+
+    @property
+    def output(self) -> str:
+        """The class with the number of its output."""
+        return f"{self.class_name}@{self.tensor}"
+
+
+Summed = tuple[Source, ...]
+
+
+def sources_of(network: Network, layer: Layer) -> Iterator[tuple[Summed, ...] | None]:
+    """For each call of a layer, what it reads: a sum for each input; None if the description does not show it."""
+    for call in layer.calls:
+        sums = [_resolved(network, ref, 0) for ref in call]
+        known = tuple(one for one in sums if one is not None)
+        yield known if len(known) == len(sums) else None
+
+
+def _resolved(network: Network, ref: Ref, depth: int) -> Summed | None:
+    """The outputs that a tensor is the sum of."""
+    layer = network.layers.get(ref.layer)
+    if layer is None or depth > _DEEPEST:
+        return None
+    if layer.class_name == INPUT_CLASS:
+        return (Source(INPUT),)
+    if layer.inside is not None and layer.inside.outputs:
+        return _inner(layer.inside, ref, depth)
+    reads = layer.calls[ref.call] if ref.call < len(layer.calls) else ()
+    if len(reads) == 1 and _is_identity(layer):
+        return _resolved(network, reads[0], depth + 1)
+    if len(reads) > 1 and _is_sum(layer):
+        terms = [_resolved(network, one, depth + 1) for one in reads]
+        known = [term for term in terms if term is not None]
+        return tuple(source for term in known for source in term) if len(known) == len(terms) else None
+    return (Source(layer.name, layer.class_name, ref.tensor, layer),)
+
+
+def _inner(inside: Network, ref: Ref, depth: int) -> Summed | None:
+    """The sum that an output of a model inside the model is."""
+    return _resolved(inside, inside.outputs[ref.tensor], depth + 1) if ref.tensor < len(inside.outputs) else None
+
+
+def _is_identity(layer: Layer) -> bool:
+    is_linear = layer.class_name in _ACTIVATIONS and plain(layer.config.get("activation")) == "linear"
+    return layer.class_name in _IDENTITY or is_linear
+
+
+def _is_sum(layer: Layer) -> bool:
+    return layer.class_name in _SUMS or (layer.class_name in _OPERATIONS and layer.config.get("function") in _ADDITIONS)
+
+
+def truthy(values: object, keys: tuple[str, ...]) -> bool:
+    """Whether one of ``keys`` has a true value, at any depth."""
+    pending = [values]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            if any(value.get(key) for key in keys):
+                return True
+            pending += value.values()
+        elif isinstance(value, list | tuple):
+            pending += value
+    return False
