@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from architectures import FOLDER, differences, write_source
+from architectures import FOLDER, configured, differences, write_source
 
 import bridgeckpt
 from bridgeckpt.errors import PlanError
@@ -66,3 +66,61 @@ def test_a_tensor_that_the_class_lacks_and_a_parameter_that_is_missing(tmp_path)
     (source / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
     with pytest.raises(PlanError, match=r"missing .*encoder.layer.2"):
         bridgeckpt.plan(source)
+
+
+# Flags that TensorFlow's classes do not read: what they computed without them, they compute with them.
+UNREAD = {
+    "AlbertForMaskedLM": {"tie_word_embeddings": False, "chunk_size_feed_forward": 2},
+    "CamembertForMaskedLM": {"transformers_version": "4.11.3", "is_decoder": True},
+    "ConvBertModel": {"is_decoder": True, "add_cross_attention": True},
+    "DebertaForMaskedLM": {"legacy": False},
+    "DebertaV2ForMaskedLM": {"legacy": False},
+    "FlaubertModel": {"is_encoder": False},
+    "GPT2LMHeadModel": {"scale_attn_by_inverse_layer_idx": True, "scale_attn_weights": False},
+    "OPTForCausalLM": {"enable_bias": False, "layer_norm_elementwise_affine": False},
+    "RoFormerForMaskedLM": {"is_decoder": True, "add_cross_attention": True},
+    "XLNetLMHeadModel": {"tie_word_embeddings": False},
+}
+
+
+@pytest.mark.parametrize("case", UNREAD)
+def test_a_flag_that_tensorflow_does_not_read_is_told_and_changes_nothing(case, tmp_path):
+    done = bridgeckpt.convert(configured(write_source(case, tmp_path / "source"), **UNREAD[case]), tmp_path / "out")
+    flags = UNREAD[case].keys() - {"transformers_version"}
+    told = {warning.partition(" = ")[0] for warning in done.plan.warnings if "is written, not" in warning}
+    assert flags == told
+    assert not done.plan.unproven
+    assert max(differences(case, tmp_path / "out").values()) <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("case", "flags"),
+    [
+        ("CTRLLMHeadModel", {"layer_norm_epsilon": 1e-3}),
+        ("LayoutLMForMaskedLM", {"is_decoder": True}),
+        ("LxmertModel", {"layer_norm_eps": 1e-5}),
+        ("MPNetForMaskedLM", {"relative_attention_num_buckets": 33}),
+    ],
+)
+def test_a_config_that_pytorch_does_not_compute_is_refused(case, flags, tmp_path):
+    with pytest.raises(PlanError, match=f"refused +{next(iter(flags))} = "):
+        bridgeckpt.plan(configured(write_source(case, tmp_path / "source"), **flags))
+
+
+@pytest.mark.parametrize(
+    ("case", "flags", "key"),
+    [
+        ("GPT2LMHeadModel", {"transformers_version": None}, "activation_function"),
+        ("XLNetModel", {"transformers_version": None, "ff_activation": "gelu"}, "ff_activation"),
+        ("RobertaModel", {"transformers_version": None, "is_decoder": True}, "is_decoder"),
+    ],
+)
+def test_what_depends_on_the_version_is_open_where_the_config_does_not_say_it(case, flags, key, tmp_path):
+    plan = bridgeckpt.plan(configured(write_source(case, tmp_path / "source"), **flags))
+    assert plan.unproven == (key,)
+    assert any(warning.startswith(f"{key} = ") for warning in plan.warnings)
+
+
+def test_gpt2_of_the_versions_that_always_computed_gelu_by_the_error_function(tmp_path):
+    source = configured(write_source("GPT2Model", tmp_path / "source"), transformers_version="4.10.3")
+    assert bridgeckpt.plan(source).configuration.values["activation_function"] == "gelu"

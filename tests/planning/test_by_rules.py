@@ -10,6 +10,7 @@ import architectures
 import h5py
 import numpy as np
 import pytest
+from architectures import configured
 from drawn import drawn
 from paths import EXAMPLE
 
@@ -25,14 +26,6 @@ pytestmark = pytest.mark.slow
 def electra(tmp_path):
     """A folder with an ElectraForPreTraining of TensorFlow."""
     return architectures.write_source("ElectraForPreTraining", tmp_path / "source")
-
-
-def configured(folder, **values):
-    """The folder, with other values in its config; None takes one out."""
-    path = folder / "config.json"
-    config = {**json.loads(path.read_text()), **values}
-    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
-    return folder
 
 
 def test_the_class_that_the_config_names_gets_every_tensor(electra):

@@ -32,6 +32,14 @@ def write_source(case: str, folder: Path) -> Path:
     return folder
 
 
+def configured(folder: Path, **values: object) -> Path:
+    """The folder, with other values in its config; None takes one out."""
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **values}
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+    return folder
+
+
 def differences(case: str, folder: Path) -> dict[str, float]:
     """How far each output of the converted model is from TensorFlow's, as a share of max(1, the largest)."""
     import torch

@@ -79,8 +79,11 @@ class _Correction:
 
     def _doubt(self, entry: ClassFact, values: Mapping[str, Any], place: str, because: str = "") -> None:
         for key in entry.values or entry.doubt or entry.keys:
-            value = shown({**values, **entry.values}.get(key))
-            said = f"{place}{key} = {value} is written, and not proven to be what was computed: {entry.reason}{because}"
+            written = {**values, **entry.values}
+            is_written = (
+                f"{place}{key} = {shown(written[key])} is written, and" if key in written else f"{place}{key} is"
+            )
+            said = f"{place}{key}{value} not proven to be what was computed: {entry.reason}{because}"
             self.assumed[place + key] = said
 
     def _refuse(self, entry: ClassFact, values: Mapping[str, Any], place: str) -> None:
