@@ -80,9 +80,7 @@ class _Correction:
     def _doubt(self, entry: ClassFact, values: Mapping[str, Any], place: str, because: str = "") -> None:
         for key in entry.values or entry.doubt or entry.keys:
             written = {**values, **entry.values}
-            is_written = (
-                f"{place}{key} = {shown(written[key])} is written, and" if key in written else f"{place}{key} is"
-            )
+            value = f" = {shown(written[key])} is written, and" if key in written else " is"
             said = f"{place}{key}{value} not proven to be what was computed: {entry.reason}{because}"
             self.assumed[place + key] = said
 
