@@ -56,8 +56,9 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
     rules, bare = load_rules(RULES), bare_class(kind)
     name, named, unnamed, conflict = _choose_class(checkpoint, stated, requested, source)
     computed = corrected(stated.values, rules, name, bare)
-    config, target = computed.values, load_target(computed.values, name, source)
-    known = {one: load_target(config, one, source) for one in (bare, named) if one is not None and one != name}
+    config, count = computed.values, len(checkpoint.tensors)
+    target = load_target(config, name, source, count)
+    known = {one: load_target(config, one, source, count) for one in (bare, named) if one is not None and one != name}
     ledger, checkpoint, owners = account_by_rules(
         checkpoint.by_variable(), rules, target, [*known.values()], bare=bare, settled=requested is not None
     )

@@ -1,6 +1,6 @@
 """The class that a checkpoint becomes, as transformers itself describes it: parameters, buffers and ties.
 
-Only this module of planning imports torch and transformers. It builds the class without memory for the weights.
+Only this module of planning and :mod:`~bridgeckpt.planning.by_rules.building` import torch and transformers.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bridgeckpt.errors import ConfigError, PlanError
 from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.planning.architecture import is_named_after
+from bridgeckpt.planning.by_rules.building import build
 from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _INSTALL = 'pip install "bridgeckpt[verify]"'
 _OLDEST = 5  # the first version of transformers that gives the names of parameters in files
-_BROKEN = (AttributeError, ImportError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 class Target(NamedTuple):
@@ -49,22 +49,22 @@ class Target(NamedTuple):
                 yield path + (rest.removeprefix(prefix) if rest.startswith(prefix) else prefix + rest)
 
 
-def load_target(config: Mapping[str, Any], architecture: str, source: str) -> Target:
+def load_target(config: Mapping[str, Any], architecture: str, source: str, tensors: int) -> Target:
     """Build ``architecture`` for a config.
 
     Args:
         config: the content of a config.json of transformers.
         architecture: the name of the class.
         source: what messages call the config.
+        tensors: how many the checkpoint has.
 
     Raises:
         PlanError: torch or transformers is not installed, is too old, or has no such class.
         ConfigError: no model can be built from the config.
     """
     try:
-        import torch
+        import torch  # noqa: F401 - without it transformers has no class
         import transformers
-        from huggingface_hub.errors import StrictDataclassError  # raised by configs of transformers
     except ImportError as error:
         raise PlanError(
             f"{architecture} is converted with the help of transformers, and {error.name} is not installed",
@@ -90,16 +90,7 @@ def load_target(config: Mapping[str, Any], architecture: str, source: str) -> Ta
             f'"{config["model_type"]}"',
             hint=Sentence("correct config.json, or name a class of that model with {architecture:CLASS}"),
         )
-    try:
-        made = kind.config_class.from_dict(dict(config))
-        with torch.device("meta"):
-            model = kind(made)
-    except (*_BROKEN, StrictDataclassError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ConfigError(
-            f"transformers {transformers.__version__} cannot build {architecture} from {source}: {reason}",
-            hint=Sentence("is it the config of this checkpoint? {config:FILE} gives another"),
-        ) from error
+    model = build(kind, config, source, tensors)
     return _described(model, architecture, str(config["model_type"]))
 
 
@@ -120,13 +111,12 @@ def config_defaults(model_type: str) -> Mapping[str, Any]:
     There are none if transformers has no such config, or is not installed.
     """
     try:
-        from huggingface_hub.errors import StrictDataclassError
         from transformers import CONFIG_MAPPING, PretrainedConfig
     except ImportError:
         return FrozenDict()
     try:
         defaults = CONFIG_MAPPING[model_type]().to_dict()
-    except (*_BROKEN, StrictDataclassError):  # there is none, or it has no defaults
+    except Exception:  # noqa: BLE001 - there is none, or it has no defaults
         return FrozenDict()
     of_all = PretrainedConfig().to_dict()
     return FrozenDict({key: value for key, value in defaults.items() if key not in of_all})
