@@ -25,7 +25,10 @@ from bridgeckpt.planning.steps import choose, choose_tokenizer, configure, gathe
 from bridgeckpt.planning.unmentioned import unmentioned_problems
 
 if TYPE_CHECKING:
+    from bridgeckpt.planning.accounting import Accounted
     from bridgeckpt.planning.by_rules.config import RulesConfig
+    from bridgeckpt.planning.steps import Chosen, Recognised, SidecarFacts
+    from bridgeckpt.planning.wiring import Judged
     from bridgeckpt.sidecar.config import Configuration
 
 
@@ -85,7 +88,9 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
     chosen = choose(recognised, evidence, options)
     accounted = account(recognised, evidence, chosen, options, settled=settled)
     tokens = choose_tokenizer(recognised, evidence, chosen, options)
-    problems = merged((*chosen.problems, *accounted.problems, *tokens.problems))
+    judged = _judged(recognised, evidence, chosen, accounted, options) if settled else None
+    of_graph = judged.problems if judged is not None else ()
+    problems = merged((*chosen.problems, *accounted.problems, *tokens.problems, *of_graph))
     configuration: Configuration | None = None
     try:
         configuration = configure(recognised, evidence, chosen, tokens, options)
@@ -115,6 +120,7 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
         *adopted.warnings,
         *chosen.warnings,
         *accounted.warnings,
+        *(judged.warnings if judged is not None else ()),
         *((*configuration.assumed.values(), *configuration.warnings) if configuration is not None else ()),
     )
     return Plan(
@@ -136,6 +142,17 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
         warnings=tuple(dict.fromkeys(warnings)),  # values that are assumed for one reason share a warning
         problems=problems,
     )
+
+
+def _judged(
+    recognised: Recognised, evidence: SidecarFacts, chosen: Chosen, accounted: Accounted, options: PlanOptions
+) -> Judged | None:
+    """What the graph shows against the class; None without a graph."""
+    if evidence.graph is None:
+        return None
+    from bridgeckpt.planning.wiring import judge_wiring
+
+    return judge_wiring(recognised, evidence, chosen, accounted.ledger, named=options.get("architecture") is not None)
 
 
 def _by_rules(checkpoint: Checkpoint, stated: RulesConfig, options: PlanOptions) -> Plan:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.model_records import Architecture
     from bridgeckpt.mapping.tables.records import Table
     from bridgeckpt.sidecar.described.layers import DescribedFacts
-    from bridgeckpt.sidecar.graph.facts import GraphFacts
 
 _NO_CLASS = "a PyTorch module of your own can compute it; a class of transformers would compute something else"
 
@@ -34,19 +33,6 @@ def refuse_variants(table: Table, checkpoint: Checkpoint) -> None:
     if by_reason:
         problems = [Problem("refused", _folded(names), (why,), None, tuple(names)) for why, names in by_reason.items()]
         raise PlanError(render(f"{table.name} cannot convert {checkpoint.path}", problems), problems)
-
-
-def refuse_unscaled(facts: GraphFacts | None) -> list[Problem]:
-    """A problem if the graph does not scale the scores of its attention, as the classes of its model do."""
-    if facts is None or facts.unscaled is None:
-        return []
-    why = (
-        "the graph passes the products of queries and keys to it unscaled, and the class divides them by sqrt(head_dim)"
-    )
-    hint = (
-        "if a tool folded the scale into the weights, convert the checkpoint; if the model has none, no class is right"
-    )
-    return [Problem("refused", facts.unscaled, (why,), hint)]
 
 
 def refuse_described(table: Table, architecture: Architecture, described: DescribedFacts | None) -> list[Problem]:

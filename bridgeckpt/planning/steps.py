@@ -23,7 +23,7 @@ from bridgeckpt.planning.architecture import (
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.losses import warn_of_unlike_head
 from bridgeckpt.planning.overrides import conflicting_heads, resolve_heads
-from bridgeckpt.planning.refusals import refuse_described, refuse_unscaled, refuse_variants
+from bridgeckpt.planning.refusals import refuse_described, refuse_variants
 from bridgeckpt.sidecar.config import translate
 from bridgeckpt.sidecar.config_files import named_class
 from bridgeckpt.sidecar.described.layers import read_described
@@ -151,7 +151,6 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
         *sizes.problems,
         *open_keys(question, choice.architecture, sizes),
         *choice.problems,
-        *refuse_unscaled(facts),
         *refuse_described(table, choice.architecture, evidence.described),
     ]
     if options.get("architecture") is None:

@@ -13,6 +13,7 @@ Source: https://github.com/tensorflow/tensorflow, tensorflow/core/framework/{gra
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,11 +21,22 @@ from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.tensorflow.metagraph import MetaGraph, find_graph
 from bridgeckpt.formats.tensorflow.stored_graph import without_weights
 from bridgeckpt.formats.tensorflow.tensorproto import Number, decimal, small_constant
-from bridgeckpt.formats.tensorflow.wire import BYTES, FIXED32, VARINT, WireError, fields, map_entry, tag, text, varint
+from bridgeckpt.formats.tensorflow.wire import (
+    BYTES,
+    FIXED32,
+    VARINT,
+    WireError,
+    fields,
+    map_entry,
+    signed,
+    tag,
+    text,
+    varint,
+)
 from bridgeckpt.store.lfs import open_content
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
 
@@ -33,18 +45,19 @@ _GRAPH_NODE, _GRAPH_LIBRARY = tag(1, BYTES), tag(2, BYTES)
 _LIBRARY_FUNCTION = tag(1, BYTES)
 _FUNCTION_SIGNATURE, _FUNCTION_NODE, _SIGNATURE_NAME = tag(1, BYTES), tag(3, BYTES), tag(1, BYTES)
 _NODE_NAME, _NODE_OP, _NODE_INPUT, _NODE_ATTR = (tag(number, BYTES) for number in (1, 2, 3, 5))
-_ATTR_FLOAT, _ATTR_TYPE, _ATTR_TENSOR = tag(4, FIXED32), tag(6, VARINT), tag(8, BYTES)
+_ATTR_STRING, _ATTR_INTEGER = tag(2, BYTES), tag(3, VARINT)
+_ATTR_FLAG, _ATTR_FLOAT, _ATTR_TYPE, _ATTR_TENSOR = tag(5, VARINT), tag(4, FIXED32), tag(6, VARINT), tag(8, BYTES)
 # Functions that save and restore: they name every variable and compute nothing.
 _BOOKKEEPING = ("__inference__traced_save", "__inference__traced_restore")
 
 
 class Node(NamedTuple):
-    """One operation. ``inputs`` name tensors (``name``, ``name:1``, ``^control``); ``attrs`` are not decoded."""
+    """One operation. ``inputs`` name tensors (``name``, ``name:1``, ``^control``); ``stored`` attributes are bytes."""
 
     name: str
     op: str
     inputs: tuple[str, ...]
-    attrs: Mapping[str, bytes]
+    stored: tuple[bytes, ...]
 
     @property
     def operands(self) -> tuple[str, ...]:
@@ -109,6 +122,27 @@ class Graph:
             if wanted in data and self._functions.get(reader) == function and name in (node := self[reader]).operands
         ]
 
+    def readers_of(self, names: Collection[str]) -> dict[str, list[Node]]:
+        """Every node that takes the first output of one of these nodes, by their names: all are found at once."""
+        found: dict[str, list[Node]] = {name: [] for name in names}
+        inside = [name.removeprefix(f"{self._functions[name]}/") for name in names if name in self._functions]
+        outside = [name.encode() for name in names if name not in self._functions]
+        patterns = [re.escape(b"\x1a" + _size(len(name)) + name) for name in outside]  # a whole input
+        patterns += [re.escape(name.encode()) for name in inside]  # in a function, the name of the output follows
+        wanted = re.compile(b"|".join(patterns) or b"(?!)")
+        for reader, data in self._nodes.items():
+            if wanted.search(data):
+                for operand in {*(node := self[reader]).operands} & found.keys():
+                    found[operand].append(node)
+        return found
+
+    def with_ops(self, ops: Collection[str]) -> Iterator[Node]:
+        """Every node with one of these operations, in the file's order."""
+        stored = re.compile(b"|".join(b"\x12%c%s" % (len(op), op.encode()) for op in ops))  # the field of the operation
+        for name, data in self._nodes.items():
+            if stored.search(data) and (node := self[name]).op in ops:
+                yield node
+
     def signature(self, name: str) -> dict[str, str]:
         """The outputs of the signature ``name``, each with the node that computes it. Empty without such a signature.
 
@@ -134,12 +168,11 @@ class Graph:
         Raises:
             CheckpointError: the node is damaged.
         """
-        if name not in self._nodes or (node := self[name]).op != "Const" or "value" not in node.attrs:
+        if name not in self._nodes or (node := self[name]).op != "Const":
             return None
+        tensors = [tensor for key, _, tensor in self._attribute(node, "value") if key == _ATTR_TENSOR]
         try:
-            return small_constant(
-                b"".join(tensor for key, _, tensor in fields(node.attrs["value"]) if key == _ATTR_TENSOR)
-            )
+            return small_constant(b"".join(tensors)) if tensors else None
         except WireError as error:
             raise _damaged(self.path, f"constant {name}: {error}") from error
 
@@ -149,8 +182,34 @@ class Graph:
         Raises:
             CheckpointError: the attribute is damaged.
         """
-        stored = self._attribute(node, attr, _ATTR_FLOAT)
+        stored = self._bits(node, attr, _ATTR_FLOAT)
         return decimal(struct.pack("<I", stored)) if stored is not None else None
+
+    def integer(self, node: Node, attr: str) -> int | None:
+        """The integer attribute ``attr`` of ``node``, or None if it is not stored (it then has its op's default).
+
+        Raises:
+            CheckpointError: the attribute is damaged.
+        """
+        stored = self._bits(node, attr, _ATTR_INTEGER)
+        return signed(stored) if stored is not None else None
+
+    def flag(self, node: Node, attr: str) -> bool:
+        """The attribute ``attr`` of ``node`` that is true or false; false if it is not stored.
+
+        Raises:
+            CheckpointError: the attribute is damaged.
+        """
+        return bool(self._bits(node, attr, _ATTR_FLAG))
+
+    def string(self, node: Node, attr: str) -> str | None:
+        """The text in the attribute ``attr`` of ``node``, or None if it is not stored.
+
+        Raises:
+            CheckpointError: the attribute is damaged.
+        """
+        stored = [data for key, _, data in self._attribute(node, attr) if key == _ATTR_STRING]
+        return stored[-1].decode(errors="replace") if stored else None
 
     def dtype(self, node: Node, attr: str) -> int | None:
         """The number of the DataType in the attribute ``attr`` of ``node``, or None if it is not stored.
@@ -158,15 +217,22 @@ class Graph:
         Raises:
             CheckpointError: the attribute is damaged.
         """
-        return self._attribute(node, attr, _ATTR_TYPE)
+        return self._bits(node, attr, _ATTR_TYPE)
 
-    def _attribute(self, node: Node, attr: str, kind: int) -> int | None:
+    def _bits(self, node: Node, attr: str, kind: int) -> int | None:
         """The bits of an attribute of one ``kind``."""
-        try:
-            stored = [bits for key, bits, _ in fields(node.attrs.get(attr, b"")) if key == kind]
-        except WireError as error:
-            raise _damaged(self.path, f"attribute {attr} of {node.name}: {error}") from error
+        stored = [bits for key, bits, _ in self._attribute(node, attr) if key == kind]
         return stored[-1] if stored else None
+
+    def _attribute(self, node: Node, attr: str) -> list[tuple[int, int, bytes]]:
+        """The fields of an attribute; none if it is not stored."""
+        wanted = attr.encode()
+        try:
+            entries = [map_entry(entry) for entry in node.stored if wanted in entry]
+            values = [value for name, value in entries if name == attr]
+            return [field for value in values for field in fields(value)]
+        except (WireError, UnicodeDecodeError) as error:
+            raise _damaged(self.path, f"attribute {attr} of {node.name}: {error}") from error
 
 
 def read_graph(path: Path) -> Graph:
@@ -234,16 +300,24 @@ def _name(node: bytes) -> str:
 
 
 def _node(name: str, data: bytes, function: str | None) -> Node:
-    op, inputs, attrs = "", [], {}
+    op, inputs, stored = "", [], []
     for key, _, payload in fields(data):
         if key == _NODE_OP:
             op = payload.decode()
         elif key == _NODE_INPUT:
             inputs.append(_input(payload.decode(), function))
         elif key == _NODE_ATTR:
-            attr, value = map_entry(payload)
-            attrs[attr] = value
-    return Node(name, op, tuple(inputs), attrs)
+            stored.append(payload)
+    return Node(name, op, tuple(inputs), tuple(stored))
+
+
+def _size(number: int) -> bytes:
+    """A length as it is stored: seven bits in each byte, the lowest first."""
+    stored = bytearray()
+    while number > 0x7F:
+        stored.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*stored, number])
 
 
 def _input(name: str, function: str | None) -> str:

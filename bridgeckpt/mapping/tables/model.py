@@ -31,6 +31,7 @@ load_without, filled }         ``load_without``: arguments with which it is comp
                                model, ``repeating`` such a key to one of this model: with an equal value it says nothing
 ``[config.options]``           the key of config.json that each option of a conversion sets, if the model has one:
 option = key                   ``heads``, ``hidden_act``, ``layer_norm_eps``
+``[wiring]``                   what each part is computed from: see :mod:`bridgeckpt.mapping.tables.wiring`
 ``[tokenizer]``                see :mod:`bridgeckpt.mapping.tables.tokenizer`
 =============================  =========================================================================================
 """
@@ -49,6 +50,7 @@ from bridgeckpt.mapping.tables.document import Document, Section
 from bridgeckpt.mapping.tables.graph import HEADS
 from bridgeckpt.mapping.tables.model_records import Architecture, Derived, Filled, ModelConfig, ModelTable, Roles, Tied
 from bridgeckpt.mapping.tables.tokenizer import load_tokenizer
+from bridgeckpt.mapping.tables.wiring import load_wiring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -71,6 +73,7 @@ _KEYS = (
     "architectures",
     "config",
     "tokenizer",
+    "wiring",
 )
 
 Parsed = TypeVar("Parsed")
@@ -115,6 +118,7 @@ def _load(path: Path, _modified: int) -> ModelTable:
         architectures={name: _architecture(classes.table(name), dims, filled) for name in classes},
         config=_config(root.table("config")),
         tokenizer=load_tokenizer(root.table("tokenizer"), None),
+        wiring=load_wiring(root.table("wiring"), indices),
         source=document.source,
     )
 

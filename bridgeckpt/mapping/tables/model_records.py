@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.frozen import FrozenDict
+from bridgeckpt.mapping.tables.wiring import Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,6 +136,7 @@ class ModelTable(NamedTuple):
     filled: tuple[Filled, ...] = ()
     config: ModelConfig = ModelConfig()
     tokenizer: Tokenizer | None = None
+    wiring: Wiring = Wiring()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"

@@ -12,7 +12,6 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.frozen import FrozenDict
-from bridgeckpt.sidecar.graph.attention import unscaled_scores
 from bridgeckpt.sidecar.graph.classifier import REDUCED, ClassifiedHead, classify_head
 from bridgeckpt.sidecar.graph.computations import GRADIENT, PRODUCTS, READERS, GraphFact
 
@@ -32,7 +31,6 @@ class GraphFacts(NamedTuple):
         values: The values that it computes with, by config key.
         head: What one row of a classifier's logits is about ("sequence", "token"); None if the graph does not show it.
         unlike: How the graph computes a classifier, if no class does: a key of UNLIKE_ANY_CLASS.
-        unscaled: The softmax of an attention whose scores the graph does not scale.
         writer: The version of TensorFlow that wrote the graph.
         evidence: The node that each value, and the ``head``, was read from.
         notes: Facts that are not in ``values`` because two scopes differ.
@@ -41,7 +39,6 @@ class GraphFacts(NamedTuple):
     values: Mapping[str, Value] = FrozenDict()
     head: str | None = None
     unlike: str | None = None
-    unscaled: str | None = None
     writer: str | None = None
     evidence: Mapping[str, str] = FrozenDict()
     notes: tuple[str, ...] = ()
@@ -69,7 +66,6 @@ def read_facts(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) 
         values={key: fact.value for key, fact in known.items()},
         head=head.value if head else None,
         unlike=found.unlike if found is not None else None,
-        unscaled=_unscaled(graph, scopes, wildcards),
         writer=graph.writer,
         evidence=evidence,
         notes=tuple(notes),
@@ -82,15 +78,6 @@ def _find(graph: Graph, computed: GraphSite, wildcards: Mapping[str, str]) -> li
     if fact := read(graph, scope):
         return [fact]
     return [fact for similar in _similar_scopes(graph, scope) if (fact := read(graph, similar))]
-
-
-def _unscaled(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) -> str | None:
-    for computed in scopes.facts.values():
-        if computed.computation == "heads":  # its scope is that of the attention
-            scope = computed.scope.render(wildcards)
-            places = [scope] if graph.under(scope) else list(_similar_scopes(graph, scope))
-            return next((node for place in places if (node := unscaled_scores(graph, place)) is not None), None)
-    return None
 
 
 def scope_pattern(scope: str) -> str:

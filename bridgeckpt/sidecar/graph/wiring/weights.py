@@ -1,0 +1,81 @@
+"""The variables of a model in a graph: which part each belongs to, and where operations read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+
+_READS = frozenset(
+    ("Identity", "ReadVariableOp", "Cast", "Reshape", "Transpose", "Squeeze", "ExpandDims", "StopGradient", "Snapshot")
+)
+_LONGEST = 12  # operations between a variable and its use
+WEIGHT, BIAS = "weight", "bias"
+
+
+class Weight(NamedTuple):
+    """A variable of a part; ``role`` is the parameter's name in it. ``is_tied``: it is that of another part, too."""
+
+    part: str
+    role: str
+    dimensions: int
+    is_tied: bool = False
+
+
+class Weights:
+    """The variables of a model by the names of their nodes."""
+
+    def __init__(self, graph: Graph, weights: Mapping[str, tuple[Weight, ...]]) -> None:
+        self._graph = graph
+        self._weights = weights
+        self._known: dict[str, tuple[Weight, ...]] = {}
+        self._with_bias = {weight.part for each in weights.values() for weight in each if weight.role == BIAS}
+        self._norms = {
+            weight.part
+            for each in weights.values()
+            for weight in each
+            if weight.role == WEIGHT and weight.dimensions == 1
+        }
+
+    def read_by(self, tensor: str) -> tuple[Weight, ...]:
+        """The weights whose variable a tensor is, in another shape perhaps; () if it is anything else."""
+        name = tensor.partition(":")[0]
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = self._read_by(name)
+        return known
+
+    def _read_by(self, name: str) -> tuple[Weight, ...]:
+        for _ in range(_LONGEST):
+            if name in self._weights:
+                return self._weights[name]
+            if name not in self._graph or (node := self._graph[name]).op not in _READS or not node.operands:
+                return ()
+            name = node.operands[0]
+        return ()
+
+    def kernel(self, tensor: str) -> Weight | None:
+        """The weight with which a product with this tensor is a part's. A tied one is the part that only ties it."""
+        found = [weight for weight in self.read_by(tensor) if weight.role == WEIGHT and weight.dimensions > 1]
+        return max(found, key=lambda weight: weight.is_tied, default=None)
+
+    def table(self, tensor: str) -> Weight | None:
+        """The weight that a tensor is as a table, from which rows are taken."""
+        found = [weight for weight in self.read_by(tensor) if weight.role == WEIGHT and weight.dimensions > 1]
+        return min(found, key=lambda weight: weight.is_tied, default=None)
+
+    def shift(self, tensor: str) -> Weight | None:
+        """The weight that a tensor is as the shift (beta) of a norm."""
+        found = (weight for weight in self.read_by(tensor) if weight.role == BIAS)
+        return next((weight for weight in found if weight.part in self._norms), None)
+
+    def biases(self, tensor: str) -> list[Weight]:
+        """The weights that a tensor is as a bias."""
+        return [weight for weight in self.read_by(tensor) if weight.role == BIAS]
+
+    def has_bias(self, part: str) -> bool:
+        """Whether a part has a bias."""
+        return part in self._with_bias
