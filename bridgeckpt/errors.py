@@ -98,9 +98,9 @@ class ConfigError(BridgeckptError):
 class Problem(NamedTuple):
     """One reason to refuse.
 
-    ``kind`` is "missing", "shape", "dtype", "unmapped", "refused", "config", "heads" or "vocabulary". ``subject`` says
-    what the problem is about, ``details`` explain it, and ``hint`` says what to do. ``tensors`` are the names of all
-    tensors that it concerns.
+    ``kind`` is "missing", "shape", "dtype", "unmapped", "refused", "config", "conflict", "class", "heads" or
+    "vocabulary". ``subject`` says what the problem is about, ``details`` explain it, and ``hint`` says what to do.
+    ``tensors`` are the names of all tensors that it concerns.
     """
 
     kind: str

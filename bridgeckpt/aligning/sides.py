@@ -108,7 +108,9 @@ def plan_like(checkpoint: Checkpoint, other: Checkpoint, options: DiffOptions, *
     named = named_class(config)
     if named is not None and named in classes and not options.get("architecture"):
         same_heads = _heads(classes[named], planned) == _heads(planned.architecture, planned)
-        if (settled and planned.ledger.own_head) or (same_heads and named != planned.architecture.name):
+        contradictory = any(problem.kind == "class" for problem in planned.problems)
+        differs = named != planned.architecture.name or contradictory
+        if (settled and planned.ledger.own_head) or (same_heads and differs):
             completed["architecture"] = named
     if completed == options:
         return planned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import PlanError, Problem
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 
 class Choice(NamedTuple):
-    """The chosen class, notes and warnings about it for the user, and the problems with it."""
+    """The chosen class, notes, warnings and problems; ``guesses`` are warnings that no graph shows the class."""
 
     architecture: Architecture
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    guesses: tuple[str, ...] = ()
 
 
 def choose_architecture(
@@ -31,16 +32,16 @@ def choose_architecture(
     axes_of: Callable[[Architecture], Mapping[str, int]],
     requested: str | None,
     head: str | None,
-    config_class: str | None = None,
+    named: Sequence[str] = (),
     *,
     evidence: str = "the graph",
 ) -> Choice:
     """Choose the class for the ``present`` groups, each with the tensors that it has at index 0.
 
     ``axes_of`` solves the sizes of a class's tensors, by axis. ``requested`` is the class that the user named, and
-    ``config_class`` the one that the source's config names. ``head`` says what a classifier's logits are computed for
-    ("sequence", "token", "span" or None); ``evidence`` says where that is from. A class that would drop a head, or that
-    lacks one, is never chosen. Heads that consist of the same tensors count as one.
+    ``named`` are those that the source names, the most believed first. ``head`` says what a classifier's logits are
+    computed for ("sequence", "token", "span" or None); ``evidence`` says where that is from. A class that would drop a
+    head, or that lacks one, is never chosen. Heads that consist of the same tensors count as one.
 
     Raises:
         PlanError: ``requested`` is not a class of the model.
@@ -52,7 +53,7 @@ def choose_architecture(
                 f"{requested} is not a class that {table.name} converts to", hint=f"choose one of: {', '.join(classes)}"
             )
         return Choice(classes[requested], problems=tuple(_size_conflicts(classes[requested], axes_of)))
-    complete = [a for a in classes.values() if present.keys() >= {*a.groups} and not _size_conflicts(a, axes_of)]
+    complete = _complete(table, present, axes_of)
     if not complete:
         nearest = min(classes.values(), key=lambda a: len(set(a.groups) - present.keys()))
         return Choice(nearest)  # what it lacks is reported as a problem of its own
@@ -62,11 +63,37 @@ def choose_architecture(
     converted = frozenset[str]().union(*(present[name] for name in widest[0].groups))
     if any(not present[name] <= converted for name in heads):
         return Choice(widest[0], problems=(_ambiguous(heads, complete),))
-    if named := [a for a in widest if a.name == config_class]:
-        return _class_with_heads(named, present.keys(), head, evidence)
+    if by_name := [a for name in named for a in widest if a.name == name]:
+        return _class_with_heads(by_name[:1], present.keys(), head, evidence)
     choice = _class_with_heads(widest, present.keys(), head, evidence)
     fuller = _filled_class(table, choice.architecture, present.keys())
     return choice if fuller is None else Choice(fuller)
+
+
+def _complete(
+    table: Table, present: Mapping[str, frozenset[str]], axes_of: Callable[[Architecture], Mapping[str, int]]
+) -> list[Architecture]:
+    """The classes whose groups are all present, with tensors of the sizes that the class fixes."""
+    classes = table.model.architectures.values()
+    return [a for a in classes if present.keys() >= {*a.groups} and not _size_conflicts(a, axes_of)]
+
+
+def fitting_classes(
+    table: Table,
+    present: Mapping[str, frozenset[str]],
+    axes_of: Callable[[Architecture], Mapping[str, int]],
+    chosen: Architecture,
+) -> list[Architecture]:
+    """The classes that the tensors fit as well as the ``chosen`` one: they are complete, and keep the same heads."""
+    heads = _heads(table, present)
+    kept = heads & {*chosen.groups}
+    return [a for a in _complete(table, present, axes_of) if heads & {*a.groups} == kept]
+
+
+def keeps_heads_of(table: Table, chosen: Architecture, name: str) -> bool:
+    """Whether ``chosen`` has every head of the class ``name``; False of a class that the model does not have."""
+    other = table.model.architectures.get(name)
+    return other is not None and {*other.groups} - _body(table) <= {*chosen.groups}
 
 
 def _filled_class(table: Table, chosen: Architecture, present: Collection[str]) -> Architecture | None:
@@ -84,20 +111,6 @@ def class_of_scope(table: Table, scope: str) -> str | None:
     Keras names a model after its class: ``tf_bert_for_token_classification/``, ``tf_bert_for_token_classification_1/``.
     """
     return next((name for name in table.model.architectures if is_named_after(scope, name)), None)
-
-
-def conflicting_classes(of_names: str | None, of_config: str | None, config: str) -> list[str]:
-    """A warning if the variables are named after another class than the one that the ``config`` names."""
-    if of_names is None or of_config in (None, of_names):
-        return []
-    return [
-        Sentence(
-            "variables are named after {of_names}, although {config} names {of_config}; {architecture:CLASS} says",
-            of_names=of_names,
-            config=config,
-            of_config=of_config,
-        )
-    ]
 
 
 def is_named_after(path: str, architecture: str) -> bool:
@@ -181,7 +194,7 @@ def _class_with_heads(classes: list[Architecture], present: Collection[str], hea
         others=" or ".join(others),
         architecture=Setting("architecture", others[0]),
     )
-    return Choice(chosen, warnings=(guess,))
+    return Choice(chosen, guesses=(guess,))
 
 
 def _ambiguous(heads: set[str], classes: list[Architecture]) -> Problem:

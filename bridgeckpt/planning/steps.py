@@ -13,19 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridgeckpt.planning.account.closing import open_keys
 from bridgeckpt.planning.account.expansion import Expansion
 from bridgeckpt.planning.account.sizes import Question, solve
-from bridgeckpt.planning.architecture import (
-    choose_architecture,
-    class_of_scope,
-    conflicting_classes,
-    drop_inner_heads,
-    head_from_object_paths,
-)
+from bridgeckpt.planning.class_choice import choose_class
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.losses import warn_of_unlike_head
 from bridgeckpt.planning.overrides import conflicting_heads, resolve_heads
 from bridgeckpt.planning.refusals import refuse_described, refuse_variants
 from bridgeckpt.sidecar.config import translate
-from bridgeckpt.sidecar.config_files import named_class
 from bridgeckpt.sidecar.described.layers import read_described
 from bridgeckpt.sidecar.graph.facts import read_facts
 from bridgeckpt.sidecar.stated import load_config
@@ -131,20 +124,11 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
         rows = [row for name in groups for row in present.get(name, ())]
         return Question(expansion=expansion, rows=rows, wildcards=wildcards, source=stated, given=given, pruned=pruned)
 
-    graph_head = facts.head if facts is not None else None
-    scope = wildcards.get("scope", "")
+    def axes_of(architecture: Architecture) -> Mapping[str, int]:
+        return solve(question_of(architecture)).axes
+
     tensors = {name: expansion.first(rows, wildcards) for name, rows in present.items()}
-    outer, dropped = drop_inner_heads(table, tensors, scope)
-    of_names, written = class_of_scope(table, scope), named_class(config)
-    choice = choose_architecture(
-        table,
-        outer,
-        lambda architecture: solve(question_of(architecture)).axes,
-        options.get("architecture"),
-        graph_head or head_from_object_paths(table, dialect.checkpoint),
-        of_names or written,
-        evidence="the graph" if graph_head else "the model, by the objects saved,",
-    )
+    choice = choose_class(dialect, tensors, axes_of, stated, facts, options.get("architecture"))
     question = question_of(choice.architecture)
     sizes = solve(question)
     problems += [
@@ -153,8 +137,6 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
         *choice.problems,
         *refuse_described(table, choice.architecture, evidence.described),
     ]
-    if options.get("architecture") is None:
-        dropped += conflicting_classes(of_names, written, stated.origin_of("architectures"))
     conflicts = conflicting_heads(table.model, config, facts, options.get("heads"))
     unlike = warn_of_unlike_head(table, choice.architecture, facts, question.rows, wildcards)
     return Chosen(
@@ -162,9 +144,9 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
         sizes=sizes,
         notes=(*choice.notes, *sizes.notes, *conflicts),
         warnings=(
-            *dropped,
+            *choice.warnings,
             *sizes.warnings,
-            *(unlike or choice.warnings),  # a choice says that no graph shows the class
+            *(unlike or choice.guesses),  # which say that no graph shows the class
         ),
         problems=tuple(problems),
     )

@@ -11,6 +11,7 @@ import pytest
 from paths import FIXTURES
 
 import bridgeckpt
+from bridgeckpt.errors import PlanError
 
 
 @pytest.fixture
@@ -65,16 +66,36 @@ def test_copies_that_differ_are_refused_before_anything_is_written(at, source, t
 # The class
 
 
-@pytest.mark.parametrize(
-    "named", [["BertForTokenClassification"], ["TFBertForTokenClassification"], ["BertForMaskedLM"], None]
-)
-def test_the_class_is_the_scopes_whatever_the_config_names(named, source):
-    folder = source("hf200_sequence")
+def naming(folder, architectures):
+    """The folder, with another class in its config."""
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "architectures": named}))
-    plan = bridgeckpt.plan(folder)
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": architectures}))
+    return folder
+
+
+@pytest.mark.parametrize("named", [["BertForMaskedLM"], None])
+def test_the_class_is_the_scopes_where_the_tensors_fit_no_other(named, source):
+    plan = bridgeckpt.plan(naming(source("hf200_sequence"), named))
     assert plan.architecture.name == "BertForSequenceClassification"
-    assert any("although config.json names" in warning for warning in plan.warnings) == (named is not None)
+    assert any("although config.json says BertForMaskedLM" in warning for warning in plan.warnings) == (
+        named is not None
+    )
+
+
+@pytest.mark.parametrize("named", ["BertForTokenClassification", "TFBertForTokenClassification"])
+@pytest.mark.parametrize("taken", ["BertForSequenceClassification", "BertForTokenClassification"])
+def test_two_classes_that_fit_the_tensors_are_refused_until_one_is_said(named, taken, source):
+    folder = naming(source("hf200_sequence"), [named])
+    with pytest.raises(PlanError) as caught:
+        bridgeckpt.plan(folder)
+    (problem,) = caught.value.problems
+    assert problem.kind == "class"
+    assert "BertForSequenceClassification by the names of its variables" in problem.subject
+    assert "BertForTokenClassification by config.json" in problem.subject
+    assert problem.settings == ("architecture",)
+    plan = bridgeckpt.plan(folder, architecture=taken)
+    assert plan.architecture.name == taken
+    assert not any("although" in warning for warning in plan.warnings)
 
 
 # Its own config and tokenizer

@@ -77,15 +77,6 @@ def test_the_rules_may_be_asked_for(google):
         bridgeckpt.plan(folder, mapping=RULES)
 
 
-def test_the_class_of_the_variables_is_taken_not_that_of_the_config(sequence):
-    configured(sequence, config_of(sequence) | {"architectures": ["BertForTokenClassification"]})
-    plan = bridgeckpt.plan(sequence)
-    assert plan.architecture.name == "BertForSequenceClassification"
-    assert any("config.json names BertForTokenClassification" in warning for warning in plan.warnings)
-    asked = bridgeckpt.plan(sequence, architecture="BertForTokenClassification")
-    assert not any("although" in warning for warning in asked.warnings)
-
-
 def test_a_bert_of_transformers_with_the_config_of_another_model(sequence):
     heads = config_of(sequence)["num_attention_heads"]
     configured(sequence, ROBERTA)
@@ -111,12 +102,34 @@ def test_a_config_of_google_beside_decides_nothing(tmp_path):
     assert bridgeckpt.plan(source).architecture.name == "RobertaForMaskedLM"
 
 
-def test_the_class_of_the_variables_is_taken_by_rules_too(tmp_path):
+def test_by_rules_too_the_tensors_decide_where_they_fit_only_one_class(tmp_path):
     source = architectures.write_source("RobertaForMaskedLM", tmp_path / "source")
     configured(source, config_of(source) | {"architectures": ["RobertaForSequenceClassification"]})
     plan = bridgeckpt.plan(source)
     assert plan.architecture.name == "RobertaForMaskedLM"
-    assert any("config.json names RobertaForSequenceClassification" in warning for warning in plan.warnings)
+    assert any("although config.json says RobertaForSequenceClassification" in warning for warning in plan.warnings)
+
+
+def test_by_rules_too_two_classes_that_fit_the_tensors_are_refused_until_one_is_said(tmp_path):
+    source = architectures.write_source("RobertaForMaskedLM", tmp_path / "source")
+    configured(source, config_of(source) | {"architectures": ["RobertaForCausalLM"]})
+    with pytest.raises(PlanError, match="RobertaForMaskedLM by the names of its variables; RobertaForCausalLM by"):
+        bridgeckpt.plan(source)
+    for said in ("RobertaForMaskedLM", "RobertaForCausalLM"):
+        plan = bridgeckpt.plan(source, architecture=said)
+        assert plan.architecture.name == said
+        assert not any("although" in warning for warning in plan.warnings)
+
+
+def test_names_of_another_model_than_the_configs_are_refused_until_one_is_said(tmp_path):
+    """The tensors of one fit the other, too."""
+    source = architectures.write_source("RobertaForMaskedLM", tmp_path / "source")
+    configured(source, config_of(source) | {"model_type": "camembert", "architectures": ["CamembertForMaskedLM"]})
+    with pytest.raises(PlanError, match="named after RobertaForMaskedLM, a class of the model roberta") as caught:
+        bridgeckpt.plan(source)
+    assert caught.value.settings == ("config", "architecture")
+    assert bridgeckpt.plan(source, architecture="CamembertForMaskedLM").architecture.name == "CamembertForMaskedLM"
+    assert bridgeckpt.plan(source, config=source / "config.json").architecture.name == "CamembertForMaskedLM"
 
 
 def test_a_model_with_a_bert_inside_is_that_of_its_config(tmp_path):

@@ -27,11 +27,15 @@ FILE_KEYS = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transfor
 
 
 class RulesConfig(NamedTuple):
-    """The ``values`` of a config with a ``model_type``, the ``name`` of what says most, and ``warnings``."""
+    """The ``values`` of a config with a ``model_type``, the ``name`` of what says most, and ``warnings``.
+
+    ``is_given``: the caller gave the config.
+    """
 
     values: Mapping[str, Any]
     name: str
     warnings: tuple[str, ...] = ()
+    is_given: bool = False
 
 
 def model_by_rules(
@@ -56,7 +60,7 @@ def model_by_rules(
     if beside_another and names_decide(checkpoint):  # then config.json is not even read
         return None
     path = find_config(folder, explicit if explicit != folder else None, [CONFIG])
-    stated = _stated(checkpoint, path, is_given=explicit is not None)
+    stated = _stated(checkpoint, path, is_given=explicit is not None)._replace(is_given=explicit is not None)
     kind = stated.values.get("model_type")
     if mapping is None and (not stated.values or kind in shipped_models() or names_decide(checkpoint)):
         return None

@@ -7,19 +7,20 @@ table.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.errors import PlanError
+from bridgeckpt.errors import ConfigError, PlanError
 from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable, Tied
 from bridgeckpt.planning.account.leftovers import told_by_form
 from bridgeckpt.planning.account.size_records import NO_SIZES
-from bridgeckpt.planning.architecture import conflicting_classes
 from bridgeckpt.planning.averages import choose_averages
 from bridgeckpt.planning.by_rules.computed import corrected
 from bridgeckpt.planning.by_rules.config import FILE_KEYS, class_of_names
 from bridgeckpt.planning.by_rules.target import bare_class, load_target
+from bridgeckpt.planning.class_conflicts import ClassConflicts, ClassEvidence, rules_conflicts
 from bridgeckpt.planning.losses import warn_of_parts
 from bridgeckpt.planning.problems import merged
 from bridgeckpt.planning.record import Plan
@@ -29,13 +30,14 @@ from bridgeckpt.sidecar.config_files import named_class
 from bridgeckpt.sidecar.tokenizer.files import find_companions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.rule_records import Part, Rules
     from bridgeckpt.planning.account.ledger import Ledger
     from bridgeckpt.planning.by_rules.computed import Corrected
     from bridgeckpt.planning.by_rules.config import RulesConfig
+    from bridgeckpt.planning.by_rules.target import Target
 
 
 def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | None, *, ema: bool = False) -> Plan:
@@ -54,11 +56,12 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
 
     kind, source = stated.values["model_type"], f"the config of {checkpoint.path.name}"
     rules, bare = load_rules(RULES), bare_class(kind)
-    name, named, unnamed, conflict = _choose_class(checkpoint, stated, requested, source)
+    name, evidence, unnamed = _choose_class(checkpoint, stated, requested, source)
     computed = corrected(stated.values, rules, name, bare)
     config, count = computed.values, len(checkpoint.tensors)
-    target = load_target(config, name, source, count)
+    target, named = load_target(config, name, source, count), evidence.of_names or evidence.written
     known = {one: load_target(config, one, source, count) for one in (bare, named) if one is not None and one != name}
+    conflict = ClassConflicts() if requested else _conflicts(evidence, target, config, count)
     ledger, checkpoint, owners = account_by_rules(
         checkpoint.by_variable(), rules, target, [*known.values()], bare=bare, settled=requested is not None
     )
@@ -84,13 +87,13 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
         notes=(*checkpoint.notes, *unnamed, *of_averages, *absent),
         warnings=(
             *stated.warnings,
-            *conflict,
+            *conflict.warnings,
             *told_by_form(training, ledger),
             *warn_of_parts(name, [part for part, owner in owners.items() if owner == bare], bare or ""),
             *dict.fromkeys(configuration.assumed.values()),
             *configuration.warnings,
         ),
-        problems=merged((*ledger.problems, *computed.problems, *problems)),
+        problems=merged((*conflict.problems, *ledger.problems, *computed.problems, *problems)),
     )
 
 
@@ -107,14 +110,18 @@ def _without(name: str, parts: Sequence[Part]) -> tuple[Architecture, list[str]]
 
 def _choose_class(
     checkpoint: Checkpoint, stated: RulesConfig, requested: str | None, source: str
-) -> tuple[str, str | None, list[str], list[str]]:
-    """The class, the one that names or config give (or None), notes and warnings.
+) -> tuple[str, ClassEvidence, list[str]]:
+    """The class, what names and config say of it, and notes.
 
     Raises:
-        PlanError: nothing names a class, and transformers knows no such model.
+        PlanError: nothing names a class and transformers knows no such model, or the names are those of another model.
     """
     kind, written, of_names = stated.values["model_type"], named_class(stated.values), class_of_names(checkpoint)
-    named = of_names[0] if of_names is not None and of_names[1] == kind else written
+    if of_names is not None and of_names[1] != kind and not (requested or stated.is_given):
+        raise _another_model(checkpoint, stated, *of_names)
+    shown = of_names[0] if of_names is not None and of_names[1] == kind else None
+    evidence = ClassEvidence(shown, written, stated.name)
+    named = evidence.of_names or written
     name = requested or named or bare_class(kind)
     if name is None:
         raise PlanError(
@@ -122,7 +129,30 @@ def _choose_class(
             hint=Sentence("name one with {architecture:CLASS}"),
         )
     unnamed = [] if requested or named else [f"the config names no class: {name} is the one without a head"]
-    return name, named, unnamed, [] if requested else conflicting_classes(named, written, stated.name)
+    return name, evidence, unnamed
+
+
+def _another_model(checkpoint: Checkpoint, stated: RulesConfig, architecture: str, model: str) -> PlanError:
+    return PlanError(
+        f"the variables of {checkpoint.path} are named after {architecture}, a class of the model {model}, but "
+        f"{stated.name} is the config of a {stated.values['model_type']} model",
+        hint=Sentence(
+            "give the config of this checkpoint with {config:FILE}, or name the class of {kind} with "
+            "{architecture:CLASS}, if {name} is the right one",
+            kind=stated.values["model_type"],
+            name=stated.name,
+        ),
+    )
+
+
+def _conflicts(evidence: ClassEvidence, target: Target, config: Mapping[str, Any], count: int) -> ClassConflicts:
+    """The contradictions about the class: another one may have the same parameters as that of the ``target``."""
+    fits = {target.architecture}
+    if evidence.written not in (None, target.architecture):
+        with suppress(PlanError, ConfigError):  # transformers has no such class of this model
+            other = load_target(config, str(evidence.written), evidence.config, count)
+            fits |= {other.architecture} if other.shapes == target.shapes else set()
+    return rules_conflicts(target.architecture, fits, evidence)
 
 
 def _configuration(corrected: Corrected, name: str) -> Configuration:
