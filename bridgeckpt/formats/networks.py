@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 INPUT = "InputLayer"
 _KERAS_TENSOR = "__keras_tensor__"
 _CONSTANT = "_CONSTANT_VALUE"  # stands where the name of a layer would
-_CONTAINERS = re.compile(r"(?:_layer_checkpoint_dependencies|layers)/([^/]+)/")
+_CONTAINER = re.compile(r"(?:_layer_checkpoint_dependencies|layers)/([^/]+)/(.*)")
+_VARIABLE = re.compile(r"vars/\d+")
 
 
 class Ref(NamedTuple):
@@ -70,16 +71,23 @@ class Network(NamedTuple):
         return Network(self.name, {layer.name: layer for layer in layers}, outputs)
 
     def layer_of(self, tensor: str) -> Layer | None:
-        """The layer that has a tensor of this name: a variable is named after it, or a path counts it in its class."""
-        named = self.layers.get(tensor.partition("/")[0])
-        if named is not None or (path := _CONTAINERS.match(tensor)) is None:
-            return named
+        """The layer with a variable of this name: it is named after it, or its path counts the layers of a class."""
+        if (path := _CONTAINER.match(tensor)) is None:
+            first, _, rest = tensor.partition("/")
+            return self.layers.get(first) if "/" not in rest else None
+        layer = self._counted(path[1])
+        if layer is None or _VARIABLE.fullmatch(path[2]):
+            return layer
+        return layer.inside.layer_of(path[2]) if layer.inside is not None else None
+
+    def _counted(self, name: str) -> Layer | None:
+        """The layer that a container calls so: by its class, and by a number if there is one of that class before."""
         counts: dict[str, int] = {}
         for layer in self.layers.values():
             kind = _snake_case(layer.class_name)
             number = counts.get(kind, 0)
             counts[kind] = number + 1
-            if path[1] == (f"{kind}_{number}" if number else kind):
+            if name == (f"{kind}_{number}" if number else kind):
                 return layer
         return None
 

@@ -17,6 +17,7 @@ from bridgeckpt.planning.losses import warn_of_losses
 from bridgeckpt.planning.own_head.head import OwnHead, lacking_head
 from bridgeckpt.planning.own_head.problem import own_head_problem
 from bridgeckpt.planning.refusals import refused_heads
+from bridgeckpt.sidecar.described.heads import read_head
 from bridgeckpt.sidecar.graph.facts import read_own_head
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def own_head(recognised: Recognised, evidence: SidecarFacts, sizes: Sizes, ledge
             kernel = head._replace(kernel=Template.parse(name))
             kind = read_own_head(evidence.graph, kernel, dialect.wildcards)
             kinds |= {kind} if kind is not None else set()
+    read = [read_head(evidence.described, dialect.table, dialect.wildcards, name) for name in matrices[:_FEW]]
+    described = next((head for head in read if head is not None), None) if not kinds else None
     return OwnHead(
         table=dialect.table,
         present=recognised.present,
@@ -117,6 +120,7 @@ def own_head(recognised: Recognised, evidence: SidecarFacts, sizes: Sizes, ledge
         kept=[name for name, state in ledger.sources.items() if state in ("mapped", "copy")],
         tensors=tensors,
         shown=kinds.pop() if len(kinds) == 1 else None,
+        described=described,
     )
 
 

@@ -41,6 +41,8 @@ def adopt_head(recognised: Recognised, evidence: SidecarFacts, options: PlanOpti
     if own.shown is not None:
         notes: tuple[str, ...] = (f"{taken}: taken as the head of {architecture.name}, as the graph computes it",)
         warnings: tuple[str, ...] = ()
+    elif own.described is not None and own.described.kind is not None and not own.described.how:
+        notes, warnings = (f"{taken}: taken as the head of {architecture.name}, as Keras' description has it",), ()
     else:
         notes, warnings = (), (_unproven(taken, architecture.name, architecture.head or ""),)
     return Adopted(_with_group(recognised, group._replace(rows=rows, alternative_prefixes=())), notes, warnings)

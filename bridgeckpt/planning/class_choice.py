@@ -13,6 +13,7 @@ from bridgeckpt.planning.architecture import (
 )
 from bridgeckpt.planning.class_conflicts import ClassEvidence, table_conflicts
 from bridgeckpt.sidecar.config_files import named_class
+from bridgeckpt.sidecar.described.heads import read_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.model_records import Architecture
     from bridgeckpt.planning.architecture import Choice
     from bridgeckpt.planning.dialect import Dialect
+    from bridgeckpt.sidecar.described.layers import DescribedFacts
     from bridgeckpt.sidecar.graph.facts import GraphFacts
     from bridgeckpt.sidecar.stated import SourceConfig
 
@@ -30,6 +32,7 @@ def choose_class(
     axes_of: Callable[[Architecture], Mapping[str, int]],
     stated: SourceConfig,
     facts: GraphFacts | None,
+    described: DescribedFacts | None,
     requested: str | None,
 ) -> Choice:
     """Choose the class for the groups that are present, each with its ``tensors`` at index 0.
@@ -43,19 +46,32 @@ def choose_class(
     table, scope = dialect.table, dialect.wildcards.get("scope", "")
     outer, dropped = drop_inner_heads(table, tensors, scope)
     of_graph = facts.head if facts is not None else None
+    of_keras = _described_head(dialect, outer, described) if of_graph is None and described is not None else None
+    place = described.place if described is not None else ""
     said = ClassEvidence(
         of_names=class_of_scope(table, scope),
         written=named_class(stated.values),
         config=stated.origin_of("architectures"),
-        head=of_graph or head_from_object_paths(table, dialect.checkpoint),
-        shown_by="the graph" if of_graph else "the objects saved",
+        head=of_graph or of_keras or head_from_object_paths(table, dialect.checkpoint),
+        shown_by="the graph" if of_graph else f"its {place}" if of_keras else "the objects saved",
     )
     named = [name for name in (said.of_names, said.written) if name is not None]
-    evidence = said.shown_by if of_graph else f"the model, by {said.shown_by},"
-    choice = choose_architecture(table, outer, axes_of, requested, said.head, named, evidence=evidence)
+    by = said.shown_by if of_graph else f"the model, by {said.shown_by},"
+    choice = choose_architecture(table, outer, axes_of, requested, said.head, named, evidence=by)
     if requested is not None or choice.problems:
         return choice._replace(warnings=(*dropped, *choice.warnings))
     conflicts = table_conflicts(
         table, choice.architecture, fitting_classes(table, outer, axes_of, choice.architecture), said
     )
     return choice._replace(warnings=(*dropped, *choice.warnings, *conflicts.warnings), problems=conflicts.problems)
+
+
+def _described_head(dialect: Dialect, present: Mapping[str, frozenset[str]], described: DescribedFacts) -> str | None:
+    """What a row of the logits is about, as Keras' description has the layer with a head's tensors."""
+    table = dialect.table
+    with_heads = [a for a in table.model.architectures.values() if a.head is not None]
+    groups = {name for a in with_heads for name in a.groups} - table.model.bare.all_groups
+    names = [name for group in sorted(groups & present.keys()) for name in sorted(present[group])]
+    heads = [read_head(described, table, dialect.wildcards, name) for name in names]
+    kinds = {head.kind for head in heads if head is not None and head.kind is not None}
+    return kinds.pop() if len(kinds) == 1 else None

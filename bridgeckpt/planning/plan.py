@@ -17,6 +17,7 @@ from bridgeckpt.planning.adoption import Adopted, adopt_head
 from bridgeckpt.planning.advice import as_problem, complete, together
 from bridgeckpt.planning.by_rules.config import model_by_rules
 from bridgeckpt.planning.by_rules.plan import plan_by_rules
+from bridgeckpt.planning.described import judge_described
 from bridgeckpt.planning.dialect import refuse_models_without_table, relative_of
 from bridgeckpt.planning.overrides import reject_unsupported
 from bridgeckpt.planning.problems import merged, render
@@ -90,7 +91,14 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
     tokens = choose_tokenizer(recognised, evidence, chosen, options)
     judged = _judged(recognised, evidence, chosen, accounted, options) if settled else None
     of_graph = judged.problems if judged is not None else ()
-    problems = merged((*chosen.problems, *accounted.problems, *tokens.problems, *of_graph))
+    of_keras = judge_described(
+        recognised.dialect,
+        evidence.described,
+        chosen.architecture,
+        accounted.ledger,
+        named=options.get("architecture") is not None,
+    )
+    problems = merged((*chosen.problems, *accounted.problems, *of_keras.problems, *tokens.problems, *of_graph))
     configuration: Configuration | None = None
     try:
         configuration = configure(recognised, evidence, chosen, tokens, options)
@@ -120,6 +128,7 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
         *adopted.warnings,
         *chosen.warnings,
         *accounted.warnings,
+        *of_keras.warnings,
         *(judged.warnings if judged is not None else ()),
         *((*configuration.assumed.values(), *configuration.warnings) if configuration is not None else ()),
     )

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.mapping.tables.model_records import Architecture
     from bridgeckpt.mapping.tables.records import Table
-    from bridgeckpt.sidecar.described.layers import DescribedFacts
-
-_NO_CLASS = "a PyTorch module of your own can compute it; a class of transformers would compute something else"
 
 
 def refuse_variants(table: Table, checkpoint: Checkpoint) -> None:
@@ -35,23 +32,6 @@ def refuse_variants(table: Table, checkpoint: Checkpoint) -> None:
         raise PlanError(render(f"{table.name} cannot convert {checkpoint.path}", problems), problems)
 
 
-def refuse_described(table: Table, architecture: Architecture, described: DescribedFacts | None) -> list[Problem]:
-    """A problem for each part of ``architecture`` that no class computes as Keras' description says."""
-    bare = table.model.bare
-    problems = []
-    for group, subject, why in described.contradictions if described is not None else ():
-        if group in architecture.all_groups:
-            details = (Sentence("{place} says so; {why}", place=described.place if described else "", why=why),)
-            is_head = group not in bare.all_groups
-            hint = _bare_hint(bare.name) if is_head else _NO_CLASS
-            problems.append(Problem("refused", subject, details, hint))
-    return problems
-
-
-def _bare_hint(bare: str) -> Sentence:
-    return Sentence("{bare} converts the rest, and reports this group as excluded", bare=Setting("architecture", bare))
-
-
 def refused_heads(table: Table, architecture: Architecture, present: Collection[str]) -> list[Problem]:
     """A problem for each present group of ``architecture`` that the class computes differently, by the table."""
     groups = [table.groups[name] for name in architecture.groups if name in present]
@@ -60,7 +40,10 @@ def refused_heads(table: Table, architecture: Architecture, present: Collection[
             "refused",
             f"group {group.name} of {architecture.name}",
             (group.refused,),
-            _bare_hint(table.model.bare.name),
+            Sentence(
+                "{bare} converts the rest, and reports this group as excluded",
+                bare=Setting("architecture", table.model.bare.name),
+            ),
         )
         for group in groups
         if group.refused is not None

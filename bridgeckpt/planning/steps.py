@@ -17,7 +17,7 @@ from bridgeckpt.planning.class_choice import choose_class
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.losses import warn_of_unlike_head
 from bridgeckpt.planning.overrides import conflicting_heads, resolve_heads
-from bridgeckpt.planning.refusals import refuse_described, refuse_variants
+from bridgeckpt.planning.refusals import refuse_variants
 from bridgeckpt.sidecar.config import translate
 from bridgeckpt.sidecar.described.layers import read_described
 from bridgeckpt.sidecar.graph.facts import read_facts
@@ -128,14 +128,13 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
         return solve(question_of(architecture)).axes
 
     tensors = {name: expansion.first(rows, wildcards) for name, rows in present.items()}
-    choice = choose_class(dialect, tensors, axes_of, stated, facts, options.get("architecture"))
+    choice = choose_class(dialect, tensors, axes_of, stated, facts, evidence.described, options.get("architecture"))
     question = question_of(choice.architecture)
     sizes = solve(question)
     problems += [
         *sizes.problems,
         *open_keys(question, choice.architecture, sizes),
         *choice.problems,
-        *refuse_described(table, choice.architecture, evidence.described),
     ]
     conflicts = conflicting_heads(table.model, config, facts, options.get("heads"))
     unlike = warn_of_unlike_head(table, choice.architecture, facts, question.rows, wildcards)

@@ -18,7 +18,8 @@
 ``use = "bert/keras_bert"`` borrows the groups of another table that are missing here.
 
 ``[described.heads]`` has by kind of head the layers that its logits may be computed from. A layer that is a whole model
-of the code has the number of its output behind an ``@``: ``TFBertModel@1``, by its class.
+of the code has the number of its output behind an ``@``: ``TFBertModel@1``, by its class. With one of the settings or
+arguments in ``unless``, its outputs have other numbers.
 """
 
 from __future__ import annotations
@@ -52,13 +53,17 @@ class DescribedLayer(NamedTuple):
 
 
 class DescribedLayers(NamedTuple):
-    """The layers of a dialect, and by kind of head the layers that its logits may be computed from."""
+    """The layers of a dialect, and by kind of head the layers that its logits may be computed from.
+
+    With one of the settings ``unless``, the outputs of a model have other numbers.
+    """
 
     layers: tuple[DescribedLayer, ...] = ()
     heads: Mapping[str, tuple[Template, ...]] = FrozenDict()
+    unless: tuple[str, ...] = ()
 
     def merged_over(self, base: DescribedLayers) -> DescribedLayers:
         """These, and those of ``base`` for the groups that are missing here."""
         own = {layer.group for layer in self.layers}
         inherited = [layer for layer in base.layers if layer.group not in own]
-        return DescribedLayers((*self.layers, *inherited), {**base.heads, **self.heads})
+        return DescribedLayers((*self.layers, *inherited), {**base.heads, **self.heads}, self.unless or base.unless)

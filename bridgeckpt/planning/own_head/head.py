@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bridgeckpt.mapping.tables.model_records import Architecture
     from bridgeckpt.mapping.tables.records import Group, Row, Table
+    from bridgeckpt.sidecar.described.heads import DescribedHead
     from bridgeckpt.store.tensors import TensorInfo
 
 _MOST = 4  # rows of a head that is tried in all orders
@@ -32,7 +33,7 @@ class OwnHead(NamedTuple):
 
     ``names`` are those of the ``tensors`` of a checkpoint that no row reads, and ``kept`` of those that a row reads.
     ``present`` are the groups that it has, and ``axes`` the sizes. ``shown`` is the kind of head that the graph shows,
-    or None.
+    or None; ``described`` is what Keras' description says of it.
     """
 
     table: Table
@@ -42,13 +43,22 @@ class OwnHead(NamedTuple):
     kept: Sequence[str]
     tensors: Mapping[str, TensorInfo]
     shown: str | None
+    described: DescribedHead | None = None
 
     def fitting(self, architecture: Architecture, names: Sequence[str]) -> list[tuple[Row, ...]]:
         """The rows that make ``names`` the head which a class lacks: one entry for each way in which they fit."""
         if self.shown is not None and not reads_the_same(self.table, architecture, self.shown):
             return []
+        if self.described is not None and not self._is_described_as(self.described, architecture):
+            return []
         tensors = {name: self.tensors[name] for name in names}
         return fitting_rows(self.table, architecture, self.present, self.axes, tensors)
+
+    def _is_described_as(self, head: DescribedHead, architecture: Architecture) -> bool:
+        """Whether the description has nothing against the head being that of a class."""
+        if head.kind is None or head.how:
+            return not head.is_certain
+        return reads_the_same(self.table, architecture, head.kind)
 
     @property
     def classes(self) -> list[Architecture]:

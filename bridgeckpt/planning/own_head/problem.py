@@ -47,11 +47,16 @@ def _what_it_is(own: OwnHead, chosen: Architecture, unsure: bool) -> str:
     if own.classes:
         if own.shown is not None and lacking_head(own.table, chosen, own.present) and chosen not in own.classes:
             return f"it is one linear layer, and the graph computes one result per {own.shown} with it"
+        kind = own.described.kind if own.described is not None else None
+        if kind is not None and lacking_head(own.table, chosen, own.present) and chosen not in own.classes:
+            return f"it is one linear layer, and the description has one result per {kind} of it"
         return "it is one linear layer"
     if len(own.names) > 2:
         return "it is more than a kernel and its bias: no class computes all of it"
     if own.shown in UNLIKE_ANY_CLASS:
         return f"the graph {UNLIKE_ANY_CLASS[own.shown]}, and no class does"
+    if own.described is not None and own.described.how and own.described.is_certain:
+        return f"{own.described.layer} {own.described.how}, and no class does"
     if unsure:
         return "it is one linear layer, but its axes fit in both orders: which one is not guessed"
     return "no class has a head of this shape that could be put on this checkpoint"

@@ -77,7 +77,7 @@ def read_described(checkpoint: Checkpoint, table: Table, wildcards: Mapping[str,
         known = [(network, layers) for network, layers in known if layers]
         if len(known) == 1:
             return _facts(place, networks, *known[0], table)
-        if networks:
+        if networks and not known:
             return DescribedFacts(place, tuple(networks))
     return None
 

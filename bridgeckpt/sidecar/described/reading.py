@@ -60,7 +60,7 @@ def _resolved(network: Network, ref: Ref, depth: int) -> Summed | None:
     if layer.inside is not None and layer.inside.outputs:
         return _inner(layer.inside, ref, depth)
     reads = layer.calls[ref.call] if ref.call < len(layer.calls) else ()
-    if len(reads) == 1 and _is_identity(layer):
+    if len(reads) == 1 and is_identity(layer):
         return _resolved(network, reads[0], depth + 1)
     if len(reads) > 1 and _is_sum(layer):
         terms = [_resolved(network, one, depth + 1) for one in reads]
@@ -74,9 +74,22 @@ def _inner(inside: Network, ref: Ref, depth: int) -> Summed | None:
     return _resolved(inside, inside.outputs[ref.tensor], depth + 1) if ref.tensor < len(inside.outputs) else None
 
 
-def _is_identity(layer: Layer) -> bool:
+def is_identity(layer: Layer) -> bool:
+    """Whether a layer changes nothing outside training."""
     is_linear = layer.class_name in _ACTIVATIONS and plain(layer.config.get("activation")) == "linear"
     return layer.class_name in _IDENTITY or is_linear
+
+
+def readers_of(network: Network, name: str) -> Iterator[Layer]:
+    """The layers that read a layer, those behind a dropout too."""
+    pending, seen = [name], {name}
+    while pending:
+        read = pending.pop()
+        for layer in network.layers.values():
+            if layer.name not in seen and any(ref.layer == read for call in layer.calls for ref in call):
+                seen.add(layer.name)
+                yield layer
+                pending += [layer.name] if is_identity(layer) else []
 
 
 def _is_sum(layer: Layer) -> bool:

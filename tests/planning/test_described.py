@@ -1,0 +1,139 @@
+"""What Keras' description says of a head decides which class takes it, or that none does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from paths import FIXTURES
+
+import bridgeckpt
+from bridgeckpt.errors import PlanError
+
+BERT = {"model_type": "bert", "num_attention_heads": 3, "hidden_act": "gelu", "layer_norm_eps": 1e-5}
+HIDDEN, LABELS = 24, 5
+SEQUENCE, TOKEN = "BertForSequenceClassification", "BertForTokenClassification"
+
+
+def layer(name, kind, *reads, **config):
+    """A layer that reads outputs of others: each is a name, or a name and the number of an output."""
+    refs = [(one, 0) if isinstance(one, str) else one for one in reads]
+    return {
+        "class_name": kind,
+        "name": name,
+        "config": {"name": name, **config},
+        "inbound_nodes": [[[one, 0, output, {}] for one, output in refs]] if refs else [],
+    }
+
+
+def bert(**config):
+    return layer("tf_bert_model", "TFBertModel", "input_ids", **BERT, **config)
+
+
+def dense(*reads, **config):
+    return layer("classifier", "Dense", *reads, units=LABELS, **{"activation": "linear", **config})
+
+
+@pytest.fixture
+def built(tmp_path):
+    """A function that writes transformers' BertModel with a layer called classifier on it, as Keras describes both."""
+
+    def write(*layers, extra=()):
+        source = tmp_path / "model.h5"
+        shutil.copy(FIXTURES / "hf351_model" / "source" / "tf_model.h5", source)
+        described = [layer("input_ids", "InputLayer"), *layers]
+        description = {"class_name": "Functional", "config": {"name": "model", "layers": described}}
+        with h5py.File(source, "a") as file:
+            file.attrs["model_config"] = json.dumps(description)
+            group = file.create_group("classifier")
+            shapes = {"classifier/kernel:0": (HIDDEN, LABELS), "classifier/bias:0": (LABELS,)}
+            for name, shape in shapes.items():
+                group[name] = np.full(shape, 0.5, np.float32)
+            group.attrs["weight_names"] = [name.encode() for name in shapes]
+            file.attrs["layer_names"] = [*file.attrs["layer_names"], b"classifier"]
+        return source
+
+    return write
+
+
+POOLED, TOKENS = ("tf_bert_model", 1), ("tf_bert_model", 0)
+OF_A_CLASS = {
+    "the pooler": (SEQUENCE, [dense(POOLED)]),
+    "the pooler, after a dropout": (SEQUENCE, [layer("d", "Dropout", POOLED, rate=0.1), dense("d")]),
+    "probabilities": (SEQUENCE, [dense(POOLED, activation="softmax")]),
+    "probabilities by a layer": (
+        SEQUENCE,
+        [dense(POOLED), layer("p", "Activation", "classifier", activation="sigmoid")],
+    ),
+    "tokens": (TOKEN, [dense(TOKENS)]),
+}
+OF_NO_CLASS = {
+    "a mean": ([layer("mean", "GlobalAveragePooling1D", TOKENS), dense("mean")], "classifier reads mean"),
+    "a maximum": ([layer("max", "GlobalMaxPooling1D", TOKENS), dense("max")], "classifier reads max"),
+    "the first token": ([layer("get", "SlicingOpLambda", TOKENS), dense("get")], "classifier reads get"),
+    "a lambda": ([layer("lambda", "Lambda", POOLED), dense("lambda")], r"classifier reads lambda \(Lambda\)"),
+    "several": ([layer("all", "Concatenate", POOLED, TOKENS), dense("all")], "classifier reads all"),
+    "a sum": ([layer("add", "Add", POOLED, TOKENS), dense("add")], "classifier reads the sum of tf_bert_model"),
+    "an activation before": ([layer("a", "ReLU", TOKENS), dense("a")], r"classifier reads a \(ReLU\)"),
+    "an activation": ([dense(POOLED, activation="tanh")], "classifier has the activation tanh"),
+    "an activation after": (
+        [dense(POOLED), layer("a", "Activation", "classifier", activation="tanh")],
+        r"classifier is followed by a \(Activation\)",
+    ),
+    "an input": ([dense("input_ids")], "classifier reads an input"),
+}
+
+
+@pytest.mark.parametrize("case", OF_A_CLASS)
+def test_a_head_of_a_class_needs_no_guess(case, built):
+    name, layers = OF_A_CLASS[case]
+    source = built(bert(), *layers)
+    with pytest.raises(PlanError, match="a head of your own") as caught:
+        bridgeckpt.plan(source)
+    advised = [other for other in (SEQUENCE, TOKEN) if f'architecture="{other}" takes it' in str(caught.value)]
+    assert advised == [name]
+    plan = bridgeckpt.plan(source, architecture=name)
+    assert not [warning for warning in plan.warnings if "no graph shows" in warning]
+    assert any("as Keras' description has it" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize("case", OF_NO_CLASS)
+def test_a_head_of_no_class_is_not_taken(case, built):
+    layers, said = OF_NO_CLASS[case]
+    source = built(bert(), *layers)
+    for architecture in ({}, {"architecture": SEQUENCE}, {"architecture": TOKEN}):
+        with pytest.raises(PlanError, match=said):
+            bridgeckpt.plan(source, **architecture)
+    assert bridgeckpt.plan(source, architecture="BertModel").ledger.source_counts()["excluded"] == 2
+
+
+def test_what_a_layer_of_the_program_computes_is_not_known(built):
+    source = built(bert(), layer("mine", "MyDropout", POOLED), dense("mine"))
+    assert any("no graph shows" in warning for warning in bridgeckpt.plan(source, architecture=SEQUENCE).warnings)
+
+
+def test_more_outputs_have_other_numbers(built):
+    """With them, number 0 is the embeddings."""
+    source = built(bert(output_hidden_states=True), dense(TOKENS))
+    assert any("no graph shows" in warning for warning in bridgeckpt.plan(source, architecture=TOKEN).warnings)
+
+
+POOLER = FIXTURES / "b4k_whole" / "source" / "model.h5"
+
+
+def test_a_pooler_that_no_class_has_is_converted_where_the_class_can_be_loaded_without_it(tmp_path):
+    source = tmp_path / "model.h5"
+    shutil.copy(POOLER, source)
+    with h5py.File(source, "a") as file:
+        description = json.loads(file.attrs["model_config"])
+        (pooler,) = [one for one in description["config"]["layers"] if one["name"] == "Pooler-Dense"]
+        pooler["config"]["activation"] = "relu"
+        file.attrs["model_config"] = json.dumps(description)
+    with pytest.raises(PlanError, match=r'architecture="BertModel", if it is named'):
+        bridgeckpt.plan(source)
+    (warning,) = bridgeckpt.plan(source, architecture="BertModel").warnings
+    assert 'Pooler-Dense with activation = "relu"' in warning
+    assert "add_pooling_layer=False" in warning
