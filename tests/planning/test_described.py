@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 
 import h5py
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from paths import FIXTURES
 
 import bridgeckpt
-from bridgeckpt.errors import PlanError
+from bridgeckpt.errors import ConfigError, PlanError
 
 BERT = {"model_type": "bert", "num_attention_heads": 3, "hidden_act": "gelu", "layer_norm_eps": 1e-5}
 HIDDEN, LABELS = 24, 5
@@ -137,3 +138,110 @@ def test_a_pooler_that_no_class_has_is_converted_where_the_class_can_be_loaded_w
     (warning,) = bridgeckpt.plan(source, architecture="BertModel").warnings
     assert 'Pooler-Dense with activation = "relu"' in warning
     assert "add_pooling_layer=False" in warning
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A function that writes a KerasHub backbone, alone or as a layer of a model with a head, with a description."""
+
+    def write(*layers, prefix="", head=False):
+        source = tmp_path / "model.keras"
+        weights = tmp_path / "model.weights.h5"
+        with (
+            h5py.File(FIXTURES / "kerashub_backbone" / "source" / "model.weights.h5") as old,
+            h5py.File(weights, "w") as new,
+        ):
+            old.copy("layers", new.require_group(prefix) if prefix else new)
+            if head:
+                new["layers/dense/vars/0"] = np.full((HIDDEN, LABELS), 0.5, np.float32)
+                new["layers/dense/vars/1"] = np.full((LABELS,), 0.5, np.float32)
+        with zipfile.ZipFile(source, "w") as archive:
+            archive.write(weights, "model.weights.h5")
+            description = {"class_name": "Functional", "config": {"name": "model", "layers": list(layers)}}
+            archive.writestr("config.json", json.dumps(description))
+        return source
+
+    return write
+
+
+BACKBONE = {"num_layers": 2, "num_heads": 3}
+NESTED = "layers/bert_backbone"
+ENCODERS = ("transformer_layer_0", "transformer_layer_1")
+
+
+@pytest.mark.parametrize(("output", "name"), [(0, SEQUENCE), (1, TOKEN)])
+def test_the_outputs_of_a_backbone_in_another_model(output, name, hub):
+    backbone = layer("b", "BertBackbone", "token_ids", **BACKBONE)
+    source = hub(layer("token_ids", "InputLayer"), backbone, dense(("b", output)), prefix=NESTED, head=True)
+    assert bridgeckpt.plan(source).architecture.name == name
+    with pytest.raises(PlanError, match=f'architecture="{name}" is the class of such heads'):
+        bridgeckpt.plan(source, architecture=TOKEN if name == SEQUENCE else SEQUENCE)
+
+
+def test_the_first_token_of_a_backbone_is_no_pooled_output(hub):
+    backbone = layer("b", "BertBackbone", "token_ids", **BACKBONE)
+    first = layer("get", "GetItem", ("b", 1))
+    source = hub(layer("token_ids", "InputLayer"), backbone, first, dense("get"), prefix=NESTED, head=True)
+    with pytest.raises(PlanError, match="classifier reads get"):
+        bridgeckpt.plan(source, architecture=SEQUENCE)
+
+
+def flat(**changes):
+    """The layers of a backbone, with the changed config of some."""
+    gelu = {"class_name": "function", "config": "keras_hub>gelu_approximate", "module": "builtins"}
+    encoder = {"num_heads": 3, "activation": gelu, "layer_norm_epsilon": 1e-12, "normalize_first": False}
+    everything = slice_of(None), 0, slice_of(None)
+    layers = [
+        layer("token_ids", "InputLayer"),
+        layer("segment_ids", "InputLayer"),
+        layer("token_embedding", "ReversibleEmbedding", "token_ids"),
+        layer("position_embedding", "PositionEmbedding", "token_embedding"),
+        layer("segment_embedding", "Embedding", "segment_ids"),
+        layer("embeddings_add", "Add", "token_embedding", "position_embedding", "segment_embedding"),
+        layer("embeddings_layer_norm", "LayerNormalization", "embeddings_add", epsilon=1e-12),
+        layer("transformer_layer_0", "TransformerEncoder", "embeddings_layer_norm", "token_ids", **encoder),
+        layer("transformer_layer_1", "TransformerEncoder", "transformer_layer_0", "token_ids", **encoder),
+        layer("get_item", "GetItem", "transformer_layer_1"),
+        layer("pooled_dense", "Dense", "get_item", activation="tanh"),
+    ]
+    layers[-2]["inbound_nodes"] = [{"args": [tensor("transformer_layer_1"), list(everything)], "kwargs": {}}]
+    for one in layers:
+        one["config"] |= changes.get(one["name"], {})
+    return layers
+
+
+def tensor(name):
+    return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}}
+
+
+def slice_of(stop):
+    return {"class_name": "__slice__", "config": {"start": None, "stop": stop, "step": None}}
+
+
+def test_the_layers_of_a_backbone(hub):
+    plan = bridgeckpt.plan(hub(*flat()))
+    assert plan.configuration.values["hidden_act"] == "gelu_pytorch_tanh"
+    assert plan.sizes.values["num_attention_heads"] == 3
+    relu = {name: {"activation": "relu"} for name in ENCODERS}
+    assert bridgeckpt.plan(hub(*flat(**relu))).configuration.values["hidden_act"] == "relu"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"transformer_layer_1": {"activation": "relu"}}, 'hidden_act = "relu" in transformer_layer_1'),
+        ({"transformer_layer_1": {"layer_norm_epsilon": 0.01}}, "layer_norm_eps = 0.01 in transformer_layer_1"),
+        ({"transformer_layer_0": {"normalize_first": True}}, "transformer_layer_0 with normalize_first = true"),
+        ({"pooled_dense": {"activation": "relu"}}, 'pooled_dense with activation = "relu"'),
+    ],
+)
+def test_a_layer_of_a_backbone_that_a_program_changed(change, said, hub):
+    with pytest.raises(PlanError, match=said):
+        bridgeckpt.plan(hub(*flat(**change)))
+
+
+def test_a_function_of_keras_that_transformers_computes_otherwise(hub):
+    """Keras' leaky_relu has a slope of 0.2, PyTorch's 0.01."""
+    relu = {name: {"activation": "leaky_relu"} for name in ENCODERS}
+    with pytest.raises((PlanError, ConfigError), match="transformers has no activation"):
+        bridgeckpt.plan(hub(*flat(**relu)))

@@ -5,9 +5,10 @@
     "Encoder-{layer}-Norm" = { reads = "Encoder-{layer}-Output + Encoder-{layer}-Attention" }
 
 =========================  =============================================================================================
-``reads``                  the layers that it reads, or a list of them if it has several inputs; ``+`` is a sum. Layers
-                           that change nothing outside training (dropout) are not named. ``@input`` is an input of
-                           the model. Outside the layers, ``{layer}`` is the last layer
+``reads``                  the layers that it reads, or a list of them if it has several inputs; ``+`` is a sum, and
+                           ``[:, 0]`` behind a name the first token alone. Neither layers that change nothing outside
+                           training (dropout) nor inputs of the model (masks) are named. Outside the layers,
+                           ``{layer}`` is the last layer
 ``first``                  what it reads in the first layer
 ``states`` key = key       what a key of its config says, by the key of config.json, or of ``[config.source.required]``.
                            All layers that state a key have to say the same

@@ -6,6 +6,7 @@ read); https://github.com/keras-team/tf-keras, tf_keras/layers/core/tf_op_layer.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.formats.descriptions import plain
@@ -22,15 +23,11 @@ if TYPE_CHECKING:
     from bridgeckpt.sidecar.described.reading import Source, Summed
 
 # Layers of Keras, and operations on its tensors, that certainly change what they read.
-_ALTERING = {
-    *("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU", "Softmax", "Rescaling"),
-    *("GlobalAveragePooling1D", "GlobalMaxPooling1D", "GlobalAvgPool1D", "GlobalMaxPool1D"),
-    *("AveragePooling1D", "MaxPooling1D", "Average", "Maximum", "Minimum", "Multiply", "Subtract", "Dot"),
-    *("Concatenate", "Flatten", "Permute", "RepeatVector", "Cropping1D", "GetItem", "Lambda", "Mean", "Max", "Sum"),
-    *("Dense", "EinsumDense", "Conv1D", "SeparableConv1D", "LSTM", "GRU", "SimpleRNN", "Bidirectional"),
-    *("LayerNormalization", "BatchNormalization", "UnitNormalization", "Normalization", "Attention"),
-    *("AdditiveAttention", "MultiHeadAttention", "SlicingOpLambda", "TFOpLambda", "TensorFlowOpLayer"),
-}
+_ALTERING = re.compile(
+    r"Global.*|Average.*|Max.*|Min.*|Mean|Sum|Multiply|Subtract|Dot|Concatenate|Flatten|Permute|RepeatVector|Cropping.*"
+    r"|Activation|(?:Leaky|P|Thresholded)?ReLU|ELU|Softmax|Rescaling|Dense|EinsumDense|(?:Separable)?Conv1D|LSTM|GRU"
+    r"|SimpleRNN|Bidirectional|.*Normalization|.*Attention|Lambda|GetItem|SlicingOpLambda|TFOpLambda|TensorFlowOpLayer"
+)
 # What makes probabilities of logits, or another shape, is no part of a head of logits.
 _PROBABILITIES = {"linear", "softmax", "sigmoid", "log_softmax", "log_sigmoid"}
 _HARMLESS = {"Softmax", "Flatten", "Reshape", "Squeeze", "Masked", "Cast", INPUT}
@@ -85,7 +82,11 @@ def _on(
             return None
         kind = _kind(source, facts, table, wildcards)
         if kind is None:
-            changes = source.layer is None or source.class_name in _ALTERING or _is_known(source, table, wildcards)
+            changes = (
+                source.layer is None
+                or _ALTERING.fullmatch(source.class_name) is not None
+                or _is_known(source, table, wildcards)
+            )
             return DescribedHead(layer.name, how=f"reads {_written(reads[0])}", is_certain=changes)
         kinds.add(kind)
     return DescribedHead(layer.name, kinds.pop()) if len(kinds) == 1 else None

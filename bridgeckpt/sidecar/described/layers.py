@@ -196,9 +196,9 @@ def _misread(network: Network, found: _Found) -> Iterator[Contradiction]:
         return
     wanted = {_expected(one, values) for one in sums}
     for reads in sources_of(network, layer):
-        if not reads:
+        if reads is None:
             continue
-        read = {tuple(sorted(source.name for source in one)) for one in reads}
+        read = {tuple(sorted(source.name for source in one)) for one in reads} - {(INPUT,)}  # as masks
         if read != wanted:
             said = f"{layer.name} reads {_written(reads)}"
             should = " and ".join(" + ".join(one) for one in sorted(wanted))
@@ -207,7 +207,7 @@ def _misread(network: Network, found: _Found) -> Iterator[Contradiction]:
 
 
 def _expected(one: Sum, values: Values) -> tuple[str, ...]:
-    return tuple(sorted(name.render(values) if name.text != INPUT else INPUT for name in one))
+    return tuple(sorted(name.render(values) for name in one))
 
 
 def _written(reads: tuple[Summed, ...]) -> str:

@@ -22,11 +22,16 @@ _ACTIVATIONS = ("Activation",)
 _SUMS = {"Add"}  # the layer, and the operation of Keras 3
 _OPERATIONS = {"TFOpLambda", "TensorFlowOpLayer"}
 _ADDITIONS = {"__operators__.add", "math.add", "add"}
+_SELECTIONS = {"SlicingOpLambda", "GetItem"}
+FIRST = "[:, 0]"
 _DEEPEST = 1000  # layers on the way from one layer to another
 
 
 class Source(NamedTuple):
-    """The output of a layer that is read, and its number; ``name`` is that of the layer, or ``@input``."""
+    """The output of a layer that is read, and its number; ``name`` is that of the layer, or ``@input``.
+
+    Of the first token of each sequence alone, both names end in ``[:, 0]``.
+    """
 
     name: str
     class_name: str = ""
@@ -36,7 +41,7 @@ class Source(NamedTuple):
     @property
     def output(self) -> str:
         """The class with the number of its output."""
-        return f"{self.class_name}@{self.tensor}"
+        return f"{self.class_name}@{self.tensor}{FIRST if self.name.endswith(FIRST) else ''}"
 
 
 Summed = tuple[Source, ...]
@@ -66,12 +71,32 @@ def _resolved(network: Network, ref: Ref, depth: int) -> Summed | None:
         terms = [_resolved(network, one, depth + 1) for one in reads]
         known = [term for term in terms if term is not None]
         return tuple(source for term in known for source in term) if len(known) == len(terms) else None
+    if len(reads) == 1 and layer.class_name in _SELECTIONS and _is_first(layer.arguments[ref.call]):
+        found = _resolved(network, reads[0], depth + 1)
+        return None if found is None else tuple(one._replace(name=f"{one.name}{FIRST}") for one in found)
     return (Source(layer.name, layer.class_name, ref.tensor, layer),)
 
 
 def _inner(inside: Network, ref: Ref, depth: int) -> Summed | None:
     """The sum that an output of a model inside the model is."""
     return _resolved(inside, inside.outputs[ref.tensor], depth + 1) if ref.tensor < len(inside.outputs) else None
+
+
+def _is_first(arguments: object) -> bool:
+    """Whether a call selects the first token: all of the first axis, 0 of the second, and all of those behind."""
+    pending: list[object] = [arguments]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list) and len(value) > 1 and _is_all(value[0]):
+            return value[1] == 0 and value[1] is not False and all(map(_is_all, value[2:]))
+        pending += value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
+    return False
+
+
+def _is_all(value: object) -> bool:
+    """Whether it is a slice of everything, as Keras 2 or Keras 3 writes it."""
+    inner = value.get("config", value) if isinstance(value, dict) else None
+    return isinstance(inner, dict) and {"start", "stop"} <= inner.keys() and not any(inner.values())
 
 
 def is_identity(layer: Layer) -> bool:
