@@ -48,6 +48,9 @@ what is loaded: from_pretrained(DST), without a dtype or any other option but th
 as `load it`. If transformers changes a value of the files meanwhile (another dtype, a row set to zero), or makes up one
 that no file holds, that is a failure, and the key of config.json is named.
 
+the tokenizer: AutoTokenizer of DST is judged by the vocabulary beside the checkpoint, which REF keeps: the id of every
+token, the special tokens, and the ids of texts that tell casings apart. Without a vocabulary it is not judged.
+
 what is not proven: a setting that no tensor holds, and that no graph or config of SRC and no option gives, is assumed
 on both sides. Their agreement proves nothing about it. `unproven` lists such keys of config.json and says what settles
 each. With --strict they are a failure. `bridgeckpt record` keeps in REF what it assumed.

@@ -157,7 +157,7 @@ def carry_out(
         kept = rest.record() if keep_rest else None
         names_of_files = [files[place.file].name for place in placed[: len(jobs)]]
         own_digests = digests[: len(jobs)] if digests is not None else None
-        texts[REPORT] = report(planned, jobs, names_of_files, own_digests, verified=verify, rest=kept)
+        texts[REPORT] = report(planned, jobs, names_of_files, own_digests, verified=verify, rest=kept, texts=texts)
         for name, content in texts.items():
             write_small(folder / name, content)
     names = (*(file.name for file in files), *texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii as quoted
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bridgeckpt._version import __version__
 from bridgeckpt.converting.huggingface_folder import load_arguments
 from bridgeckpt.formats.fingerprint import fingerprint
+from bridgeckpt.frozen import FrozenDict
+from bridgeckpt.sidecar.tokenizer.files import TOKENIZER_NAMES
 
 if TYPE_CHECKING:
     from bridgeckpt.copying.job import Job
@@ -70,11 +73,13 @@ def report(
     *,
     verified: bool,
     rest: Mapping[str, Any] | None = None,
+    texts: Mapping[str, bytes] = FrozenDict(),
 ) -> bytes:
     """The whole report as JSON, one line for each tensor.
 
     ``verified`` says whether the CRC-32C of every tensor that was read was checked. ``files`` and ``digests`` (SHA-256
     of the stored bytes, in hexadecimal) run parallel to ``jobs``. ``rest`` is what was kept of the excluded tensors.
+    ``texts`` are the small files that were written.
     """
     ledger = plan.ledger
     head = {**summary(plan), "crc32c_checked": verified}
@@ -87,6 +92,8 @@ def report(
     head["shapes"] = {name: plan.checkpoint.tensors[name].shape for name in left_out}
     if rest is not None:
         head["unconverted"] = rest
+    tokenizer = {name: text for name, text in texts.items() if name in TOKENIZER_NAMES}
+    head["tokenizer_files"] = {name: hashlib.sha256(text).hexdigest() for name, text in tokenizer.items()}
     head["tied"] = ledger.tied
     rows = [row for row, _, targets in ledger.assignments for _ in targets]
     lines = []

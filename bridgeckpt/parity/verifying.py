@@ -21,6 +21,7 @@ from bridgeckpt.parity.judging.devices import check_device, check_dtypes, check_
 from bridgeckpt.parity.judging.judge import judge
 from bridgeckpt.parity.judging.loading import load
 from bridgeckpt.parity.judging.pytorch import frameworks
+from bridgeckpt.parity.judging.tokenizer import with_tokenizer
 from bridgeckpt.parity.recording import check_source, record_checkpoint
 from bridgeckpt.parity.reference.reference import Reference, read_reference
 from bridgeckpt.sentences import Sentence
@@ -109,6 +110,8 @@ def verify(
         check_memory(subject)
     tolerance = None if atol is None and rtol is None else (atol or 0.0, rtol or 0.0)
     verdict = judge(reference, subject, place, dtypes, tolerance, clock, families.diagnose)
+    with clock("judging the tokenizer"):
+        verdict = with_tokenizer(verdict, families.judge_tokenizer(reference, subject))
     verdict = verdict._replace(notes=(*notes, *verdict.notes), seconds=FrozenDict(clock.seconds))
     return with_assumptions(verdict, folder, strict=strict)
 

@@ -329,6 +329,25 @@ def test_a_parameter_that_transformers_made_up_is_a_failure(broken):
     assert "no file of the folder holds bert.pooler.dense.weight, so that transformers made up" in verdict.failures[0]
 
 
+def test_a_tokenizer_that_is_not_the_sources_fails(pair, tmp_path):
+    made, folder = pair(head=None)
+    path = tmp_path / "reference.safetensors"
+    record_checkpoint(made.prefix, path)
+    verdict = verify(path, folder, device="cpu")
+    assert verdict.passed
+    assert "101 tokens of vocab.txt" in verdict.provenance["tokenizer"]
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    settings = json.loads((copy / "tokenizer_config.json").read_text())
+    (copy / "tokenizer_config.json").write_text(
+        json.dumps({**settings, "do_lower_case": not settings["do_lower_case"]})
+    )
+    verdict = verify(path, copy, device="cpu")
+    assert not verdict.passed
+    assert all(stage.passed for stage in verdict.stages)
+    assert "do_lower_case" in verdict.failures[0]
+
+
 def test_what_the_reference_does_not_cover_is_told(pair):
     made, folder = pair()
     reference = graph_reference(made)
@@ -585,6 +604,7 @@ def test_a_reference_survives_its_file(pair, tmp_path):
     assert again.variables == reference.variables
     assert again.notes == reference.notes
     assert again.assumed == reference.assumed
+    assert again.vocabulary == reference.vocabulary is not None
     for name, probe in reference.probes.items():
         assert again.probes[name]._replace(inputs={}) == probe._replace(inputs={})
         assert all((again.probes[name].inputs[key] == value).all() for key, value in probe.inputs.items())

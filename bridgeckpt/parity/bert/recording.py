@@ -34,6 +34,7 @@ from bridgeckpt.parity.bert.trial import (
     trial_weights,
 )
 from bridgeckpt.parity.bert.variables import find_bert
+from bridgeckpt.parity.bert.vocabulary import source_vocabulary
 from bridgeckpt.parity.hints import OWN_FUNCTION
 from bridgeckpt.parity.reference.reference import Reference
 from bridgeckpt.parity.tensorflow.nodes import UnusableGraph
@@ -88,8 +89,10 @@ def reference_of(request: RecordingRequest) -> Reference:
             asked = request.scope is not None or request.ema or not request.graph
             if saved is None or (asked and OBJECT_GRAPH not in checkpoint.tensors):
                 raise
-            return functions_reference(tf, request, saved, checkpoint, _NO_BERT)
-        return _Recording(tf, request, checkpoint, variables, bert, saved).reference()
+            reference = functions_reference(tf, request, saved, checkpoint, _NO_BERT)
+        else:
+            reference = _Recording(tf, request, checkpoint, variables, bert, saved).reference()
+        return reference._replace(vocabulary=source_vocabulary(checkpoint, graph))
 
 
 def _of_pytorch(checkpoint: Checkpoint) -> ParityError:

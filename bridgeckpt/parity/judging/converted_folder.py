@@ -12,7 +12,7 @@ from bridgeckpt.store.source import is_file, look, members
 from bridgeckpt.store.texts import TextError, read_config, read_json
 
 REPORT, CONFIG = "conversion_report.json", "config.json"
-_GIVEN = "as asked"  # what a report says of a value that the user gave
+ASKED = "as asked"  # what a report says of a value that the user gave
 _LARGEST = 1 << 30  # bytes; it has a line for each tensor, of which there may be a million
 
 
@@ -65,7 +65,7 @@ def given_by_user(folder: Path, key: str) -> object:
     It counts only as long as config.json has it: people correct that file by hand.
     """
     value = from_report(folder, "config", key, "value")
-    if value is None or from_report(folder, "config", key, "from") != _GIVEN:
+    if value is None or from_report(folder, "config", key, "from") != ASKED:
         return None
     try:
         return value if read_config(folder / CONFIG).get(key) == value else None

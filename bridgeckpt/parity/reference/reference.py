@@ -26,6 +26,7 @@ from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.options import checked
 from bridgeckpt.parity.reference.older import assumed_in_notes
 from bridgeckpt.parity.reference.probes import Probe
+from bridgeckpt.parity.reference.vocabulary import SourceVocabulary, vocabulary_of
 from bridgeckpt.sentences import Command, Sentence, record_of, text_of
 from bridgeckpt.store.source import is_file, store_at
 from bridgeckpt.store.texts import TextError, parse_json
@@ -51,6 +52,7 @@ class Reference(NamedTuple):
         notes: What a reader of the verdict should know.
         assumed: By the key in config.json, a sentence for each setting that was assumed: neither the source nor the
             user states it, so that a folder that agrees may only rest on the same assumption.
+        vocabulary: The vocabulary beside the checkpoint; None if there is none, or of an older version's reference.
     """
 
     probes: Mapping[str, Probe]
@@ -59,6 +61,7 @@ class Reference(NamedTuple):
     variables: Mapping[str, str] = {}
     notes: tuple[str, ...] = ()
     assumed: Mapping[str, str] = FrozenDict()
+    vocabulary: SourceVocabulary | None = None
 
     @property
     def finest(self) -> str:
@@ -84,6 +87,7 @@ def write_reference(reference: Reference, path: Path) -> None:
         "variables": reference.variables,
         "notes": [record_of(note) for note in reference.notes],
         "assumed": {key: record_of(sentence) for key, sentence in reference.assumed.items()},
+        "vocabulary": None if reference.vocabulary is None else reference.vocabulary.record(),
     }
     (file,) = plan_files(
         [(name, array.dtype.name, array.shape) for name, array in arrays.items()], None, {RECORDING: json.dumps(record)}
@@ -143,6 +147,7 @@ def read_reference(path: str | os.PathLike[str]) -> Reference:
                 variables=record["variables"],
                 notes=notes,
                 assumed=assumed,
+                vocabulary=vocabulary_of(record.get("vocabulary")),
             )
         except (TextError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is a damaged reference ({error!r})", path=path, hint=hint) from None
