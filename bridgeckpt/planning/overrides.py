@@ -73,8 +73,10 @@ def _from_graph(facts: GraphFacts | None, key: str) -> int | None:
 def conflicting_heads(
     model: ModelTable, config: Mapping[str, Any], facts: GraphFacts | None, requested: int | None
 ) -> list[str]:
-    """A note if the user's number of heads differs from the one in the config or the graph."""
+    """A note if the user's number of heads differs from the one in the config or the graph, or the graph is unclear."""
     key = model.config.options.get(HEADS, "")
+    if facts is not None and key in facts.unclear:
+        return [f"{key} is not taken from the graph: {facts.unclear[key]}"]
     others = {config.get(key), _from_graph(facts, key)} - {None, requested}
     if not requested or not others:
         return []

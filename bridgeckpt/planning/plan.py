@@ -22,6 +22,7 @@ from bridgeckpt.planning.dialect import refuse_models_without_table, relative_of
 from bridgeckpt.planning.overrides import reject_unsupported
 from bridgeckpt.planning.problems import merged, render
 from bridgeckpt.planning.record import Plan
+from bridgeckpt.planning.sites import unlike_sites
 from bridgeckpt.planning.steps import choose, choose_tokenizer, configure, gather, recognise
 from bridgeckpt.planning.unmentioned import unmentioned_problems
 
@@ -118,7 +119,6 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
         *chosen.notes,
         *adopted.notes,
         *accounted.notes,
-        *(facts.notes if facts is not None else ()),
         *tokens.notes,
         *accounted.optional_notes,
         *(configuration.notes if configuration is not None else ()),
@@ -156,12 +156,15 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
 def _judged(
     recognised: Recognised, evidence: SidecarFacts, chosen: Chosen, accounted: Accounted, options: PlanOptions
 ) -> Judged | None:
-    """What the graph shows against the class; None without a graph."""
+    """What the graph shows against the class and its config; None without a graph."""
     if evidence.graph is None:
         return None
     from bridgeckpt.planning.wiring import judge_wiring
 
-    return judge_wiring(recognised, evidence, chosen, accounted.ledger, named=options.get("architecture") is not None)
+    named = options.get("architecture") is not None
+    wired = judge_wiring(recognised, evidence, chosen, accounted.ledger, named=named)
+    sites = unlike_sites(recognised.dialect.table, chosen.architecture, evidence.facts, options)
+    return wired._replace(problems=wired.problems + sites.problems, warnings=wired.warnings + sites.warnings)
 
 
 def _by_rules(checkpoint: Checkpoint, stated: RulesConfig, options: PlanOptions) -> Plan:

@@ -136,7 +136,11 @@ def translate(
         provenance=provenance,
         assumed=FrozenDict({**assumed, **by_default, **doubted}),
         notes=tuple(notes),
-        warnings=(*misfit, *_warn_of_unmentioned(unmentioned, model)),
+        warnings=(
+            *(warning for decision in decisions.values() for warning in decision.warnings),
+            *misfit,
+            *_warn_of_unmentioned(unmentioned, model),
+        ),
         unmentioned=FrozenDict(unmentioned),
     )
 

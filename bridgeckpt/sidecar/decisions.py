@@ -14,6 +14,7 @@ from bridgeckpt.errors import ConfigError
 from bridgeckpt.mapping.tables.records import ANY_WORD
 from bridgeckpt.sentences import Sentence, Setting, joined
 from bridgeckpt.sidecar.config_files import ACTIVATION, EPSILON
+from bridgeckpt.sidecar.graph.sites import are_equal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,12 +44,13 @@ class Doubt(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """The value of a key of config.json, its origin, notes for the user, and a doubt if it may be wrong."""
+    """The value of a key of config.json, its origin, notes and warnings, and a doubt if it may be wrong."""
 
     value: Value
     origin: str
     notes: tuple[str, ...] = ()
     doubt: Doubt | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def key_of(model: ModelTable, option: str, asked: Value | None) -> str | None:
@@ -169,13 +171,16 @@ def _decide(
     if asked is not None:
         return Decision(asked, "as asked")
     computed = facts.values.get(key) if facts is not None else None
+    unclear = facts.unclear.get(key) if facts is not None else None
     if facts is not None and computed is not None:
-        is_contradicted = claim is not None and _unique_name(claim.value) != _unique_name(computed)
+        is_contradicted = claim is not None and not are_one(claim.value, computed)
         words = claim.words if claim is not None else ""
-        note = f"{key} = {computed}, as the graph computes it, although the config says {words}"
-        return Decision(computed, f"read from the graph ({facts.evidence[key]})", (note,) * is_contradicted)
+        warning = f"{key} = {computed}, as the graph computes it, although the config says {words}"
+        doubt = Doubt(unclear, option) if unclear is not None else None
+        origin = f"read from the graph ({facts.evidence[key]})"
+        return Decision(computed, origin, doubt=doubt, warnings=(warning,) * is_contradicted)
     if claim is not None:
-        reason = _reason(table, key, claim.word)
+        reason = unclear or _reason(table, key, claim.word)
         doubt = Doubt(reason, option) if reason is not None else None
         return Decision(claim.value, claim.provenance, (claim.note,) if claim.note else (), doubt)
     word = table.model.config.defaults.get(key)
@@ -192,7 +197,7 @@ def _decide(
     if key in table.config.certain:
         return Decision(assumed, table.config.certain[key])
     origin = f"assumed by {table.name}: neither a graph (.meta) nor a config says"
-    return Decision(assumed, origin, doubt=Doubt(_reason(table, key, str(word)) or "", option))
+    return Decision(assumed, origin, doubt=Doubt(unclear or _reason(table, key, str(word)) or "", option))
 
 
 def warn_of_doubts(decisions: Mapping[str, Decision], table: Table) -> dict[str, Sentence]:
@@ -225,6 +230,6 @@ def _warning(decisions: Mapping[str, Decision], keys: Sequence[str], reason: str
     )
 
 
-def _unique_name(value: Value) -> Value:
-    """The same name for all names of one function."""
-    return _SAME.get(value, value) if isinstance(value, str) else value
+def are_one(value: Value, other: Value) -> bool:
+    """Whether two values mean the same: names of one function, or a number and its rounding."""
+    return are_equal(*(_SAME.get(one, one) if isinstance(one, str) else float(one) for one in (value, other)))

@@ -209,15 +209,18 @@ def test_settings_in_a_graph_of_16_bits(built, frozen, tmp_path, dtype, listed):
     assert "layer_norm_eps" not in planned.graph.values or dtype == "bfloat16"  # float16 has no 1e-12
 
 
-def test_a_gelu_whose_constant_is_not_there_is_no_tanh(built, frozen, tmp_path):
+def test_a_gelu_with_another_constant_is_no_gelu(built, frozen, tmp_path):
     graph = type(frozen)()
     graph.CopyFrom(frozen)
     for node in graph.node:
         tensor = node.attr["value"].tensor if node.op == "Const" else None
         if tensor is not None and list(tensor.float_val) and abs(tensor.float_val[0] - 0.044715) < 1e-4:
             node.attr["value"].tensor.float_val[:] = [0.05]
-    planned = bridgeckpt.plan(tffreeze.write(tmp_path / "frozen.pb", graph))
-    assert "hidden_act" not in planned.graph.values
+    path = tffreeze.write(tmp_path / "frozen.pb", graph)
+    with pytest.raises(PlanError, match="no config names; the nearest is gelu_pytorch_tanh"):
+        bridgeckpt.plan(path)
+    planned = bridgeckpt.plan(path, hidden_act="gelu")
+    assert any("the graph computes another function" in warning for warning in planned.warnings)
 
 
 def test_constants_that_are_no_weights_are_left_out(tmp_path):

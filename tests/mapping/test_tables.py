@@ -252,7 +252,7 @@ def test_an_own_row_replaces_a_borrowed_one_in_its_place(write):
 def test_a_table_on_top_of_another(write):
     write(
         DIALECT + '[slots]\nm = "{tf}/m"\n[[ignored]]\ntf = "step"\nreason = "a counter"\n'
-        '[config]\neps = 1\nact = "a"\n[graph]\nnum_heads = { heads = "{scope}body" }\n'
+        '[config]\neps = 1\nact = "a"\n[graph]\nnum_heads = { heads = ["{scope}body", "last"] }\n'
         '[group.top]\ntf = "top/"\npt = "top."\n'
         'rows = [{ tf = "t", pt = "t", layout = "hidden" }]\n',
         "lender.toml",
@@ -270,7 +270,8 @@ def test_a_table_on_top_of_another(write):
     assert dict(table.config.values) == {"eps": 2, "act": "a"}
     assert [t.text for t in table.detect] == ["{scope}w"]
     assert dict(table.wildcards) == {"scope": ""}
-    assert (table.slots["m"][0].text, table.graph.facts["num_heads"].scope.text) == ("{tf}/m", "{scope}body")
+    assert table.slots["m"][0].text == "{tf}/m"
+    assert [scope.text for scope in table.graph.facts["num_heads"].scopes] == ["{scope}body", "last"]
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ class TestWhatNoTensorSays:
             "hidden_act": "read from the graph (Erf)",
             "layer_norm_eps": "read from the graph (norm/y)",
         }
-        assert result.notes == (
+        assert result.warnings == (
             'hidden_act = gelu, as the graph computes it, although the config says "gelu", '
             "which in bert/google is gelu_pytorch_tanh",
         )
@@ -228,7 +228,7 @@ class TestWhatNoTensorSays:
     def test_another_name_of_the_same_function_is_no_disagreement(self, word, name):
         facts = GraphFacts({"hidden_act": name}, evidence={"hidden_act": "node"})
         result = converted(CONFIG | {"hidden_act": word}, facts=facts)
-        assert (result.values["hidden_act"], result.notes) == (name, ())
+        assert (result.values["hidden_act"], result.notes, result.warnings) == (name, (), ())
 
     def test_the_user_is_obeyed(self):
         result = converted(facts=GRAPH, hidden_act="relu", layer_norm_eps=1e-5)

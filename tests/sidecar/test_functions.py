@@ -9,14 +9,14 @@ import pytest
 
 from bridgeckpt.formats.tensorflow.graphdef import read_graph
 from bridgeckpt.sidecar.decisions import ACTIVATIONS
-from bridgeckpt.sidecar.graph.candidates import CANDIDATES, nearest, scale_of
+from bridgeckpt.sidecar.graph.candidates import CANDIDATES, OTHERS, nearest, scale_of
 from bridgeckpt.sidecar.graph.functions import POINTS, function_between, function_of
 
 pytestmark = pytest.mark.slow
 
 _C = math.sqrt(2 / math.pi)
 
-# A function in TensorFlow, and what it is called; None if transformers has no name for it.
+# A function in TensorFlow, and what it is called; None if it has no name.
 FUNCTIONS = {
     "google's gelu": (lambda tf, x: x * 0.5 * (1.0 + tf.tanh(_C * (x + 0.044715 * tf.pow(x, 3)))), "gelu_pytorch_tanh"),
     "folded gelu": (lambda tf, x: 0.5 * x * (1.0 + tf.tanh(x * (_C + 0.035677408136 * x * x))), "gelu_pytorch_tanh"),
@@ -56,6 +56,8 @@ FUNCTIONS = {
     ),
     "half erf gelu": (lambda tf, x: tf.cast(tf.nn.gelu(tf.cast(x, tf.half)), tf.float32), "gelu"),
     "bfloat16 erf gelu": (lambda tf, x: tf.cast(tf.nn.gelu(tf.cast(x, tf.bfloat16)), tf.float32), "gelu"),
+    "elu": (lambda tf, x: tf.nn.elu(x), "elu"),
+    "elu by where": (lambda tf, x: tf.where(x > 0, x, tf.exp(tf.minimum(x, 0)) - 1), "elu"),
     "leaky relu": (lambda tf, x: tf.nn.leaky_relu(x, 0.2), None),
     "default leaky relu": (lambda tf, x: tf.nn.leaky_relu(x), None),
     "capped relu": (lambda tf, x: tf.minimum(tf.nn.relu(x), 0.5), None),
@@ -102,11 +104,14 @@ def test_candidates_are_those_of_transformers():
     torch = pytest.importorskip("torch")
     known = pytest.importorskip("transformers.activations").ACT2FN
     points = torch.tensor(POINTS, dtype=torch.float64)
+    assert CANDIDATES.keys() <= {*ACTIVATIONS}
     for name, function in CANDIDATES.items():
-        assert (name in ACTIVATIONS) == (name in known), name
-        if name in known:
-            values = known[name](points).numpy()
-            np.testing.assert_allclose([function(x) for x in POINTS], values, rtol=1e-6, atol=1e-9, err_msg=name)
+        values = known[name](points).numpy()
+        np.testing.assert_allclose([function(x) for x in POINTS], values, rtol=1e-6, atol=1e-9, err_msg=name)
+    assert not OTHERS.keys() & known.keys()
+    # Every name that a user may give is a candidate, or another name of one.
+    every = {name: tuple(known[name](points).numpy().round(5)) for name in ACTIVATIONS}
+    assert {*every.values()} == {every[name] for name in CANDIDATES}
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.125, -3.0])
@@ -118,7 +123,7 @@ def test_a_scale_is_told(tmp_path, factor):
 
 
 # What is no function of each number of one tensor by constants alone.
-OTHERS = {
+SEVERAL = {
     "softmax": lambda tf, x: tf.nn.softmax(x),
     "mean": lambda tf, x: x - tf.reduce_mean(x),
     "a weight": lambda tf, x: x * tf.compat.v1.get_variable("alpha", (), use_resource=False),
@@ -128,12 +133,12 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", SEVERAL)
 def test_what_is_no_function_of_one_number_is_none(tmp_path, name):
     tf = pytest.importorskip("tensorflow")
     with tf.Graph().as_default() as graph:
         x = tf.compat.v1.placeholder(tf.float32, (len(POINTS),), name="x")
-        tf.identity(OTHERS[name](tf, x), name="output")
+        tf.identity(SEVERAL[name](tf, x), name="output")
     path = tmp_path / "graph.pb"
     path.write_bytes(graph.as_graph_def().SerializeToString())
     assert function_between(read_graph(path), "x", "output") is None

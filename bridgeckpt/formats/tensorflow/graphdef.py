@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import re
 import struct
+from bisect import bisect_left
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import CheckpointError
@@ -47,6 +49,7 @@ _FUNCTION_SIGNATURE, _FUNCTION_NODE, _SIGNATURE_NAME = tag(1, BYTES), tag(3, BYT
 _NODE_NAME, _NODE_OP, _NODE_INPUT, _NODE_ATTR = (tag(number, BYTES) for number in (1, 2, 3, 5))
 _ATTR_STRING, _ATTR_INTEGER = tag(2, BYTES), tag(3, VARINT)
 _ATTR_FLAG, _ATTR_FLOAT, _ATTR_TYPE, _ATTR_TENSOR = tag(5, VARINT), tag(4, FIXED32), tag(6, VARINT), tag(8, BYTES)
+_AFTER_SLASH = chr(ord("/") + 1)
 # Functions that save and restore: they name every variable and compute nothing.
 _BOOKKEEPING = ("__inference__traced_save", "__inference__traced_restore")
 
@@ -110,7 +113,22 @@ class Graph:
     def under(self, scope: str) -> list[Node]:
         """Every node whose name begins with ``scope/``, in the file's order."""
         prefix = f"{scope}/"
-        return [self[name] for name in self._nodes if name.startswith(prefix)]
+        first, last = bisect_left(self._sorted, prefix), bisect_left(self._sorted, f"{scope}{_AFTER_SLASH}")
+        return [self[name] for name in sorted(self._sorted[first:last], key=self._places.__getitem__)]
+
+    @cached_property
+    def scopes(self) -> tuple[str, ...]:
+        """Every name scope, in the order of its first node in the file."""
+        parents = dict.fromkeys(name.rpartition("/")[0] for name in self._nodes)
+        return tuple(dict.fromkeys(scope for parent in parents for scope in _with_parents(parent)))
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted(self._nodes)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self._nodes)}
 
     def readers(self, name: str) -> list[Node]:
         """Every node that takes an output of node ``name``."""
@@ -289,6 +307,16 @@ def _function_nodes(library: bytes) -> Iterator[tuple[str, bytes]]:
         name = next((text(payload, _SIGNATURE_NAME) for key, payload in parts if key == _FUNCTION_SIGNATURE), "")
         if not name.startswith(_BOOKKEEPING):
             yield from ((name, payload) for key, payload in parts if key == _FUNCTION_NODE)
+
+
+def _with_parents(scope: str) -> Iterator[str]:
+    """A scope and the scopes that it lies in, the outermost first. Nothing for no scope."""
+    at = scope.find("/")
+    while at >= 0:
+        yield scope[:at]
+        at = scope.find("/", at + 1)
+    if scope:
+        yield scope
 
 
 def _name(node: bytes) -> str:

@@ -42,7 +42,7 @@
                                the user gives it; ``[config.doubts.KEY]`` word = the same, if the config has this word,
                                or if it says nothing and the word is the model's default
 ``[graph]`` key =              where a graph shows the value of a key of config.json: the kind of computation
-{ computation = scope }        (``epsilon``, ``activation``, ``heads``) and its name scope
+{ computation = scopes }       (``epsilon``, ``activation``, ``heads``) and all name scopes of such computations
 ``[graph.head]``               how a graph shows which head it has: ``kernel`` is the variable that makes the logits;
                                each kind of head gives the scope whose output is multiplied with it
 ``[described]``                the layers that Keras describes in a file, and what each of them reads: see

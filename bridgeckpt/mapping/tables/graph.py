@@ -1,8 +1,11 @@
 """``[graph]`` of a dialect: which facts a graph of the code base shows, and in which name scopes.
 
-Each key is a key of config.json. Its value names a kind of computation and the scope of that computation:
-``n_head = { heads = "model/h0/attn" }``. ``[graph.head]`` distinguishes heads with equal names and shapes. ``kernel``
-is the variable that makes the logits. Each kind of head gives the scope whose output is multiplied with the kernel.
+Each key is a key of config.json. Its value names a kind of computation and its scope, or a list of scopes. A scope may
+be that of every layer: ``n_head = { heads = "model/h{layer}/attn" }``. A scope with the names of tensors matters to the
+classes that have these tensors.
+
+``[graph.head]`` distinguishes heads with equal names and shapes. ``kernel`` is the variable that makes the logits. Each
+kind of head gives the scope whose output is multiplied with the kernel.
 """
 
 from __future__ import annotations
@@ -20,11 +23,11 @@ HEADS = ("sequence", "token", "choice", "span")  # what one row of the logits is
 COMPUTATIONS = ("epsilon", "activation", "heads")  # what can be recognised in a scope
 
 
-class GraphSite(NamedTuple):
-    """A fact of a graph: the kind of computation that shows it, and the name scope of that computation."""
+class GraphSites(NamedTuple):
+    """A fact of a graph: the kind of computation that shows it, and the name scopes of all such computations."""
 
     computation: str
-    scope: Template
+    scopes: tuple[Template, ...]
 
 
 class HeadScopes(NamedTuple):
@@ -37,7 +40,7 @@ class HeadScopes(NamedTuple):
 class GraphScopes(NamedTuple):
     """Where a graph shows what no tensor shows: ``facts`` by config key, and the ``head`` or None."""
 
-    facts: Mapping[str, GraphSite] = FrozenDict()
+    facts: Mapping[str, GraphSites] = FrozenDict()
     head: HeadScopes | None = None
 
     def merged_over(self, base: GraphScopes) -> GraphScopes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridgeckpt.mapping.tables.graph import COMPUTATIONS, HEADS, GraphScopes, GraphSite, HeadScopes
+from bridgeckpt.mapping.tables.graph import COMPUTATIONS, HEADS, GraphScopes, GraphSites, HeadScopes
 
 if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.document import Section
@@ -24,7 +24,7 @@ def load_graph(section: Section, naming: Naming) -> GraphScopes:
     return GraphScopes(facts, _head(section.table(_HEAD), naming) if _HEAD in section else None)
 
 
-def _computed(graph: Section, key: str, naming: Naming) -> GraphSite:
+def _computed(graph: Section, key: str, naming: Naming) -> GraphSites:
     value = graph.data[key]
     if not isinstance(value, dict) or len(value) != 1:
         hint = f'as in  {{ {COMPUTATIONS[0]} = "scope" }}; the known ones are {", ".join(COMPUTATIONS)}'
@@ -32,7 +32,8 @@ def _computed(graph: Section, key: str, naming: Naming) -> GraphSite:
     section = graph.table(key)
     section.allow_only(*COMPUTATIONS)
     (computation,) = section
-    return GraphSite(computation, naming.template(section, computation, section.text(computation)))
+    scopes = (naming.template(section, computation, scope) for scope in section.texts(computation))
+    return GraphSites(computation, tuple(scopes))
 
 
 def _head(section: Section, naming: Naming) -> HeadScopes:

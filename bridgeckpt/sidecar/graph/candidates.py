@@ -1,7 +1,7 @@
 """The functions that a config can name, by their values: which of them a graph computes.
 
-They are the functions without parameters of transformers' ACT2FN. A few others are here too, so that a message can say
-what a graph computes.
+The candidates are the functions without parameters of transformers' ACT2FN. A few others have a name too, so that a
+message can say what a graph computes.
 
 Source: https://github.com/huggingface/transformers, src/transformers/activations.py
 """
@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from itertools import compress
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.sidecar.graph.elementwise import elu, guarded, relu6, selu, sigmoid, softplus
+from bridgeckpt.sidecar.graph.elementwise import elu, guarded, relu6, selu, sigmoid, softplus, softsign
 from bridgeckpt.sidecar.graph.functions import POINTS
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # Differences that count as none, relative above 1. The two GELUs differ by 4.4e-4; with constants of bfloat16, one
 # differs by 3.3e-4 from itself.
 _EQUAL, _EQUAL_ROUNDED = 2e-5, 6e-4
+_SMALL = 4.0  # where a difference between functions matters
 _LAPLACE_MEAN, _LAPLACE_DEVIATION = 0.707107, 0.282095
 _LEAKY_SLOPE = 0.01  # torch.nn.LeakyReLU
 _QUICK_GELU = 1.702
@@ -55,22 +57,18 @@ CANDIDATES: dict[str, Operation] = {
     "hardswish": lambda x: x * relu6(x + 3.0) / 6.0,
     "laplace": _laplace,
     "gelu_10": lambda x: min(max(_gelu(x), -10.0), 10.0),
-    "elu": elu,
-    "selu": selu,
-    "softplus": softplus,
-    "softsign": lambda x: x / (1.0 + abs(x)),
-    "exp": math.exp,
-    "square": lambda x: x * x,
 }
+# Functions that ACT2FN does not have.
+OTHERS: dict[str, Operation] = {"elu": elu, "selu": selu, "softplus": softplus, "softsign": softsign, "exp": math.exp}
 
 
 class Likeness(NamedTuple):
     """Which candidate a function is like.
 
     Attributes:
-        name: The nearest candidate.
+        name: The function that it equals, else the nearest of the candidates.
         is_equal: Whether the function equals it: its values differ by no more than its constants are rounded.
-        difference: The largest difference of its values from those of the candidate, relative above 1.
+        difference: The largest difference between -4 and 4.
     """
 
     name: str
@@ -82,8 +80,17 @@ def nearest(function: Function) -> Likeness:
     """The candidate that a function is most like."""
     differences = {name: _difference(function.values, values) for name, values in _values().items()}
     name = min(differences, key=differences.__getitem__)
-    limit = _EQUAL_ROUNDED if function.is_rounded else _EQUAL
-    return Likeness(name, differences[name] <= limit, differences[name])
+    if differences[name] <= (_EQUAL_ROUNDED if function.is_rounded else _EQUAL):
+        return Likeness(name, is_equal=True, difference=differences[name])
+    small = [abs(point) <= _SMALL for point in POINTS]
+    values = tuple(compress(function.values, small))
+    differences = {
+        name: max(abs(one - other) for one, other in zip(values, compress(others, small), strict=True))
+        for name, others in _values().items()
+        if name in CANDIDATES
+    }
+    name = min(differences, key=differences.__getitem__)
+    return Likeness(name, is_equal=False, difference=differences[name])
 
 
 def scale_of(function: Function) -> float | None:
@@ -104,5 +111,5 @@ def _difference(values: Values, others: Values) -> float:
 
 @cache
 def _values() -> dict[str, Values]:
-    """The values of each candidate at POINTS."""
-    return {name: tuple([guarded(operation, x) for x in POINTS]) for name, operation in CANDIDATES.items()}
+    """The values of each function at POINTS."""
+    return {name: tuple([guarded(operation, x) for x in POINTS]) for name, operation in (CANDIDATES | OTHERS).items()}

@@ -1,7 +1,7 @@
-"""What the nodes of one name scope compute: the epsilon of a LayerNorm, the activation, the number of heads.
+"""What the nodes of one name scope compute: the epsilon of a LayerNorm, the number of heads.
 
 Each function takes a graph and a scope. It returns a fact with the node that it was read from, or None if the scope
-does not compute it in a known way: nothing is guessed. :data:`READERS` are the functions by their names in tables.
+does not compute it in a known way: nothing is guessed.
 """
 
 from __future__ import annotations
@@ -10,22 +10,16 @@ import re
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
     from bridgeckpt.formats.tensorflow.tensorproto import Number
 
-GRADIENT = re.compile(r"(?:^|/)gradients(?:_[0-9]+)?(?:/|$)")
+GRADIENT = re.compile(r"(?:^|/)(?:gradients|gradient_tape)(?:_[0-9]+)?(?:/|$)")
 PRODUCTS = {"MatMul", "BatchMatMul", "BatchMatMulV2", "Einsum"}
 
 _FUSED_NORMS = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
 _FUSED_EPSILON = 1e-4  # the ops' default, which a graph may leave out
 _ADDITIONS = {"Add", "AddV2"}
 _CLIPS = {"Maximum", "Minimum"}
-_SIMPLE_ACTIVATIONS = {"Erf": "gelu", "Erfc": "gelu", "Relu": "relu", "Relu6": "relu6", "Elu": "elu", "Selu": "selu"}
-_GELU_CUBE = 0.044715  # 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
-_NEAR = 4e-3  # relative; a bfloat16 has 8 bits
-_QUICK_GELU = 1.702  # x sigmoid(1.702 x)
 
 Value = TypeVar("Value", bound=str | float, covariant=True)
 
@@ -35,6 +29,13 @@ class GraphFact(NamedTuple, Generic[Value]):
 
     value: Value
     node: str
+
+
+class Unlike(NamedTuple):
+    """A node that computes what no config expresses: the ``nearest`` that one does, "" if it is not understood."""
+
+    node: str
+    nearest: str = ""
 
 
 def epsilon(graph: Graph, scope: str) -> GraphFact[Number] | None:
@@ -68,49 +69,6 @@ def _scalar(graph: Graph, name: str) -> Number | None:
     return constant[0] if constant is not None and len(constant) == 1 else None
 
 
-def activation(graph: Graph, scope: str) -> GraphFact[str] | None:
-    """The activation in the scope, or "linear" if the output of its dense layer goes directly into the next one."""
-    nodes = graph.under(scope)
-    ops = {node.op: node.name for node in nodes}
-    constants = [constant for node in nodes if (constant := _scalar(graph, node.name)) is not None]
-    activations = {name: ops[op] for op, name in _SIMPLE_ACTIVATIONS.items() if op in ops}
-    if "Tanh" in ops:
-        if not _has_near(_GELU_CUBE, constants) and any(_is_power(node) for node in nodes):
-            return None  # a gelu whose constant cannot be read, or something else
-        activations["gelu_pytorch_tanh" if _has_near(_GELU_CUBE, constants) else "tanh"] = ops["Tanh"]
-    if "Sigmoid" in ops:
-        is_product = any(node.op == "Mul" and ops["Sigmoid"] in node.operands for node in nodes)
-        gated = "quick_gelu" if _has_near(_QUICK_GELU, constants) else "silu" if is_product else "sigmoid"
-        activations[gated] = ops["Sigmoid"]
-    if len(activations) == 1:
-        return GraphFact(*activations.popitem())
-    product = next((node for node in nodes if node.op in PRODUCTS), None)
-    if activations or product is None or "Softmax" in ops:  # with attention, the first product is a projection
-        return None
-    return GraphFact("linear", product.name) if _feeds_product(graph, product) else None
-
-
-def _is_power(node: Node) -> bool:
-    return node.op in {"Pow", "Square"} or (node.op == "Mul" and len(set(node.operands)) < len(node.operands))
-
-
-def _has_near(value: float, constants: list[Number]) -> bool:
-    return any(abs(constant - value) < _NEAR * value for constant in constants)
-
-
-def _feeds_product(graph: Graph, node: Node) -> bool:
-    """Whether the output goes into another matrix product, with only a bias in between."""
-    for _ in range(8):
-        readers = [reader for reader in graph.readers(node.name) if not GRADIENT.search(reader.name)]
-        if any(reader.op in PRODUCTS for reader in readers):
-            return True
-        following = [reader for reader in readers if reader.op in {"BiasAdd", "Identity", "Reshape", *_ADDITIONS}]
-        if len(following) != 1:
-            return False
-        node = following[0]
-    return False
-
-
 def heads(graph: Graph, scope: str) -> GraphFact[int] | None:
     """The number of heads in the reshape to [batch, seq, heads, head_dim]; the scale 1 / sqrt(head_dim) checks it."""
     splits: dict[tuple[Number, Number], str] = {}
@@ -140,10 +98,3 @@ def _shape(graph: Graph, name: str) -> tuple[Number | None, ...]:
     if name not in graph or (node := graph[name]).op != "Pack":
         return ()
     return tuple(_scalar(graph, operand) for operand in node.operands)
-
-
-READERS: Mapping[str, Callable[[Graph, str], GraphFact[str | float] | None]] = {
-    "epsilon": epsilon,
-    "activation": activation,
-    "heads": heads,
-}

@@ -58,6 +58,11 @@ def relu6(x: float) -> float:
     return min(max(x, 0.0), 6.0)
 
 
+def softsign(x: float) -> float:
+    """Between -1 and 1, and straight near 0."""
+    return x / (1.0 + abs(x))
+
+
 def _clip(x: float, low: float, high: float) -> float:
     return min(max(x, low), high)
 
@@ -93,7 +98,7 @@ _UNARY: dict[str, Operation] = {
     "Erf": math.erf,
     "Erfc": math.erfc,
     "Softplus": softplus,
-    "Softsign": lambda x: x / (1.0 + abs(x)),
+    "Softsign": softsign,
     "Relu": lambda x: max(x, 0.0),
     "Relu6": relu6,
     "Elu": elu,

@@ -1,25 +1,23 @@
 """Facts that only the graph shows: LayerNorm's epsilon, the activation, the number of heads, what a head classifies.
 
-A dialect's ``[graph]`` says what is computed in which name scope. If that scope shows nothing, similar scopes are read:
-scopes that TensorFlow numbered because the name was taken (``bert_1/encoder/...``), scopes under another scope
-(``tower_0/bert/...``) or in a function, and applied hub modules (``module_apply_tokens/bert/...``). A fact is left out
-if it is not computed in a known way, or if two scopes differ.
+A dialect's ``[graph]`` says what is computed in which name scopes; :mod:`bridgeckpt.sidecar.graph.sites` reads them. A
+fact is left out if it is not computed in a known way, or if similar scopes differ.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.sidecar.graph.classifier import REDUCED, ClassifiedHead, classify_head
-from bridgeckpt.sidecar.graph.computations import GRADIENT, PRODUCTS, READERS, GraphFact
+from bridgeckpt.sidecar.graph.computations import PRODUCTS, GraphFact, Unlike
+from bridgeckpt.sidecar.graph.sites import GraphSite, are_equal, read_sites, scope_pattern, similar_scopes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
     from bridgeckpt.formats.tensorflow.graphdef import Graph
-    from bridgeckpt.mapping.tables.graph import GraphScopes, GraphSite, HeadScopes
+    from bridgeckpt.mapping.tables.graph import GraphScopes, HeadScopes
 
     Value = str | float
 
@@ -28,12 +26,13 @@ class GraphFacts(NamedTuple):
     """The facts of a graph.
 
     Attributes:
-        values: The values that it computes with, by config key.
+        values: The values that it computes with, by config key: at the first place that shows one.
         head: What one row of a classifier's logits is about ("sequence", "token"); None if the graph does not show it.
         unlike: How the graph computes a classifier, if no class does: a key of UNLIKE_ANY_CLASS.
         writer: The version of TensorFlow that wrote the graph.
         evidence: The node that each value, and the ``head``, was read from.
-        notes: Facts that are not in ``values`` because two scopes differ.
+        sites: By config key, what each place shows.
+        unclear: By config key, why the graph does not decide it, or not at every place.
     """
 
     values: Mapping[str, Value] = FrozenDict()
@@ -41,7 +40,8 @@ class GraphFacts(NamedTuple):
     unlike: str | None = None
     writer: str | None = None
     evidence: Mapping[str, str] = FrozenDict()
-    notes: tuple[str, ...] = ()
+    sites: Mapping[str, tuple[GraphSite, ...]] = FrozenDict()
+    unclear: Mapping[str, str] = FrozenDict()
 
 
 def read_facts(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) -> GraphFacts:
@@ -50,48 +50,52 @@ def read_facts(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) 
     Raises:
         CheckpointError: a node is damaged.
     """
+    sites = {key: tuple(read_sites(graph, computed, wildcards)) for key, computed in scopes.facts.items()}
+    differing = {key: text for key, found in sites.items() if (text := _differing(found))}
+    unread = {key: text for key, found in sites.items() if key not in differing and (text := _not_understood(found))}
     known: dict[str, GraphFact[Value]] = {}
-    notes: list[str] = []
-    for key, computed in scopes.facts.items():
-        facts = _find(graph, computed, wildcards)
-        if len({fact.value for fact in facts}) == 1:
-            known[key] = facts[0]
-        elif facts:
-            listed = " and ".join(f"{value} ({node})" for value, node in {fact.value: fact for fact in facts}.values())
-            notes.append(f"{key} is not taken from the graph, which computes with {listed}")
-    found = _head(graph, scopes.head, wildcards) if scopes.head is not None else None
-    head = found.fact if found is not None and found.unlike != REDUCED else None
+    for key, found in sites.items():
+        shown = [site.fact for site in found if isinstance(site.fact, GraphFact)]
+        if shown and key not in differing:
+            known[key] = shown[0]
+    found_head = _head(graph, scopes.head, wildcards) if scopes.head is not None else None
+    head = found_head.fact if found_head is not None and found_head.unlike != REDUCED else None
     evidence = {key: fact.node for key, fact in known.items()} | ({"head": head.node} if head else {})
     return GraphFacts(
         values={key: fact.value for key, fact in known.items()},
         head=head.value if head else None,
-        unlike=found.unlike if found is not None else None,
+        unlike=found_head.unlike if found_head is not None else None,
         writer=graph.writer,
         evidence=evidence,
-        notes=tuple(notes),
+        sites={key: found for key, found in sites.items() if key not in differing},
+        unclear=differing | unread,
     )
 
 
-def _find(graph: Graph, computed: GraphSite, wildcards: Mapping[str, str]) -> list[GraphFact[Value]]:
-    """The fact in the scope itself, else the facts in all similar scopes."""
-    read, scope = READERS[computed.computation], computed.scope.render(wildcards)
-    if fact := read(graph, scope):
-        return [fact]
-    return [fact for similar in _similar_scopes(graph, scope) if (fact := read(graph, similar))]
+def _differing(sites: Sequence[GraphSite]) -> str:
+    """The values of similar scopes that differ, so that it is not known which is the model's; "" if none do."""
+    for site in sites:
+        for other in sites:
+            if (site.template, site.layer) == (other.template, other.layer) and not _agree(site, other):
+                return f"the graph computes with {_said(site)} and {_said(other)}"
+    return ""
 
 
-def scope_pattern(scope: str) -> str:
-    """A regular expression for a scope and similar ones: numbered, under another scope, or in an applied hub module."""
-    parts = (rf"{re.escape(part)}(?:_apply_[^/\n]+)?(?:_[0-9]+)?" for part in scope.split("/"))
-    return r"(?:[^\n]*/)?" + "/".join(parts)
+def _agree(site: GraphSite, other: GraphSite) -> bool:
+    if isinstance(site.fact, GraphFact) and isinstance(other.fact, GraphFact):
+        return are_equal(site.fact.value, other.fact.value)
+    return site.fact == other.fact
 
 
-def _similar_scopes(graph: Graph, scope: str) -> Iterator[str]:
-    """The scopes similar to this one, in the order of the graph, without those that compute gradients."""
-    names = "\n".join(graph)
-    for match in dict.fromkeys(re.findall(f"^({scope_pattern(scope)})/", names, re.MULTILINE)):
-        if match != scope and not GRADIENT.search(match):
-            yield match
+def _said(site: GraphSite) -> str:
+    value = site.fact.value if isinstance(site.fact, GraphFact) else "another function"
+    return f"{value} ({site.fact.node})"
+
+
+def _not_understood(sites: Sequence[GraphSite]) -> str:
+    """The first node that computes in a way that is not understood; "" if there is none."""
+    nodes = (site.fact.node for site in sites if isinstance(site.fact, Unlike) and not site.fact.nearest)
+    return next((f"the graph computes it in a way that is not understood ({node})" for node in nodes), "")
 
 
 def _head(graph: Graph, scopes: HeadScopes, wildcards: Mapping[str, str]) -> ClassifiedHead | None:
@@ -118,5 +122,5 @@ def _places(
     bindings = (wildcards, dict.fromkeys(wildcards, ""))
     kernels = list(dict.fromkeys(scopes.kernel.render(binding) for binding in bindings))
     layer, _, name = kernels[0].rpartition("/")
-    layers = list(_similar_scopes(graph, layer)) if name == "kernel" else []  # a Keras layer has its own scope
+    layers = list(similar_scopes(graph, layer)) if name == "kernel" else []  # a Keras layer has its own scope
     return kernels, layers, {kind: scope_pattern(scope.render(wildcards)) for kind, scope in scopes.outputs.items()}

@@ -15,6 +15,8 @@ from bridgeckpt.sidecar.graph.dropout import under_dropout
 from bridgeckpt.sidecar.graph.elementwise import FILLED, OPERATIONS, PASSED, guarded
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
     from bridgeckpt.sidecar.graph.elementwise import Operation
 
@@ -25,6 +27,7 @@ POINTS = (
 _LEAKY_SLOPE = 0.2  # the op's default, which a graph may leave out
 _DEEPEST = 40  # operations on one way; an activation has about ten
 _FLOATS = {1: False, 2: False, 14: True, 19: True}  # DataType: whether a number of this type has only 16 bits
+_CONSTANTS = ("Const", "Identity", "Cast")  # also those that a tool moved to another scope
 
 Values = tuple[float, ...]
 
@@ -51,7 +54,7 @@ def function_of(graph: Graph, output: str) -> Function | None:
     Raises:
         CheckpointError: a node is damaged.
     """
-    return _function(graph, output, None)
+    return Functions(graph).of(output)
 
 
 def function_between(graph: Graph, source: str, output: str) -> Function | None:
@@ -60,16 +63,8 @@ def function_between(graph: Graph, source: str, output: str) -> Function | None:
     Raises:
         CheckpointError: a node is damaged.
     """
-    found = _function(graph, output, source)
+    found = Functions(graph, source=source).of(output)
     return found if found is not None and found.source == canonical(source) else None
-
-
-def _function(graph: Graph, output: str, source: str | None) -> Function | None:
-    try:
-        found = _Evaluation(graph, source).value(output)
-    except _TooDeepError:
-        return Function(canonical(output), POINTS)
-    return Function(found.source, found.values, found.is_rounded) if found.source is not None else None
 
 
 class _TooDeepError(Exception):
@@ -84,16 +79,34 @@ class _Value(NamedTuple):
     is_rounded: bool = False
 
 
-class _Evaluation:
-    """The values of tensors, each computed once. ``source`` is taken as given, as is all that is no known operation."""
+class Functions:
+    """The functions that make tensors of a graph, each computed once.
 
-    def __init__(self, graph: Graph, source: str | None) -> None:
+    ``source`` is taken as given, as is all that is no known operation. So is, if ``inside`` names nodes, what is
+    computed by any other but constants.
+    """
+
+    def __init__(self, graph: Graph, inside: Collection[str] | None = None, source: str | None = None) -> None:
+        self.inside = graph if inside is None else inside
         self._graph = graph
         self._source = canonical(source) if source is not None else None
         self._known: dict[str, _Value] = {}
         self._depth = 0
 
-    def value(self, tensor: str) -> _Value:
+    def of(self, output: str) -> Function | None:
+        """The function that makes ``output``, as :func:`function_of`.
+
+        Raises:
+            CheckpointError: a node is damaged.
+        """
+        self._depth = 0
+        try:
+            found = self._value(output)
+        except _TooDeepError:
+            return Function(canonical(output), POINTS)
+        return Function(found.source, found.values, found.is_rounded) if found.source is not None else None
+
+    def _value(self, tensor: str) -> _Value:
         tensor = canonical(tensor)
         known = self._known.get(tensor)
         if known is None:
@@ -110,19 +123,21 @@ class _Evaluation:
         if tensor == self._source or name not in self._graph:
             return None
         node = self._graph[name]
+        if name not in self.inside and node.op not in _CONSTANTS:
+            return None
         inputs = [source for source in node.inputs if not source.startswith("^")]
         if node.op == "Const":
             return self._constant(node)
         if node.op in FILLED:
             return _Value(None, (FILLED[node.op],) * len(POINTS))
         if node.op == "Fill":
-            return self.value(inputs[1]) if len(inputs) > 1 else None
+            return self._value(inputs[1]) if len(inputs) > 1 else None
         if node.op == "Cast":
-            return self.value(inputs[0]) if inputs and self._graph.dtype(node, "DstT") in _FLOATS else None
+            return self._value(inputs[0]) if inputs and self._graph.dtype(node, "DstT") in _FLOATS else None
         if node.op == "IdentityN":  # as TensorFlow writes a function with a gradient of its own
-            return self.value(inputs[index]) if index < len(inputs) else None
+            return self._value(inputs[index]) if index < len(inputs) else None
         if node.op in PASSED:
-            return self.value(inputs[0]) if inputs else None
+            return self._value(inputs[0]) if inputs else None
         if node.op == "Merge":
             return self._merged(inputs)
         operation = self._operation(node)
@@ -143,11 +158,11 @@ class _Evaluation:
 
     def _applied(self, node: Node, operation: Operation, inputs: list[str]) -> _Value | None:
         """The operation on its operands; None if they come from more than one tensor, as the sum of two layers."""
-        operands = [self.value(source) for source in inputs]
+        operands = [self._value(source) for source in inputs]
         sources = {operand.source for operand in operands} - {None}
         if len(sources) > 1:
             kept = under_dropout(self._graph, node)
-            return self.value(kept) if kept is not None else None
+            return self._value(kept) if kept is not None else None
         try:
             values = tuple([guarded(operation, *at) for at in zip(*(one.values for one in operands), strict=True)])
         except TypeError:  # a damaged graph: another number of operands
@@ -157,7 +172,7 @@ class _Evaluation:
 
     def _merged(self, inputs: list[str]) -> _Value | None:
         """The branch of a condition that does not drop out; both are equal then."""
-        branches = [self.value(source) for source in inputs]
+        branches = [self._value(source) for source in inputs]
         return branches[0] if len({(branch.source, branch.values) for branch in branches}) == 1 else None
 
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.sidecar.graph.computations import GRADIENT
-from bridgeckpt.sidecar.graph.facts import scope_pattern
+from bridgeckpt.sidecar.graph.sites import scope_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
