@@ -10,9 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.planning.account.closing import open_keys
 from bridgeckpt.planning.account.expansion import Expansion
 from bridgeckpt.planning.account.sizes import Question, solve
+from bridgeckpt.planning.by_rules.computed import corrected_by_class
 from bridgeckpt.planning.class_choice import choose_class
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.losses import warn_of_unlike_head
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.records import Row, Table
     from bridgeckpt.options import PlanOptions
     from bridgeckpt.planning.account.size_records import Sizes
+    from bridgeckpt.planning.by_rules.computed import Corrected
     from bridgeckpt.planning.dialect import Dialect
     from bridgeckpt.sidecar.config import Configuration
     from bridgeckpt.sidecar.described.layers import DescribedFacts
@@ -66,10 +69,11 @@ class SidecarFacts(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """The class that the checkpoint becomes, and the sizes of its tensors."""
+    """The class that the checkpoint becomes, the sizes of its tensors, and its config as TensorFlow's class read it."""
 
     architecture: Architecture
     sizes: Sizes
+    computed: Corrected
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     problems: tuple[Problem, ...]
@@ -136,11 +140,14 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
         *open_keys(question, choice.architecture, sizes),
         *choice.problems,
     ]
+    computed = corrected_by_class(stated.values, table, choice.architecture)
+    problems += computed.problems
     conflicts = conflicting_heads(table.model, config, facts, options.get("heads"))
     unlike = warn_of_unlike_head(table, choice.architecture, facts, question.rows, wildcards)
     return Chosen(
         architecture=choice.architecture,
         sizes=sizes,
+        computed=computed,
         notes=(*choice.notes, *sizes.notes, *conflicts),
         warnings=(
             *choice.warnings,
@@ -179,19 +186,22 @@ def configure(
     Raises:
         ConfigError: transformers does not have the activation, or the epsilon is not above 0.
     """
-    table, sizes = recognised.dialect.table, chosen.sizes
-    return translate(
-        evidence.stated.values,
+    table, sizes, computed = recognised.dialect.table, chosen.sizes, chosen.computed
+    made = translate(
+        computed.values,
         table,
         chosen.architecture.name,
         sizes=sizes.values,
-        assumed=sizes.assumed,
+        assumed=FrozenDict({**sizes.assumed, **computed.assumed}),
         described=evidence.stated.described,
         facts=evidence.facts,
         hidden_act=options.get("hidden_act"),
         layer_norm_eps=options.get("layer_norm_eps"),
         labels=sizes.of_axis(table.model.roles.labels) if _has_labels(table, chosen.architecture) else None,
         vocabulary=tokens.vocabulary,
+    )
+    return made._replace(
+        provenance={**computed.provenance, **made.provenance}, warnings=(*computed.warnings, *made.warnings)
     )
 
 

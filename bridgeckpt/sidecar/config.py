@@ -51,7 +51,7 @@ class Configuration(NamedTuple):
         provenance: By key, the origin of each value that no tensor shows.
         assumed: By key, a warning for each value that the caller, the graph and the source's config leave open.
         notes: Notes for the user.
-        warnings: What is lost of the source's config.
+        warnings: What is lost of the source's config, and what contradicts the code.
         unmentioned: The values of the source's config that a user's own model table does not mention, by key.
     """
 
@@ -97,6 +97,7 @@ def translate(
     """
     model = table.model
     copied, left_out = _copied_values(source, table)
+    copied = _typed(copied, model)
     notes = [f"not handed on from the config: {', '.join(left_out)}"] if left_out else []
     decisions: dict[str, Decision] = {}
     if (key := key_of(model, ACTIVATION, hidden_act)) is not None:
@@ -118,11 +119,12 @@ def translate(
         **named,
         **_padding(table, vocabulary),
     }
-    notes += [
+    contradicted = [
         f"{key} = {value} is written, as TensorFlow computes, not {copied[key]}"
         for key, value in fixed.items()
         if copied.get(key, value) != value
     ]
+    values, outside = _tokens_within(values, sizes, model)
     provenance = dict.fromkeys(fixed, f"{table.name} computes with no other")
     provenance |= {
         key: decision.origin.replace("the config", described.get(key, "the config"))
@@ -138,6 +140,8 @@ def translate(
         notes=tuple(notes),
         warnings=(
             *(warning for decision in decisions.values() for warning in decision.warnings),
+            *contradicted,
+            *outside,
             *misfit,
             *_warn_of_unmentioned(unmentioned, model),
         ),
@@ -168,6 +172,26 @@ def _defaults_assumed(model: ModelTable, known: Collection[str]) -> dict[str, st
 
 def _fixes_labels(model: ModelTable, architecture: str) -> bool:
     return model.roles.labels is not None and model.roles.labels in model.architectures[architecture].sizes
+
+
+def _typed(values: JSON, model: ModelTable) -> JSON:
+    """The values with the types that transformers 5 asks for, and that older versions and other code did not."""
+    floats = {key for key, value in model.config.defaults.items() if isinstance(value, float)}
+    typed = {key: bool(values[key]) for key in model.config.flags if key in values}
+    return {**values, **typed, **{key: float(values[key]) for key in floats if isinstance(values.get(key), int)}}
+
+
+def _tokens_within(values: JSON, sizes: Mapping[str, int], model: ModelTable) -> tuple[JSON, list[str]]:
+    """The values without ids that the vocabulary does not have, with which no class is built; a warning for each."""
+    vocabulary = model.dims.get(model.roles.vocabulary or "")
+    if vocabulary is None or not all(key in sizes for key in vocabulary.keys):
+        return values, []
+    size = vocabulary.evaluate(sizes)
+    outside = [
+        key for key in model.config.tokens if isinstance(values.get(key), int) and not -size <= values[key] < size
+    ]
+    warnings = [f"{key} = null is written, not {values[key]}: the vocabulary has {size} tokens" for key in outside]
+    return {**values, **dict.fromkeys(outside)}, warnings
 
 
 def _padding(table: Table, vocabulary: Vocabulary | None) -> JSON:

@@ -200,4 +200,14 @@ def _invalid_values(values: Mapping[str, Any], model: ModelTable) -> list[tuple[
             invalid.append((key, "a number from 0 to 1 is expected"))
         elif name == options.get(ACTIVATION) and not (value is None or isinstance(value, str)):
             invalid.append((key, "the name of an activation is expected"))
+        elif name in model.config.flags and value not in (None, True, False):
+            invalid.append((key, "true or false is expected"))
+        elif name in model.config.tokens and not _are_ids(value):
+            invalid.append((key, "the id of a token is expected"))
     return invalid
+
+
+def _are_ids(value: object) -> bool:
+    """Whether a value is the id of a token, a list of ids, or None."""
+    ids = value if isinstance(value, list) and value else [value]
+    return value is None or all(isinstance(one, int) and not isinstance(one, bool) for one in ids)

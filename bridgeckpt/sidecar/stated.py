@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.formats.descriptions import IN_HDF5, IN_SAVED_MODEL, described_objects, plain
 from bridgeckpt.frozen import FrozenDict
+from bridgeckpt.mapping.tables.computed import VERSION
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config_files import check_values, find_config, parse_values, read_config, read_values
 from bridgeckpt.store.texts import JSON, shown
@@ -165,6 +166,8 @@ def _needed_values(found: Described, table: Table) -> JSON:
     if not any(fnmatchcase(found.class_name, pattern) for pattern in source.classes):
         return {}
     wanted = {*model.size_keys, *model.config.options.values(), *model.config.needed, *source.required}
+    if source.transformers:
+        wanted |= {*model.config.flags, VERSION}
     values = {key: plain(value) for key, value in found.config.items() if source.keys.get(key, key) in wanted}
     return {key: value for key, value in values.items() if value is not None}
 

@@ -11,7 +11,7 @@ import pytest
 from paths import FIXTURES
 
 import bridgeckpt
-from bridgeckpt.errors import PlanError
+from bridgeckpt.errors import ConfigError, PlanError
 
 
 @pytest.fixture
@@ -25,6 +25,14 @@ def source(tmp_path):
         return folder
 
     return copied
+
+
+def stating(folder, **values):
+    """The folder, with other values in its config; a version of None takes it out."""
+    config = {**json.loads((folder / "config.json").read_text()), **values}
+    kept = {key: value for key, value in config.items() if (key, value) != ("transformers_version", None)}
+    (folder / "config.json").write_text(json.dumps(kept))
+    return folder
 
 
 # A tied variable is stored with each layer that uses it
@@ -115,15 +123,53 @@ def test_the_config_is_handed_on(source, tmp_path):
 
 @pytest.mark.parametrize(
     ("key", "said", "computed"),
-    [("position_embedding_type", "relative_key", "absolute"), ("tie_word_embeddings", False, True)],
+    [
+        ("position_embedding_type", "relative_key", "absolute"),
+        ("tie_word_embeddings", False, True),
+        ("chunk_size_feed_forward", 3, 0),
+        ("return_dict", False, True),
+        ("add_cross_attention", True, False),
+        ("pad_token_id", 10**6, None),
+    ],
 )
 def test_what_tensorflow_always_computes_with_is_written_whatever_the_config_says(source, key, said, computed):
-    folder = source("hf440_next_sentence")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, key: said}))
+    folder = stating(source("hf440_next_sentence"), **{key: said})
     plan = bridgeckpt.plan(folder)
     assert plan.configuration.values[key] == computed
-    assert f"{key} = {computed} is written, as TensorFlow computes, not {said}" in plan.notes
+    assert any(f"{key} = {json.dumps(computed)} is written, not {json.dumps(said)}" in text for text in plan.warnings)
+    assert not plan.unproven
+
+
+@pytest.mark.parametrize(
+    ("version", "causal", "unproven"), [("4.40.2", True, ()), ("4.11.3", False, ()), (None, False, ("is_decoder",))]
+)
+def test_a_causal_mask_came_with_a_version(source, version, causal, unproven):
+    folder = stating(source("hf440_lm_head"), is_decoder=True, transformers_version=version)
+    plan = bridgeckpt.plan(folder)
+    assert plan.configuration.values["is_decoder"] is causal
+    assert plan.unproven == unproven
+    assert any("is_decoder" in warning for warning in plan.warnings) is not causal
+
+
+@pytest.mark.parametrize("value", [{"load_in_8bit": True}, {}])
+def test_what_tells_pytorch_how_to_load_a_model_is_not_written(source, value):
+    folder = stating(source("hf440_next_sentence"), quantization_config=value)
+    plan = bridgeckpt.plan(folder)
+    assert "quantization_config" not in plan.configuration.values
+    assert len(plan.warnings) == bool(value)
+
+
+@pytest.mark.parametrize(("key", "value"), [("is_decoder", "no"), ("pad_token_id", "0"), ("eos_token_id", [1, None])])
+def test_flags_and_ids_of_other_types_are_errors(source, key, value):
+    with pytest.raises(ConfigError, match=f"{key} = .* is expected"):
+        bridgeckpt.plan(stating(source("hf440_next_sentence"), **{key: value}))
+
+
+def test_numbers_and_flags_are_written_with_the_types_that_transformers_5_asks_for(source):
+    folder = stating(source("hf440_next_sentence"), is_decoder=None, use_cache=1, initializer_range=0)
+    values = bridgeckpt.plan(folder).configuration.values
+    assert (values["is_decoder"], values["use_cache"]) == (False, True)
+    assert isinstance(values["initializer_range"], float)
 
 
 def test_gelu_is_the_error_function(source):

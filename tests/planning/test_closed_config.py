@@ -153,7 +153,7 @@ def test_the_value_of_the_table_is_what_its_code_computes_with(albert):
     states(source, pad_token_id=5)
     plan, config = convert(source, write_tables(source.parent, mine=("[config]\n", "[config]\npad_token_id = 1\n")))
     assert config["pad_token_id"] == 1
-    assert "pad_token_id = 1 is written, as TensorFlow computes, not 5" in plan.notes
+    assert "pad_token_id = 1 is written, as TensorFlow computes, not 5" in plan.warnings
 
 
 def test_a_default_of_a_needed_key_is_a_warning(albert):

@@ -11,6 +11,7 @@ says for which configs that is so, and has one outcome.
 ``reason``             what TensorFlow's class does
 ``values``             outcome: the class computes with these values; they are written, also if the config differs
 ``none = ["KEY"]``     outcome: the class does not read these keys, and PyTorch's needs null for the same result
+``without = ["KEY"]``  outcome: the keys are not about what TensorFlow's class computes, and are not written
 ``refused = true``     outcome: no PyTorch class computes this
 ``doubt = ["KEY"]``    outcome: the source leaves open which value of these keys was computed
 =====================  ================================================================================================
@@ -34,12 +35,13 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.document import Section
 
 Version = tuple[int, ...]
+VERSION = "transformers_version"  # in configs since 4.2 or 4.3: the version that wrote it
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
-_OUTCOMES = ("values", "none", "refused", "doubt")
+_OUTCOMES = ("values", "none", "without", "refused", "doubt")
 
 
 class ClassFact(NamedTuple):
-    """One entry: the configs that it is about, and its outcome, one of ``values``, ``refused`` and ``doubt``.
+    """One entry: the configs that it is about, and its outcome: ``values``, ``without``, ``refused`` or ``doubt``.
 
     Keys of ``none`` are values that are None.
     """
@@ -51,6 +53,7 @@ class ClassFact(NamedTuple):
     until: Version
     reason: str
     values: Mapping[str, Any] = FrozenDict()
+    without: tuple[str, ...] = ()
     refused: bool = False
     doubt: tuple[str, ...] = ()
 
@@ -72,7 +75,7 @@ class ClassFact(NamedTuple):
 
 def version_of(config: Mapping[str, Any]) -> Version:
     """The version of transformers that wrote the config; () if it does not say it."""
-    match = _VERSION.match(str(config.get("transformers_version", "")))
+    match = _VERSION.match(str(config.get(VERSION, "")))
     return tuple(map(int, match[0].split("."))) if match else ()
 
 
@@ -99,6 +102,7 @@ def _entry(section: Section) -> ClassFact:
         until=_version(section, "until"),
         reason=reason(section),
         values=FrozenDict({**section.table("values").data, **dict.fromkeys(section.texts("none", ()))}),
+        without=section.texts("without", ()),
         refused=section.flag("refused"),
         doubt=section.texts("doubt", ()),
     )

@@ -27,6 +27,7 @@ load_without, filled }         ``load_without``: arguments with which it is comp
                                default is right), ``needed`` lists keys that the class computes with and that no shape
                                tells: each is in the source's config, in a dialect's ``[config]``, in ``defaults``, or
                                the conversion is refused; ``padded`` lists sizes that a checkpoint may exceed,
+                               ``flags`` lists keys that are true or false, ``tokens`` those of ids of tokens,
                                ``foreign`` maps a key found only in another model's config to the name of that
                                model, ``repeating`` such a key to one of this model: with an equal value it says nothing
 ``[config.options]``           the key of config.json that each option of a conversion sets, if the model has one:
@@ -247,7 +248,8 @@ def _architecture(section: Section, dims: dict[str, Expression], fillings: tuple
 
 def _config(section: Section) -> ModelConfig:
     section.allow_only(
-        "files", "options", "labels", "keys", "defaults", "kept", "needed", "padded", "foreign", "repeating"
+        *("files", "options", "labels", "keys", "defaults", "kept", "needed", "padded", "flags", "tokens"),
+        *("foreign", "repeating"),
     )
     options, keys, foreign = section.table("options"), section.table("keys"), section.table("foreign")
     repeating = section.table("repeating")
@@ -262,6 +264,8 @@ def _config(section: Section) -> ModelConfig:
         kept=section.texts("kept", ()),
         needed=section.texts("needed", ()),
         padded=section.texts("padded", ()),
+        flags=section.texts("flags", ()),
+        tokens=section.texts("tokens", ()),
         foreign={key: foreign.text(key) for key in foreign},
         repeating={key: repeating.text(key) for key in repeating},
     )

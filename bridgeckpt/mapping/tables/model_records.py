@@ -104,6 +104,8 @@ class ModelConfig(NamedTuple):
         kept: Further keys of the source that are copied. No others are: they could change what is loaded.
         needed: Keys that the class computes with and that no shape tells. Each has to have a value.
         padded: Sizes that the checkpoint may exceed.
+        flags: Keys that are true or false.
+        tokens: Keys of ids of tokens, which are below the size of the vocabulary.
         foreign: The name of another model, by a key that only configs of that model have.
         repeating: By such a key, the key of this model whose value it may repeat.
     """
@@ -116,6 +118,8 @@ class ModelConfig(NamedTuple):
     kept: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
     padded: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
     foreign: Mapping[str, str] = FrozenDict()
     repeating: Mapping[str, str] = FrozenDict()
 

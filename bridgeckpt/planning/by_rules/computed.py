@@ -1,4 +1,4 @@
-"""The config of a model that is converted by rules, with what TensorFlow's class computed where the two differ.
+"""The config of a model of transformers, with what TensorFlow's class computed where the two differ.
 
 The table of rules says where a class of some version did not read a key, or read it in another way
 (:mod:`bridgeckpt.mapping.tables.computed`). A model inside the model (an encoder, a tower of CLIP) has its own config
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import Problem
 from bridgeckpt.mapping.tables.computed import version_of
+from bridgeckpt.mapping.tables.library import RULES
+from bridgeckpt.mapping.tables.model_records import bare_class
 from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.store.texts import shown
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bridgeckpt.mapping.tables.computed import ClassFact, Version
+    from bridgeckpt.mapping.tables.model_records import Architecture
+    from bridgeckpt.mapping.tables.records import Table
     from bridgeckpt.mapping.tables.rule_records import Rules
 
 
@@ -43,6 +47,16 @@ def corrected(config: Mapping[str, Any], rules: Rules, name: str, bare: str | No
     return Corrected(values, work.provenance, work.assumed, tuple(work.warnings), tuple(work.problems))
 
 
+def corrected_by_class(stated: Mapping[str, Any], table: Table, architecture: Architecture) -> Corrected:
+    """The config of a class that ``table`` lists, if it is one of the code base that the rules are about."""
+    if not stated or not table.config.source.transformers:
+        return Corrected(stated, {}, {}, (), ())
+    from bridgeckpt.mapping.tables.rules import load_rules  # most checkpoints need no rules, and start quicker
+
+    bare = bare_class(table.model.architectures).name
+    return corrected({"model_type": table.model.model, **stated}, load_rules(RULES), architecture.name, bare)
+
+
 class _Correction:
     """Collects what is said while the entries are applied, each to the config that it is about."""
 
@@ -59,6 +73,7 @@ class _Correction:
             if entry.holds(values, self.name, self.version):
                 self._apply(entry, values, config, place)
                 values |= entry.values
+                values = {key: value for key, value in values.items() if key not in entry.without}
         inner = {key: value for key, value in values.items() if isinstance(value, dict) and "model_type" in value}
         return values | {key: self.corrected(value, f"{place}{key}.") for key, value in inner.items()}
 
@@ -76,6 +91,10 @@ class _Correction:
                 if key in config and place + key not in self.assumed:
                     stated = f"{place}{key} = {shown(value)} is written, not {shown(config[key])}"
                     self.warnings.append(f"{stated}: {entry.reason}")
+
+        for key in entry.without:
+            if values.get(key):
+                self.warnings.append(f"{place}{key} is not written, which says {shown(values[key])}: {entry.reason}")
 
     def _doubt(self, entry: ClassFact, values: Mapping[str, Any], place: str, because: str = "") -> None:
         for key in entry.values or entry.doubt or entry.keys:
