@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from fnmatch import fnmatch
 
 import pytest
 
@@ -72,3 +73,14 @@ def test_it_is_shipped_and_no_dialect():
 def test_rules_are_a_value_that_pickles():
     rules = load_rules(tables.RULES)
     assert pickle.loads(pickle.dumps(rules)) == rules
+
+
+@pytest.mark.slow
+def test_what_tensorflow_computes_is_said_of_keys_and_classes_that_transformers_has():
+    import transformers
+
+    for kind, model in load_rules(tables.RULES).models.items():
+        config = transformers.CONFIG_MAPPING[kind]()
+        for fact in model.computes:
+            assert all(hasattr(config, key) for key in fact.values), (kind, fact.values)
+            assert all(any(fnmatch(name, pattern) for name in dir(transformers)) for pattern in fact.classes), kind

@@ -47,6 +47,14 @@ def test_nothing_is_told_if_the_config_does_not_contradict(applied, stated):
     assert not done.warnings
 
 
+def test_a_key_of_which_the_class_reads_another(applied):
+    entry = '{ same = { layers = "encoder_layers" }, reason = "it reads encoder_layers" }'
+    done = applied(entry, {**NOW, "layers": 3, "encoder_layers": 2})
+    assert done.values["layers"] == 2
+    assert done.warnings == ("layers = 2 is written, not 3: it reads encoder_layers",)
+    assert applied(entry, {**NOW, "layers": 3}).values["layers"] == 3
+
+
 def test_a_refusal_names_the_key_and_the_class_without_the_head(applied):
     entry = '{ class = "Toy*LM", when = { tied = [true] }, refused = true, reason = "it scales its logits" }'
     (problem,) = applied(entry, {**NOW, "tied": True}).problems

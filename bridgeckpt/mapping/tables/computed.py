@@ -12,6 +12,7 @@ says for which configs that is so, and has one outcome.
 ``values``             outcome: the class computes with these values; they are written, also if the config differs
 ``none = ["KEY"]``     outcome: the class does not read these keys, and PyTorch's needs null for the same result
 ``without = ["KEY"]``  outcome: the keys are not about what TensorFlow's class computes, and are not written
+``same = {KEY = ...}``  outcome: the class reads another key, which is named here; this one gets its value
 ``refused = true``     outcome: no PyTorch class computes this
 ``doubt = ["KEY"]``    outcome: the source leaves open which value of these keys was computed
 =====================  ================================================================================================
@@ -37,11 +38,12 @@ if TYPE_CHECKING:
 Version = tuple[int, ...]
 VERSION = "transformers_version"  # in configs since 4.2 or 4.3: the version that wrote it
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
-_OUTCOMES = ("values", "none", "without", "refused", "doubt")
+_OUTCOMES = ("values", "none", "same", "without", "refused", "doubt")
 
 
 class ClassFact(NamedTuple):
-    """One entry: the configs that it is about, and its outcome: ``values``, ``without``, ``refused`` or ``doubt``.
+    """One entry: the configs that it is about, and its outcome: one of ``values``, ``same``,
+    ``without``, ``refused`` and ``doubt``.
 
     Keys of ``none`` are values that are None.
     """
@@ -54,13 +56,18 @@ class ClassFact(NamedTuple):
     reason: str
     values: Mapping[str, Any] = FrozenDict()
     without: tuple[str, ...] = ()
+    same: Mapping[str, str] = FrozenDict()
     refused: bool = False
     doubt: tuple[str, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of the config that the entry is about."""
-        return tuple(dict.fromkeys((*self.values, *self.doubt, *self.when, *self.unless)))
+        return tuple(dict.fromkeys((*self.values, *self.same, *self.doubt, *self.when, *self.unless)))
+
+    def written(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The values that are written into this config."""
+        return {**self.values, **{key: config[other] for key, other in self.same.items() if other in config}}
 
     def holds(self, config: Mapping[str, Any], name: str, version: Version) -> bool:
         """Whether the entry is about this config of the class ``name``; ``version`` is () if none is stated."""
@@ -103,6 +110,7 @@ def _entry(section: Section) -> ClassFact:
         reason=reason(section),
         values=FrozenDict({**section.table("values").data, **dict.fromkeys(section.texts("none", ()))}),
         without=section.texts("without", ()),
+        same=FrozenDict({key: section.table("same").text(key) for key in section.table("same")}),
         refused=section.flag("refused"),
         doubt=section.texts("doubt", ()),
     )

@@ -72,7 +72,7 @@ class _Correction:
         for entry in (*self.rules.computes, *self.rules.model(str(config.get("model_type"))).computes):
             if entry.holds(values, self.name, self.version):
                 self._apply(entry, values, config, place)
-                values |= entry.values
+                values |= entry.written(values)
                 values = {key: value for key, value in values.items() if key not in entry.without}
         inner = {key: value for key, value in values.items() if isinstance(value, dict) and "model_type" in value}
         return values | {key: self.corrected(value, f"{place}{key}.") for key, value in inner.items()}
@@ -85,7 +85,7 @@ class _Correction:
             self._refuse(entry, values, place)
         elif entry.doubt:
             self._doubt(entry, values, place)
-        for key, value in entry.values.items():
+        for key, value in entry.written(values).items():
             if config.get(key) != value:
                 self.provenance[place + key] = f"TF{self.name} computes with no other: {entry.reason}"
                 if key in config and place + key not in self.assumed:
@@ -97,8 +97,8 @@ class _Correction:
                 self.warnings.append(f"{place}{key} is not written, which says {shown(values[key])}: {entry.reason}")
 
     def _doubt(self, entry: ClassFact, values: Mapping[str, Any], place: str, because: str = "") -> None:
-        for key in entry.values or entry.doubt or entry.keys:
-            written = {**values, **entry.values}
+        written = {**values, **entry.written(values)}
+        for key in entry.written(values) or entry.doubt or entry.keys:
             value = f" = {shown(written[key])} is written, and" if key in written else " is"
             said = f"{place}{key}{value} not proven to be what was computed: {entry.reason}{because}"
             self.assumed[place + key] = said
