@@ -9,6 +9,7 @@ import pytest
 
 from bridgeckpt.errors import TableError
 from bridgeckpt.mapping.tables import library as tables
+from bridgeckpt.mapping.tables.model import shipped_models
 from bridgeckpt.mapping.tables.rule_records import Pattern
 from bridgeckpt.mapping.tables.rules import load_rules
 
@@ -79,7 +80,8 @@ def test_rules_are_a_value_that_pickles():
 def test_what_tensorflow_computes_is_said_of_keys_and_classes_that_transformers_has():
     import transformers
 
-    for kind, model in load_rules(tables.RULES).models.items():
+    models = {kind: model for kind, model in load_rules(tables.RULES).models.items() if kind not in shipped_models()}
+    for kind, model in models.items():
         config = transformers.CONFIG_MAPPING[kind]()
         for fact in model.computes:
             assert all(hasattr(config, key) for key in fact.values), (kind, fact.values)
