@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import tffreeze
 import tfwrite
@@ -28,6 +29,11 @@ def compared(bert, scores, mask):
     return bert.tf.where(places[:, None] >= places[None], scores, -1e9) + mask
 
 
+def constant(bert, scores, mask):
+    """A causal mask that is a constant."""
+    return scores + mask - 1e9 * np.triu(np.ones((1, 1, wired.TOKENS, wired.TOKENS), np.float32), 1)
+
+
 def without(bert, value, other):
     """The variables of a norm are there, and nothing is normalised."""
     bert.norm(value)
@@ -52,6 +58,11 @@ INSIDE = {
     ),
     "causal, by a band": ({"masked": band}, f"{LAYER.format(0)}/attention/output/dense", "a mask by position"),
     "causal, by positions": ({"masked": compared}, f"{LAYER.format(0)}/attention/output/dense", "a mask by position"),
+    "causal, by a constant": (
+        {"masked": constant},
+        f"{LAYER.format(0)}/attention/output/dense",
+        "a mask by position",
+    ),
     "softmax of queries": (
         {"probabilities": lambda b, x: b.tf.nn.softmax(x, axis=-2)},
         f"{LAYER.format(0)}/attention/output/dense",
@@ -202,6 +213,26 @@ def test_frozen_graphs_are_read_like_others(tmp_path, changes, is_right):
     else:
         (problem,) = refusal(frozen)
         assert problem.subject.endswith("attention/output/dense/MatMul")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        ({"joined": lambda b, x, y: b.norm(x + 0.5 * y)}, "0.5 * tf_bert_model/bert/embeddings/LayerNorm"),
+        ({"scaled": lambda b, x: x if b.layer == 1 else x * D**-0.5}, "layer_._1/attention/self/query x"),
+        ({"first": lambda b, x: b.tf.reduce_mean(x, 1)}, "the mean of tf_bert_model/bert/encoder/layer_._2"),
+        ({"pooled": lambda b, x: b.tf.nn.relu(x)}, "passes on relu of tf_bert_model/bert/pooler/dense"),
+    ],
+)
+def test_functions_of_tensorflow_2_are_followed(tmp_path, changes, said, nested):
+    source = wired.save_model(tmp_path / "model", nested=nested, **changes)
+    if said is None:
+        assert bridgeckpt.plan(source).architecture.name == "BertModel"
+    else:
+        (problem,) = refusal(source)
+        assert said in problem.details[0]
 
 
 def test_a_causal_graph_is_right_for_a_decoder(tmp_path):

@@ -6,9 +6,11 @@ A model is :class:`Bert` with some of its methods replaced. Importing this needs
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 VOCAB, HIDDEN, LAYERS, HEADS, WIDE, POSITIONS, LABELS = 30, 24, 3, 3, 40, 12, 3
@@ -78,12 +80,17 @@ class Bert:
 
     def forward(self) -> Any:
         """The last output."""
-        tf, scope = self.tf, self.tf1.variable_scope
-        shape = (BATCH, TOKENS)
+        ones = self.tf.ones((BATCH, TOKENS), self.tf.int32)
         names = ("input_ids", "input_mask", "segment_ids")
-        ids, mask, types = (
-            self.tf1.placeholder_with_default(tf.ones(shape, tf.int32), (None, None), name) for name in names
-        )
+        return self.computed(*(self.tf1.placeholder_with_default(ones, (None, None), name) for name in names))
+
+    def computed(self, ids: Any, mask: Any, types: Any) -> Any:
+        """The last output for these inputs."""
+        return self._head(*self.outputs(ids, mask, types))
+
+    def outputs(self, ids: Any, mask: Any, types: Any) -> tuple[Any, Any]:
+        """What the encoder and the pooler give."""
+        tf, scope = self.tf, self.scope
         with scope("bert"):
             with scope("embeddings"):
                 self.ids, self.words = ids, self.variable("word_embeddings", (VOCAB, HIDDEN))
@@ -103,10 +110,10 @@ class Bert:
             sequence = self.unflat(self.states[-1])
             with scope("pooler"):
                 pooled = self.pooled(self.dense(self.first(sequence), HIDDEN))
-        return self._head(sequence, pooled)
+        return sequence, pooled
 
     def _layer(self, states: Any, mask: Any) -> Any:
-        scope = self.tf1.variable_scope
+        scope = self.scope
         with scope("attention"):
             with scope("self"):
                 context = self._attention(states, mask)
@@ -127,7 +134,7 @@ class Bert:
         return tf.reshape(tf.transpose(context, (0, 2, 1, 3)), (-1, HIDDEN))
 
     def _head(self, sequence: Any, pooled: Any) -> Any:
-        tf, scope = self.tf, self.tf1.variable_scope
+        tf, scope = self.tf, self.scope
         if self.head is None:
             return sequence
         read = self.classified(sequence, pooled)
@@ -138,18 +145,18 @@ class Bert:
                     flat = self.transformed(self.dense(tf.reshape(sequence, (-1, HIDDEN)), HIDDEN))
                 bias = self.variable("output_bias", (VOCAB,))
             return tf.nn.log_softmax(self.logits(tf.matmul(flat, self.words, transpose_b=True) + bias))
-        with scope("cls/squad" if self.head == "squad" else self.tf1.get_variable_scope()):
+        with scope("cls/squad") if self.head == "squad" else nullcontext():
             count = 2 if self.head == "squad" else LABELS
             kernel, bias = self.variable("output_weights", (count, HIDDEN)), self.variable("output_bias", (count,))
             return tf.nn.log_softmax(self.logits(tf.matmul(flat, kernel, transpose_b=True) + bias))
 
     def dense(self, states: Any, size: int, name: str = "dense") -> Any:
-        with self.tf1.variable_scope(name):
+        with self.scope(name):
             kernel, bias = self.variable("kernel", (int(states.shape[-1]), size)), self.variable("bias", (size,))
             return self.tf.nn.bias_add(self.tf.matmul(states, kernel), bias)
 
     def norm(self, states: Any) -> Any:
-        with self.tf1.variable_scope("LayerNorm"):
+        with self.scope("LayerNorm"):
             beta, gamma = self.variable("beta", (HIDDEN,)), self.variable("gamma", (HIDDEN,))
             mean, variance = self.tf.nn.moments(states, [-1], keepdims=True)
             return self.tf.nn.batch_normalization(states, mean, variance, beta, gamma, 1e-12)
@@ -159,6 +166,9 @@ class Bert:
 
     def unflat(self, states: Any) -> Any:
         return self.tf.reshape(states, (-1, TOKENS, HIDDEN))
+
+    def scope(self, name: str) -> Any:
+        return self.tf1.variable_scope(name)
 
     def variable(self, name: str, shape: tuple[int, ...]) -> Any:
         return self.tf1.get_variable(name, shape, initializer=self.tf1.random_normal_initializer(0, 0.4))
@@ -180,4 +190,57 @@ def write(folder: Path, head: str | None = None, *, training: bool = False, towe
         session.run(tf1.global_variables_initializer())
         tf1.train.Saver().save(session, str(folder / "bert_model.ckpt"))
     (folder / "bert_config.json").write_text(json.dumps(CONFIG))
+    return folder
+
+
+class KerasNamed(Bert):
+    """The same model as TensorFlow 2 writes it, with the names of transformers' classes for TensorFlow."""
+
+    def __init__(self, tf: Any) -> None:
+        super().__init__(tf)
+        self.variables: dict[str, Any] = {}
+        self._path: list[str] = []
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        name = name.replace("layer_", "layer_._")
+        self._path.append(name)
+        with self.tf.name_scope(name):
+            yield
+        self._path.pop()
+
+    def variable(self, name: str, shape: tuple[int, ...]) -> Any:
+        name = {"word_embeddings": "word_embeddings/weight"}.get(name, name)
+        name = f"{name}/embeddings" if name.endswith("_embeddings") else name
+        place = "/".join((*self._path, name))
+        if place not in self.variables:  # when nothing is traced
+            self.variables[place] = self.tf.Variable(self.tf.random.normal(shape, 0, 0.4), name=name)
+        return self.tf.convert_to_tensor(self.variables[place])
+
+
+def save_model(folder: Path, *, nested: bool = False, **changes: Any) -> Path:
+    """Save a SavedModel of TensorFlow 2. If ``nested``, each layer and the pooler's end are functions of their own."""
+    import tensorflow as tf
+
+    def own_function(method: Any) -> Any:
+        return lambda *values: tf.function(method, autograph=False)(*values)
+
+    bert = type("Changed", (KerasNamed,), changes)(tf)
+    with tf.name_scope("tf_bert_model"):
+        bert.computed(*[tf.ones((BATCH, TOKENS), tf.int32)] * 3)
+    for name in ("_layer", "pooled") if nested else ():
+        setattr(bert, name, own_function(getattr(bert, name)))
+    inputs = [tf.TensorSpec((None, TOKENS), tf.int32, name) for name in ("input_ids", "input_mask", "segment_ids")]
+    module = tf.Module()
+    module.weights = list(bert.variables.values())
+
+    def serve(*values: Any) -> dict[str, Any]:
+        with tf.name_scope("tf_bert_model"):
+            states, pooled = bert.outputs(*values)
+            return {"states": states, "pooled": pooled}
+
+    module.serve = tf.function(serve, input_signature=inputs, autograph=False)
+    tf.saved_model.save(module, str(folder), signatures=module.serve)
+    config = {**CONFIG, "model_type": "bert", "architectures": ["BertModel"]}
+    (folder / "config.json").write_text(json.dumps(config))
     return folder

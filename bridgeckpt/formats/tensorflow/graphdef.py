@@ -20,9 +20,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import CheckpointError
+from bridgeckpt.formats.tensorflow.function_calls import RESULT, SIGNATURE, Calls, Head
 from bridgeckpt.formats.tensorflow.metagraph import MetaGraph, find_graph
 from bridgeckpt.formats.tensorflow.stored_graph import without_weights
-from bridgeckpt.formats.tensorflow.tensorproto import Number, decimal, small_constant
+from bridgeckpt.formats.tensorflow.tensorproto import Number, decimal, is_uneven_square, small_constant
 from bridgeckpt.formats.tensorflow.wire import (
     BYTES,
     FIXED32,
@@ -38,14 +39,14 @@ from bridgeckpt.formats.tensorflow.wire import (
 from bridgeckpt.store.lfs import open_content
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 
 _SIGNATURE_OUTPUT, _OUTPUT_NAME = tag(2, BYTES), tag(1, BYTES)  # of SignatureDef and of TensorInfo
 _GRAPH_NODE, _GRAPH_LIBRARY = tag(1, BYTES), tag(2, BYTES)
 _LIBRARY_FUNCTION = tag(1, BYTES)
-_FUNCTION_SIGNATURE, _FUNCTION_NODE, _SIGNATURE_NAME = tag(1, BYTES), tag(3, BYTES), tag(1, BYTES)
+_FUNCTION_NODE, _SIGNATURE_NAME = tag(3, BYTES), tag(1, BYTES)
 _NODE_NAME, _NODE_OP, _NODE_INPUT, _NODE_ATTR = (tag(number, BYTES) for number in (1, 2, 3, 5))
 _ATTR_STRING, _ATTR_INTEGER = tag(2, BYTES), tag(3, VARINT)
 _ATTR_FLAG, _ATTR_FLOAT, _ATTR_TYPE, _ATTR_TENSOR = tag(5, VARINT), tag(4, FIXED32), tag(6, VARINT), tag(8, BYTES)
@@ -63,6 +64,11 @@ class Node(NamedTuple):
     stored: tuple[bytes, ...]
 
     @property
+    def data(self) -> tuple[str, ...]:
+        """The tensors that it gets: inputs without control edges."""
+        return tuple(name for name in self.inputs if not name.startswith("^"))
+
+    @property
     def operands(self) -> tuple[str, ...]:
         """The names of the nodes that it gets data from: inputs without output numbers and without control edges."""
         return tuple(name.partition(":")[0] for name in self.inputs if not name.startswith("^"))
@@ -76,14 +82,13 @@ class Graph:
         writer: The version of TensorFlow that wrote it, if the file says so.
     """
 
-    def __init__(
-        self, path: Path, nodes: Mapping[str, bytes], functions: Mapping[str, str], meta_graph: MetaGraph
-    ) -> None:
+    def __init__(self, path: Path, index: _Index, meta_graph: MetaGraph) -> None:
         self.path = path
         self.writer = meta_graph.writer
         self._signatures = meta_graph.signatures
-        self._nodes = nodes
-        self._functions = functions  # node name to function name, for nodes inside functions
+        self._nodes = index.nodes
+        self._functions = index.functions
+        self._calls = Calls(self, index.heads)
         self._decoded: dict[str, Node] = {}
 
     def __len__(self) -> int:
@@ -91,6 +96,11 @@ class Graph:
 
     def __contains__(self, name: object) -> bool:
         return name in self._nodes
+
+    @property
+    def has_functions(self) -> bool:
+        """Whether some of its nodes are in functions."""
+        return bool(self._functions)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._nodes)
@@ -161,6 +171,51 @@ class Graph:
             if stored.search(data) and (node := self[name]).op in ops:
                 yield node
 
+    def outside(self, tensor: str) -> tuple[str, ...]:
+        """The tensors that an argument of a function is where the function is called; () for anything else.
+
+        Raises:
+            CheckpointError: a function is damaged.
+        """
+        try:
+            return self._calls.argument(tensor)
+        except (WireError, UnicodeDecodeError) as error:
+            raise _damaged(self.path, f"the function of {tensor}: {error}") from error
+
+    def calls(self, node: str) -> bool:
+        """Whether ``node`` calls a function that the graph holds, and that computes.
+
+        Raises:
+            CheckpointError: the function's name is damaged.
+        """
+        try:
+            return self._calls.called(node) is not None
+        except (WireError, UnicodeDecodeError) as error:
+            raise _damaged(self.path, f"the function that {node} calls: {error}") from error
+
+    def callers(self, node: str) -> tuple[str, ...] | None:
+        """The nodes that call the function in which ``node`` is; None if it is in none.
+
+        Raises:
+            CheckpointError: a function is damaged.
+        """
+        function = self._functions.get(node)
+        try:
+            return tuple(self._calls.callers.get(function, ())) if function is not None else None
+        except (WireError, UnicodeDecodeError) as error:
+            raise _damaged(self.path, f"the calls of {function}: {error}") from error
+
+    def inside(self, node: str, index: int) -> str | None:
+        """The tensor in the function that ``node`` calls which is its output ``index``; None if it calls none.
+
+        Raises:
+            CheckpointError: a function is damaged.
+        """
+        try:
+            return self._calls.result(node, index)
+        except (WireError, UnicodeDecodeError) as error:
+            raise _damaged(self.path, f"the function that {node} calls: {error}") from error
+
     def signature(self, name: str) -> dict[str, str]:
         """The outputs of the signature ``name``, each with the node that computes it. Empty without such a signature.
 
@@ -191,6 +246,18 @@ class Graph:
         tensors = [tensor for key, _, tensor in self._attribute(node, "value") if key == _ATTR_TENSOR]
         try:
             return small_constant(b"".join(tensors)) if tensors else None
+        except WireError as error:
+            raise _damaged(self.path, f"constant {name}: {error}") from error
+
+    def is_uneven_square(self, name: str) -> bool:
+        """Whether the Const node ``name`` certainly holds square matrices of different numbers.
+
+        Raises:
+            CheckpointError: the node is damaged.
+        """
+        tensors = [tensor for key, _, tensor in self.attribute(name, "value") if key == _ATTR_TENSOR]
+        try:
+            return bool(tensors) and is_uneven_square(b"".join(tensors))
         except WireError as error:
             raise _damaged(self.path, f"constant {name}: {error}") from error
 
@@ -242,8 +309,15 @@ class Graph:
         stored = [bits for key, bits, _ in self._attribute(node, attr) if key == kind]
         return stored[-1] if stored else None
 
+    def attribute(self, name: str, attr: str) -> list[tuple[int, int, bytes]]:
+        """The fields of the attribute ``attr`` of the node ``name``; none if it is not stored.
+
+        Raises:
+            CheckpointError: the attribute is damaged.
+        """
+        return self._attribute(self[name], attr)
+
     def _attribute(self, node: Node, attr: str) -> list[tuple[int, int, bytes]]:
-        """The fields of an attribute; none if it is not stored."""
         wanted = attr.encode()
         try:
             entries = [map_entry(entry) for entry in node.stored if wanted in entry]
@@ -264,7 +338,7 @@ def read_graph(path: Path) -> Graph:
     try:
         graph = without_weights(path)
         meta_graph = MetaGraph(graph) if graph is not None else find_graph(_content(path), path.name)
-        return Graph(path, *_index(meta_graph.graph), meta_graph)
+        return Graph(path, _index(meta_graph.graph), meta_graph)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from error
     except (WireError, UnicodeDecodeError) as error:
@@ -284,29 +358,37 @@ def _damaged(path: Path, what: str) -> CheckpointError:
     )
 
 
-def _index(graph: bytes) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Node name to the bytes of the node; and node name to function name, for nodes inside functions."""
-    nodes: dict[str, bytes] = {}
-    functions: dict[str, str] = {}
+class _Index(NamedTuple):
+    """The bytes of nodes by name; for nodes inside functions, the function's name; and what describes each function."""
+
+    nodes: dict[str, bytes]
+    functions: dict[str, str]
+    heads: dict[str, Head]
+
+
+def _index(graph: bytes) -> _Index:
+    index = _Index({}, {}, {})
     for key, _, payload in fields(graph):
         if key == _GRAPH_NODE:
-            nodes[_name(payload)] = payload
+            index.nodes[_name(payload)] = payload
         elif key == _GRAPH_LIBRARY:
-            for function, node in _function_nodes(payload):
-                name = f"{function}/{_name(node)}"
-                nodes[name], functions[name] = node, function
-    return nodes, functions
+            for library_key, _, function in fields(payload):
+                if library_key == _LIBRARY_FUNCTION:
+                    _add_function(index, function)
+    return index
 
 
-def _function_nodes(library: bytes) -> Iterator[tuple[str, bytes]]:
-    """Every node in the functions of a FunctionDefLibrary, after its function's name."""
-    for library_key, _, function in fields(library):
-        if library_key != _LIBRARY_FUNCTION:
-            continue
-        parts = [(key, payload) for key, _, payload in fields(function)]
-        name = next((text(payload, _SIGNATURE_NAME) for key, payload in parts if key == _FUNCTION_SIGNATURE), "")
-        if not name.startswith(_BOOKKEEPING):
-            yield from ((name, payload) for key, payload in parts if key == _FUNCTION_NODE)
+def _add_function(index: _Index, function: bytes) -> None:
+    """Add the nodes of a function, unless it saves or restores."""
+    parts = [(key, payload) for key, _, payload in fields(function)]
+    name = next((text(payload, _SIGNATURE_NAME) for key, payload in parts if key == SIGNATURE), "")
+    if name.startswith(_BOOKKEEPING):
+        return
+    index.heads[name] = tuple([part for part in parts if part[0] in (SIGNATURE, RESULT)])
+    for key, payload in parts:
+        if key == _FUNCTION_NODE:
+            node = f"{name}/{_name(payload)}"
+            index.nodes[node], index.functions[node] = payload, name
 
 
 def _with_parents(scope: str) -> Iterator[str]:

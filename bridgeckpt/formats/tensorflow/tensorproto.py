@@ -68,6 +68,21 @@ def small_constant(tensor: bytes) -> tuple[Number, ...] | None:
     return tuple(values[:count])
 
 
+def is_uneven_square(tensor: bytes) -> bool:
+    """Whether a TensorProto certainly holds square matrices of different numbers, stored as their bytes."""
+    sizes: list[int] = []
+    content = b""
+    for key, _, payload in fields(tensor):
+        if key == _SHAPE:
+            sizes = [_size(dim) for dim_key, _, dim in fields(payload) if dim_key == _DIM]
+        elif key == _CONTENT:
+            content = payload
+    count = prod(sizes)
+    if len(sizes) < 2 or sizes[-1] != sizes[-2] or count < 1 or not content or len(content) % count:
+        return False
+    return content != content[: len(content) // count] * count
+
+
 def decimal(data: bytes) -> float:
     """A float32 (4 bytes) as the decimal with the fewest digits: 1e-12, not 9.99999996e-13, the nearest float64."""
     value: float = struct.unpack("<f", data)[0]

@@ -10,7 +10,7 @@ from bridgeckpt.sidecar.graph.wiring.outputs import outputs_of, unlike_output
 from bridgeckpt.sidecar.graph.wiring.terms import Term, of_function, single
 from bridgeckpt.sidecar.graph.wiring.tracing import Tracer
 from bridgeckpt.sidecar.graph.wiring.uses import uses_of
-from bridgeckpt.sidecar.graph.wiring.weights import BIAS, WEIGHT, Weights
+from bridgeckpt.sidecar.graph.wiring.weights import Weights
 from bridgeckpt.sidecar.graph.wiring.wording import described
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def find_unlike(graph: Graph, wiring: Wiring, model: ModelInGraph) -> list[Findi
     """
     weights = Weights(graph, model.weights)
     tracer = Tracer(graph, weights)
-    uses = uses_of(graph, weights, tracer, _shifts(model.weights))
+    uses = uses_of(graph, weights, tracer)
     sites = list(_sites(wiring, model, uses))
     outputs = outputs_of(
         graph, tracer, {site.part: [use.node for use in site.uses] for site in sites if site.row.gives and site.uses}
@@ -104,13 +104,6 @@ def _sites(wiring: Wiring, model: ModelInGraph, uses: Mapping[str, Sequence[Use]
         others = tuple(reads for other in of_others for _, reads in _expanded(other, wiring, model))
         for part, reads in _expanded(row, wiring, model):
             yield _Site(part, row, reads, _in_scope(uses.get(part, ()), model.labels.get(part, part)), others)
-
-
-def _shifts(weights: Mapping[str, tuple[Weight, ...]]) -> dict[str, str]:
-    """The nodes of the shifts of layer norms."""
-    every = [(name, weight) for name, each in weights.items() for weight in each]
-    norms = {weight.part for _, weight in every if weight.role == WEIGHT and weight.dimensions == 1}
-    return {weight.part: name for name, weight in every if weight.role == BIAS and weight.part in norms}
 
 
 def _in_scope(uses: Sequence[Use], scope: str) -> Sequence[Use]:

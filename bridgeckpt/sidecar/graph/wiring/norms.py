@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.sidecar.graph.elementwise import PASSED
 from bridgeckpt.sidecar.graph.functions import canonical, split_output
+from bridgeckpt.sidecar.graph.wiring.norm_values import is_norm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,24 +32,24 @@ _MOST = 80  # operations of one norm
 _NEAR = 14  # operations between the shift and the mean
 
 
-def shift_of(graph: Graph, weights: Weights, node: Node) -> Weight | None:
-    """The weight that ``node`` adds, if that is the shift of a norm."""
+def shifts_of(graph: Graph, weights: Weights, node: Node) -> list[Weight]:
+    """The weights that ``node`` adds, or the sum or the difference that it adds, and that are shifts of norms."""
     if node.op not in LAST:
-        return None
-    for tensor in node.operands:
-        if weight := weights.shift(tensor):
-            return weight
-        inner = graph[tensor] if tensor in graph else node  # noqa: SIM401 - a graph is no dict
-        if inner.op == "Sub" and inner.operands and (weight := weights.shift(inner.operands[0])):
-            return weight
-    return None
+        return []
+    tensors = [*node.data]
+    for tensor in node.data:
+        name, _ = split_output(tensor)
+        if name in graph and (inner := graph[name]).op in LAST:
+            tensors += inner.data
+    return [shift for tensor in tensors if (shift := weights.shift(tensor)) is not None]
 
 
 def normalised(graph: Graph, weights: Weights, last: Node, part: str) -> str | None:
-    """The tensor that the norm of ``part``, which ends with the node ``last``, normalises. None if it is no norm."""
+    """The tensor that the norm of ``part`` normalises, if the node ``last`` is its last one. None if it is no norm."""
     for candidate in _reduced(graph, weights, last):
-        if _depends_only_on(graph, weights, last, _root(graph, candidate), part):
-            return candidate
+        source = _root(graph, candidate)
+        if _depends_only_on(graph, weights, last, source, part):
+            return candidate if is_norm(graph, weights, last, source, part) is not False else None
     return None
 
 

@@ -39,7 +39,7 @@ def outputs_of(graph: Graph, tracer: Tracer, products: Mapping[str, Sequence[str
     """
     found: dict[str, list[Output]] = {part: [] for part in products}
     current = {node: part for part, nodes in products.items() for node in nodes}
-    seen = {*current}
+    seen, unclear = {*current}, set[str]()
     for _ in range(_LONGEST):
         if not current:
             break
@@ -50,9 +50,22 @@ def outputs_of(graph: Graph, tracer: Tracer, products: Mapping[str, Sequence[str
             inner, is_read = _within(tracer, computing, part)
             following |= {node: part for node in inner if node not in seen}
             found[part] += _output(tracer.combination(name), part, name, is_last=is_read or not inner)
+            if not computing and not _is_final(graph, name):
+                unclear.add(part)
         seen |= {*following}
         current = following
-    return found
+    return {part: outputs for part, outputs in found.items() if part not in unclear}
+
+
+def _is_final(graph: Graph, node: str) -> bool:
+    """Whether a node without readers is an output of the graph, and not of a function whose result is read."""
+    for caller in graph.callers(node) or ():
+        readers = graph.readers_of([caller])[caller]
+        if any(reader.op != "Identity" or graph.readers_of([reader.name])[reader.name] for reader in readers):
+            return False
+        if not all(_is_final(graph, reader.name) for reader in readers):
+            return False
+    return True
 
 
 def unlike_output(outputs: Sequence[Output], expected: str) -> Output | None:

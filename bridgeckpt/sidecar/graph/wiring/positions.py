@@ -29,7 +29,7 @@ def hides_by_position(graph: Graph, mask: str) -> bool:
         if name not in graph:
             continue
         node = graph[name]
-        if node.op == "MatrixBandPart":
+        if node.op == "MatrixBandPart" or (node.op == "Const" and graph.is_uneven_square(name)):
             return True
         if (
             node.op in _COMPARISONS

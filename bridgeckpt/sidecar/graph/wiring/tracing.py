@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bridgeckpt.formats.tensorflow.function_calls import CALLS
 from bridgeckpt.sidecar.graph.computations import PRODUCTS
 from bridgeckpt.sidecar.graph.dropout import under_dropout
 from bridgeckpt.sidecar.graph.elementwise import OPERATIONS, PASSED, guarded
 from bridgeckpt.sidecar.graph.functions import canonical, split_output
 from bridgeckpt.sidecar.graph.wiring.integers import integers
-from bridgeckpt.sidecar.graph.wiring.norms import normalised, shift_of
+from bridgeckpt.sidecar.graph.wiring.norms import normalised, shifts_of
 from bridgeckpt.sidecar.graph.wiring.positions import hides_by_position
 from bridgeckpt.sidecar.graph.wiring.selections import ALL, token_of
 from bridgeckpt.sidecar.graph.wiring.terms import (
@@ -81,8 +82,11 @@ class Tracer:
         if (found := self._variable(tensor)) is not None:
             return found
         if name not in self._graph:
-            return unknown(tensor)
+            return self._argument(tensor)
         node = self._graph[name]
+        if node.op in CALLS:
+            result = self._graph.inside(name, split_output(tensor)[1])
+            return self.combination(result) if result is not None else unknown(tensor)
         inputs = [source for source in node.inputs if not source.startswith("^")]
         if node.op in _SHAPES:
             return single(Term("free", name))
@@ -91,10 +95,19 @@ class Tracer:
             return number(constant[0]) if constant and len({*constant}) == 1 else single(Term("free", name))
         if not inputs:
             return unknown(name) if node.op in _VARIABLES else single(Term("free", name))
-        if (shift := shift_of(self._graph, self._weights, node)) is not None:
-            return self._norm(node, shift.part)
+        if (norm := self._norm(node)) is not None:
+            return norm
         found = self._by_operation(node, inputs, tensor)
         return found if found is not None else self._other(node, inputs)
+
+    def _argument(self, tensor: str) -> Combination:
+        """What an argument of a function is, if it is the same wherever the function is called."""
+        found = {self.combination(outside) for outside in self._graph.outside(tensor)}
+        if len(found) == 1:
+            return found.pop()
+        return (
+            single(Term("free", tensor)) if found and all(kinds(one) <= _OUTSIDE for one in found) else unknown(tensor)
+        )
 
     def _variable(self, tensor: str) -> Combination | None:
         """What reads a variable: the rows of a table, or a bias."""
@@ -110,12 +123,14 @@ class Tracer:
         self._tables.add(term)
         return single(term)
 
-    def _norm(self, node: Node, part: str) -> Combination:
-        source = normalised(self._graph, self._weights, node, part)
-        if source is None:
-            return unknown(node.name)
-        self.norms.setdefault(part, {})[node.name] = source
-        return single(Term("part", part))
+    def _norm(self, node: Node) -> Combination | None:
+        """The output of the layer norm that ends here; None if none does."""
+        for shift in shifts_of(self._graph, self._weights, node):
+            source = normalised(self._graph, self._weights, node, shift.part)
+            if source is not None:
+                self.norms.setdefault(shift.part, {})[node.name] = source
+                return single(Term("part", shift.part))
+        return None
 
     def _by_operation(self, node: Node, inputs: list[str], tensor: str) -> Combination | None:
         """What an operation with a meaning of its own gives; None for another operation."""
@@ -249,8 +264,10 @@ class Tracer:
             if node.op == "Mul":
                 return scaled(left, factor)
             return scaled(left, 1 / factor) if factor else unknown(node.name)
-        if kinds(right) <= _OUTSIDE and not kinds(left) <= _OUTSIDE and not _is_unclear(left):
-            return unknown(node.name)  # by a number that is not known
+        if node.op == "Mul" and kinds(left) <= _OUTSIDE:
+            left, right = right, left
+        if kinds(right) <= _OUTSIDE and not kinds(left) <= _OUTSIDE:  # a number that is not known, or a mask
+            return left if node.op == "Mul" and kinds(left) == {"softmax"} else unknown(node.name)
         return applied(partial(guarded, OPERATIONS[node.op]), [left, right])
 
     def _selected(self, node: Node, inputs: list[str]) -> Combination | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
+
+from bridgeckpt.formats.tensorflow.function_calls import CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
 _READS = frozenset(
     ("Identity", "ReadVariableOp", "Cast", "Reshape", "Transpose", "Squeeze", "ExpandDims", "StopGradient", "Snapshot")
 )
+_NUMBER = re.compile(r"_[0-9]+\Z")
+_HANDLES = frozenset(("VarHandleOp",))
 _LONGEST = 12  # operations between a variable and its use
 WEIGHT, BIAS = "weight", "bias"
 
@@ -26,14 +31,14 @@ class Weight(NamedTuple):
 
 
 class Weights:
-    """The variables of a model by the names of their nodes."""
+    """The variables of a model by the names of their nodes; ``norms`` are the parts that are layer norms."""
 
     def __init__(self, graph: Graph, weights: Mapping[str, tuple[Weight, ...]]) -> None:
         self._graph = graph
-        self._weights = weights
+        self._weights = {**_of_handles(graph, weights), **weights}
         self._known: dict[str, tuple[Weight, ...]] = {}
         self._with_bias = {weight.part for each in weights.values() for weight in each if weight.role == BIAS}
-        self._norms = {
+        self.norms = {
             weight.part
             for each in weights.values()
             for weight in each
@@ -52,7 +57,10 @@ class Weights:
         for _ in range(_LONGEST):
             if name in self._weights:
                 return self._weights[name]
-            if name not in self._graph or (node := self._graph[name]).op not in _READS or not node.operands:
+            if name not in self._graph:
+                outside = {self.read_by(tensor) for tensor in self._graph.outside(name)}
+                return outside.pop() if len(outside) == 1 else ()
+            if (node := self._graph[name]).op not in _READS or not node.operands:
                 return ()
             name = node.operands[0]
         return ()
@@ -70,7 +78,7 @@ class Weights:
     def shift(self, tensor: str) -> Weight | None:
         """The weight that a tensor is as the shift (beta) of a norm."""
         found = (weight for weight in self.read_by(tensor) if weight.role == BIAS)
-        return next((weight for weight in found if weight.part in self._norms), None)
+        return next((weight for weight in found if weight.part in self.norms), None)
 
     def biases(self, tensor: str) -> list[Weight]:
         """The weights that a tensor is as a bias."""
@@ -79,3 +87,24 @@ class Weights:
     def has_bias(self, part: str) -> bool:
         """Whether a part has a bias."""
         return part in self._with_bias
+
+
+def _of_handles(graph: Graph, weights: Mapping[str, tuple[Weight, ...]]) -> dict[str, tuple[Weight, ...]]:
+    """The weights by nodes that have other names than their variables.
+
+    Keras 3 exports each variable twice, and its functions read the second, with a number at its end.
+    """
+    if not graph.has_functions:
+        return {}
+    read = {
+        tensor.partition(":")[0] for node in graph.with_ops(CALLS) if graph.calls(node.name) for tensor in node.data
+    }
+    found: dict[str, tuple[Weight, ...]] = {}
+    for node in graph.with_ops(_HANDLES):
+        variable = graph.string(node, "shared_name") or node.name
+        if variable not in weights and node.name in read:
+            variable = _NUMBER.sub("", variable)
+            variable = "" if variable in read else variable
+        if variable in weights:
+            found[node.name] = weights[variable]
+    return found
