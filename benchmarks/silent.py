@@ -2,6 +2,7 @@
 
     python benchmarks/silent.py graphs --count 50            seeds 0 to 49
     python benchmarks/silent.py graphs --first 50 --count 50 --write
+    python benchmarks/silent.py warm_starts --count 50       warm starts of Keras models
     python benchmarks/silent.py configs --peer-python OTHER/bin/python --only "Albert*,Electra*"
 
 Trials are added to a file (``--records``), and ``--write`` makes a section of ``results/silent.md`` of all in it. The
@@ -20,7 +21,7 @@ from silent_trials import FAILED, SILENT, collect, read, table, write_section
 
 # A mode is a module with INTRODUCTION, a text for the results, and trial(seed, folder), which makes one Trial; or with
 # prepared(arguments), which returns the seeds and that function.
-MODES = {"configs": "silent_configs", "graphs": "silent_graphs"}
+MODES = {"configs": "silent_configs", "graphs": "silent_graphs", "warm_starts": "silent_warm_starts"}
 _BAD = {SILENT, FAILED}
 
 
@@ -41,8 +42,8 @@ def main() -> int:
         if hasattr(mode, "prepared"):
             seeds, trial = mode.prepared(arguments)
         made = (trial(seed, Path(work) / str(seed)) for seed in seeds)
-        for trial in collect(made, records):
-            print(*trial, flush=True)
+        for done in collect(made, records):
+            print(*done, flush=True)
     trials = read(records)
     lines = table(trials)
     print("\n".join(lines))

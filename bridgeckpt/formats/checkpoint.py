@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from bridgeckpt.formats.layer_places import Place
     from bridgeckpt.store.spool import Spool
     from bridgeckpt.store.tensors import Extent, TensorInfo
 
@@ -125,6 +126,23 @@ class Checkpoint:
         names = self._names
         stored = self._stored_slots()
         return {names.get(key, key): Slot(names.get(weight, weight), slot) for key, (weight, slot) in stored.items()}
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The names of all layers of Keras' model in order, also those without tensors, if the format has them."""
+        return ()
+
+    @property
+    def layer_places(self) -> Mapping[str, Place]:
+        """The place of each tensor's layer in ``model.layers`` of Keras, by name, if the format has that order.
+
+        Raises:
+            CheckpointError: as :attr:`variable_names`.
+        """
+        places: dict[str, Place] = {}
+        for key, place in self._stored_places().items():
+            places.setdefault(self._names.get(key, key), place)
+        return places
 
     def training_state(self) -> TrainingState:
         """The tensors that training left: optimizer state, moving averages and bookkeeping, by their names and shapes.
@@ -283,6 +301,10 @@ class Checkpoint:
 
     def _stored_slots(self) -> Mapping[str, Slot]:
         """:attr:`slots` by key."""
+        return {}
+
+    def _stored_places(self) -> Mapping[str, Place]:
+        """:attr:`layer_places` by key."""
         return {}
 
     def _read_strings(self, info: TensorInfo, extent: Extent, verify: bool) -> list[bytes]:  # noqa: ARG002

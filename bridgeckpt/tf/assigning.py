@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.options import checked
-from bridgeckpt.tf.keras_numbers import check_numbers
+from bridgeckpt.tf.keras_numbers import settle_layers
 from bridgeckpt.tf.naming import is_model, namings
 from bridgeckpt.tf.options import ResolvedOptions, WarmStartOptions, resolve_options
 from bridgeckpt.tf.runtime import tensorflow
@@ -41,7 +42,8 @@ def assign(
     A variable is looked up by its full name: the path of a Keras 3 variable, else the name without ``:0``. It is also
     looked up by the path of attributes that leads to it (``encoder/kernel``). The names that find more variables are
     used. The keys of an object graph's checkpoint are such paths. There, paths are tried first, also below a prefix
-    such as ``model/``. If Keras has numbered the layers of the model differently, the warm start is refused.
+    such as ``model/``. The layers of a Keras model that are numbered otherwise than in the checkpoint are paired by
+    their order or shapes, if these settle it; else the warm start is refused, or warned of if the numbers agree.
 
     Args:
         model_or_variables: a Keras model or layer, a ``tf.Module``, a ``hub.KerasLayer`` or ``hub.Module``, a
@@ -57,8 +59,8 @@ def assign(
         CheckpointError: the checkpoint cannot be found or read, or a tensor is damaged. No variable is set then.
         TableError: a mapping table is malformed.
         PrecisionError: a value does not fit its variable's dtype. No variable is set then.
-        WarmStartError: no variable is in the checkpoint, a tensor has another shape, Keras numbered the layers
-            differently, or ``strict`` refuses something else.
+        WarmStartError: no variable is in the checkpoint, a tensor has another shape, layers may be others than those of
+            their names, or ``strict`` refuses something else.
         BridgeckptError: there are no variables, they belong to a graph and no session is given, or an option is not
             valid.
     """
@@ -134,9 +136,16 @@ def _start(model_or_variables: Any, checkpoint: Checkpoint, resolved: ResolvedOp
             best = start
         if best.report.complete:
             break
+    if best is not None and is_model(model_or_variables):
+
+        def again(keys: Mapping[str, str]) -> Start:
+            pinned = resolved.renaming._replace(names={**resolved.renaming.names, **keys})
+            return plan_by_names(checkpoint, best.variables, resolved._replace(renaming=pinned), any_scope=any_scope)
+
+        return settle_layers(model_or_variables, best, resolved, again)
+    if best is not None and isinstance(model_or_variables, Mapping):  # the names are the caller's own
+        return best.with_report(best.report._replace(warnings=()))
     if best is not None:
-        if is_model(model_or_variables) and resolved.strict is not False:
-            check_numbers(best)
         return best
     raise first_error or BridgeckptError(
         f"{shorten(repr(model_or_variables), 80)} has no variables",

@@ -1,66 +1,89 @@
-"""Numbers that Keras gives to layers: whether variables of equal names belong to the same layers.
+"""Numbers that Keras gives to layers: the checkpoint's layer for each of a model's, whatever numbers they have.
 
-Keras calls the first dense layer of a program ``dense`` and the next ones ``dense_1``, ``dense_2``, also in another
-model. So the layers of a model have other numbers if another model was built before, and equal names are other layers.
-What stays the same is the place of a layer among those of its kind. Numbers that begin with 0 are not from Keras.
+The order of the layers or their shapes settle which layer is which. Where they do not, equal names are taken only if
+the layers have equal places, with a warning, since nothing but the numbers says so; else the warm start is refused.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bridgeckpt.warmstart.report import WarmStartError
+from bridgeckpt.tf.keras_sides import OUTPUT, LayerSides, best_pairs
+from bridgeckpt.tf.number_doubts import guesses, refusal, warning
+from bridgeckpt.warmstart.stored import VALUE
+from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Mapping
 
+    from bridgeckpt.tf.options import ResolvedOptions
     from bridgeckpt.tf.start import Start
-
-_NUMBER = re.compile(r"(?:_([1-9][0-9]*))?(?=/)")  # what Keras appends to a layer's name; nothing to that of the first
-
-Kind = tuple[str, str]  # a name before the number of a layer, and after it
+    from bridgeckpt.warmstart.layers import LayerPairs
 
 
-def check_numbers(start: Start) -> None:
-    """Check that variables of equal names are at the same place among the layers of their kind.
+def settle_layers(
+    model: Any,  # noqa: ANN401 - TensorFlow and Keras have no types
+    start: Start,
+    resolved: ResolvedOptions,
+    again: Callable[[Mapping[str, str]], Start],
+) -> Start:
+    """The start in which each of the model's layers gets the values of the checkpoint's layer that it is.
+
+    ``again`` plans with the checkpoint's key for each variable of ``start``.
 
     Raises:
-        WarmStartError: a layer of the model has another place among the model's than in the checkpoint.
+        WarmStartError: layers have the names of others, or may have, and neither order nor shapes say which they are.
     """
-    wanted, available = set(start.keys.values()), set(start.report.available)
-    ours, theirs = _by_kind(wanted), _by_kind(available)
-    for name in start.matching.values:
-        key = start.keys[name]
-        for (before, after), number in _numbers(key):
-            mine, stored = ours[before, after], theirs.get((before, after), [])
-            by_keras = f"{before}_0{after}" not in wanted | available
-            if by_keras and number in stored and mine.index(number) != stored.index(number):
-                raise WarmStartError(
-                    f"{key} may be another variable than the one of that name in {start.report.checkpoint}: Keras "
-                    "numbers layers in the order they are built, and the first of this kind is "
-                    f"{_name(before, stored[0], after)} in the checkpoint and {_name(before, mine[0], after)} in the "
-                    "model",
-                    start.report,
-                    hint="build the model first in a program, or after keras.backend.clear_session(); or name each "
-                    "variable: assign({'name in the checkpoint': variable}, checkpoint)",
-                )
+    if start.matching.translated or start.matching.checkpoint.has_pytorch_names:
+        return start  # a table knows the layers
+    start = start.with_report(start.report._replace(warnings=()))  # of names alone
+    sides, pairs = best_pairs(model, start, resolved)
+    sources, settled = _sources(start), _settled_keys(sides, pairs)
+    found = guesses(sides, pairs, start, settled)
+    wrong = [one for one in found if not one.same_place]
+    if wrong and resolved.strict is not False:
+        raise refusal(wrong[0], sides, pairs, start, resolved)
+    warnings = [warning(found)] if found else []
+    if any(sources.get(variable) != key for variable, key in settled.items()):
+        start = _again(start, {**sources, **settled}, again)
+        start = start.with_report(start.report._replace(how="by the order of its layers"))
+        note = _note(pairs)
+        if pairs.by_order and len(pairs.names) == len(sides.program) == len(sides.checkpoint):
+            start = start.with_report(start.report._replace(notes=(*start.report.notes, note)))
+        else:
+            warnings.insert(0, note)
+    return start.with_report(start.report._replace(warnings=tuple(warnings)))
 
 
-def _by_kind(names: Iterable[str]) -> dict[Kind, list[int]]:
-    """The numbers of the layers of each kind, in order; 0 for the one without."""
-    found: dict[Kind, set[int]] = {}
-    for name in names:
-        for kind, number in _numbers(name):
-            found.setdefault(kind, set()).add(number)
-    return {kind: sorted(numbers) for kind, numbers in found.items()}
+def _sources(start: Start) -> dict[int, str]:
+    """The key of the tensor that each variable starts from, by the variable's identity."""
+    return {
+        id(start.variables[name].parts[0].variable): value.sources[0] for name, value in start.matching.values.items()
+    }
 
 
-def _numbers(name: str) -> Iterator[tuple[Kind, int]]:
-    """The kind and the number of each layer that a name contains."""
-    for match in _NUMBER.finditer(name):
-        yield (name[: match.start()], name[match.end() :]), int(match[1] or 0)
+def _settled_keys(sides: LayerSides, pairs: LayerPairs) -> dict[int, str]:
+    """The key of the tensor for each variable of a layer that is paired, by the variable's identity."""
+    found = {}
+    for name, variable in sides.variables.items():
+        layer, slash, last = name.rpartition("/")
+        if layer in pairs.names:
+            found[id(variable.parts[0].variable)] = sides.stored[pairs.names[layer] + slash + last]
+    return found
 
 
-def _name(before: str, number: int, after: str) -> str:
-    return f"{before}_{number}{after}" if number else before + after
+def _again(start: Start, keys: Mapping[int, str], again: Callable[[Mapping[str, str]], Start]) -> Start:
+    names = {}
+    for name, variable in start.variables.items():
+        if (key := keys.get(id(variable.parts[0].variable))) is not None and name in start.keys:
+            names[name] = key.removesuffix(VALUE).removesuffix(OUTPUT)
+    return again(names)
+
+
+def _note(pairs: LayerPairs) -> str:
+    """What was paired by order, as text."""
+    others = [f"{ours} from {theirs}" for ours, theirs in pairs.names.items() if ours != theirs]
+    return (
+        f"Keras numbered the layers of the model otherwise, so they are paired by their order and shapes: "
+        f"{listed(others or list(pairs.names), 3)}"
+    )

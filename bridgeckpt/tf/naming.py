@@ -49,19 +49,24 @@ def namings(model: Any, stored_paths: Collection[str]) -> Iterator[dict[str, Var
     elif not is_model(model):
         yield from filter(None, [wholes([model] if is_variable(model) else model)])
     else:
-        by_path = named(_by_path(model))
+        by_path = _by_path_or_name(model)
         if by_path and stored_paths:
             yield by_path
             prefixes = _prefixes(by_path, stored_paths)
             if len(prefixes) == 1:
                 yield _below(prefixes[0], by_path)
-        owned = _owned(model) or [part.variable for variable in by_path.values() for part in variable.parts]
-        if owned and len({name_of(one) for one in owned}) == len({id(one) for one in owned}):
-            by_name = wholes(owned)
-            yield by_name
-            yield from filter(None, [_without_root(model, by_name)])
+        yield from namings_by_name(model)
         if by_path and not stored_paths:
             yield by_path
+
+
+def namings_by_name(model: Any) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
+    """The variables of a model by their names, then without the model's own name. None if names are not unique."""
+    owned = (_owned(model) if is_model(model) else None) or list(_by_path(model).values())
+    if owned and len({name_of(one) for one in owned}) == len({id(one) for one in owned}):
+        by_name = wholes(owned)
+        yield by_name
+        yield from filter(None, [_without_root(model, by_name)])
 
 
 def _prefixes(paths: Collection[str], stored: Collection[str]) -> list[str]:
@@ -84,6 +89,13 @@ def _without_root(model: Any, by_name: dict[str, Variable]) -> dict[str, Variabl
     if not all(name.startswith(root) for name in by_name):
         return {}
     return {name.removeprefix(root): one._replace(name=name.removeprefix(root)) for name, one in by_name.items()}
+
+
+def _by_path_or_name(model: Any) -> dict[str, Variable]:  # noqa: ANN401
+    """The variables by paths of attributes; by name where no path leads to one, as to a list in Keras 3."""
+    by_path = _by_path(model)
+    reached = {id(one) for one in by_path.values()}
+    return named({**{name_of(one): one for one in _owned(model) or () if id(one) not in reached}, **by_path})
 
 
 def _by_path(root: Any) -> dict[str, Any]:  # noqa: ANN401

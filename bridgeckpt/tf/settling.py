@@ -51,7 +51,7 @@ def settle(
         raise _with_advice(error, plan, resolved, advice) from error.__cause__
     if not start.report.complete:
         report = start.report._replace(advice=advice(start.report, resolved.given))
-        start = start._replace(matching=start.matching._replace(report=report))
+        start = start.with_report(report)
     check(start.report, strict=resolved.strict)
     return start
 

@@ -14,6 +14,7 @@ from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.variables import wholes
 from bridgeckpt.warmstart.advice import advise_map
 from bridgeckpt.warmstart.matching import Matching, Request, match_variables
+from bridgeckpt.warmstart.numbers import doubtful_numbers
 from bridgeckpt.warmstart.prefixes import common_change
 from bridgeckpt.warmstart.refusal import check
 from bridgeckpt.warmstart.report import WarmStartError, WarmStartReport
@@ -50,6 +51,10 @@ class Start(NamedTuple):
     def report(self) -> WarmStartReport:
         """What is set and what is not."""
         return self.matching.report
+
+    def with_report(self, report: WarmStartReport) -> Start:
+        """The same plan with another report."""
+        return self._replace(matching=self.matching._replace(report=report))
 
 
 def plan_by_names(
@@ -89,7 +94,7 @@ def plan_by_names(
         stored_only=stored_only,
         any_scope=any_scope,
     )
-    matching = match_variables(source, request)
+    matching = _with_doubts(match_variables(source, request), request, resolved)
     outside = [name for name in variables if not name.startswith(resolved.renaming.scope)]
     if outside:
         note = f"{len(outside)} variables are outside of the scope, and are not set by this call: {listed(outside, 2)}"
@@ -113,17 +118,29 @@ def plan_by_map(source: Source, assignment_map: AssignmentMap, reading: PlanOpti
     if ours and theirs:  # the map renames a part of the model, not the scope of the whole model
         others = {**program, **others}
     request = Request(keys=keys, wanted=wanted, others=others, new=(), reading=reading)
-    matching = match_variables(source, request)
+    matching = _with_doubts(match_variables(source, request), request, None)
     if not matching.report.complete:
         check(matching.report, strict=True, hint=advise_map(matching, request) or _MAP)
     return Start(variables, keys, matching)
+
+
+def _with_doubts(matching: Matching, request: Request, resolved: ResolvedOptions | None) -> Matching:
+    """The match with a warning where names are equal that may be other variables', unless the caller says which."""
+    if matching.translated:
+        return matching
+    behind = {name: resolved.renaming.behind(name) if resolved else None for name in request.keys}
+    told = {name for name, rest in behind.items() if rest is not None and "/" not in rest}
+    matched = [request.keys[name] for name in matching.values if name not in told]
+    wanted = {*request.keys.values(), *request.new, *request.others}
+    warnings = doubtful_numbers(matched, wanted, matching.report.available)
+    return matching._replace(report=matching.report._replace(warnings=warnings))
 
 
 def announce(report: WarmStartReport, to: Report | None) -> None:
     """Hand a report to the caller, or log it."""
     if to is not None:
         to(report)
-    elif report.complete and not report.inside:
+    elif report.complete and not report.inside and not report.warnings:
         _log.info("%s", report.summary)
     else:
         _log.warning("%s", report.warning)

@@ -64,6 +64,7 @@ class Answer(NamedTuple):
         unused: The other tensors, without optimizer state.
         slots: The number of unused tensors of optimizer state.
         notes: Remarks for the report.
+        translated: Whether the names were translated by tables.
         as_stored: Whether each name asked for is the stored name of one tensor, so that TensorFlow finds it too.
     """
 
@@ -76,6 +77,7 @@ class Answer(NamedTuple):
     unused: tuple[str, ...]
     slots: int = 0
     notes: tuple[str, ...] = ()
+    translated: bool = False
     as_stored: bool = False
 
     @property

@@ -62,13 +62,15 @@ class _Round(NamedTuple):
 class Matching(NamedTuple):
     """The value of each variable that has one, by the variable's name, and the report.
 
-    ``as_stored`` says whether TensorFlow finds the values too, under the names asked for.
+    ``as_stored`` says whether TensorFlow finds the values too, under the names asked for; ``translated`` whether tables
+    translated names.
     """
 
     checkpoint: Checkpoint
     values: Mapping[str, StoredValue]
     report: WarmStartReport
     as_stored: bool
+    translated: bool
 
 
 def match_variables(source: Source, request: Request) -> Matching:
@@ -89,7 +91,13 @@ def match_variables(source: Source, request: Request) -> Matching:
         name: one.answer.values[key] for one in answers for name, key in one.names.items() if key in one.answer.values
     }
     report = _report(checkpoint, request, answers)
-    return Matching(checkpoint, values, report, all(one.answer.as_stored for one in answers))
+    return Matching(
+        checkpoint,
+        values,
+        report,
+        as_stored=all(one.answer.as_stored for one in answers),
+        translated=any(one.answer.translated for one in answers),
+    )
 
 
 def _rounds(request: Request) -> list[dict[str, str]]:

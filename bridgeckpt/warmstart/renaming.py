@@ -57,6 +57,16 @@ class Renaming(NamedTuple):
         prefixes = [ours for ours, _ in self.prefixes if not any(name.startswith(ours) for name in known)]
         return [*prefixes, *(name for name in self.names if name not in known)]
 
+    def behind(self, name: str) -> str | None:
+        """What follows a renamed prefix in a name of the program; "" for a renamed name, else None."""
+        if name in self.names:
+            return ""
+        renamed = (
+            ours for ours, theirs in self.prefixes if name.startswith(ours) and (ours, theirs) != (self.scope, "")
+        )
+        prefix = next(renamed, None)
+        return None if prefix is None else name.removeprefix(prefix)
+
     def of(self, name: str) -> str | None:
         """The checkpoint's name for a variable of the program; None if the variable is outside ``scope``."""
         if not name.startswith(self.scope):

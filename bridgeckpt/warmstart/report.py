@@ -64,6 +64,7 @@ class WarmStartReport(NamedTuple):
         slots: The number of unused tensors of optimizer state.
         available: All names of the checkpoint that could have been asked for.
         notes: Remarks, for example on a damaged companion file.
+        warnings: What may be wrong about the variables that start from the checkpoint.
         body: The unmatched and mismatched variables that belong to the model's body, not to its heads.
         choices: Options that choose one of several models, if the program or the checkpoint holds several.
         inside: The unused tensors inside layers that variables start from: the checkpoint's layers compute more.
@@ -84,6 +85,7 @@ class WarmStartReport(NamedTuple):
     choices: tuple[Mapping[str, Any], ...] = ()
     inside: tuple[str, ...] = ()
     advice: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -119,10 +121,11 @@ class WarmStartReport(NamedTuple):
 
     @property
     def warning(self) -> str:
-        """The summary, the variables that keep their initial values, and what the program's layers lack."""
+        """The summary, the variables that keep their initial values, what the layers lack, and what may be wrong."""
         lines = [self.summary + ("; these keep their initial values:" if self.problems else "")]
         lines += shown(self.problems)
         lines += self._lines_inside()
+        lines += [f"  {'warning':<10} {text}" for text in self.warnings]
         if self.advice is not None:
             lines.append(f"  {'hint':<10} {self.advice}")
         return "\n".join(lines)
@@ -143,6 +146,7 @@ class WarmStartReport(NamedTuple):
         if self.slots:
             lines.append(f"  {'unused':<10} {self.slots} tensors of optimizer state")
         lines += [f"  {'note':<10} {note}" for note in self.notes]
+        lines += [f"  {'warning':<10} {text}" for text in self.warnings]
         return "\n".join(lines)
 
     def _lines_inside(self) -> list[str]:

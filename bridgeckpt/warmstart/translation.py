@@ -157,6 +157,7 @@ def _answer(sides: Sides, wanted: Mapping[str, Wanted]) -> Answer:
         used=frozenset(jobs.keys() - unused),
         unused=unused,
         notes=sides.checkpoint.notes,
+        translated=True,
     )
 
 

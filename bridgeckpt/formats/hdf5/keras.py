@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.hdf5.file import HDF5File
 from bridgeckpt.formats.shards import json_object, malformed, read_description, read_weight_map, stored_name
+from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.store.source import is_file
 from bridgeckpt.store.spool import Spool
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridgeckpt.formats.hdf5.window import ByteRange
+    from bridgeckpt.formats.layer_places import Place
     from bridgeckpt.store.tensors import TensorInfo
 
 TASK = "task.weights.h5"  # of a KerasHub preset: a model with its head
@@ -58,6 +60,7 @@ class KerasFile(Checkpoint):
         super().__init__(path, content.tensors, metadata=content.metadata, notes=notes, spool=spool)
         self._variable_names = content.variable_names
         self._layers = content.layers
+        self._places = content.places
         self.format = content.what
 
     @property
@@ -69,6 +72,14 @@ class KerasFile(Checkpoint):
     def objects(self) -> frozenset[str]:
         """The paths of the layers that have the tensors, and the names of the layers that Keras 2 lists."""
         return frozenset((*self._layers, *(key.rpartition("/")[0].removesuffix("/vars") for key in self.tensors)))
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The layers that the file lists."""
+        return self._layers
+
+    def _stored_places(self) -> Mapping[str, Place]:
+        return self._places
 
     @staticmethod
     def _content(path: Path, spool: Spool) -> _Content:
@@ -96,13 +107,17 @@ class KerasArchive(KerasFile):
 
 
 class _Content(NamedTuple):
-    """What is in a file. ``what`` is its format, for people; ``layers`` are those of the file's own list of layers."""
+    """What is in a file. ``what`` is its format, for people; ``layers`` are those of the file's own list of layers.
+
+    ``places`` are by tensor: the place of its layer in that list.
+    """
 
     tensors: dict[str, TensorInfo]
     variable_names: dict[str, str]
     metadata: dict[str, str]
     what: str
     layers: tuple[str, ...] = ()
+    places: Mapping[str, Place] = FrozenDict()
 
 
 def _read(path: Path, spool: Spool, part: ByteRange | None = None) -> _Content:
@@ -112,7 +127,7 @@ def _read(path: Path, spool: Spool, part: ByteRange | None = None) -> _Content:
         root = _WHOLE_MODEL if _WHOLE_MODEL in groups else ""
         metadata = {name: text for name in _TEXTS if (text := file.text("", name) or file.text(root, name))}
         layers = file.names(root, "layer_names")
-        tensors, variable_names = _named(file, stored, root, layers or [])
+        tensors, variable_names, places = _named(file, stored, root, layers or [])
     version = f" (Keras {metadata['keras_version']})" if "keras_version" in metadata else ""
     if any(map(_TRANSFORMERS.match, variable_names.values())):
         what = f"transformers' TensorFlow weights in HDF5{version}"
@@ -124,31 +139,43 @@ def _read(path: Path, spool: Spool, part: ByteRange | None = None) -> _Content:
         what = "Keras weights in HDF5 (.weights.h5)"
     else:
         what = "HDF5 without Keras' groups"
-    return _Content(tensors, variable_names, metadata, what, tuple(layers or ()))
+    return _Content(
+        tensors=tensors,
+        variable_names=variable_names,
+        metadata=metadata,
+        what=what,
+        layers=tuple(layers or ()),
+        places=places,
+    )
 
 
 def _named(
     file: HDF5File, stored: dict[str, TensorInfo], root: str, layers: list[str]
-) -> tuple[dict[str, TensorInfo], dict[str, str]]:
-    """The tensors by name, and the names of their variables. They are in the order of the layers, if the file has it.
+) -> tuple[dict[str, TensorInfo], dict[str, str], dict[str, Place]]:
+    """The tensors by name, the names of their variables, and the places of their layers in the list of layers.
+
+    They are in the order of that list, if the file has it.
 
     The tensors of an optimizer keep their paths (``optimizer_weights/...``): Keras gives them names of weights.
     """
     prefix = f"{root}/" if root else ""
     tensors: dict[str, TensorInfo] = {}
     variable_names: dict[str, str] = {}
-    for group in dict.fromkeys(f"{prefix}{layer}" for layer in (*layers, _TOP_LEVEL)):
+    places: dict[str, Place] = {}
+    for place, group in enumerate(dict.fromkeys(f"{prefix}{layer}" for layer in (*layers, _TOP_LEVEL))):
         for name in file.names(group, "weight_names") or ():
             if info := stored.pop(f"{group}/{name}", None):
                 key = info.name.removeprefix(prefix)
                 variable_names[key] = name
                 tensors[key] = info._replace(name=key)
+                if group.removeprefix(prefix) in layers:
+                    places[key] = (place,)
     for path, info in stored.items():
         key = path.removeprefix(prefix)
         if key in tensors:  # another group than that of the weights has this name too
             key = path
         tensors[key] = info._replace(name=key)
-    return tensors, variable_names
+    return tensors, variable_names, places
 
 
 def _read_shards(path: Path, spool: Spool) -> _Content:
@@ -170,7 +197,8 @@ def _read_shards(path: Path, spool: Spool) -> _Content:
         elif name not in groups:
             raise malformed(path, _INDEX, f"it says that {name} is in {', '.join(files)}, which does not hold it")
     owner = "transformers' TensorFlow" if any(map(_TRANSFORMERS.match, variable_names.values())) else "Keras"
-    return _Content(tensors, variable_names, {}, f"{owner} weights in HDF5, {len(shards)} files")
+    what = f"{owner} weights in HDF5, {len(shards)} files"
+    return _Content(tensors=tensors, variable_names=variable_names, metadata={}, what=what)
 
 
 def _archive(texts: dict[str, str], path: Path) -> str:

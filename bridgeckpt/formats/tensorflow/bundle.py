@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.formats.descriptions import IN_SAVED_MODEL
+from bridgeckpt.formats.layer_places import places_by_position
 from bridgeckpt.formats.tensorflow.keras_metadata import read_keras_metadata
 from bridgeckpt.formats.tensorflow.objectgraph import OBJECT_GRAPH, ObjectGraph, parse_object_graph
 from bridgeckpt.formats.tensorflow.saved_model import folder_of, saved_model_of
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from bridgeckpt.formats.layer_places import Place
     from bridgeckpt.formats.slots import Slot
 
 # By number. The quantized types (11, 12, 13, 15, 16) are stored as plain integers.
@@ -97,6 +99,10 @@ class TensorBundle(Checkpoint):
 
     def _stored_slots(self) -> Mapping[str, Slot]:
         return self._object_graph.slots
+
+    def _stored_places(self) -> Mapping[str, Place]:
+        state = self._stored_slots()
+        return places_by_position(key for key in self.variable_names if key not in state)
 
     @property
     def _object_graph(self) -> ObjectGraph:

@@ -1,0 +1,64 @@
+"""Whether a model of Keras has the layers that a checkpoint's model has: then the order of ``layers`` is the same.
+
+Keras sorts the layers of a functional model by their distance from the outputs. So one more layer without weights in
+one of two branches, such as a dropout, changes the order of all. In a chain of layers it changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from bridgeckpt.warmstart.layers import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from bridgeckpt.formats.checkpoint import Checkpoint
+
+_INPUT = re.compile(r"input")  # InputLayer: input_1 in Keras 2, input_layer in Keras 3
+_OPERATION, _LAYER = re.compile(r"(?:.*/)?_operations/([0-9]+)"), re.compile(r"(?:.*/)?layer-([0-9]+)")
+
+
+def has_same_order(model: Any, checkpoint: Checkpoint, classes: Collection[str]) -> bool | None:  # noqa: ANN401
+    """Whether the model's layers are in the order of the checkpoint's. None if the checkpoint does not say so."""
+    layers = list(getattr(model, "layers", ()))
+    if _is_chain(layers) or not hasattr(model, "inputs") or not _is_functional(model):
+        return True
+    if checkpoint.layer_names:
+        ours = [kind_of(layer.name, classes) for layer in layers]
+        theirs = [kind_of(name, classes) for name in checkpoint.layer_names]
+        return [one for one in ours if not _INPUT.match(one)] == [one for one in theirs if not _INPUT.match(one)]
+    if operations := _indices(checkpoint, _OPERATION):
+        of_model = list(getattr(model, "operations", ()))
+        with_weights = {at for at, one in enumerate(of_model) if getattr(one, "weights", ())}
+        stored = {place[0] for place in checkpoint.layer_places.values()}
+        return len(operations) == len(of_model) and stored == with_weights
+    if (count := len(_indices(checkpoint, _LAYER))) and count != len(layers):
+        return False
+    return None
+
+
+def _is_functional(model: Any) -> bool:  # noqa: ANN401
+    """Whether the model is a graph of layers. One whose ``call`` is the user's has its layers in a fixed order."""
+    return any(base.__name__ == "Functional" for base in type(model).__mro__)
+
+
+def _is_chain(layers: list[Any]) -> bool:
+    """Whether each layer gets the output of the one before it, and nothing else."""
+    try:
+        return all(all(tensor is before.output for tensor in _each(layer.input)) for before, layer in pairwise(layers))
+    except (AttributeError, RuntimeError, ValueError):  # a layer that is called more than once, or not at all
+        return False
+
+
+def _each(tensors: Any) -> list[Any]:  # noqa: ANN401
+    return list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
+
+
+def _indices(checkpoint: Checkpoint, pattern: re.Pattern[str]) -> set[int]:
+    """The positions of the objects of the outermost model."""
+    found = [match for path in checkpoint.objects if (match := pattern.fullmatch(path))]
+    outermost = min((match[0].count("/") for match in found), default=0)
+    return {int(match[1]) for match in found if match[0].count("/") == outermost}
