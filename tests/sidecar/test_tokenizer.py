@@ -311,6 +311,9 @@ def test_the_casing_that_stands_beside_the_vocabulary(tmp_path, stated, lowercas
     casing = infer_casing(read_vocabulary(tmp_path / "vocab.txt"))
     assert casing.lowercase is lowercase
     assert "tokenizer_config.json" in casing.reason
+    assert casing.strip_accents is None
+    (tmp_path / "tokenizer_config.json").write_text('{"strip_accents": false, ' + stated[1:])
+    assert infer_casing(read_vocabulary(tmp_path / "vocab.txt")).strip_accents is False
     (tmp_path / "tokenizer_config.json").write_text("[]")
     assert "capital letter" in infer_casing(read_vocabulary(tmp_path / "vocab.txt")).reason
 

@@ -96,6 +96,16 @@ def other_change(pair: LoadedTensor, model: Any, folder: Path) -> LoadingChange:
     return LoadingChange(f"{what}, because of {why}", _PADDING, f'set "{_PADDING}": null in {CONFIG}', tensors)
 
 
+def folded(changes: Sequence[LoadingChange]) -> list[LoadingChange]:
+    """The changes, those without a known cause as one if they are many."""
+    unknown = [change for change in changes if change.key is None and change.tensors]
+    if len(unknown) <= _SHOWN:
+        return [*changes]
+    tensors = {name: tensor for change in unknown for name, tensor in change.tensors.items()}
+    one = LoadingChange(f"changed {listed(tensors, _SHOWN)}", None, _REMEDY, tensors)
+    return [*(change for change in changes if change.key is not None or not change.tensors), one]
+
+
 def _padding_rows(tensor: Any, model: Any) -> Sequence[int]:  # noqa: ANN401
     """The rows of an embedding that its modules call padding."""
     modules = [module for module in model.modules() if getattr(module, "weight", None) is tensor]

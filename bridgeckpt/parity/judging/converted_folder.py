@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from bridgeckpt.errors import ParityError
+from bridgeckpt.formats.huggingface.safetensors_files import INDEX_NAME
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.store import lfs
 from bridgeckpt.store.source import is_file, look, members
 from bridgeckpt.store.texts import TextError, read_config, read_json
 
-REPORT, CONFIG = "conversion_report.json", "config.json"
+REPORT, CONFIG, WEIGHTS = "conversion_report.json", "config.json", "model.safetensors"
 ASKED = "as asked"  # what a report says of a value that the user gave
 _LARGEST = 1 << 30  # bytes; it has a line for each tensor, of which there may be a million
 
@@ -45,6 +46,11 @@ def from_report(folder: Path, *keys: str) -> object:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def weights_of(folder: Path) -> Path:
+    """What transformers reads the weights from: one file, also where an index names others; else the folder."""
+    return folder / WEIGHTS if is_file(folder / WEIGHTS) and is_file(folder / INDEX_NAME) else folder
 
 
 def config_of(folder: Path) -> dict[str, Any]:

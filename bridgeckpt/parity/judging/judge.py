@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from bridgeckpt.formats.huggingface.safetensors_files import INDEX_NAME
 from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.parity.judging.by_loading import blame_loading, loading_failures
 from bridgeckpt.parity.judging.comparison import compare, compare_within
-from bridgeckpt.parity.judging.converted_folder import REPORT, from_report
+from bridgeckpt.parity.judging.converted_folder import REPORT, WEIGHTS, from_report, weights_of
 from bridgeckpt.parity.judging.devices import judge_device, run_on
 from bridgeckpt.parity.judging.passes import combined, in_float32, in_float64, is_narrower, what_to_run
 from bridgeckpt.parity.judging.pytorch import Subject, frameworks
@@ -141,6 +142,8 @@ def _notes(reference: Reference, subject: Subject, wanted: Mapping[str, set[str]
     kind = type(subject.model).__name__
     if skipped:
         notes.append(f"not compared, since {kind} does not compute it: {', '.join(skipped)}")
+    if weights_of(subject.folder) != subject.folder:
+        notes.append(f"not read, as transformers reads {WEIGHTS}: {INDEX_NAME} and the files that it names")
     if subject.arguments:
         notes.append(f"loaded with {', '.join(subject.arguments)}, as {REPORT} says: the checkpoint lacks that part")
     if subject.unexpected:

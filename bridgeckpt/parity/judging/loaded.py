@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.formats import open_checkpoint
-from bridgeckpt.parity.judging.changes import LoadedTensor, LoadingChange, other_change, rounding
+from bridgeckpt.parity.judging.changes import LoadedTensor, LoadingChange, folded, other_change, rounding
+from bridgeckpt.parity.judging.converted_folder import weights_of
 from bridgeckpt.store.tensors import DTYPES
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def stored_dtype(folder: Path) -> str:
     Raises:
         CheckpointError: a file is damaged.
     """
-    with open_checkpoint(folder) as checkpoint:
+    with open_checkpoint(weights_of(folder)) as checkpoint:
         dtypes = {info.dtype for info in checkpoint.tensors.values() if DTYPES[info.dtype].floating}
     return min(dtypes, key=lambda name: (DTYPES[name].itemsize, name), default="float32")
 
@@ -51,7 +52,7 @@ def compare_with_files(model: Any, folder: Path, missing: Collection[str]) -> Lo
     covered: set[int] = set()
     rounded: dict[str, Any] = {}
     others: list[LoadingChange] = []
-    with open_checkpoint(folder) as checkpoint:
+    with open_checkpoint(weights_of(folder)) as checkpoint:
         for name in checkpoint.tensors:
             if name not in named:
                 continue
@@ -65,7 +66,9 @@ def compare_with_files(model: Any, folder: Path, missing: Collection[str]) -> Lo
     if rounded:
         to = str(next(iter(rounded.values())).dtype).removeprefix("torch.")
         others.insert(0, rounding(dtypes, rounded, to, folder))
-    return LoadingFindings(tuple(others), _made_up(own, covered, {id(tensor) for tensor in named.values()}, missing))
+    return LoadingFindings(
+        tuple(folded(others)), _made_up(own, covered, {id(tensor) for tensor in named.values()}, missing)
+    )
 
 
 @contextmanager
@@ -75,7 +78,7 @@ def as_in_files(changes: Sequence[LoadingChange], folder: Path) -> Iterator[None
 
     pairs = [pair for change in changes for pair in change.tensors.items()]
     before = [tensor.detach().clone() for _, tensor in pairs]
-    with torch.no_grad(), open_checkpoint(folder) as checkpoint:
+    with torch.no_grad(), open_checkpoint(weights_of(folder)) as checkpoint:
         for name, tensor in pairs:
             tensor.copy_(_read(checkpoint, name))
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bridgeckpt.errors import ParityError
 from bridgeckpt.parity.judging.converted_folder import CONFIG, config_of, from_report
 from bridgeckpt.parity.judging.loaded import compare_with_files, stored_dtype
-from bridgeckpt.parity.judging.pytorch import Subject, frameworks
+from bridgeckpt.parity.judging.pytorch import Subject, first_line, frameworks
 from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
@@ -90,8 +90,3 @@ def quiet(transformers: Any) -> Iterator[None]:  # noqa: ANN401
         logging.set_verbosity(before)
         if bars:
             logging.enable_progress_bar()
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text that holds anything; else the name of its class."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

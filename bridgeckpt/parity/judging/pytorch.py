@@ -73,7 +73,7 @@ def run(
             that the next one gets the reference's input, and errors do not cascade.
 
     Raises:
-        ParityError: a name is unknown to the model, or it does not take an input.
+        ParityError: a name is unknown to the model, or it does not take an input or fails on it.
     """
     import torch
 
@@ -102,6 +102,12 @@ def run(
             if path in modules:
                 stack.callback(modules[path].register_forward_hook(catch(name)).remove)
         outputs = [_call(subject, model, piece, device, dtype) for piece in probe.pieces()]
+    divided = [name for name, arrays in caught.items() if name in subject.sites and len(arrays) > len(outputs)]
+    if divided:
+        raise ParityError(
+            f"{divided[0]} is computed in pieces of a sequence, which cannot be compared",
+            hint='set "chunk_size_feed_forward": 0 in config.json: it saves memory and changes no result',
+        )
     computed = {name: np.concatenate(arrays) for name, arrays in caught.items() if arrays}
     for name in names - computed.keys():
         computed[name] = np.concatenate([_output(subject, fields, name) for fields in outputs])
@@ -152,6 +158,11 @@ def frameworks() -> tuple[Any, Any]:
     return torch, transformers
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text that holds anything; else the name of its class."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def _call(subject: Subject, model: Any, piece: Probe, device: Any, dtype: Any) -> dict[str, Any]:  # noqa: ANN401
     import torch
 
@@ -169,7 +180,13 @@ def _call(subject: Subject, model: Any, piece: Probe, device: Any, dtype: Any) -
             f"{type(model).__name__} does not take the inputs {', '.join(unknown)}",
             hint=f"record the reference with inputs under the names of the PyTorch model: {', '.join(known)}",
         )
-    return dict(model(**inputs, output_hidden_states=True, return_dict=True))
+    try:
+        return dict(model(**inputs, output_hidden_states=True, return_dict=True))
+    except (ValueError, IndexError, TypeError) as error:
+        shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in inputs.items())
+        raise ParityError(
+            f"{type(model).__name__} fails on {shapes}: {first_line(error)}", hint="does config.json fit the weights?"
+        ) from error
 
 
 def _output(subject: Subject, fields: Mapping[str, Any], name: str) -> Array:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bridgeckpt.errors import ParityError
 from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.parity.judging.converted_folder import CONFIG
-from bridgeckpt.parity.judging.loading import first_line, quiet
-from bridgeckpt.parity.judging.pytorch import frameworks
+from bridgeckpt.parity.judging.loading import quiet
+from bridgeckpt.parity.judging.pytorch import first_line, frameworks
 from bridgeckpt.parity.judging.tokenizer_differences import wrong_roles, wrong_settings, wrong_texts, wrong_tokens
 from bridgeckpt.store.source import is_file
 from bridgeckpt.store.texts import TextError, read_json, read_text

@@ -76,11 +76,13 @@ def infer_casing(vocabulary: Vocabulary) -> Casing:
     """The casing that a tokenizer_config.json beside the vocabulary states, else the one inferred from the tokens."""
     beside = vocabulary.path.with_name("tokenizer_config.json")
     try:
-        stated = read_json(beside).get("do_lower_case")
+        settings = read_json(beside)
     except TextError:  # missing or unreadable
-        stated = None
+        settings = {}
+    stated, accents = settings.get("do_lower_case"), settings.get("strip_accents")
     if isinstance(stated, bool):
-        return Casing(stated, f"{'un' * stated}cased: {beside.name} beside the vocabulary says so")
+        strip_accents = accents if isinstance(accents, bool) else None
+        return Casing(stated, f"{'un' * stated}cased: {beside.name} beside the vocabulary says so", strip_accents)
     return _casing_of_tokens(vocabulary)
 
 

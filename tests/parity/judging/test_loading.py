@@ -10,6 +10,7 @@ import pytest
 
 import bridgeckpt
 from bridgeckpt.parity.families import family_of
+from bridgeckpt.parity.judging.changes import LoadingChange, folded
 from bridgeckpt.parity.judging.loading import load
 from bridgeckpt.parity.reference.recording import record
 from bridgeckpt.parity.verifying import verify
@@ -186,3 +187,42 @@ def test_an_error_of_any_kind_while_a_class_is_built_is_one_message(recorded, tm
     (copy / "config.json").write_text(json.dumps({**config, "pad_token_id": 100_000}))  # an assertion of torch
     with pytest.raises(bridgeckpt.ParityError, match="transformers cannot load"):
         load(copy, family_of)
+
+
+def test_the_file_that_transformers_reads_is_the_one_that_is_compared(recorded, tmp_path):
+    """A folder may still have the index and the shards of an older conversion."""
+    from safetensors.torch import load_file, save_file
+
+    reference, folder = recorded()
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    older = {name: value * 2 for name, value in load_file(copy / "model.safetensors").items()}
+    save_file(older, copy / "model-00001-of-00001.safetensors", metadata={"format": "pt"})
+    index = {"metadata": {}, "weight_map": dict.fromkeys(older, "model-00001-of-00001.safetensors")}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    verdict = verify(reference, copy, device="cpu")
+    assert verdict.passed, verdict.failures
+    assert any("model.safetensors.index.json" in note for note in verdict.notes)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(2, "chunk_size_feed_forward"), (5, "BertForPreTraining fails on input_ids")]
+)
+def test_a_model_that_divides_sequences_is_one_message(size, words, recorded, tmp_path):
+    reference, folder = recorded()
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "chunk_size_feed_forward": size}))
+    with pytest.raises(bridgeckpt.ParityError) as caught:
+        verify(reference, copy, device="cpu")
+    assert words in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_many_changes_without_a_known_cause_are_one():
+    unknown = [LoadingChange(f"changed weight.{at}", None, "r", {f"weight.{at}": object()}) for at in range(9)]
+    known = LoadingChange("rounded", "dtype", "r", {"weight.9": object()})
+    first, rest = folded([*unknown, known])
+    assert first is known
+    assert rest.what == "changed weight.0, weight.1, weight.2 and 6 more"
+    assert folded([*unknown[:2], known]) == [*unknown[:2], known]
