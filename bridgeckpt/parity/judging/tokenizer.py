@@ -66,6 +66,8 @@ def judge_tokenizer(
     found = [*_as_loaded(folder, vocabulary, encode), *_in_files(folder, vocabulary, encode)]
     failures = [f"{who} {what}" for at, (who, what) in enumerate(found) if what not in [told for _, told in found[:at]]]
     failures += _wrong_padding(padding, vocabulary)
+    if failures:
+        failures[-1] += "; converting again writes what belongs to the source"
     judged = f"{len(vocabulary.tokens):,} tokens of {vocabulary.origin} ({'un' * vocabulary.lowercase}cased)"
     return TokenizerFindings(tuple(failures), (), judged)
 
