@@ -61,8 +61,10 @@ def decided(plan: Plan) -> dict[str, dict[str, Any]]:
     """The values of the config that no tensor shows, each with its origin."""
     if plan.configuration is None:
         return {}
-    values, provenance = plan.configuration.values, plan.configuration.provenance
-    return {key: {"value": values[key], "from": origin} for key, origin in provenance.items()}
+    configuration = plan.configuration
+    return {
+        key: {"value": configuration.value(key), "from": origin} for key, origin in configuration.provenance.items()
+    }
 
 
 def report(

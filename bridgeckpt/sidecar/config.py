@@ -62,6 +62,13 @@ class Configuration(NamedTuple):
     warnings: tuple[str, ...] = ()
     unmentioned: JSON = FrozenDict()
 
+    def value(self, key: str) -> object:
+        """The value of a key; ``encoder.hidden_act`` is one of a model inside the model."""
+        value: Any = self.values
+        for part in key.split("."):
+            value = value[part]
+        return value
+
 
 def translate(
     source: Mapping[str, Any],

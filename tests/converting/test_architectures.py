@@ -93,6 +93,14 @@ def test_a_flag_that_tensorflow_does_not_read_is_told_and_changes_nothing(case, 
     assert max(differences(case, tmp_path / "out").values()) <= TOLERANCE
 
 
+def test_a_flag_of_a_model_inside_the_model(tmp_path):
+    source = write_source("EncoderDecoderModel", tmp_path / "source")
+    encoder = json.loads((source / "config.json").read_text())["encoder"]
+    done = bridgeckpt.convert(configured(source, encoder={**encoder, "chunk_size_feed_forward": 2}), tmp_path / "out")
+    assert any(warning.startswith("encoder.chunk_size_feed_forward = 0 is written") for warning in done.plan.warnings)
+    assert max(differences("EncoderDecoderModel", tmp_path / "out").values()) <= TOLERANCE
+
+
 @pytest.mark.parametrize(
     ("case", "flags"),
     [
