@@ -62,11 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
     seconds = perf_counter() - began
     _finished(done, seconds, lines)
-    _warn(planned, lines)
+    _warn(done.plan, lines)
     if arguments.json:
         record = {"ok": True, "path": str(done.path), "files": done.files, "seconds": round(seconds, 3)}
         record["load"] = load_command(done.plan, done.path)
-        print_json({**record, **summary(planned), **kept})
+        print_json({**record, **summary(done.plan), **kept})
     return 0
 
 

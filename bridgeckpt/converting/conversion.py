@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, Unpack, cast
 
 from bridgeckpt.converting.huggingface_folder import OWN_FILES, REPORT, small_files
+from bridgeckpt.converting.odd_values import warnings_of
 from bridgeckpt.converting.report import report
 from bridgeckpt.converting.rest import Rest, rest_of
 from bridgeckpt.copying.duplicates import check_copies
+from bridgeckpt.copying.odd_values import OddValues
 from bridgeckpt.copying.workers import Placed, finish, open_output, run
 from bridgeckpt.errors import OutputError
 from bridgeckpt.formats.checkpoint import Checkpoint  # noqa: TC001 - what `convert` takes is checked by its hints
@@ -33,7 +35,10 @@ _SIZE = Constraint("a size above zero, as in 500MB or 5GB", is_size)
 
 
 class Conversion(NamedTuple):
-    """A finished conversion: its plan, the folder, the names of its files, and the number of bytes of its tensors."""
+    """A finished conversion: its plan, the folder, the names of its files, and the number of bytes of its tensors.
+
+    The plan also has the warnings about the values that were copied.
+    """
 
     plan: Plan
     path: Path
@@ -80,8 +85,8 @@ def convert(
     folder = Path(destination)
     keep_rest = options.pop("keep_rest", False)
     planned = prepare(source, folder, force=force, **cast("PlanOptions", options))
-    log_warnings(planned)
-    return carry_out(
+    log_warnings(planned.warnings)
+    done = carry_out(
         planned,
         folder,
         dtype=dtype,
@@ -91,11 +96,13 @@ def convert(
         force=force,
         keep_rest=keep_rest,
     )
+    log_warnings(done.plan.warnings[len(planned.warnings) :])
+    return done
 
 
-def log_warnings(planned: Plan) -> None:
-    """Log the warnings of a plan, for callers that only take its result. Python prints them unless told otherwise."""
-    for warning in planned.warnings:
+def log_warnings(warnings: Sequence[str]) -> None:
+    """Log warnings, for callers that only take the result. Python prints them unless told otherwise."""
+    for warning in warnings:
         import logging  # only if there is one: most programs that only read a checkpoint do not need it
 
         logging.getLogger("bridgeckpt").warning("%s", warning)
@@ -140,7 +147,7 @@ def carry_out(
     ``progress`` is called from worker threads with the number of bytes written since its last call, and the number of
     all bytes to write.
     """
-    jobs = planned.jobs(dtype)
+    jobs, odd = planned.jobs(dtype), OddValues()
     rest = rest_of(planned) if keep_rest else Rest()
     everything = [*jobs, *rest.jobs]
     total = sum(job.nbytes for job in everything) if progress is not None else 0
@@ -150,7 +157,10 @@ def carry_out(
     with store_at(destination).staged(destination, OWN_FILES, force=force) as folder:
         placed = [*_place(jobs, model_files, 0), *_place(rest.jobs, rest.files, len(model_files))]
         computed = planned.checkpoint.checksums
-        digests = _write_tensors(folder, files, placed, computed, verify=verify, checksums=checksums, progress=advance)
+        digests = _write_tensors(
+            folder, files, placed, computed, odd, verify=verify, checksums=checksums, progress=advance
+        )
+        planned = with_odd_values(planned, jobs, odd)
         texts = small_files(planned, jobs)
         if len(model_files) > 1:
             texts[INDEX_NAME] = index_json(model_files)
@@ -162,6 +172,13 @@ def carry_out(
             write_small(folder / name, content)
     names = (*(file.name for file in files), *texts)
     return Conversion(planned, destination, names, sum(file.size - len(file.header) for file in model_files))
+
+
+def with_odd_values(planned: Plan, jobs: Sequence[Job], odd: OddValues) -> Plan:
+    """The plan with warnings about the values that ``odd`` counted in the tensors of ``jobs``."""
+    dtypes = {job.name: job.dtype for job in jobs}
+    counts = {name: count for name, count in odd.counts.items() if name in dtypes}
+    return planned._replace(warnings=(*planned.warnings, *warnings_of(counts, dtypes)))
 
 
 def _place(jobs: Sequence[Job], files: Sequence[SafetensorsFile], first: int) -> list[Placed]:
@@ -177,6 +194,7 @@ def _write_tensors(
     files: list[SafetensorsFile],
     placed: list[Placed],
     computed: Checksums,
+    odd: OddValues,
     *,
     verify: bool,
     checksums: bool,
@@ -187,7 +205,7 @@ def _write_tensors(
         for file in files:
             outputs.append(open_output(folder / file.name, file.size))
             os.write(outputs[-1], file.header)
-        digests = run(placed, outputs, verify=verify, checksums=checksums, found=computed, progress=progress)
+        digests = run(placed, outputs, verify=verify, checksums=checksums, found=computed, odd=odd, progress=progress)
         for output in outputs:
             finish(output)
     finally:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
-from bridgeckpt.converting.conversion import log_warnings, prepare
+from bridgeckpt.converting.conversion import log_warnings, prepare, with_odd_values
 from bridgeckpt.copying.engine import assemble
+from bridgeckpt.copying.odd_values import OddValues
 from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.formats.checkpoint import Checkpoint
 from bridgeckpt.options import Dtype, PlanOptions, checked
@@ -68,8 +69,9 @@ def load_state_dict(
     if framework == "pt":
         _check_torch()
     planned = prepare(source, **options)
-    log_warnings(planned)
-    arrays = {job.name: assemble(job, verify=verify) for job in planned.jobs(dtype)}
+    jobs, odd = planned.jobs(dtype), OddValues()
+    arrays = {job.name: assemble(job, verify=verify, odd=odd) for job in jobs}
+    log_warnings(with_odd_values(planned, jobs, odd).warnings)
     if framework == "np":
         return arrays
     return {name: _to_torch(array) for name, array in arrays.items()}

@@ -13,6 +13,7 @@ from bridgeckpt.store.tensors import DTYPES
 
 if TYPE_CHECKING:
     from bridgeckpt.copying.geometry import Block
+    from bridgeckpt.copying.odd_values import OddValues
     from bridgeckpt.store.tensors import TensorInfo
 
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -37,10 +38,13 @@ def stored_dtype(info: TensorInfo) -> np.dtype[Any]:
     return bits_dtype(info.dtype).newbyteorder(">" if info.big_endian else "<")
 
 
-def convert(bits: Array, info: TensorInfo, dtype: str, shape: tuple[int, ...], block: Block) -> Array:
+def convert(
+    bits: Array, info: TensorInfo, dtype: str, shape: tuple[int, ...], block: Block, odd: OddValues | None, name: str
+) -> Array:
     """Convert bits of tensor ``info`` to bits of ``dtype``. They are its elements ``block`` under the shape ``shape``.
 
-    NaN and infinity stay unchanged; other values are rounded to the nearest.
+    NaN and infinity stay unchanged; other values are rounded to the nearest. ``odd`` counts the values that become 0,
+    for the target ``name``.
 
     Raises:
         PrecisionError: a finite value is too large for ``dtype``, or either dtype is not a floating-point one.
@@ -54,6 +58,8 @@ def convert(bits: Array, info: TensorInfo, dtype: str, shape: tuple[int, ...], b
         lost = np.isfinite(values) & ~np.isfinite(converted)
         if lost.any():
             raise _lost(values, lost, info, dtype, shape, block)
+    if odd is not None and converted.itemsize < values.itemsize:
+        odd.narrowed(name, values, converted)
     return converted.view(bits_dtype(dtype))
 
 

@@ -23,6 +23,8 @@ from bridgeckpt.store.reading import PIECE, read_array
 from bridgeckpt.store.tensors import in_order
 
 if TYPE_CHECKING:
+    from bridgeckpt.copying.odd_values import OddValues
+
     Array = np.ndarray[Any, np.dtype[Any]]
     Tensors = dict[int, FileTensor | HeldTensor]  # by their index in Job.sources
 
@@ -30,10 +32,13 @@ if TYPE_CHECKING:
 # which costs a fifth of copying them. With 9 MiB every matrix of BERT-base is one strip, and a whole conversion stays
 # below 64 MiB.
 STRIP = 9 << 20
+_JUDGED = 256 << 10  # elements that are judged at a time
 
 
-def assemble(job: Job, *, verify: bool = True) -> Array:
+def assemble(job: Job, *, verify: bool = True, odd: OddValues | None = None) -> Array:
     """The target as a new array of ``job.shape`` and ``job.dtype`` (of ml_dtypes if numpy does not have it).
+
+    ``odd`` counts its odd values.
 
     Raises:
         CheckpointError: a source is damaged, cut short or missing.
@@ -45,11 +50,14 @@ def assemble(job: Job, *, verify: bool = True) -> Array:
             (source,) = job.used.values()
             sources.reader(source, whole=True).read_into(target.reshape(-1).view(np.uint8), 0)
         else:
-            Copier(sources).fill(job, target.reshape(-1).view(bits_dtype(job.dtype)))
+            Copier(sources, odd=odd).fill(job, target.reshape(-1).view(bits_dtype(job.dtype)))
+    if odd is not None:
+        for piece in np.split(flat := target.reshape(-1), range(_JUDGED, flat.size, _JUDGED)):
+            odd.judge(job.name, job.dtype, piece.view(np.uint8))
     return target
 
 
-def rearrange(job: Job, stored: Sequence[bytes]) -> bytes:
+def rearrange(job: Job, stored: Sequence[bytes], odd: OddValues | None = None) -> bytes:
     """The target's bytes from the stored bytes of each of ``job.used``, for small tensors stored in one extent.
 
     Raises:
@@ -60,7 +68,7 @@ def rearrange(job: Job, stored: Sequence[bytes]) -> bytes:
         for (at, info), data in zip(job.used.items(), stored, strict=True)
     }
     target = np.empty(prod(job.shape), bits_dtype(job.dtype))
-    _fill(job, whole(job.split_shape), target, tensors)
+    _fill(job, whole(job.split_shape), target, tensors, odd)
     return target.tobytes()
 
 
@@ -72,10 +80,14 @@ def turn(job: Job, stored: bytes) -> bytes:
 
 
 class Copier:
-    """Makes targets one after another in the same buffers of ``strip`` bytes. Each worker has its own."""
+    """Makes targets one after another in the same buffers of ``strip`` bytes. Each worker has its own.
 
-    def __init__(self, sources: Sources, strip: int = STRIP) -> None:
+    ``odd`` counts the values that become 0.
+    """
+
+    def __init__(self, sources: Sources, strip: int = STRIP, *, odd: OddValues | None = None) -> None:
         self._sources = sources
+        self._odd = odd
         self._limit = strip
         self._scratch = Scratch()
         self._strip = np.empty(0, np.uint8)
@@ -96,13 +108,13 @@ class Copier:
             if len(self._strip) < nbytes:
                 self._strip = np.empty(nbytes, np.uint8)
             target = self._strip[:nbytes]
-            _fill(job, strip, target.view(dtype), tensors)
+            _fill(job, strip, target.view(dtype), tensors, self._odd)
             for first in range(0, nbytes, PIECE):
                 yield target[first : first + PIECE].data
 
     def fill(self, job: Job, target: Array) -> None:
         """Fill a flat array of the target's bits in one strip."""
-        _fill(job, whole(job.split_shape), target, self._open(job, single_strip=True))
+        _fill(job, whole(job.split_shape), target, self._open(job, single_strip=True), self._odd)
 
     def _open(self, job: Job, *, single_strip: bool) -> Tensors:
         """The job's sources. ``single_strip``: the target is made in one strip, so no source is read in parts."""
@@ -122,7 +134,7 @@ class Copier:
         return tensors
 
 
-def _fill(job: Job, strip: Block, target: Array, tensors: Tensors) -> None:
+def _fill(job: Job, strip: Block, target: Array, tensors: Tensors, odd: OddValues | None = None) -> None:
     """Fill ``target``, the flat bits of a strip, with the elements that each move brings into it."""
     if not job.is_covered:
         target[...] = np.array(job.fill).astype(numpy_dtype(job.dtype)).view(target.dtype)
@@ -138,5 +150,5 @@ def _fill(job: Job, strip: Block, target: Array, tensors: Tensors) -> None:
         tensor = tensors[move.source]
         for block, panel in tensor.panels(move.source_shape, wanted, turned=not move.keeps_order):
             if tensor.info.dtype != job.dtype:
-                panel = convert(panel, tensor.info, job.dtype, move.source_shape, block)
+                panel = convert(panel, tensor.info, job.dtype, move.source_shape, block, odd, job.name)
             place[within(block, wanted)] = panel

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridgeckpt.copying.job import Job
+    from bridgeckpt.copying.odd_values import OddValues
     from bridgeckpt.store.checked_files import Sources
     from bridgeckpt.store.tensors import TensorInfo
 
@@ -32,25 +33,28 @@ def is_small(job: Job, nbytes: int) -> bool:
     return True
 
 
-def make_small(jobs: Sequence[tuple[Job, Kind]], sources: Sources) -> list[bytes]:
-    """The target's bytes of each job, for jobs that :func:`is_small` accepts.
+def make_small(jobs: Sequence[tuple[Job, Kind]], sources: Sources, odd: OddValues | None = None) -> list[bytes]:
+    """The target's bytes of each job, for jobs that :func:`is_small` accepts. ``odd`` counts their odd values.
 
     Raises:
         CheckpointError: A tensor is damaged, or a file is missing or too short.
         PrecisionError: A value does not fit the target's dtype.
     """
     stored = _read((job.sources[move.source] for job, _ in jobs for move in job.moves), sources)
-    return [_make(job, kind, stored) for job, kind in jobs]
+    made = [_make(job, kind, stored, odd) for job, kind in jobs]
+    if odd is not None:
+        odd.judge_batch((job.name, job.dtype, data) for (job, _), data in zip(jobs, made, strict=True))
+    return made
 
 
-def _make(job: Job, kind: Kind, stored: dict[int, bytes]) -> bytes:
+def _make(job: Job, kind: Kind, stored: dict[int, bytes], odd: OddValues | None) -> bytes:
     if kind is Kind.PLAIN:
         return stored[id(job.sources[job.moves[0].source])]
     from bridgeckpt.copying.engine import rearrange, turn
 
     if kind is Kind.TURNED:
         return turn(job, stored[id(job.sources[job.moves[0].source])])
-    return rearrange(job, [stored[id(source)] for source in job.used.values()])
+    return rearrange(job, [stored[id(source)] for source in job.used.values()], odd)
 
 
 def _read(infos: Iterable[TensorInfo], sources: Sources) -> dict[int, bytes]:

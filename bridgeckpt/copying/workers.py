@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import hashlib
 
     from bridgeckpt.copying.engine import Copier
+    from bridgeckpt.copying.odd_values import OddValues
     from bridgeckpt.store.checksums import Checksums
 
 __all__ = ["Placed", "finish", "open_output", "run"]
@@ -56,6 +57,7 @@ def run(
     verify: bool = True,
     checksums: bool = False,
     found: Checksums | None = None,
+    odd: OddValues | None = None,
     workers: int = 2,
     progress: Callable[[int], None] | None = None,
 ) -> list[str] | None:
@@ -67,6 +69,7 @@ def run(
         verify: Check the CRC-32C of each source tensor that is read, once.
         checksums: Return the SHA-256 of each target's bytes.
         found: Receives the CRC-32C of source tensors whose files store none.
+        odd: Counts NaN, infinity and what became 0, by target.
         workers: Number of threads.
         progress: Called from the workers with the number of bytes written since its last call.
 
@@ -79,7 +82,7 @@ def run(
         OutputError: The disk is full or fails.
     """
     with Sources(verify=verify, checksums=found) as sources:
-        return _Run(placed, outputs, sources, progress, checksums=checksums).carry_out(workers)
+        return _Run(placed, outputs, sources, progress, odd, checksums=checksums).carry_out(workers)
 
 
 class _Run:
@@ -91,6 +94,7 @@ class _Run:
         outputs: Sequence[int],
         sources: Sources,
         progress: Callable[[int], None] | None,
+        odd: OddValues | None,
         *,
         checksums: bool,
     ) -> None:
@@ -98,6 +102,7 @@ class _Run:
         self._outputs = outputs
         self._sources = sources
         self._progress = progress
+        self._odd = odd
         self._digests = [""] * len(placed)
         self._sha256 = _sha256() if checksums else None
         kinds = Kinds()
@@ -163,7 +168,7 @@ class _Run:
                 if copier is None:
                     from bridgeckpt.copying.engine import STRIP, Copier
 
-                    copier = Copier(self._sources, STRIP if first else _OTHER_STRIP)
+                    copier = Copier(self._sources, STRIP if first else _OTHER_STRIP, odd=self._odd)
                 self._copy_large(number, copier.stream(job))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self._failures.append(error)
@@ -190,6 +195,8 @@ class _Run:
                 return
             write(output, data, offset, job.name)
             offset += len(data)
+            if self._odd is not None:
+                self._odd.judge(job.name, job.dtype, data)
             if digest is not None:
                 digest.update(data)
             if offset - flushed >= _FLUSH:
@@ -205,7 +212,7 @@ class _Run:
         placed = [self._placed[number] for number in task.numbers]
         with self._one_at_a_time:
             made = make_small(
-                [(self._placed[number].job, self._kinds[number]) for number in task.numbers], self._sources
+                [(self._placed[number].job, self._kinds[number]) for number in task.numbers], self._sources, self._odd
             )
         if self._sha256 is not None:
             for number, data in zip(task.numbers, made, strict=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.mapping.notation.templates import Template
+from bridgeckpt.planning.account.dtypes import told_dtypes
 from bridgeckpt.planning.account.leftovers import told_by_form
 from bridgeckpt.planning.account.states import AccountInput, assign_states
 from bridgeckpt.planning.architecture import missing_groups
@@ -90,7 +91,7 @@ def account(
     return Accounted(
         ledger=ledger,
         ema=wanted and not average_problems,
-        notes=tuple(average_notes),
+        notes=(*average_notes, *told_dtypes(checkpoint.tensors, ledger)),
         optional_notes=tuple(_optional_notes(ledger, architecture, set(present))),
         warnings=(
             *told_by_form(training, ledger),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.copying.job import Job
-from bridgeckpt.store.tensors import DTYPES
+from bridgeckpt.store.tensors import DTYPES, stored_as
 
 if TYPE_CHECKING:
     from bridgeckpt.errors import Problem
@@ -80,7 +80,7 @@ class Plan(NamedTuple):
                 known = moves[id(row)] = row.layout.moves(axes), row.layout.pt.shape(axes)
             infos = tuple([tensors[name] for name in sources])
             stored = infos[0].dtype
-            written = dtype if dtype is not None and DTYPES[stored].floating else stored
+            written = dtype if dtype is not None and DTYPES[stored].floating else stored_as(stored)
             for target, its_moves in zip(targets, known[0], strict=True):
                 jobs.append(
                     Job(name=target, sources=infos, moves=its_moves, shape=known[1], dtype=written, fill=row.fill or 0)

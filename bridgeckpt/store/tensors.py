@@ -56,6 +56,11 @@ DTYPES: Mapping[str, DType] = {
 }
 
 
+def stored_as(dtype: str) -> str:
+    """The dtype in which a weight of ``dtype`` is written: those of one byte are float32, as no model loads them."""
+    return "float32" if DTYPES[dtype].floating and DTYPES[dtype].itemsize == 1 else dtype
+
+
 class Extent(NamedTuple):
     """A block of a tensor stored contiguously, row-major, in one file.
 

@@ -8,12 +8,12 @@ from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import Problem
+from bridgeckpt.planning.account.dtypes import are_weights, unfit_dtypes
 from bridgeckpt.planning.account.ledger import Assignment, LedgerBuilder
 from bridgeckpt.planning.account.leftovers import classify_remaining
 from bridgeckpt.planning.account.sizes import shape_problem
 from bridgeckpt.planning.account.unknown import Encoder, encoder_of, settle_unknown
 from bridgeckpt.sidecar.graph.reach import Reach, reach_of
-from bridgeckpt.store.tensors import DTYPES
 from bridgeckpt.wording import fold
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from bridgeckpt.planning.account.ledger import Ledger, TargetState
     from bridgeckpt.planning.account.size_records import Sizes
     from bridgeckpt.store.tensors import TensorInfo
-
-_STORABLE = frozenset(name for name, dtype in DTYPES.items() if dtype.safetensors is not None)
 
 
 class AccountInput(NamedTuple):
@@ -131,7 +129,7 @@ def _map_group(inputs: AccountInput, ledger: LedgerBuilder, group: Group, rows: 
             for sources, written in zip(expanded.sources, targets, strict=True)
             if sources is not None
         ]
-        _check(inputs, ledger, row, [sources for sources, _ in pairs])
+        _check(inputs, ledger, row, pairs)
         ledger.sources.update(dict.fromkeys(chain.from_iterable(sources for sources, _ in pairs), "mapped"))
         ledger.targets.update(dict.fromkeys(chain.from_iterable(written for _, written in pairs), "written"))
         assigned.append([Assignment(row, sources, written) for sources, written in pairs])
@@ -161,38 +159,23 @@ def _drop_prefix(names: list[tuple[str, ...]], prefix: str) -> list[tuple[str, .
     return [tuple([name.removeprefix(prefix) for name in group]) for group in names] if prefix else names
 
 
-def _check(inputs: AccountInput, ledger: LedgerBuilder, row: Row, sources: list[tuple[str, ...]]) -> None:
-    """Compare the shapes of a row's tensors with its layout and the sizes; refuse dtypes that cannot be stored."""
+def _check(
+    inputs: AccountInput, ledger: LedgerBuilder, row: Row, pairs: list[tuple[tuple[str, ...], tuple[str, ...]]]
+) -> None:
+    """Compare the shapes of a row's tensors with its layout and the sizes; refuse dtypes that no parameter has."""
     axes, tensors = inputs.sizes.axes, inputs.tensors
     known = all(axis in axes for axis in row.layout.axes)  # an unknown size is reported as a problem of its own
-    expected = row.layout.tf.shape(axes) if known and sources else None
+    expected = row.layout.tf.shape(axes) if known and pairs else None
     wrong: dict[tuple[int, ...], list[str]] = {}
-    names = [*chain.from_iterable(sources)]
+    names = [*chain.from_iterable(sources for sources, _ in pairs)]
     for name in names:
         shape = tensors[name].shape
         if expected is not None and shape != expected:
             wrong.setdefault(shape, []).append(name)
     for shape, misfits in wrong.items():
         ledger.problems.append(shape_problem(row, misfits, shape, inputs.sizes, inputs.table.model))
-    ledger.problems += unstorable(tensors, names)
-
-
-def unstorable(tensors: Mapping[str, TensorInfo], names: Iterable[str]) -> list[Problem]:
-    """A problem for each dtype among the tensors ``names`` that a safetensors file cannot hold."""
-    unfit: dict[str, list[str]] = {}
-    for name in names:
-        if tensors[name].dtype not in _STORABLE:
-            unfit.setdefault(tensors[name].dtype, []).append(name)
-    return [
-        Problem(
-            "dtype",
-            f"{', '.join(text for text, _ in fold(members))} is of dtype {dtype}",
-            ("no safetensors file can hold it",),
-            None,
-            tuple(members),
-        )
-        for dtype, members in unfit.items()
-    ]
+    weights = any(are_weights(written) for _, written in pairs)
+    ledger.problems += unfit_dtypes(tensors, names, weights=weights)
 
 
 def _missing_problems(missing: Mapping[str, Row], inputs: AccountInput) -> Iterator[Problem]:

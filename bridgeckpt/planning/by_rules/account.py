@@ -12,8 +12,8 @@ from bridgeckpt.errors import Problem
 from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables.model_records import Filled
 from bridgeckpt.mapping.tables.records import Row
+from bridgeckpt.planning.account.dtypes import unfit_dtypes
 from bridgeckpt.planning.account.ledger import Assignment, LedgerBuilder
-from bridgeckpt.planning.account.states import unstorable
 from bridgeckpt.planning.by_rules.own_head import outside, own_head_problem
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.wording import fold, shape_text
@@ -108,7 +108,7 @@ def account_by_rules(
     if settled:
         _exclude(ledger, ledger.own_head, f"{target.architecture} has no such part")
     unmatched = {name: misfits for name, misfits in unmatched.items() if name not in ledger.own_head}
-    ledger.problems += [*_unmapped(unmatched, checkpoint), *unstorable(checkpoint.tensors, first.values())]
+    ledger.problems += [*_unmapped(unmatched, checkpoint), *_unfit(first, checkpoint, target)]
     _tie(ledger, target)
     missing = _complete(ledger, rules, target)
     reported = {misfit.parameter for misfits in unmatched.values() for misfit in misfits}
@@ -118,6 +118,13 @@ def account_by_rules(
     order = {name: place for place, name in enumerate(target.shapes)}
     ledger.assignments.sort(key=lambda assignment: order[assignment.targets[0]])
     return Account(ledger.build(), checkpoint.with_copies(copies), owners)
+
+
+def _unfit(variables: Mapping[str, str], checkpoint: Checkpoint, target: Target) -> Iterator[Problem]:
+    """A problem for each dtype that its parameter cannot have; ``variables`` are by parameter."""
+    for weights in (True, False):
+        names = [name for parameter, name in variables.items() if (parameter not in target.integers) == weights]
+        yield from unfit_dtypes(checkpoint.tensors, names, weights=weights)
 
 
 def _exclude(ledger: LedgerBuilder, names: Iterable[str], reason: str) -> None:

@@ -14,6 +14,7 @@ from bridgeckpt.errors import ConfigError, PlanError
 from bridgeckpt.mapping.notation.templates import Template
 from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.mapping.tables.model_records import Architecture, ModelTable, Tied
+from bridgeckpt.planning.account.dtypes import told_dtypes
 from bridgeckpt.planning.account.leftovers import told_by_form
 from bridgeckpt.planning.account.size_records import NO_SIZES
 from bridgeckpt.planning.averages import choose_averages
@@ -84,7 +85,13 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
         vocabulary=None,
         casing=None,
         companions=find_companions(checkpoint.directory),
-        notes=(*checkpoint.notes, *unnamed, *of_averages, *absent),
+        notes=(
+            *checkpoint.notes,
+            *unnamed,
+            *of_averages,
+            *told_dtypes(checkpoint.tensors, ledger),
+            *absent,
+        ),
         warnings=(
             *stated.warnings,
             *conflict.warnings,

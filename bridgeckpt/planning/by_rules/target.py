@@ -28,6 +28,7 @@ class Target(NamedTuple):
     ``shapes`` maps every parameter and stored buffer, by its name in files, to its shape. ``tied`` maps each second
     name of a parameter to its first name. ``inner`` maps the path of each model in the class ("" for the class itself)
     to the prefix that the bare model has in a class with a head. ``arguments`` are those that the class takes.
+    ``integers`` are stored buffers that are no floating-point numbers.
     """
 
     architecture: str
@@ -36,6 +37,7 @@ class Target(NamedTuple):
     tied: Mapping[str, str]
     inner: Mapping[str, str]
     arguments: frozenset[str] = frozenset()
+    integers: frozenset[str] = frozenset()
 
     def find(self, name: str) -> str | None:
         """The parameter ``name``, with or without the prefix that a bare model has in a class with a head."""
@@ -164,6 +166,7 @@ def _described(model: Any, architecture: str, model_type: str) -> Target:  # noq
         tied=tied,
         inner=_inner(model),
         arguments=frozenset(signature(type(model).__init__).parameters),
+        integers=frozenset(name for name, tensor in stored.items() if not tensor.dtype.is_floating_point),
     )
 
 
