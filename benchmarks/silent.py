@@ -50,7 +50,7 @@ def main() -> int:
     if arguments.write:
         bad = [f"* seed {one.seed}, {one.kind}: {one.outcome}, {one.detail}" for one in trials if one.outcome in _BAD]
         write_section(arguments.mode, [mode.INTRODUCTION.strip(), "", *lines, *([""] if bad else []), *bad])
-    return int(any(trial.outcome in _BAD for trial in trials))
+    return int(any(one.outcome in _BAD for one in trials))
 
 
 if __name__ == "__main__":

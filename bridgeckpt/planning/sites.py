@@ -67,7 +67,7 @@ def _problems(key: str, option: Setting, sites: Sequence[GraphSite]) -> Iterator
     unknown = [site for site in sites if not isinstance(site.fact, GraphFact) and site.fact.nearest]
     if unknown:
         nearest = unknown[0].fact.nearest if not isinstance(unknown[0].fact, GraphFact) else ""
-        why = f"{key}: the graph computes a function here that no config names; the nearest is {nearest}"
+        why = f"{key}: the graph computes something here that no config describes; the nearest is {nearest}"
         hint = Sentence("{setting} decides it, and the model computes that instead", setting=option)
         yield Problem("refused", _listed([site.fact.node for site in unknown]), (why,), hint)
     values = [(site.fact.value, site.fact.node) for site in sites if isinstance(site.fact, GraphFact)]
@@ -96,7 +96,7 @@ def _contradicted(key: str, option: Setting, asked: float | str, sites: Sequence
                 return
         elif site.fact.nearest:
             yield Sentence(
-                "{option} is taken, but the graph computes another function ({node}; the nearest is {nearest})",
+                "{option} is taken, but the graph computes something else ({node}; the nearest is {nearest})",
                 option=option,
                 node=site.fact.node,
                 nearest=site.fact.nearest,

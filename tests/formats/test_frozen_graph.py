@@ -217,10 +217,10 @@ def test_a_gelu_with_another_constant_is_no_gelu(built, frozen, tmp_path):
         if tensor is not None and list(tensor.float_val) and abs(tensor.float_val[0] - 0.044715) < 1e-4:
             node.attr["value"].tensor.float_val[:] = [0.05]
     path = tffreeze.write(tmp_path / "frozen.pb", graph)
-    with pytest.raises(PlanError, match="no config names; the nearest is gelu_pytorch_tanh"):
+    with pytest.raises(PlanError, match="no config describes; the nearest is gelu_pytorch_tanh"):
         bridgeckpt.plan(path)
     planned = bridgeckpt.plan(path, hidden_act="gelu")
-    assert any("the graph computes another function" in warning for warning in planned.warnings)
+    assert any("the graph computes something else" in warning for warning in planned.warnings)
 
 
 def test_constants_that_are_no_weights_are_left_out(tmp_path):

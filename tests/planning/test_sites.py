@@ -76,9 +76,9 @@ def test_a_function_that_no_config_names_is_refused_although_the_config_has_a_wo
     folder = changed(**{ACTIVATIONS: "LeakyRelu", TRANSFORM: "LeakyRelu"})
     said = refusal(folder)
     assert "bert/encoder/layer_{0..2}/intermediate/dense/Relu" in said
-    assert "a function here that no config names; the nearest is" in said
+    assert "something here that no config describes; the nearest is" in said
     planned = bridgeckpt.plan(folder, hidden_act="relu")
-    assert any("the graph computes another function" in warning for warning in planned.warnings)
+    assert any("the graph computes something else" in warning for warning in planned.warnings)
 
 
 def test_a_function_that_transformers_does_not_have_is_named(changed):

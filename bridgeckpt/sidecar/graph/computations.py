@@ -6,18 +6,22 @@ does not compute it in a known way: nothing is guessed.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
+from bridgeckpt.sidecar.graph.layer_norm import FUSED_EPSILON, FUSED_NORMS, layer_norm
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
     from bridgeckpt.formats.tensorflow.tensorproto import Number
 
 GRADIENT = re.compile(r"(?:^|/)(?:gradients|gradient_tape)(?:_[0-9]+)?(?:/|$)")
 PRODUCTS = {"MatMul", "BatchMatMul", "BatchMatMulV2", "Einsum"}
 
-_FUSED_NORMS = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
-_FUSED_EPSILON = 1e-4  # the ops' default, which a graph may leave out
+_NEAR = 0.01  # relative: a vector that hardly varies shows the epsilon to a few digits
 _ADDITIONS = {"Add", "AddV2"}
 _CLIPS = {"Maximum", "Minimum"}
 
@@ -38,12 +42,25 @@ class Unlike(NamedTuple):
     nearest: str = ""
 
 
-def epsilon(graph: Graph, scope: str) -> GraphFact[Number] | None:
+def epsilon(graph: Graph, scope: str) -> GraphFact[Number] | Unlike | None:
     """The epsilon of a LayerNorm: the constant under its square root, or the attribute of the fused op."""
-    for node in graph.under(scope):
-        if node.op in _FUSED_NORMS:
+    nodes = graph.under(scope)
+    read, norm = _constant_epsilon(graph, nodes), layer_norm(graph, nodes)
+    if norm is None:
+        return read
+    computed, last = norm
+    if computed is None:
+        return Unlike(last, "a layer norm")
+    if not computed or (read is not None and math.isclose(computed, read.value, rel_tol=_NEAR)):
+        return read
+    return GraphFact(float(f"{computed:.3g}"), last)
+
+
+def _constant_epsilon(graph: Graph, nodes: Sequence[Node]) -> GraphFact[Number] | None:
+    for node in nodes:
+        if node.op in FUSED_NORMS:
             value = graph.number(node, "epsilon")
-            return GraphFact(_FUSED_EPSILON if value is None else value, node.name)
+            return GraphFact(FUSED_EPSILON if value is None else value, node.name)
         if node.op in {"Rsqrt", "Sqrt"}:
             for name in _summands(graph, node):
                 if (constant := _scalar(graph, name)) is not None and 0 < constant < 1:
