@@ -179,7 +179,19 @@ def save(kind: Any, config: Any, rng: Random, folder: Path) -> None:
 
 def inputs_of(kind: Any, config: Any, rng: Random) -> dict[str, np.ndarray]:
     """The inputs of the fixtures, with padding where the mask is 0, ends of texts, and what a decoder attends to."""
-    inputs = made.inputs_of(kind, config)
+    inputs, taken = made.inputs_of(kind, config), signature(kind.call).parameters
+    if "decoder_input_ids" not in taken or "Sequence" in kind.__name__:
+        inputs.pop("decoder_input_ids", None)
+    both = {"pixel_values", "input_ids"}
+    if both <= taken.keys() and len(inputs.keys() & both) == 1 and hasattr(config, "vision_config"):
+        size = config.vision_config.image_size
+        ids = rng.integers(5, 60, (2, made.LENGTH))
+        inputs = {"pixel_values": rng.standard_normal((2, 3, size, size)).astype(np.float32), "input_ids": ids}
+        if "decoder_input_ids" in taken:
+            inputs["decoder_input_ids"] = ids[:, :7]
+    if "visual_feats" in taken and "visual_feats" not in inputs:
+        inputs["visual_feats"] = rng.standard_normal((made.BATCH, 4, config.visual_feat_dim)).astype(np.float32)
+        inputs["visual_pos"] = rng.random((made.BATCH, 4, 4)).astype(np.float32)
     ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
     padding, end = getattr(config, "pad_token_id", None), getattr(config, "eos_token_id", None)
     if ids is not None and config.is_encoder_decoder and end is not None:
@@ -190,7 +202,6 @@ def inputs_of(kind: Any, config: Any, rng: Random) -> dict[str, np.ndarray]:
             del inputs["attention_mask"]
     if config.model_type == "longformer":  # questions have three separators
         inputs["input_ids"][..., [3, 5, 7]] = config.sep_token_id
-    taken = signature(kind.call).parameters
     crossing = config.is_decoder and config.add_cross_attention
     if ids is not None and ids.ndim == 2 and "encoder_hidden_states" in taken and crossing:
         width = getattr(config, "encoder_hidden_size", None) or config.hidden_size
