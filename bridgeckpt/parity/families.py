@@ -34,14 +34,14 @@ class KnownFamily(NamedTuple):
         family: Its stages and sites.
         record: Runs a TensorFlow checkpoint of the family.
         take_apart: Divides a PyTorch model of the family into its stages, for the diagnosis.
-        read_vocabulary: Reads a vocabulary file, given whether text is lower-cased, if that is known.
+        read_vocabulary: Reads a vocabulary file, given whether text is lower-cased.
         encode: Encodes texts that tell tokenizers apart by a vocabulary.
     """
 
     family: Family
     record: Callable[[RecordingRequest], Reference]
     take_apart: Callable[[Subject], Anatomy]
-    read_vocabulary: Callable[[Path, bool | None], SourceVocabulary | None]
+    read_vocabulary: Callable[[Path, bool], SourceVocabulary | None]
     encode: Encode
 
 

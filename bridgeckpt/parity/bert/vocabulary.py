@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _NAMES = ("vocab.txt", "assets/vocab.txt", "assets/tokenizer/vocabulary.txt")
 _PATTERNS = ("*vocab*.txt", "assets/*vocab*.txt")
 _SETTINGS, _SPECIAL, _WHOLE = "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json"
+_ADDED = "added_tokens.json"
 SPECIAL = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -32,6 +33,8 @@ SPECIAL = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
+_CLASSES = (None, "BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend")
+_OTHER_WORDS = ("word_tokenizer_type", "subword_tokenizer_type")  # a text is divided by another program
 _NEEDED = ("unk_token", "cls_token", "sep_token")
 _VARIABLE = "do_lower_case/.ATTRIBUTES/VARIABLE_VALUE"
 _SIGNATURE, _OUTPUT = "tokenization_info", "do_lower_case"
@@ -56,6 +59,8 @@ def source_vocabulary(checkpoint: Checkpoint, graph: Path | None) -> SourceVocab
     if not {*_NEEDED} <= {*special}:
         return None
     settings = _json((path.parent if path is not None else folder) / _SETTINGS)
+    if settings.get("tokenizer_class") not in _CLASSES or any(key in settings for key in _OTHER_WORDS):
+        return None
     casing = _said(checkpoint, graph, whole) or _of_settings(settings, whole) or _of_tokens(tokens, settings)
     return SourceVocabulary(
         origin=path.name if path is not None else _WHOLE,
@@ -65,17 +70,17 @@ def source_vocabulary(checkpoint: Checkpoint, graph: Path | None) -> SourceVocab
         strip_accents=casing.strip_accents,
         chinese=casing.chinese,
         stated=casing.stated,
+        added=_added(folder, whole, tokens),
     )
 
 
-def vocabulary_in(path: Path, lowercase: bool | None) -> SourceVocabulary | None:
-    """The vocabulary in a file; None if the file holds none. ``lowercase``: what is known of its casing."""
+def vocabulary_in(path: Path, lowercase: bool) -> SourceVocabulary | None:
+    """The vocabulary in a file; None if the file holds none."""
     tokens = _tokens(path) if is_file(path) else ()
     special = {role: token for role, token in SPECIAL.items() if token in {*tokens}}
     if not {*_NEEDED} <= {*special}:
         return None
-    casing = _of_tokens(tokens, {}) if lowercase is None else _Casing(lowercase)
-    return SourceVocabulary(path.name, tokens, FrozenDict(special), casing.lowercase)
+    return SourceVocabulary(path.name, tokens, FrozenDict(special), lowercase)
 
 
 def _find(folder: Path) -> Path | None:
@@ -106,7 +111,7 @@ def _tokens_of_whole(whole: Mapping[str, Any]) -> tuple[str, ...]:
     model = whole.get("model")
     if not isinstance(model, dict) or model.get("type") != "WordPiece" or not isinstance(model.get("vocab"), dict):
         return ()
-    added = {str(one.get("content")): one.get("id") for one in whole.get("added_tokens") or ()}
+    added = {str(one.get("content")): one.get("id") for one in _added_in(whole)}
     ids: dict[str, Any] = {**model["vocab"], **added}
     return tuple(sorted(ids, key=lambda token: ids[token])) if {*ids.values()} == {*range(len(ids))} else ()
 
@@ -121,6 +126,19 @@ def _special(folder: Path, tokens: Sequence[str]) -> dict[str, str]:
             if role in found and isinstance(token, str) and token in known:
                 found[role] = token
     return found
+
+
+def _added(folder: Path, whole: Mapping[str, Any], tokens: Sequence[str]) -> tuple[str, ...]:
+    """The tokens that files of transformers add after those of the vocabulary."""
+    ids = {**_json(folder / _ADDED), **{str(one.get("content")): one.get("id") for one in _added_in(whole)}}
+    by_id = {number: token for token, number in ids.items() if isinstance(number, int) and token not in {*tokens}}
+    following = [len(tokens) + at for at in range(len(by_id))]
+    return tuple(by_id[number] for number in following) if {*following} == {*by_id} else ()
+
+
+def _added_in(whole: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    added = whole.get("added_tokens")
+    return [one for one in added if isinstance(one, dict)] if isinstance(added, list) else []
 
 
 def _said(checkpoint: Checkpoint, graph: Path | None, whole: Mapping[str, Any]) -> _Casing | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bridgeckpt.parity.reference.vocabulary import SourceVocabulary
 
-    Read = Callable[[Path, bool | None], SourceVocabulary | None]
+    Read = Callable[[Path, bool], SourceVocabulary | None]
 
 _FILE = "vocab.txt"
 _LARGEST = 64 << 20  # bytes
@@ -35,13 +35,15 @@ class ExpectedVocabulary(NamedTuple):
 
 def expected_vocabulary(recorded: SourceVocabulary | None, folder: Path, read: Read) -> ExpectedVocabulary:
     """The vocabulary to judge ``folder`` by. ``recorded`` is that of the reference; ``read`` reads a file."""
-    told = from_report(folder, "casing")
+    told = from_report(folder, "casing")  # only of a tokenizer that the conversion made; it copies others
     lowercase = told.startswith("un") if isinstance(told, str) else None
+    if recorded is not None and lowercase is not None:
+        recorded = recorded._replace(added=())
     written = from_report(folder, "tokenizer_files", _FILE)
-    is_written = written is not None and written == _digest(folder / _FILE)
-    own = read(folder / _FILE, lowercase) if is_written else None
+    is_written = isinstance(written, str) and written == _digest(folder / _FILE)
+    own = read(folder / _FILE, lowercase) if is_written and lowercase is not None else None
     if recorded is None:
-        is_edited = written is not None and not is_written and is_file(folder / _FILE)
+        is_edited = written is not None and lowercase is not None and not is_written and is_file(folder / _FILE)
         why = f"{_FILE} was changed after the conversion, and the reference has no vocabulary: record the source again"
         return ExpectedVocabulary(own, failure=why if is_edited else None)
     if own is not None and own.tokens != recorded.tokens:

@@ -78,7 +78,7 @@ def _as_loaded(folder: Path, vocabulary: SourceVocabulary, encode: Encode) -> It
     except ParityError as error:
         yield _LOADED, error.message
         return
-    found = [*wrong_tokens(tokenizer.get_vocab(), vocabulary)]
+    found = [*wrong_tokens(tokenizer.get_vocab(), vocabulary.all_ids, vocabulary.origin)]
     found += wrong_roles({role: getattr(tokenizer, role, None) for role in vocabulary.special}, vocabulary)
     if not found:
 
@@ -94,7 +94,7 @@ def _as_loaded(folder: Path, vocabulary: SourceVocabulary, encode: Encode) -> It
 def _in_files(folder: Path, vocabulary: SourceVocabulary, encode: Encode) -> Iterator[tuple[str, str]]:
     """What the files say otherwise than the source, each of them read by itself."""
     readers: dict[str, Callable[[Path], Iterator[str]]] = {
-        VOCABULARY: lambda path: wrong_tokens(_lines(path), vocabulary),
+        VOCABULARY: lambda path: wrong_tokens(_lines(path), vocabulary.ids, vocabulary.origin),
         WHOLE: lambda path: _in_whole(path, vocabulary, encode),
         SETTINGS: lambda path: _in_settings(path, vocabulary),
         SPECIAL: lambda path: _in_settings(path, vocabulary),
@@ -110,7 +110,7 @@ def _in_whole(path: Path, vocabulary: SourceVocabulary, encode: Encode) -> Itera
     except ParityError as error:
         yield error.message
         return
-    found = [*wrong_tokens(tokenizer.get_vocab(), vocabulary)]
+    found = [*wrong_tokens(tokenizer.get_vocab(), vocabulary.all_ids, vocabulary.origin)]
     if not found:
 
         def encoder(text: str, second: str | None) -> tuple[Sequence[int], Sequence[int] | None]:

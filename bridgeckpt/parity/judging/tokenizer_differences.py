@@ -19,9 +19,8 @@ _WORDS = {  # by the name in transformers: without the setting, and with it
 }
 
 
-def wrong_tokens(ids: Mapping[str, int], vocabulary: SourceVocabulary) -> Iterator[str]:
-    """The first token with another id than the source's, and how many there are."""
-    expected = vocabulary.ids
+def wrong_tokens(ids: Mapping[str, int], expected: Mapping[str, int], origin: str) -> Iterator[str]:
+    """The first token with another id than the source's, and how many there are; ``origin`` is the source's file."""
     wrong = [token for token, number in expected.items() if ids.get(token) != number]
     wrong += [token for token in ids if token not in expected]
     if wrong:
@@ -29,7 +28,7 @@ def wrong_tokens(ids: Mapping[str, int], vocabulary: SourceVocabulary) -> Iterat
         has = f"gives {first!r} the id {ids[first]}" if first in ids else f"has no token {first!r}"
         source = f"{expected[first]} in" if first in expected else "not in"
         more = f"; {len(wrong):,} tokens differ" if len(wrong) > 1 else ""
-        yield f"{has}, which is {source} {vocabulary.origin} of the source{more}"
+        yield f"{has}, which is {source} {origin} of the source{more}"
 
 
 def wrong_roles(roles: Mapping[str, Any], vocabulary: SourceVocabulary) -> Iterator[str]:

@@ -19,6 +19,7 @@ class SourceVocabulary(NamedTuple):
         strip_accents: Whether accents are removed; None if they are removed exactly when text is lower-cased.
         chinese: Whether each Chinese character is a word.
         stated: Whether the source says this of the casing; if not, it follows from the tokens.
+        added: Tokens with the ids after those of the vocabulary, which a tokenizer of transformers beside it adds.
     """
 
     origin: str
@@ -28,11 +29,17 @@ class SourceVocabulary(NamedTuple):
     strip_accents: bool | None = None
     chinese: bool = True
     stated: bool = False
+    added: tuple[str, ...] = ()
 
     @property
     def ids(self) -> dict[str, int]:
-        """The id of each token."""
+        """The id of each token, without the added ones."""
         return {token: number for number, token in enumerate(self.tokens)}
+
+    @property
+    def all_ids(self) -> dict[str, int]:
+        """The id of each token, with the added ones."""
+        return {token: number for number, token in enumerate((*self.tokens, *self.added))}
 
     def record(self) -> dict[str, Any]:
         """The vocabulary as JSON-ready values."""
@@ -59,5 +66,5 @@ def vocabulary_of(record: Mapping[str, Any] | None) -> SourceVocabulary | None:
     """
     if record is None:
         return None
-    fields = {**record, "tokens": tuple(record["tokens"]), "special": FrozenDict(record["special"])}
-    return SourceVocabulary(**fields)
+    lists = {key: tuple(record[key]) for key in ("tokens", "added")}
+    return SourceVocabulary(**{**record, **lists, "special": FrozenDict(record["special"])})

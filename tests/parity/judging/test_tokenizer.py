@@ -238,3 +238,44 @@ def test_a_vocabulary_and_a_casing_of_the_users_own_are_judged_as_given(converte
     found = judged(converted(UNCASED, lowercase=False), vocabulary_beside(UNCASED))
     assert found.failures == ()
     assert "the user's word" in found.notes[0]
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """``copied(edit, **files)``: what is found in the folder of a source of transformers, whose files are copied.
+
+    ``files`` are written beside the source first, ``edit`` is made to the folder.
+    """
+
+    def make(edit: Edit, files: dict[str, object]) -> TokenizerFindings:
+        shutil.copytree(FIXTURES / "hf440_masked_lm" / "source", tmp_path / "source")
+        for name, content in files.items():
+            (tmp_path / "source" / name).write_text(json.dumps(content))
+        bridgeckpt.convert(tmp_path / "source", tmp_path / "out")
+        edit(tmp_path / "out")
+        return judged(tmp_path / "out", vocabulary_beside(tmp_path / "source"))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda folder: None, None),
+        (settings(do_lower_case=True), "do_lower_case = true, which is false in the source"),
+        (exchanged_lines, "2 tokens differ"),
+        (lambda folder: (folder / "added_tokens.json").unlink(), "has no token '[E1]'"),
+    ],
+    ids=["as copied", "casing", "order", "no added token"],
+)
+def test_copied_files_are_judged_by_those_of_the_source(edit, words, copied):
+    found = copied(edit, {"added_tokens.json": {"[E1]": 61}})
+    assert any(words in failure for failure in found.failures) if words else found.failures == ()
+    assert found.judged is not None
+
+
+def test_a_tokenizer_of_another_kind_is_not_judged(copied):
+    config = {"tokenizer_class": "BertJapaneseTokenizer", "word_tokenizer_type": "mecab", "do_lower_case": False}
+    found = copied(lambda folder: None, {"tokenizer_config.json": config})
+    assert found.failures == ()
+    assert "none is known of the source" in found.notes[0]
