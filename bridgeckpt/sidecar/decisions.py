@@ -173,12 +173,9 @@ def _decide(
     computed = facts.values.get(key) if facts is not None else None
     unclear = facts.unclear.get(key) if facts is not None else None
     if facts is not None and computed is not None:
-        is_contradicted = claim is not None and not are_one(claim.value, computed)
-        words = claim.words if claim is not None else ""
-        warning = f"{key} = {computed}, as the graph computes it, although the config says {words}"
-        doubt = Doubt(unclear, option) if unclear is not None else None
-        origin = f"read from the graph ({facts.evidence[key]})"
-        return Decision(computed, origin, doubt=doubt, warnings=(warning,) * is_contradicted)
+        return _computed(computed, facts.evidence[key], key, claim, table)._replace(
+            doubt=Doubt(unclear, option) if unclear is not None else None
+        )
     if claim is not None:
         reason = unclear or _reason(table, key, claim.word)
         doubt = Doubt(reason, option) if reason is not None else None
@@ -198,6 +195,17 @@ def _decide(
         return Decision(assumed, table.config.certain[key])
     origin = f"assumed by {table.name}: neither a graph (.meta) nor a config says"
     return Decision(assumed, origin, doubt=Doubt(unclear or _reason(table, key, str(word)) or "", option))
+
+
+def _computed(value: Value, node: str, key: str, claim: _Claim | None, table: Table) -> Decision:
+    """The value that the graph computes with. A config with another is a warning, a note if its word is ambiguous."""
+    origin = f"read from the graph ({node})"
+    if claim is None or are_one(claim.value, value):
+        return Decision(value, origin)
+    said = f"{key} = {value}, as the graph computes it, although the config says {claim.words}"
+    if _reason(table, key, claim.word) is not None:
+        return Decision(value, origin, notes=(said,))
+    return Decision(value, origin, warnings=(said,))
 
 
 def warn_of_doubts(decisions: Mapping[str, Decision], table: Table) -> dict[str, Sentence]:

@@ -219,10 +219,17 @@ class TestWhatNoTensorSays:
             "hidden_act": "read from the graph (Erf)",
             "layer_norm_eps": "read from the graph (norm/y)",
         }
-        assert result.warnings == (
+        assert result.notes == (
             'hidden_act = gelu, as the graph computes it, although the config says "gelu", '
             "which in bert/google is gelu_pytorch_tanh",
         )
+
+    def test_a_config_with_another_function_is_a_warning(self):
+        """Of its "gelu" it is known that it had two meanings; of its "relu" it is not."""
+        result = converted(CONFIG | {"hidden_act": "relu"}, facts=GRAPH)
+        assert result.values["hidden_act"] == "gelu"
+        assert result.notes == ()
+        assert result.warnings == ('hidden_act = gelu, as the graph computes it, although the config says "relu"',)
 
     @pytest.mark.parametrize(("word", "name"), [("gelu_new", "gelu_pytorch_tanh"), ("swish", "silu"), ("relu", "relu")])
     def test_another_name_of_the_same_function_is_no_disagreement(self, word, name):
