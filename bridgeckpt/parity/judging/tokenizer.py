@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import ParityError
 from bridgeckpt.frozen import FrozenDict
-from bridgeckpt.parity.judging.converted_folder import CONFIG
+from bridgeckpt.parity.judging.converted_folder import CONFIG, from_report
 from bridgeckpt.parity.judging.loading import quiet
 from bridgeckpt.parity.judging.pytorch import first_line, frameworks
 from bridgeckpt.parity.judging.tokenizer_differences import wrong_roles, wrong_settings, wrong_texts, wrong_tokens
@@ -66,7 +66,7 @@ def judge_tokenizer(
     found = [*_as_loaded(folder, vocabulary, encode), *_in_files(folder, vocabulary, encode)]
     failures = [f"{who} {what}" for at, (who, what) in enumerate(found) if what not in [told for _, told in found[:at]]]
     failures += _wrong_padding(padding, vocabulary)
-    if failures:
+    if failures and from_report(folder, "casing") is not None:  # else the conversion copies a tokenizer
         failures[-1] += "; converting again writes what belongs to the source"
     judged = f"{len(vocabulary.tokens):,} tokens of {vocabulary.origin} ({'un' * vocabulary.lowercase}cased)"
     return TokenizerFindings(tuple(failures), (), judged)
