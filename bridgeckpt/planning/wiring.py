@@ -146,7 +146,13 @@ def _problem(findings: Sequence[Finding], hint: str) -> list[Problem]:
 def _explained(alike: Sequence[Finding]) -> str:
     nodes = " and ".join(text for text, _ in fold(one.node for one in alike))
     first = "" if len(alike) == 1 else ", at the first,"
-    return f"{nodes}: the graph{first} {alike[0].computed}, and the class {alike[0].expected}"
+    return f"{nodes}{_whose(alike[0])}: the graph{first} {alike[0].computed}, and the class {alike[0].expected}"
+
+
+def _whose(finding: Finding) -> str:
+    """The part's own name, if that of the node does not say it, as ``MatMul`` of a head outside any scope."""
+    scope = finding.label.rpartition("/")[0] or finding.label
+    return "" if finding.node.startswith(f"{scope}/") else f", with {finding.label}"
 
 
 def _hint_loose(architecture: Architecture) -> Sentence:

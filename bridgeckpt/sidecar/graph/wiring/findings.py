@@ -27,6 +27,7 @@ class Finding(NamedTuple):
 
     Attributes:
         part: Its name in the PyTorch model.
+        label: Its name in messages.
         row: That of the table's rows, which stands for all layers.
         node: The node that shows it.
         computed: What the graph does, in words.
@@ -34,6 +35,7 @@ class Finding(NamedTuple):
     """
 
     part: str
+    label: str
     row: str
     node: str
     computed: str
@@ -80,15 +82,16 @@ def find_unlike(graph: Graph, wiring: Wiring, model: ModelInGraph) -> list[Findi
     )
     findings: list[Finding] = []
     for site in sites:
+        label = model.labels.get(site.part, site.part)
         if (use := _unlike(site, model.sizes)) is not None:
             computed = f"computes it from {described(use.reads, model.labels)}"
             expected = f"from {expected_text(site.reads, model.labels)}"
-            findings.append(Finding(site.part, site.row.part.text, use.node, computed, expected))
+            findings.append(Finding(site.part, label, site.row.part.text, use.node, computed, expected))
         elif (output := unlike_output(outputs.get(site.part, ()), site.row.gives)) is not None:
             part = single(Term("part", site.part))
             computed = f"passes on {described(of_function(part, output.values), model.labels)}"
             expected = expected_text(_given(site), model.labels)
-            findings.append(Finding(site.part, site.row.part.text, output.node, computed, expected))
+            findings.append(Finding(site.part, label, site.row.part.text, output.node, computed, expected))
     return findings
 
 
