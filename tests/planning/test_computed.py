@@ -134,3 +134,19 @@ def test_an_entry_sees_what_those_before_it_wrote(applied):
 def test_an_entry_that_is_not_well_formed_is_refused(applied, entry, message):
     with pytest.raises(TableError, match=message):
         applied(entry, NOW)
+
+
+def test_a_key_that_is_not_about_the_class_is_not_written(applied):
+    entry = '{ without = ["loads"], reason = "it tells how to load it" }'
+    done = applied(entry, {**NOW, "loads": "fast"})
+    assert "loads" not in done.values
+    assert done.warnings == ('loads is not written, which says "fast": it tells how to load it',)
+    assert not applied(entry, {**NOW, "loads": None}).warnings
+
+
+def test_a_condition_may_be_about_an_inner_config_and_a_refusal_may_say_what_to_do(applied):
+    entry = '{ unless = { "decoder.eps" = 1e-5 }, refused = true, reason = "r", hint = "give {config:FILE}" }'
+    (problem,) = applied(entry, {**NOW, "decoder": {"eps": 0.1}}).problems
+    assert (problem.subject, problem.hint) == ("decoder.eps = 0.1", "give config=FILE")
+    for inner in ({"eps": 1e-5}, {}, None, []):
+        assert not applied(entry, {**NOW, "decoder": inner}).problems

@@ -5,10 +5,12 @@ says for which configs that is so, and has one outcome.
 
 =====================  ================================================================================================
 ``class``              names of PyTorch classes, in which ``*`` is any text; without it the entry is about all classes
-``when``               values of the config, each a value or a list of values, which all have to be stated
+``when``               values of the config, each a value or a list of values, which all have to be stated; the key of
+                       an inner config is written ``"mask_decoder_config.layer_norm_eps"``
 ``unless``             the same, but another value has to be stated for each key
 ``since``, ``until``   the versions of transformers that the entry is about, without ``until`` itself
 ``reason``             what TensorFlow's class does
+``hint``               with ``refused``: what to do instead; settings are written as ``{config:FILE}``
 ``values``             outcome: the class computes with these values; they are written, also if the config differs
 ``none = ["KEY"]``     outcome: the class does not read these keys, and PyTorch's needs null for the same result
 ``without = ["KEY"]``  outcome: the keys are not about what TensorFlow's class computes, and are not written
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.document import Section
 
 Version = tuple[int, ...]
+UNSTATED = object()
 VERSION = "transformers_version"  # in configs since 4.2 or 4.3: the version that wrote it
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
 _OUTCOMES = ("values", "none", "same", "without", "refused", "doubt")
@@ -58,6 +61,7 @@ class ClassFact(NamedTuple):
     without: tuple[str, ...] = ()
     same: Mapping[str, str] = FrozenDict()
     refused: bool = False
+    hint: str = ""
     doubt: tuple[str, ...] = ()
 
     @property
@@ -73,11 +77,20 @@ class ClassFact(NamedTuple):
         """Whether the entry is about this config of the class ``name``; ``version`` is () if none is stated."""
         return (
             (not self.classes or any(fnmatchcase(name, pattern) for pattern in self.classes))
-            and all(key in config and config[key] in values for key, values in self.when.items())
-            and all(key in config and config[key] not in values for key, values in self.unless.items())
+            and all(stated_value(config, key) in values for key, values in self.when.items())
+            and all(stated_value(config, key) not in (*values, UNSTATED) for key, values in self.unless.items())
             and self.since <= version
             and (not self.until or version < self.until)
         )
+
+
+def stated_value(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - of any type
+    """The value of a key, which has dots if it is in an inner config; UNSTATED if there is none."""
+    first, _, rest = key.partition(".")
+    value = config.get(first, UNSTATED)
+    if not rest:
+        return value
+    return stated_value(value, rest) if isinstance(value, dict) else UNSTATED
 
 
 def version_of(config: Mapping[str, Any]) -> Version:
@@ -96,7 +109,7 @@ def computed(section: Section) -> tuple[ClassFact, ...]:
 
 
 def _entry(section: Section) -> ClassFact:
-    section.allow_only("class", "when", "unless", "since", "until", "reason", *_OUTCOMES)
+    section.allow_only("class", "when", "unless", "since", "until", "reason", "hint", *_OUTCOMES)
     outcomes = [key for key in _OUTCOMES if key in section]
     if len(outcomes) != 1:
         message = f"an entry has one outcome, not {' and '.join(outcomes) or 'none'}"
@@ -112,6 +125,7 @@ def _entry(section: Section) -> ClassFact:
         without=section.texts("without", ()),
         same=FrozenDict({key: section.table("same").text(key) for key in section.table("same")}),
         refused=section.flag("refused"),
+        hint=section.text("hint", ""),
         doubt=section.texts("doubt", ()),
     )
 

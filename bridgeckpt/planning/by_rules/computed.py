@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeckpt.errors import Problem
-from bridgeckpt.mapping.tables.computed import version_of
+from bridgeckpt.mapping.tables.computed import stated_value, version_of
 from bridgeckpt.mapping.tables.library import RULES
 from bridgeckpt.mapping.tables.model_records import bare_class
 from bridgeckpt.sentences import Sentence, Setting
@@ -104,8 +104,9 @@ class _Correction:
             self.assumed[place + key] = said
 
     def _refuse(self, entry: ClassFact, values: Mapping[str, Any], place: str) -> None:
-        stated = [f"{place}{key} = {shown(values[key])}" for key in entry.keys]
+        stated = [f"{place}{key} = {shown(stated_value(values, key))}" for key in entry.keys]
         hint = Sentence("is it the config of this checkpoint? {config:FILE} gives another")
         if entry.classes and self.bare is not None and not entry.holds(values, self.bare, self.version):
             hint = Sentence("{without} converts it without the head", without=Setting("architecture", self.bare))
+        hint = Sentence(entry.hint) if entry.hint else hint
         self.problems.append(Problem("refused", " and ".join(stated) or self.name, (entry.reason,), hint))
