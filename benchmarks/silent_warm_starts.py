@@ -39,6 +39,7 @@ class Drawn(NamedTuple):
     kind: str
     name: str | None
     part: str  # "body", "a" or "b" (towers), "inner" (a nested model)
+    skipped: bool = False  # whether its input is added to its output, where the model is a graph
 
 
 class Built(NamedTuple):
@@ -107,7 +108,7 @@ def _draw(draw: random.Random, style: str) -> list[Drawn]:
         kind = draw.choice(_KINDS) if draw.random() < 0.6 else "dense"
         name = draw.choice([f"block_{label}", f"mine{label}"]) if draw.random() < 0.2 else None
         part = "inner" if style == "nested" and draw.random() < 0.5 else "body"
-        layers.append(Drawn(label, kind, name, part))
+        layers.append(Drawn(label, kind, name, part, draw.random() < 0.15))
     if style == "towers":
         twins = [one._replace(label=10 + one.label, name=one.name and f"{one.name}_b", part="b") for one in layers]
         return [one._replace(part="a") for one in layers] + twins
@@ -176,7 +177,9 @@ def _assembled(keras: Any, style: str, layers: list[Drawn], made: dict[int, Any]
         for one in part:
             if draw.random() < 0.15:
                 x = keras.layers.Dropout(0.1)(x)
-            x = made[one.label](x, x) if one.kind == "attention" else made[one.label](x)
+            before, x = x, made[one.label](x, x) if one.kind == "attention" else made[one.label](x)
+            if one.skipped and draw.random() < 0.9:
+                x = keras.layers.Add()([before, x])
         return x
 
     def inputs() -> Any:

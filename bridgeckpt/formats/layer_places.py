@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 Place = tuple[int, ...]  # of a layer in its model, then of one inside it, if that is a model too
 
 POSITION = re.compile(r"(?:(?<=/)|^)(?:layer_with_weights-|_operations/|_layers/)([0-9]+)(?=/)")
+_SAVED = re.compile(r"(?:^|/)vars/[0-9]+\Z")
 _LISTED = re.compile(r"variables/([0-9]+)/")
+
+
+def is_saved_path(key: str) -> bool:
+    """Whether a key is the path of a variable in ``.weights.h5`` or ``.keras``, as ``layers/dense_1/vars/0``."""
+    return _SAVED.search(key) is not None
+
+
+def has_saved_paths(keys: Iterable[str]) -> bool:
+    """Whether the keys of a checkpoint are such paths."""
+    return any(map(is_saved_path, keys))
 
 
 def places_by_position(keys: Iterable[str]) -> dict[str, Place]:

@@ -7,6 +7,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bridgeckpt.errors import BridgeckptError
+from bridgeckpt.formats.layer_places import has_saved_paths
 from bridgeckpt.options import checked
 from bridgeckpt.tf.keras_numbers import settle_layers
 from bridgeckpt.tf.naming import is_model, namings
@@ -18,6 +19,7 @@ from bridgeckpt.tf.values import assign as assign_now
 from bridgeckpt.tf.values import feed, read_all
 from bridgeckpt.tf.variables import initialisers, is_of_a_graph
 from bridgeckpt.warmstart.matching import open_absolute
+from bridgeckpt.warmstart.numbers import told_by_numbers_only
 from bridgeckpt.warmstart.stored import VALUE
 
 if TYPE_CHECKING:
@@ -83,6 +85,14 @@ def assign(
     return start.report
 
 
+def _of_a_list(start: Start) -> Start:
+    """The start with a warning if nothing but numbers tells variables of a list apart."""
+    if start.matching.translated or start.report.warnings:
+        return start
+    shapes = {start.keys[name]: start.variables[name].wanted.shape for name in start.matching.values}
+    return start.with_report(start.report._replace(warnings=told_by_numbers_only(shapes)))
+
+
 def _no_session() -> BridgeckptError:
     return BridgeckptError(
         "variables of a graph are set in a session, and no session is given",
@@ -126,7 +136,7 @@ def _start(model_or_variables: Any, checkpoint: Checkpoint, resolved: ResolvedOp
     first_error: BridgeckptError | None = None
     any_scope = is_model(model_or_variables) and not resolved.renaming.scope
     paths = {name.removesuffix(VALUE) for name in checkpoint.tensors if name.endswith(VALUE)}
-    for variables in namings(model_or_variables, paths):
+    for variables in namings(model_or_variables, paths, saved_by_keras=has_saved_paths(checkpoint.tensors)):
         try:
             start = plan_by_names(checkpoint, variables, resolved, any_scope=any_scope)
         except BridgeckptError as error:  # for example: renames fits other names of the variables than these
@@ -146,7 +156,7 @@ def _start(model_or_variables: Any, checkpoint: Checkpoint, resolved: ResolvedOp
     if best is not None and isinstance(model_or_variables, Mapping):  # the names are the caller's own
         return best.with_report(best.report._replace(warnings=()))
     if best is not None:
-        return best
+        return _of_a_list(best)
     raise first_error or BridgeckptError(
         f"{shorten(repr(model_or_variables), 80)} has no variables",
         hint="pass a model or variables; a Keras model creates its variables when it is built or first called",

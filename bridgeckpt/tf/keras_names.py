@@ -15,11 +15,11 @@ def numbered_names(model: Any) -> frozenset[str]:  # noqa: ANN401 - TensorFlow a
     classes = {name for name in dir(tensorflow().keras.layers) if name[:1].isupper()}
     flatten = getattr(model, "_flatten_layers", None)  # of Keras 2 and 3
     classes.update(type(layer).__name__ for layer in (flatten() if callable(flatten) else ()))
-    return frozenset((*_MORE, *(_snake_case(name) for name in classes)))
+    return frozenset((*_MORE, *(snake_case(name) for name in classes)))
 
 
-def _snake_case(name: str) -> str:
-    """As ``to_snake_case`` in keras/src/utils/naming.py."""
+def snake_case(name: str) -> str:
+    """The name of a class as Keras writes it: ``to_snake_case`` in keras/src/utils/naming.py."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

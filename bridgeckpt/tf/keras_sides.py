@@ -25,12 +25,14 @@ class LayerSides(NamedTuple):
     """The layers of the program, under the checkpoint's names for them, and those of the checkpoint.
 
     ``variables`` are the program's by these names, ``stored`` the keys of the checkpoint's tensors by their names.
+    ``classes`` are the names that Keras numbers.
     """
 
     program: list[KerasLayer]
     checkpoint: list[KerasLayer]
     variables: Mapping[str, Variable]
     stored: Mapping[str, str]
+    classes: Collection[str]
 
 
 def best_pairs(model: Any, start: Start, resolved: ResolvedOptions) -> tuple[LayerSides, LayerPairs]:  # noqa: ANN401
@@ -45,7 +47,7 @@ def best_pairs(model: Any, start: Start, resolved: ResolvedOptions) -> tuple[Lay
             sides = _sides(variables, resolved.renaming, start.matching.checkpoint, classes)
             found.append((sides, pair_by_order(sides.program, sides.checkpoint, same_order=same_order)))
     if not found:
-        return LayerSides([], [], {}, {}), LayerPairs({}, (), by_order=False)
+        return LayerSides([], [], {}, {}, ()), LayerPairs({}, (), by_order=False)
     return max(found, key=lambda one: (len(one[1].names), -len(one[1].open)))
 
 
@@ -70,7 +72,7 @@ def _sides(
         infos.pop(keys[name], None)
     stored_places = {name.removesuffix(OUTPUT): place for name, place in view.layer_places.items()}
     stored = layers_of({name: info.shape for name, info in infos.items()}, stored_places, classes)
-    return LayerSides(program, stored, variables, {name: info.name for name, info in infos.items()})
+    return LayerSides(program, stored, variables, {name: info.name for name, info in infos.items()}, classes)
 
 
 def _is_told(behind: str | None, classes: Collection[str]) -> bool:

@@ -24,7 +24,9 @@ _OPERATION, _LAYER = re.compile(r"(?:.*/)?_operations/([0-9]+)"), re.compile(r"(
 def has_same_order(model: Any, checkpoint: Checkpoint, classes: Collection[str]) -> bool | None:  # noqa: ANN401
     """Whether the model's layers are in the order of the checkpoint's. None if the checkpoint does not say so."""
     layers = list(getattr(model, "layers", ()))
-    if _is_chain(layers) or not hasattr(model, "inputs") or not _is_functional(model):
+    if not all(map(_is_ordered, _inside(model))):
+        return None
+    if _is_ordered(model):
         return True
     if checkpoint.layer_names:
         ours = [kind_of(layer.name, classes) for layer in layers]
@@ -40,21 +42,31 @@ def has_same_order(model: Any, checkpoint: Checkpoint, classes: Collection[str])
     return None
 
 
-def _is_functional(model: Any) -> bool:  # noqa: ANN401
-    """Whether the model is a graph of layers. One whose ``call`` is the user's has its layers in a fixed order."""
-    return any(base.__name__ == "Functional" for base in type(model).__mro__)
+def _inside(model: Any) -> list[Any]:  # noqa: ANN401
+    """The models inside a model."""
+    flatten = getattr(model, "_flatten_layers", None)
+    return [one for one in (flatten(include_self=False) if callable(flatten) else ()) if _is_of(one, "Functional")]
+
+
+def _is_ordered(model: Any) -> bool:  # noqa: ANN401
+    """Whether layers have one order: those of a chain, or the attributes of a model whose ``call`` is the user's."""
+    return _is_of(model, "Sequential") or not _is_of(model, "Functional") or _is_chain(list(model.layers))
+
+
+def _is_of(model: Any, kind: str) -> bool:  # noqa: ANN401
+    return any(base.__name__ == kind for base in type(model).__mro__)
 
 
 def _is_chain(layers: list[Any]) -> bool:
     """Whether each layer gets the output of the one before it, and nothing else."""
-    try:
-        return all(all(tensor is before.output for tensor in _each(layer.input)) for before, layer in pairwise(layers))
-    except (AttributeError, RuntimeError, ValueError):  # a layer that is called more than once, or not at all
-        return False
+    return all(_before(layer) == {id(before)} for before, layer in pairwise(layers))
 
 
-def _each(tensors: Any) -> list[Any]:  # noqa: ANN401
-    return list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]
+def _before(layer: Any) -> set[int]:  # noqa: ANN401
+    """The identities of the layers whose outputs a layer gets; none if it is called more than once."""
+    calls = list(getattr(layer, "_inbound_nodes", ()))
+    parents = getattr(calls[0], "parent_nodes", ()) if len(calls) == 1 else ()
+    return {id(getattr(one, "operation", None) or getattr(one, "layer", None)) for one in parents}
 
 
 def _indices(checkpoint: Checkpoint, pattern: re.Pattern[str]) -> set[int]:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from bridgeckpt.tf.keras_saved_paths import saved_paths
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.variables import is_variable, name_of, named, wholes
 
@@ -35,12 +36,18 @@ def _owned(model: Any) -> list[Any] | None:  # noqa: ANN401
     return list(owned) if isinstance(owned, (list, tuple)) and all(map(is_variable, owned)) else None
 
 
-def namings(model: Any, stored_paths: Collection[str]) -> Iterator[dict[str, Variable]]:  # noqa: ANN401
+def namings(
+    model: Any,  # noqa: ANN401
+    stored_paths: Collection[str],
+    *,
+    saved_by_keras: bool = False,
+) -> Iterator[dict[str, Variable]]:
     """The variables by their names, once for each way to name them. Nothing is yielded if there are no variables.
 
     ``stored_paths`` are the paths of attributes by which a checkpoint names its variables. If there are any, the
     model's paths come before its names, because Keras numbers names by what else was built. The paths also come below a
     prefix, such as ``model/`` of ``tf.train.Checkpoint(model=model)``, if exactly one prefix has all of them.
+    ``saved_by_keras``: the checkpoint has the paths of ``.weights.h5`` and ``.keras``.
     """
     if isinstance(model, Mapping):
         yield from filter(None, [named(model)])
@@ -49,6 +56,8 @@ def namings(model: Any, stored_paths: Collection[str]) -> Iterator[dict[str, Var
     elif not is_model(model):
         yield from filter(None, [wholes([model] if is_variable(model) else model)])
     else:
+        if saved_by_keras:
+            yield from filter(None, [_by_saved_path(model)])
         by_path = _by_path_or_name(model)
         if by_path and stored_paths:
             yield by_path
@@ -96,6 +105,16 @@ def _by_path_or_name(model: Any) -> dict[str, Variable]:  # noqa: ANN401
     by_path = _by_path(model)
     reached = {id(one) for one in by_path.values()}
     return named({**{name_of(one): one for one in _owned(model) or () if id(one) not in reached}, **by_path})
+
+
+def _by_saved_path(model: Any) -> dict[str, Variable]:  # noqa: ANN401
+    """The variables by the paths under which Keras saves them; by name those that it would not save."""
+    owned = {id(one): one for one in _owned(model) or ()}
+    paths = {path: one for path, one in saved_paths(model).items() if id(one) in owned}
+    reached = {id(one) for one in paths.values()}
+    if not paths:
+        return {}
+    return named({**paths, **{name_of(one): one for key, one in owned.items() if key not in reached}})
 
 
 def _by_path(root: Any) -> dict[str, Any]:  # noqa: ANN401

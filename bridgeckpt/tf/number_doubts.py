@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.formats.layer_places import POSITION
+from bridgeckpt.formats.layer_places import POSITION, is_saved_path
+from bridgeckpt.warmstart.layers import layers_of
 from bridgeckpt.warmstart.report import WarmStartError
 from bridgeckpt.warmstart.stored import VALUE
 from bridgeckpt.wording import listed
@@ -37,27 +38,57 @@ def guesses(sides: LayerSides, pairs: LayerPairs, start: Start, settled: Mapping
     layers = {layer.name: layer for layer in sides.checkpoint}
     opened = {layer.name: layer for layer in pairs.open}
     program = {id(one.parts[0].variable): name for name, one in sides.variables.items()}
-    positions = _positions(start.keys.values()), _positions(start.matching.checkpoint.tensors)
+    by_path = _ByPath(sides, start, by_order=pairs.by_order)
     found = []
     for name, value in start.matching.values.items():
         variable, source = id(start.variables[name].parts[0].variable), value.sources[0]
         if variable in settled:
             continue
-        if source == start.keys[name] + VALUE:
-            kind, place = _position(source)
-            if place:
-                here, there = positions[0][kind], positions[1][kind]
-                same = _index(here, place) == _index(there, place)
-                if not same or len(here) != len(there) or not pairs.by_order:
-                    found.append(Guess(name, source.removesuffix(VALUE), same))
+        if source in (start.keys[name], start.keys[name] + VALUE) and (source.endswith(VALUE) or is_saved_path(source)):
+            if (guess := by_path.guess(name, source)) is not None:
+                found.append(guess)
             continue
         mine = opened.get(program.get(variable, "").rpartition("/")[0])
         stored = layers.get(names.get(source, "").rpartition("/")[0])
         if mine is not None and stored is not None:
             of_kind = ours[mine.kind], theirs[stored.kind]
-            same = _same_place(mine, of_kind[0], stored, of_kind[1], by_order=pairs.by_order)
+            same = _same_place(mine, of_kind[0], stored, of_kind[1], by_order=pairs.by_order is True)
             found.append(Guess(name, names[source], same))
     return found
+
+
+class _ByPath:
+    """Judges variables that are compared by paths: by positions in a model, or by numbers within a list of layers."""
+
+    def __init__(self, sides: LayerSides, start: Start, *, by_order: bool | None) -> None:
+        tensors = start.matching.checkpoint.tensors
+        self._by_order = by_order
+        self._positions = _positions(start.keys.values()), _positions(tensors)
+        wanted = {start.keys[name]: start.variables[name].wanted.shape for name in start.matching.values}
+        stored = {name: info.shape for name, info in tensors.items()}
+        sides_saved = [
+            layers_of({name: shape for name, shape in side.items() if is_saved_path(name)}, {}, sides.classes)
+            for side in (wanted, stored)
+        ]
+        self._layers = [{layer.name: layer for layer in side} for side in sides_saved]
+        self._kinds = [_of_kind(side) for side in sides_saved]
+        self._groups = [Counter(layer.group for layer in side) for side in sides_saved]
+
+    def guess(self, name: str, source: str) -> Guess | None:
+        """What is not certain about a variable; None if nothing."""
+        path = source.removesuffix(VALUE)
+        if is_saved_path(source):
+            mine, stored = (side[path.rpartition("/")[0]] for side in self._layers)
+            same = self._kinds[0][mine.kind].index(mine) == self._kinds[1][stored.kind].index(stored)
+            alike = not mine.is_numbered or self._groups[0][mine.group] == self._groups[1][mine.group]
+            alone = self._groups[1][stored.group] == 1
+            certain = not mine.is_numbered or alone or self._by_order
+            return None if same and alike and certain else Guess(name, path, same and self._by_order is not False)
+        kind, place = _position(source)
+        here, there = (side[kind] for side in self._positions)
+        same = _index(here, place) == _index(there, place)
+        certain = same and len(here) == len(there) and self._by_order
+        return Guess(name, path, same) if place and not certain else None
 
 
 def warning(found: list[Guess]) -> str:

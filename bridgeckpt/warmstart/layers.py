@@ -54,12 +54,12 @@ class KerasLayer(NamedTuple):
 class LayerPairs(NamedTuple):
     """The name of the checkpoint's layer for each of the program's, and the program's layers that order cannot tell.
 
-    ``by_order`` says whether the order of the layers in both models is known to be the same.
+    ``by_order`` says whether the order of the layers in both models is the same, None if that is not known.
     """
 
     names: Mapping[str, str]
     open: tuple[KerasLayer, ...]
-    by_order: bool
+    by_order: bool | None
 
 
 def layers_of(
@@ -109,7 +109,7 @@ def pair_by_order(
     if any(one.name != other.name for one, other in pairs) and not _is_one_order(pairs):
         opened += [one for one, _ in pairs if one.is_numbered]
         pairs = [(one, other) for one, other in pairs if not one.is_numbered]
-    return LayerPairs({one.name: other.name for one, other in pairs}, tuple(opened), same_order is True)
+    return LayerPairs({one.name: other.name for one, other in pairs}, tuple(opened), same_order)
 
 
 def kind_of(name: str, classes: Collection[str] | None) -> str:

@@ -8,12 +8,13 @@ is the place of a name among those of its kind. Numbers that begin with 0 are th
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 _NUMBER = re.compile(r"(?:_([1-9][0-9]*))?(?=/)")  # what is appended to a layer's name; nothing to that of the first
 
@@ -21,7 +22,7 @@ Kind = tuple[str, str]  # a name before the number of a layer, and after it
 
 
 def doubtful_numbers(matched: Iterable[str], wanted: Collection[str], available: Collection[str]) -> tuple[str, ...]:
-    """A warning about names that have another place among the names of their kind in the checkpoint; or none.
+    """A warning about names whose kind has other places or another number of names in the checkpoint; or none.
 
     ``matched`` are names that both sides have, ``wanted`` all names of the program, ``available`` of the checkpoint.
     """
@@ -32,8 +33,24 @@ def doubtful_numbers(matched: Iterable[str], wanted: Collection[str], available:
         return ()
     return (
         f"{listed(found, 2)} may be other variables than those of these names in the checkpoint: layers are numbered "
-        "in the order they are built, and these have another place among those of their kind; renames= or a dict "
-        "{'name in the checkpoint': variable} says which they are",
+        "in the order they are built, and those of their kind are others or have other places there; renames= or a "
+        "dict {'name in the checkpoint': variable} says which they are",
+    )
+
+
+def told_by_numbers_only(shapes: Mapping[str, object]) -> tuple[str, ...]:
+    """A warning about names that only a number tells from others of equal shape; or none."""
+    kinds: defaultdict[tuple[Kind, object], list[str]] = defaultdict(list)
+    for name, shape in shapes.items():
+        for kind, _ in _numbers(name):
+            if "{}_0{}".format(*kind) not in shapes:
+                kinds[kind, shape].append(name)
+    found = dict.fromkeys(name for names in kinds.values() if len(names) > 1 for name in names)
+    if not found:
+        return ()
+    return (
+        f"only the numbers of layers say what {listed(found, 2)} start from: they are of equal shapes, and numbered in "
+        "the order they are built; pass the model in place of a list, if the file has the order of its layers",
     )
 
 
@@ -43,7 +60,8 @@ def _is_moved(
     before, after = kind
     mine, stored = ours.get(kind, []), theirs.get(kind, [])
     by_program = f"{before}_0{after}" not in names
-    return by_program and number in mine and number in stored and mine.index(number) != stored.index(number)
+    both = by_program and number in mine and number in stored
+    return both and (len(mine) != len(stored) or mine.index(number) != stored.index(number))
 
 
 def _by_kind(names: Iterable[str]) -> dict[Kind, list[int]]:

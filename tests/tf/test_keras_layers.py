@@ -64,7 +64,8 @@ def saved(model, folder, way):
                 tf1.get_variable(name, initializer=tf.constant(value))
             opened.run(tf1.global_variables_initializer())
             return tf1.train.Saver().save(opened, str(folder / "model.ckpt"))
-    model.save(path := str(folder / "model.h5"))
+    path = str(folder / f"model.{way}")
+    (model.save_weights if way == "weights.h5" else model.save)(path)
     return path
 
 
@@ -73,7 +74,7 @@ def warned(caplog):
     return [one.getMessage() for one in ours if one.levelno >= logging.WARNING]
 
 
-@pytest.mark.parametrize("way", ["h5", "checkpoint", "SavedModel"])
+@pytest.mark.parametrize("way", ["h5", "checkpoint", "SavedModel", "keras", "weights.h5"])
 @pytest.mark.parametrize(("before_saved", "before_loaded"), [(1, 2), (2, 1), (0, 1)])
 def test_the_order_settles_layers_of_other_numbers(keras, tmp_path, caplog, way, before_saved, before_loaded):
     """As ``load_weights`` of Keras does."""
@@ -132,7 +133,7 @@ def test_layers_that_are_called_in_another_order_than_they_are_built(keras, tmp_
     assert held(target) == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("way", ["h5", "checkpoint"])
+@pytest.mark.parametrize("way", ["h5", "checkpoint", "keras", "weights.h5"])
 def test_two_branches_of_equal_shape_are_not_exchanged(keras, tmp_path, caplog, way):
     """A dropout in one of them changes the order that Keras gives to the layers of both."""
 
@@ -154,7 +155,7 @@ def test_two_branches_of_equal_shape_are_not_exchanged(keras, tmp_path, caplog, 
     same, layers = model(dropout=False)
     assign(same, path, strict=True)
     assert [layer.get_weights()[0].max() for layer in layers] == [1, 2, 3, 4]
-    assert not warned(caplog)
+    assert bool(warned(caplog)) is (way == "weights.h5")  # it does not say what else the model has
     target, layers = model(dropout=True)
     try:
         assign(target, path)
@@ -163,6 +164,30 @@ def test_two_branches_of_equal_shape_are_not_exchanged(keras, tmp_path, caplog, 
     else:
         right = [layer.get_weights()[0].max() for layer in layers] == [1, 2, 3, 4]
         assert right or warned(caplog)
+
+
+@pytest.mark.parametrize("way", ["keras", "weights.h5"])
+def test_the_paths_of_keras_3_number_the_layers_of_each_list(keras, tmp_path, caplog, way):
+    """Nested, with names of the user's, and several kinds."""
+
+    def model(before):
+        others(keras, before)
+        layers = keras.layers
+        inner = keras.Sequential([keras.Input((2, 6)), layers.Dense(6), layers.Dense(6, name="mine")])
+        last = [layers.LSTM(6, return_sequences=True), layers.BatchNormalization(), layers.Dense(6)]
+        return keras.Sequential([keras.Input((2, 6)), layers.Dense(6), inner, *last])
+
+    source = filled(model(0))
+    path = saved(source, tmp_path, way)
+    target = model(2)
+    target.layers[1].trainable = False
+    assign(target, path, strict=True)
+    assert held(target) == held(source)
+    assert not warned(caplog)
+    fewer = keras.Sequential([keras.Input((2, 6)), keras.layers.Dense(6)])
+    assign(fewer, path)
+    assert held(fewer) == held(source)[:2]
+    assert "only the numbers of layers say" in warned(caplog)[0]
 
 
 def test_shapes_settle_the_layers_beside_a_new_head(keras, tmp_path, caplog):

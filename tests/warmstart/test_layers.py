@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridgeckpt.warmstart.layers import kind_of, layers_of, pair_by_order
-from bridgeckpt.warmstart.numbers import doubtful_numbers
+from bridgeckpt.warmstart.numbers import doubtful_numbers, told_by_numbers_only
 
 CLASSES = {"dense", "lstm", "multi_head_attention"}
 
@@ -103,10 +103,17 @@ def test_the_order_inside_one_layer_of_a_file_is_known_only_if_numbers_have_it()
     ("matched", "wanted", "available", "told"),
     [
         (["dense_2/k"], ["dense_2/k", "dense_3/k"], ["dense_1/k", "dense_2/k"], True),
-        (["dense_1/k"], ["dense/k", "dense_1/k"], ["dense/k", "dense_1/k", "dense_2/k"], False),
+        (["dense_1/k"], ["dense/k", "dense_1/k"], ["dense/k", "dense_1/k", "dense_2/k"], True),  # which of three?
+        (["dense_1/k"], ["dense/k", "dense_1/k"], ["dense/k", "dense_1/k", "dense_2/bias"], False),
         (["layer_1/k"], ["layer_1/k"], ["layer_0/k", "layer_1/k"], False),  # numbers of the programmer's own
         (["a/dense_1/k"], ["a/dense_1/k"], ["b/dense/k", "a/dense_1/k"], False),
     ],
 )
 def test_equal_names_at_other_places_are_doubtful(matched, wanted, available, told):
     assert bool(doubtful_numbers(matched, wanted, available)) is told
+
+
+def test_names_of_a_list_that_only_a_number_tells_apart():
+    assert told_by_numbers_only({"dense/k": (6, 6), "dense_1/k": (6, 6)})
+    assert not told_by_numbers_only({"dense/k": (6, 6), "dense_1/k": (6, 3)})
+    assert not told_by_numbers_only({"layer_0/k": (6, 6), "layer_1/k": (6, 6), "layer_2/k": (6, 6)})

@@ -61,6 +61,7 @@ class KerasFile(Checkpoint):
         self._variable_names = content.variable_names
         self._layers = content.layers
         self._places = content.places
+        self._in_order = content.in_order or content.layers
         self.format = content.what
 
     @property
@@ -75,8 +76,8 @@ class KerasFile(Checkpoint):
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """The layers that the file lists."""
-        return self._layers
+        """The layers that the file lists, or that the config in an archive describes."""
+        return self._in_order
 
     def _stored_places(self) -> Mapping[str, Place]:
         return self._places
@@ -99,17 +100,18 @@ class KerasArchive(KerasFile):
 
     @staticmethod
     def _content(path: Path, spool: Spool) -> _Content:
-        from bridgeckpt.formats.hdf5.keras_archive import read_archive  # imports zipfile
+        from bridgeckpt.formats.hdf5.keras_archive import described_layers, read_archive  # imports zipfile
 
         part, texts = read_archive(path)
         content = _read(path, spool, part)
+        content = content._replace(in_order=described_layers(texts))
         return content._replace(metadata={**content.metadata, **texts}, what=_archive(texts, path))
 
 
 class _Content(NamedTuple):
     """What is in a file. ``what`` is its format, for people; ``layers`` are those of the file's own list of layers.
 
-    ``places`` are by tensor: the place of its layer in that list.
+    ``places`` are by tensor: the place of its layer in that list. ``in_order`` are all layers of an archive's config.
     """
 
     tensors: dict[str, TensorInfo]
@@ -118,6 +120,7 @@ class _Content(NamedTuple):
     what: str
     layers: tuple[str, ...] = ()
     places: Mapping[str, Place] = FrozenDict()
+    in_order: tuple[str, ...] = ()
 
 
 def _read(path: Path, spool: Spool, part: ByteRange | None = None) -> _Content:

@@ -8,22 +8,25 @@ https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, section 4.3.7 (a me
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.hdf5.window import ByteRange
 from bridgeckpt.store.fileobject import FileObject
 from bridgeckpt.store.lfs import open_content
+from bridgeckpt.store.texts import TextError, parse_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from zipfile import ZipInfo
 
     from bridgeckpt.store.contract import StoredFile
 
 WEIGHTS = "model.weights.h5"
-_TEXTS = ("config.json", "metadata.json")
+_CONFIG = "config.json"
+_TEXTS = (_CONFIG, "metadata.json")
 _MAX_TEXT = 64 << 20  # bytes; the config of a large model takes one MiB
 _LOCAL_HEADER = b"PK\3\4"
 _LOCAL_HEADER_SIZE = 30  # without the name and the extra field; their sizes are its last two numbers
@@ -49,6 +52,18 @@ def read_archive(path: Path) -> tuple[ByteRange, dict[str, str]]:
         hint = "save it again with a newer Keras, or with tf.train.Checkpoint"
         raise CheckpointError(f"{path} holds no {WEIGHTS}: {', '.join(list(members)[:8])}", path=path, hint=hint)
     return _place(file, members[WEIGHTS]), texts
+
+
+def described_layers(texts: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the layers in the config of an archive, in the order of the model; () if it lists none."""
+    try:
+        described: Any = parse_json(texts.get(_CONFIG, "{}"), _CONFIG)
+    except TextError:  # the weights can be read without it
+        return ()
+    config = described.get("config") if isinstance(described, dict) else None
+    layers = config.get("layers") if isinstance(config, dict) else None
+    configs = [one.get("config") for one in layers if isinstance(one, dict)] if isinstance(layers, list) else []
+    return tuple(str(one.get("name")) for one in configs if isinstance(one, dict))
 
 
 def _text(archive: ZipFile, member: ZipInfo, path: Path) -> str:
