@@ -120,6 +120,7 @@ REFUSED = {
         rewires("Pooler", "Transformer-0-FeedForward-Norm"),
         r"Pooler reads Transformer-0-FeedForward-Norm",
     ),
+    "a head with an activation": (KERAS_BERT, sets("NSP", activation="tanh"), 'NSP with activation = "tanh"'),
     "a head on another activation": (KERAS_BERT, sets("MLM-Dense", activation="relu"), "hidden_act"),
 }
 

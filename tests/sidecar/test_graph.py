@@ -14,7 +14,7 @@ import pytest
 import tfbert
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from paths import EXAMPLE, SAMPLES
+from paths import EXAMPLE, FIXTURES, SAMPLES
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.tensorflow.graphdef import read_graph
@@ -340,3 +340,11 @@ def test_a_hostile_constant_is_none_small_or_an_error(size, content, bits):
         except CheckpointError:
             return
     assert constant is None or len(constant) <= 64
+
+
+def test_a_layer_that_was_built_in_another_model_is_found_without_the_scope_of_its_variables():
+    graph = read_graph(FIXTURES / "hub_transformers" / "source" / "saved_model" / "1" / "saved_model.pb")
+    table = load_table("bert/transformers")
+    here = read_facts(graph, table.graph, {"scope": "tf_bert_for_sequence_classification/"})
+    assert here.values == {"layer_norm_eps": 1e-5, "hidden_act": "gelu_pytorch_tanh", "num_attention_heads": 3}
+    assert read_facts(graph, table.graph, {"scope": "tf_bert_model_7/"}).values == here.values

@@ -12,7 +12,7 @@
 ``first``                  what it reads in the first layer
 ``states`` key = key       what a key of its config says, by the key of config.json, or of ``[config.source.required]``.
                            All layers that state a key have to say the same
-``must`` key = value       the only value of a key of its config that classes of transformers compute
+``must`` key = value       the only value of a key of its config that classes of transformers compute, or a list of all
 ``never``                  arguments of its calls that may not be set
 =========================  =============================================================================================
 

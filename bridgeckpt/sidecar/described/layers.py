@@ -178,10 +178,11 @@ def _forbidden(found: _Found) -> Iterator[Contradiction]:
     entry, layer, _ = found
     for key, wanted in entry.must.items():
         raw = layer.config.get(key)
-        value = plain(_only(raw))
-        if raw is not None and value != wanted:
+        value, allowed = plain(_only(raw)), wanted if isinstance(wanted, list) else [wanted]
+        if raw is not None and value not in allowed:
             said = f"{layer.name} with {key} = {shown(value) if value is not None else 'a function without a name'}"
-            yield Contradiction(entry.group, said, f"classes of transformers compute {key} = {shown(wanted)} alone")
+            values = " or ".join(map(shown, allowed))
+            yield Contradiction(entry.group, said, f"classes of transformers compute {key} = {values} alone")
     for argument in entry.never:
         if truthy(layer.arguments, (argument,)):
             why = "the layer of transformers has no such argument"

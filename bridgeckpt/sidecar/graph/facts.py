@@ -50,7 +50,9 @@ def read_facts(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) 
     Raises:
         CheckpointError: a node is damaged.
     """
-    sites = {key: tuple(read_sites(graph, computed, wildcards)) for key, computed in scopes.facts.items()}
+    sites = _sites(graph, scopes, wildcards)
+    if not any(sites.values()):  # a layer that was built in one model, and is used in another, whose scope it has there
+        sites = _sites(graph, scopes, dict.fromkeys(wildcards, ""))
     differing = {key: text for key, found in sites.items() if (text := _differing(found))}
     unread = {key: text for key, found in sites.items() if key not in differing and (text := _not_understood(found))}
     known: dict[str, GraphFact[Value]] = {}
@@ -70,6 +72,11 @@ def read_facts(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) 
         sites={key: found for key, found in sites.items() if key not in differing},
         unclear=differing | unread,
     )
+
+
+def _sites(graph: Graph, scopes: GraphScopes, wildcards: Mapping[str, str]) -> dict[str, tuple[GraphSite, ...]]:
+    """What each place shows, by config key."""
+    return {key: tuple(read_sites(graph, computed, wildcards)) for key, computed in scopes.facts.items()}
 
 
 def _differing(sites: Sequence[GraphSite]) -> str:
