@@ -9,7 +9,9 @@ import pytest
 
 from bridgeckpt.formats.tensorflow.graphdef import read_graph
 from bridgeckpt.sidecar.decisions import ACTIVATIONS
+from bridgeckpt.sidecar.graph.activation import activations
 from bridgeckpt.sidecar.graph.candidates import CANDIDATES, OTHERS, nearest, scale_of
+from bridgeckpt.sidecar.graph.computations import GraphFact
 from bridgeckpt.sidecar.graph.functions import POINTS, function_between, function_of
 
 pytestmark = pytest.mark.slow
@@ -142,3 +144,36 @@ def test_what_is_no_function_of_one_number_is_none(tmp_path, name):
     path = tmp_path / "graph.pb"
     path.write_bytes(graph.as_graph_def().SerializeToString())
     assert function_between(read_graph(path), "x", "output") is None
+
+
+BEHIND = {
+    "nothing": (lambda tf, x: x, "relu"),
+    "a cap": (lambda tf, x: tf.minimum(x, 0.5), None),
+    "a square": (lambda tf, x: tf.square(x), "relu2"),
+    "a scale": (lambda tf, x: x * 1.5, None),
+    "a dropout": (lambda tf, x: tf.nn.dropout(x, rate=0.1), "relu"),
+    "a shape": (lambda tf, x: tf.reshape(tf.expand_dims(x, 0), (-1, 4)), "relu"),
+}
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["in the scope", "behind the scope"])
+@pytest.mark.parametrize("name", BEHIND)
+def test_what_is_done_behind_the_scope_belongs_to_the_activation(tmp_path, name, inside):
+    """Whether the scope of the layer has a part of the function, or nothing of it."""
+    tf = pytest.importorskip("tensorflow")
+    tf1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        with tf1.variable_scope("layer"):
+            x = tf.nn.bias_add(
+                tf.matmul(tf1.placeholder(tf.float32, (3, 4)), tf1.get_variable("kernel", (4, 4), use_resource=False)),
+                tf1.get_variable("bias", (4,), use_resource=False),
+            )
+            x = tf.nn.relu(x) if inside else x
+        with tf1.variable_scope("next"):
+            x = BEHIND[name][0](tf, x if inside else tf.nn.relu(x))
+            tf.matmul(x, tf1.get_variable("kernel", (4, 4), use_resource=False))
+    path = tmp_path / "graph.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    (found,) = activations(read_graph(path), ["layer"])
+    assert found is not None
+    assert (found.value if isinstance(found, GraphFact) else None) == BEHIND[name][1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.sidecar.graph.candidates import nearest, scale_of
 from bridgeckpt.sidecar.graph.computations import GRADIENT, GraphFact, Unlike
@@ -18,22 +18,41 @@ if TYPE_CHECKING:
 
 _NORMS = {"Mean", "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}  # what a norm does with its input
 _NO_DATA = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"}  # what reads a tensor, but not its numbers
-_LONGEST = 8
+_FURTHEST = 12  # operations behind a scope
 
 
-def activation(graph: Graph, scope: str) -> GraphFact[str] | Unlike | None:
-    """The activation after the dense layer in a scope, "linear" if there is none.
+class _End(NamedTuple):
+    """A function of the output of a dense layer, and the node that computes it; whether the next layer reads that."""
 
-    None if the scope shows no dense layer whose output goes on, or several with different activations.
+    node: str
+    function: Function
+    is_last: bool
+
+
+def activations(graph: Graph, scopes: Sequence[str]) -> list[GraphFact[str] | Unlike | None]:
+    """The activation after the dense layer in each scope, "linear" if there is none.
+
+    None if a scope shows no dense layer whose output goes on, or several with different activations.
     """
-    nodes = [node for node in graph.under(scope) if not GRADIENT.search(node.name)]
+    scoped = [[node for node in graph.under(scope) if not GRADIENT.search(node.name)] for scope in scopes]
+    ends = [list(_ends(graph, nodes)) for nodes in scoped]
+    behind = _followed(graph, [end for found in ends for end in found if not end.is_last])
+    return [
+        _activation(graph, nodes, [behind.get(end.node, end) for end in found])
+        for nodes, found in zip(scoped, ends, strict=True)
+    ]
+
+
+def _activation(graph: Graph, nodes: Sequence[Node], ends: Sequence[_End]) -> GraphFact[str] | Unlike | None:
     found: dict[str, GraphFact[str] | Unlike] = {}
-    for node, function in _ends(graph, nodes):
+    for node, function, is_last in ends:
+        if not is_last and scale_of(function) == 1:
+            continue  # the output of the layer itself, and it is not known what reads it
         like = nearest(function)
         if like.is_equal:
-            found.setdefault(like.name, GraphFact(like.name, node.name))
+            found.setdefault(like.name, GraphFact(like.name, node))
         else:
-            found.setdefault("", Unlike(node.name, f"{like.name}, from which it differs by {like.difference:.2g}"))
+            found.setdefault("", Unlike(node, f"{like.name}, from which it differs by {like.difference:.2g}"))
     if found:
         return found.popitem()[1] if len(found) == 1 else None
     return _not_understood(graph, nodes)
@@ -49,20 +68,23 @@ def _not_understood(graph: Graph, nodes: Sequence[Node]) -> Unlike | None:
     return next((Unlike(node.name) for node in using if outputs.intersection(node.operands)), None)
 
 
-def _ends(graph: Graph, nodes: Sequence[Node]) -> Iterator[tuple[Node, Function]]:
-    """The last nodes that compute a function of the output of a dense layer, each number by itself."""
+def _ends(graph: Graph, nodes: Sequence[Node]) -> Iterator[_End]:
+    """The last nodes of a scope that compute a function of the output of a dense layer, each number by itself."""
     functions = Functions(graph, {node.name for node in nodes})
     readers = _readers(nodes)
     for node in nodes:
         inside = readers.get(node.name, ())
-        if inside and not any(reader.op in _NORMS or is_dense(graph, reader) for reader in inside):
+        is_last = any(_begins_layer(graph, reader) for reader in inside)
+        if inside and not is_last:
             continue
         function = functions.of(node.name)
         product = dense_of(graph, function.source) if function is not None else None
-        if function is None or product is None or product.name not in functions.inside:
-            continue
-        if inside or scale_of(function) != 1 or _feeds_dense(graph, node):
-            yield node, function
+        if function is not None and product is not None and product.name in functions.inside:
+            yield _End(node.name, function, is_last)
+
+
+def _begins_layer(graph: Graph, node: Node) -> bool:
+    return node.op in _NORMS or is_dense(graph, node)
 
 
 def _readers(nodes: Sequence[Node]) -> dict[str, list[Node]]:
@@ -74,14 +96,31 @@ def _readers(nodes: Sequence[Node]) -> dict[str, list[Node]]:
     return readers
 
 
-def _feeds_dense(graph: Graph, node: Node) -> bool:
-    """Whether an output goes into another dense layer, with only changes of its shape in between."""
-    for _ in range(_LONGEST):
-        readers = [reader for reader in graph.readers(node.name) if not GRADIENT.search(reader.name)]
-        if any(is_dense(graph, reader) for reader in readers):
-            return True
-        following = [reader for reader in readers if reader.op in PASSED]
-        if len(following) != 1:
-            return False
-        node = following[0]
-    return False
+def _followed(graph: Graph, ends: Sequence[_End]) -> dict[str, _End]:
+    """By the node that ends a scope, what the next layer reads, if that is a function of the same layer's output."""
+    found: dict[str, _End] = {}
+    frontiers = {end.node: {end.node} for end in ends}
+    functions = {end.node: Functions(graph, source=end.function.source) for end in ends}
+    for _ in range(_FURTHEST):
+        wanted = {name for frontier in frontiers.values() for name in frontier}
+        if not wanted:
+            break
+        readers = graph.readers_of(wanted)
+        for start, frontier in frontiers.items():
+            following: set[str] = set()
+            for name in sorted(frontier):
+                reading = [one for one in readers[name] if one.op not in _NO_DATA and not GRADIENT.search(one.name)]
+                function = functions[start].of(name)
+                if function is not None and any(_begins_layer(graph, reader) for reader in reading):
+                    first = functions[start].of(start)
+                    is_same = first is not None and first.values == function.values
+                    found.setdefault(start, _End(start if is_same else name, function, is_last=True))
+                following |= {one.name for one in reading if _is_of(functions[start], one.name)}
+            frontiers[start] = following if start not in found else set()
+    return found
+
+
+def _is_of(functions: Functions, tensor: str) -> bool:
+    """Whether a tensor is a function of the source."""
+    function = functions.of(tensor)
+    return function is not None and function.source == functions.source

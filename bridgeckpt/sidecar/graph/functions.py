@@ -89,7 +89,7 @@ class Functions:
     def __init__(self, graph: Graph, inside: Collection[str] | None = None, source: str | None = None) -> None:
         self.inside = graph if inside is None else inside
         self._graph = graph
-        self._source = canonical(source) if source is not None else None
+        self.source = canonical(source) if source is not None else None
         self._known: dict[str, _Value] = {}
         self._depth = 0
 
@@ -120,7 +120,7 @@ class Functions:
     def _computed(self, tensor: str) -> _Value | None:
         """None if the tensor is not computed from others by operations on single numbers."""
         name, index = split_output(tensor)
-        if tensor == self._source or name not in self._graph:
+        if tensor == self.source or name not in self._graph:
             return None
         node = self._graph[name]
         if name not in self.inside and node.op not in _CONSTANTS:

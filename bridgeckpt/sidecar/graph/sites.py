@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridgeckpt.sidecar.graph.activation import activation
+from bridgeckpt.sidecar.graph.activation import activations
 from bridgeckpt.sidecar.graph.computations import GRADIENT, GraphFact, Unlike, epsilon, heads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
     from bridgeckpt.formats.tensorflow.graphdef import Graph
     from bridgeckpt.mapping.notation.templates import Template
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 
     Fact = GraphFact[str | float] | Unlike
 
-# By their names in tables.
-READERS: Mapping[str, Callable[[Graph, str], GraphFact[str | float] | Unlike | None]] = {
-    "epsilon": epsilon,
-    "activation": activation,
-    "heads": heads,
+Read = Callable[["Graph", Sequence[str]], Sequence["Fact | None"]]
+
+# What each of several scopes shows, by the names of computations in tables.
+READERS: Mapping[str, Read] = {
+    "epsilon": lambda graph, scopes: [epsilon(graph, scope) for scope in scopes],
+    "activation": activations,
+    "heads": lambda graph, scopes: [heads(graph, scope) for scope in scopes],
 }
 _NEAR = 0.01  # relative; an epsilon of 16 bits has fewer digits
 _FIRST = 700_000_000  # a number of a layer that no model has
@@ -61,12 +64,13 @@ def _read(
     graph: Graph,
     template: Template,
     scopes: list[tuple[int | None, str]],
-    read: Callable[[Graph, str], Fact | None],
+    read: Read,
 ) -> list[GraphSite]:
     """What these scopes show, of those of one layer with equal facts the first."""
     found: dict[tuple[int | None, object], GraphSite] = {}
-    for layer, scope in scopes:
-        if (fact := read(graph, scope)) is not None:
+    facts = read(graph, [scope for _, scope in scopes])
+    for (layer, _), fact in zip(scopes, facts, strict=True):
+        if fact is not None:
             value = fact.value if isinstance(fact, GraphFact) else fact.nearest
             found.setdefault((layer, value), GraphSite(template.text, layer, fact))
     return list(found.values())
