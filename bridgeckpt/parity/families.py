@@ -86,7 +86,9 @@ def judge_tokenizer(reference: Reference, subject: Subject) -> TokenizerFindings
     from bridgeckpt.parity.judging.expected_vocabulary import expected_vocabulary
 
     known = next(known for known in FAMILIES if known.family is subject.family)
-    expected = expected_vocabulary(reference.vocabulary, subject.folder, known.read_vocabulary)
+    # The family of a model without stages is only a guess, and so would be how it divides text.
+    read = known.read_vocabulary if subject.sites else lambda _path, _lowercase: None
+    expected = expected_vocabulary(reference.vocabulary, subject.folder, read)
     padding = getattr(subject.model.config, "pad_token_id", None)
     findings = tokenizer.judge_tokenizer(subject.folder, padding, expected.vocabulary, known.encode)
     return findings._replace(
