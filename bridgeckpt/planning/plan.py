@@ -124,7 +124,7 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
         *(configuration.notes if configuration is not None else ()),
     )
     warnings = (
-        *evidence.stated.warnings,
+        *evidence.stated.unread,
         *adopted.warnings,
         *chosen.warnings,
         *accounted.warnings,

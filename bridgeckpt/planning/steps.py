@@ -20,6 +20,7 @@ from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.losses import warn_of_unlike_head
 from bridgeckpt.planning.overrides import conflicting_heads, resolve_heads
 from bridgeckpt.planning.refusals import refuse_variants
+from bridgeckpt.planning.value_conflicts import value_conflicts
 from bridgeckpt.sidecar.config import translate
 from bridgeckpt.sidecar.described.layers import read_described
 from bridgeckpt.sidecar.graph.facts import read_facts
@@ -140,6 +141,8 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
         *open_keys(question, choice.architecture, sizes),
         *choice.problems,
     ]
+    differing = value_conflicts(table, stated, sizes, facts, options)
+    problems += differing.problems
     computed = corrected_by_class(stated.values, table, choice.architecture)
     problems += computed.problems
     conflicts = conflicting_heads(table.model, config, facts, options.get("heads"))
@@ -150,6 +153,7 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
         computed=computed,
         notes=(*choice.notes, *sizes.notes, *conflicts),
         warnings=(
+            *differing.warnings,
             *choice.warnings,
             *sizes.warnings,
             *(unlike or choice.guesses),  # which say that no graph shows the class

@@ -156,6 +156,14 @@ def _epsilon_claim(key: str, written: JSON) -> _Claim | None:
     return _Claim(stated, "read from the config", str(stated), str(stated)) if stated is not None else None
 
 
+def same_value(table: Table, key: str, one: object, other: object) -> bool:
+    """Whether two values of ``key`` in configs of a dialect mean the same, as different names of one function do."""
+    if key == table.model.config.options.get(ACTIVATION):
+        return are_one(*(_meaning(table, key, str(value or "linear").lower()) for value in (one, other)))
+    numbers = [value for value in (one, other) if isinstance(value, float)]
+    return are_one(*numbers) if len(numbers) > 1 else one == other
+
+
 def _meaning(table: Table, key: str, word: str) -> str:
     """What a config of the dialect means by ``word`` as the value of ``key``."""
     return table.config.words.get(key, {}).get(word, word)

@@ -1,19 +1,24 @@
 """What is stated about the source: by the description inside the file, and by the config beside it, in that order.
 
 A description inside the file is certainly of this model; a config that lies beside may have been put there. So the
-description is believed, and a contradiction is a warning. A config that the caller names comes before both.
+description comes first. A config that the caller names comes before both. What two of them state differently is kept:
+planning knows what the tensors and the graph decide of it.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridgeckpt.errors import ConfigError
 from bridgeckpt.formats.descriptions import IN_HDF5, IN_SAVED_MODEL, described_objects, plain
 from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.mapping.tables.computed import VERSION
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config_files import check_values, find_config, parse_values, read_config, read_values
+from bridgeckpt.sidecar.differences import Difference, differences
+from bridgeckpt.store.source import matching
 from bridgeckpt.store.texts import JSON, shown
 
 if TYPE_CHECKING:
@@ -22,7 +27,6 @@ if TYPE_CHECKING:
 
     from bridgeckpt.formats.checkpoint import Checkpoint
     from bridgeckpt.formats.descriptions import Described
-    from bridgeckpt.mapping.tables.model_records import ModelTable
     from bridgeckpt.mapping.tables.records import Table
     from bridgeckpt.sidecar.described.layers import DescribedFacts
 
@@ -35,14 +39,16 @@ class SourceConfig(NamedTuple):
         name: The file or the description that most is from; "no config" without one.
         origins: By key, the name of what says it, where it is not ``name``.
         unread: Why a config beside the checkpoint was not read.
-        warnings: Contradictions, and ``unread``.
+        differing: The values of which two sources say something else.
+        is_given: The caller gave the config, which decides then.
     """
 
     values: JSON
     name: str
     origins: Mapping[str, str] = FrozenDict()
     unread: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    differing: tuple[Difference, ...] = ()
+    is_given: bool = False
 
     def origin_of(self, key: str) -> str:
         """The name of what says the value of ``key``."""
@@ -87,16 +93,23 @@ def load_config(
     if explicit is not None:
         path = find_config(checkpoint.directory, explicit, table.config.source.files)
         outside = _Stated(read_config(path, table.model, table.config.source), path.name) if path else None
-        first, second = outside, inside
+        stated = [one for one in (outside, inside) if one is not None]
     else:
-        first, second = inside, _beside(checkpoint, table, unread)
-    stated = [one for one in (first, second) if one is not None]
+        beside = _beside(checkpoint, table, unread)
+        stated = [one for one in (inside, beside) if one is not None]
     if not stated:
-        return SourceConfig({}, "no config", unread=tuple(unread), warnings=tuple(unread))
+        return SourceConfig({}, "no config", unread=tuple(unread), is_given=explicit is not None)
+    others = stated[1:] if explicit is not None else [*stated[1:], *_further(checkpoint, table, stated)]
     values = {key: value for one in reversed(stated) for key, value in one.values.items()}
     origins = dict.fromkeys(stated[-1].values.keys() - stated[0].values.keys(), stated[-1].name)
-    warnings = [*unread, *_contradictions(stated, table.model)]
-    return SourceConfig(values, stated[0].name, FrozenDict(origins), tuple(unread), tuple(warnings))
+    return SourceConfig(
+        values=values,
+        name=stated[0].name,
+        origins=FrozenDict(origins),
+        unread=tuple(unread),
+        differing=tuple(differences(values, origins, stated[0].name, others, table)),
+        is_given=explicit is not None,
+    )
 
 
 def _beside(checkpoint: Checkpoint, table: Table, unread: list[str]) -> _Stated | None:
@@ -172,19 +185,16 @@ def _needed_values(found: Described, table: Table) -> JSON:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _contradictions(stated: list[_Stated], model: ModelTable) -> Iterator[str]:
-    """A warning for each value that two sources state differently."""
-    if len(stated) < 2:
-        return
-    first, second = stated
-    for key in dict.fromkeys((*model.size_keys, *model.config.options.values(), *model.config.needed)):
-        one, other = first.values.get(key), second.values.get(key)
-        if one is not None and other is not None and one != other:
-            yield Sentence(
-                "{key} = {one}, as {first} says, although {second} says {other}; {config:FILE} decides it",
-                key=key,
-                one=one,
-                first=first.name,
-                second=second.name,
-                other=other,
-            )
+def _further(checkpoint: Checkpoint, table: Table, known: list[_Stated]) -> Iterator[_Stated]:
+    """The other configs of the model beside the checkpoint, which are not read, but may contradict what is.
+
+    One that is damaged or of another model says nothing.
+    """
+    names = {one.name for one in known}
+    for pattern in dict.fromkeys((*table.config.source.files, *table.model.config.files)):
+        with suppress(OSError):
+            for entry in matching(checkpoint.directory, pattern):
+                if entry.is_file and entry.path.name not in names:
+                    names.add(entry.path.name)
+                    with suppress(ConfigError):
+                        yield _Stated(read_config(entry.path, table.model, table.config.source), entry.path.name)

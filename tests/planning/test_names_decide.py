@@ -180,14 +180,25 @@ class TestDescribedByKeras:
         shares = architectures.differences("RobertaForMaskedLM", tmp_path / "out")
         assert not [share for share in shares.values() if share > 1e-4]
 
-    def test_it_is_believed_before_a_config_beside(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("key", "value"), [("hidden_dropout_prob", 0.3), ("hidden_size", 48), ("use_cache", False)]
+    )
+    def test_it_is_believed_where_the_tensors_decide_or_no_output_depends_on_it(self, key, value, tmp_path):
+        source, config = self.described("RobertaForMaskedLM", tmp_path)
+        configured(source, config | {key: value})
+        plan = bridgeckpt.plan(source)
+        assert plan.configuration.values[key] != value
+        assert any(f"although config.json says {json.dumps(value)}" in text for text in plan.warnings)
+
+    def test_where_nothing_decides_between_it_and_a_config_beside_that_is_refused(self, tmp_path):
         source, config = self.described("RobertaForMaskedLM", tmp_path)
         heads = config["num_attention_heads"]
         configured(source, config | {"num_attention_heads": 1})
-        plan = bridgeckpt.plan(source)
-        assert plan.configuration.values["num_attention_heads"] == heads
-        (warning,) = [text for text in plan.warnings if "num_attention_heads" in text]
-        assert f"= {heads}, as model_config says, although config.json says 1" in warning
+        with pytest.raises(PlanError) as caught:
+            bridgeckpt.plan(source)
+        (problem,) = caught.value.problems
+        assert problem.kind == "conflict"
+        assert problem.subject == f"num_attention_heads = {heads} by model_config; 1 by config.json"
         given = bridgeckpt.plan(source, config=source / "config.json")
         assert given.configuration.values["num_attention_heads"] == 1
 

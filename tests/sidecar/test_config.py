@@ -388,8 +388,8 @@ class TestSources:
         stated = load_config(Held, table)
         assert stated.values == {"hidden_size": 36, "num_attention_heads": 3}
         assert stated.origin_of("num_attention_heads") == "bert_config.json"
-        (warning,) = stated.warnings
-        assert "hidden_size = 36, as model_config says, although bert_config.json says 24" in warning
+        (difference,) = stated.differing
+        assert "hidden_size = 36, as model_config says, although bert_config.json says 24" in difference.text
         Held.metadata = {}
         assert load_config(Held, table)[:2] == ({"hidden_size": 24, "num_attention_heads": 3}, "bert_config.json")
         (tmp_path / "bert_config.json").unlink()

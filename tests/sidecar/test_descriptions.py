@@ -75,12 +75,14 @@ def test_only_what_the_computation_needs_is_taken(described):
     assert not plan.configuration.values.keys() & {"do_sample", "name", "class_name"}
 
 
-def test_the_description_is_believed_before_a_config_beside(described):
-    plan = bridgeckpt.plan(described(functional(layer(3)), config={"num_attention_heads": 2}))
-    assert heads(plan) == (3, "model_config")
-    (warning,) = [text for text in plan.warnings if "num_attention_heads" in text]
-    assert "num_attention_heads = 3, as model_config says, although config.json says 2" in warning
-    assert "config=FILE" in warning
+def test_a_config_beside_that_contradicts_the_description_is_refused_until_one_is_said(described):
+    source = described(functional(layer(3)), config={"num_attention_heads": 2})
+    with pytest.raises(PlanError) as caught:
+        bridgeckpt.plan(source)
+    (problem,) = caught.value.problems
+    assert problem.kind == "conflict"
+    assert problem.subject == "num_attention_heads = 3 by model_config; 2 by config.json"
+    assert problem.settings == ("config", "heads")
 
 
 def test_a_config_that_is_given_is_believed_before_the_description(described):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.mapping.tables.records import TableSummary
@@ -108,6 +109,7 @@ class Rules(NamedTuple):
     derived: tuple[Reason, ...]
     filled: tuple[FilledNumber, ...]
     parts: tuple[Part, ...]
+    of_training: tuple[str, ...]
     computes: tuple[ClassFact, ...]
     models: Mapping[str, ModelRules]
     source: bytes
@@ -116,6 +118,10 @@ class Rules(NamedTuple):
     def summary(self) -> TableSummary:
         """What a plan keeps of the table."""
         return TableSummary(self.name, self.title, {self.label: self.source})
+
+    def is_of_training(self, key: str) -> bool:
+        """Whether no output of a trained model depends on a key of its config."""
+        return any(fnmatchcase(key, pattern) for pattern in self.of_training)
 
     def model(self, kind: str) -> ModelRules:
         """The rules of a ``model_type``, in addition to the general ones."""

@@ -14,6 +14,7 @@ A dialect lists names. A table of rules (``mappings/transformers/general.toml``)
                            that no TensorFlow class has
 ``parts``                  ``part``, ``pt``, ``argument``: parameters that a class lacks if it is loaded with the
                            argument, so that a checkpoint may lack them
+``of_training``            patterns of config keys that no output of a trained model depends on
 ``computes``               what TensorFlow's classes of any model compute, also if their configs say otherwise
 ``[model.TYPE]``           for one ``model_type``: ``rows``, tried before the others; ``renames`` (``pt``, ``to``) of
                            PyTorch names in later versions; ``ignored`` (``tf``, ``reason``): the PyTorch class has no
@@ -66,6 +67,7 @@ def load_rules(name: str | Path) -> Rules:
         "derived",
         "filled",
         "parts",
+        "of_training",
         "computes",
         "model",
     )
@@ -86,6 +88,7 @@ def load_rules(name: str | Path) -> Rules:
         derived=_reasons(root, "derived", "pt"),
         filled=tuple(map(_filled, root.tables("filled"))),
         parts=tuple(map(_part, root.tables("parts"))),
+        of_training=root.texts("of_training", ()),
         computes=computed(root),
         models={kind: _model(models.table(kind), kind) for kind in models},
         source=root.document.source,

@@ -16,7 +16,8 @@ class Sizes(NamedTuple):
 
     ``values`` maps config keys to sizes, and ``origin`` to where each is from: the config's file name, the shapes or
     the graph. ``axes`` maps the axes and indices of the table to sizes. ``assumed`` has a warning for each key
-    whose size only the tables give. ``problems``, ``warnings`` and ``notes`` came up on the way.
+    whose size only the tables give, ``told`` are the keys whose size the shapes or names tell. ``problems``,
+    ``warnings`` and ``notes`` came up on the way.
     """
 
     values: Mapping[str, int]
@@ -26,6 +27,7 @@ class Sizes(NamedTuple):
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    told: frozenset[str] = frozenset()
 
     def of_axis(self, axis: str | None) -> int | None:
         """The size of an axis; None if the model has no such axis, or its size is unknown."""
@@ -53,6 +55,7 @@ class SizesBuilder:
         self.problems: list[Problem] = []
         self.notes: list[str] = []
         self.warnings: list[str] = []
+        self.told: set[str] = set()
 
     def set(self, key: str, value: int, origin: str) -> None:
         """Set the size of a config key, and where it is from."""
@@ -69,4 +72,5 @@ class SizesBuilder:
             problems=tuple(self.problems),
             notes=tuple(self.notes),
             warnings=tuple(self.warnings),
+            told=frozenset(self.told),
         )

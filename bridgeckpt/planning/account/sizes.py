@@ -155,6 +155,7 @@ def _compare(question: Question, sizes: SizesBuilder, key: str, size: int, votes
     """Take the checkpoint's size for ``key``, and compare it with the config's."""
     stated, name = question.stated(key), question.source.origin_of(key)
     sizes.set(key, size, name if stated == size else _SHAPES)
+    sizes.told.add(key)
     own = question.table.config.values.get(key, size)
     if own != size:
         subject = f"{key} = {own} ([config] of {question.table.name}), but the checkpoint has {size}"
@@ -175,6 +176,7 @@ def _compare(question: Question, sizes: SizesBuilder, key: str, size: int, votes
 def _take_pruned(question: Question, sizes: SizesBuilder, key: str, count: int) -> None:
     """Take the number of layers of a frozen graph that has fewer than the config states."""
     sizes.set(key, count, question.pruned)
+    sizes.told.add(key)
     sizes.warnings.append(
         f"{key} = {question.stated(key)} in {question.source.origin_of(key)}, but {question.pruned} has {count}, and "
         f"{count} is written: freezing keeps the layers that the graph's outputs need, and computes with just these; "

@@ -13,6 +13,7 @@ from bridgeckpt.planning.by_rules.target import class_named
 from bridgeckpt.planning.dialect import names_decide
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config_files import find_config, read_values
+from bridgeckpt.sidecar.differences import Difference
 from bridgeckpt.store.source import is_file, is_folder
 from bridgeckpt.store.texts import shown
 
@@ -29,12 +30,13 @@ FILE_KEYS = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transfor
 class RulesConfig(NamedTuple):
     """The ``values`` of a config with a ``model_type``, the ``name`` of what says most, and ``warnings``.
 
-    ``is_given``: the caller gave the config.
+    ``differing`` are the values that two sources state differently. ``is_given``: the caller gave the config.
     """
 
     values: Mapping[str, Any]
     name: str
     warnings: tuple[str, ...] = ()
+    differing: tuple[Difference, ...] = ()
     is_given: bool = False
 
 
@@ -94,7 +96,7 @@ def _stated(checkpoint: Checkpoint, path: Path | None, *, is_given: bool) -> Rul
     if second.get("model_type", first["model_type"]) != first.get("model_type", second["model_type"]):
         warning = f"{other} is not read: it is of another model than {says} ({shown(second['model_type'])})"
         return RulesConfig(first, says, (warning,))
-    return RulesConfig({**second, **first}, says, tuple(_contradictions(*pair)))
+    return RulesConfig({**second, **first}, says, differing=tuple(_differences(*pair)))
 
 
 def _described(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
@@ -115,18 +117,11 @@ def _described(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
     return {}, ""
 
 
-def _contradictions(first: tuple[Mapping[str, Any], str], second: tuple[Mapping[str, Any], str]) -> Iterator[str]:
+def _differences(first: tuple[Mapping[str, Any], str], second: tuple[Mapping[str, Any], str]) -> Iterator[Difference]:
     for key, value in first[0].items():
         other = second[0].get(key)
         if other is not None and other != value and key not in FILE_KEYS:
-            yield Sentence(
-                "{key} = {value}, as {first} says, although {second} says {other}; {config:FILE} decides it",
-                key=key,
-                value=shown(value),
-                first=first[1],
-                second=second[1],
-                other=shown(other),
-            )
+            yield Difference(key, value, first[1], other, second[1])
 
 
 def _has_config_of_a_table(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from bridgeckpt.planning.account.size_records import NO_SIZES
 from bridgeckpt.planning.averages import choose_averages
 from bridgeckpt.planning.by_rules.computed import corrected
 from bridgeckpt.planning.by_rules.config import FILE_KEYS, class_of_names
+from bridgeckpt.planning.by_rules.differences import judge_differences
 from bridgeckpt.planning.by_rules.target import bare_class, load_target
 from bridgeckpt.planning.class_conflicts import ClassConflicts, ClassEvidence, rules_conflicts
 from bridgeckpt.planning.losses import warn_of_parts
@@ -68,6 +69,7 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
     )
     training = checkpoint.training_state()
     ledger, problems, of_averages = choose_averages(ledger, training.average_of(), ema, checkpoint.path.name)
+    differing = judge_differences(stated, rules, config, target)
     configuration = _configuration(computed, name)
     architecture, absent = _without(name, absent_parts(ledger.targets, rules, target))
     return Plan(
@@ -94,13 +96,14 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
         ),
         warnings=(
             *stated.warnings,
+            *differing.warnings,
             *conflict.warnings,
             *told_by_form(training, ledger),
             *warn_of_parts(name, [part for part, owner in owners.items() if owner == bare], bare or ""),
             *dict.fromkeys(configuration.assumed.values()),
             *configuration.warnings,
         ),
-        problems=merged((*conflict.problems, *ledger.problems, *computed.problems, *problems)),
+        problems=merged((*conflict.problems, *differing.problems, *ledger.problems, *computed.problems, *problems)),
     )
 
 
