@@ -161,7 +161,7 @@ def _stored(checkpoint: Checkpoint, naming: str) -> AlignedSide:
         else:
             left_out[name] = f"of dtype {info.dtype}, which is no array of numbers"
     return AlignedSide(
-        checkpoint=checkpoint, naming=naming, jobs=jobs, left_out=left_out, unmapped={}, notes=checkpoint.notes
+        checkpoint=checkpoint, naming=naming, jobs=jobs, left_out=left_out, unmapped={}, notes=checkpoint.remarks
     )
 
 

@@ -47,7 +47,7 @@ def _describe(inspection: Inspection, lines: Lines) -> None:
     lines.add("checkpoint", str(checkpoint.path))
     lines.add("format", checkpoint.format + (f", written by {inspection.writer}" if inspection.writer else ""))
     lines.add("size", f"{len(checkpoint.tensors)} tensors, {format_size(checkpoint.nbytes)}")
-    for note in plan.notes if plan else checkpoint.notes:
+    for note in plan.notes if plan else checkpoint.remarks:
         lines.add("note", note)
     if inspection.incomplete is not None:
         lines.add("incomplete", _with_hint(inspection.incomplete))

@@ -83,7 +83,7 @@ class Inspection(NamedTuple):
             "config": decided(plan) if plan else None,
             "slots": self.slots,
             "averages": self.averages,
-            "notes": list(plan.notes if plan else checkpoint.notes),
+            "notes": list(plan.notes if plan else checkpoint.remarks),
             "warnings": list(plan.warnings) if plan else [],
             "unproven": list(plan.unproven) if plan else [],
             "problems": [problem.record() for problem in plan.problems] if plan else None,

@@ -48,6 +48,7 @@ class Checkpoint:
         graph_path: The graph file (a ``.meta`` beside a TensorBundle, a ``saved_model.pb``), if there is one.
         metadata: Text that is stored with the tensors: from a safetensors header, or a Keras file's model config.
         notes: What to tell the user about the choice of the file.
+        warnings: What the choice of the file may have got wrong.
         copies: In a view by variable, the key of each further tensor of a variable, with the variable's name.
         constants: In a frozen graph, the constant that each variable became, by the variable's name.
         gaps: Why the file may lack variables of the model, or their names; None if nothing says that it does.
@@ -58,6 +59,7 @@ class Checkpoint:
     format: str = "checkpoint"
     read_by_tensorflow: bool = False
     gaps: str | None = None
+    warnings: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -96,6 +98,11 @@ class Checkpoint:
     def descriptions(self) -> Mapping[str, str]:
         """Keras' descriptions of the model inside the checkpoint, as text, each under the name of its place."""
         return {name: self.metadata[name] for name in (IN_HDF5, IN_ARCHIVE) if name in self.metadata}
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """All that a user should know about the choice of the file."""
+        return (*self.notes, *self.warnings)
 
     @property
     def is_pruned(self) -> bool:

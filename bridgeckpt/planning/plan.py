@@ -124,6 +124,7 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
         *(configuration.notes if configuration is not None else ()),
     )
     warnings = (
+        *dialect.checkpoint.warnings,
         *evidence.stated.unread,
         *adopted.warnings,
         *chosen.warnings,

@@ -200,7 +200,7 @@ def _report(checkpoint: Checkpoint, request: Request, rounds: list[_Round]) -> W
     body = body_among(lacking, request.keys, request.others, _state(request.wanted)) if lacking else frozenset[str]()
     unused = tuple(name for name in answers[0].unused if name not in used)
     untranslated = [note_of(one.error) for one in rounds if one.error is not None]
-    notes = [*checkpoint.notes, *untranslated, *(note for answer in answers for note in answer.notes)]
+    notes = [*checkpoint.remarks, *untranslated, *(note for answer in answers for note in answer.notes)]
     return WarmStartReport(
         checkpoint=checkpoint.path,
         how=answers[0].how,

@@ -10,9 +10,11 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tfwrite
+from safetensors.numpy import save_file
 
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats import open_checkpoint
@@ -141,13 +143,14 @@ def test_without_a_state_file_the_newest(run):
     (run / "checkpoint").unlink()
     checkpoint = open_checkpoint(run)
     assert checkpoint.path.name == "model.ckpt-1000"
-    assert checkpoint.notes == (
-        f"{run} holds model.ckpt-100, model.ckpt-1000, model.ckpt-300: took model.ckpt-1000, the newest",
+    assert checkpoint.warnings == (
+        f"{run} holds model.ckpt-100, model.ckpt-1000, model.ckpt-300: took model.ckpt-1000, the newest; "
+        "another is taken by its path",
     )
     (run / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-2000"\n')
-    assert open_checkpoint(run).notes == (
+    assert open_checkpoint(run).warnings == (
         f"{run}/checkpoint names model.ckpt-2000, which is not there; {run} holds model.ckpt-100, model.ckpt-1000, "
-        "model.ckpt-300: took model.ckpt-1000, the newest",
+        "model.ckpt-300: took model.ckpt-1000, the newest; another is taken by its path",
     )
 
 
@@ -462,3 +465,91 @@ class TestCompanions:
 
     def test_nothing_above(self, tmp_path):
         assert companion_folder(tmp_path / "checkpoint") == tmp_path / "checkpoint"
+
+
+class TestTwoKinds:
+    """Two kinds of checkpoint in one folder: it is told which is taken, and what to pass for each."""
+
+    @staticmethod
+    def h5(path):
+        with h5py.File(path, "w") as file:
+            file["w"] = np.float32(1)
+
+    @staticmethod
+    def saved_model(folder):
+        tf = tfwrite.tensorflow()
+        module = tf.Module()
+        module.w = tf.Variable(1.0)
+        tf.saved_model.save(module, str(folder))
+
+    @staticmethod
+    def safetensors(path, made_by):
+        save_file({"w": np.ones(1, np.float32)}, path, {"format": made_by})
+
+    @pytest.fixture
+    def bundle(self, tmp_path):
+        tfwrite.save(tmp_path / "bert_model.ckpt", {"w": np.float32(1)})
+        return tmp_path
+
+    @staticmethod
+    def told(folder, taken, *others):
+        checkpoint = open_checkpoint(folder)
+        (warning,) = checkpoint.warnings
+        assert f"holds {', '.join(path.name for path in others)} too: took {taken.name}; " in warning
+        assert warning.endswith(f"meant: {' or '.join(map(str, (taken, *others)))}")
+        for path in (taken, *others):
+            assert open_checkpoint(path).path == path
+            assert open_checkpoint(path).warnings == ()
+
+    def test_a_bundle_and_a_file_of_keras(self, bundle):
+        self.h5(bundle / "tf_model.h5")
+        self.told(bundle, bundle / "bert_model.ckpt", bundle / "tf_model.h5")
+
+    def test_beside_a_state_file_too(self, run):
+        self.h5(run / "tf_model.h5")
+        self.told(run, run / "model.ckpt-1000", run / "tf_model.h5")
+
+    def test_a_bundle_and_several_files_of_keras(self, bundle):
+        for name in ("a.h5", "b.h5"):
+            self.h5(bundle / name)
+        self.told(bundle, bundle / "bert_model.ckpt", bundle / "a.h5", bundle / "b.h5")
+
+    def test_safetensors_of_tensorflow_are_another_kind_and_those_of_pytorch_are_told(self, tmp_path):
+        self.h5(tmp_path / "tf_model.h5")
+        self.safetensors(tmp_path / "model.safetensors", "pt")
+        (note,) = open_checkpoint(tmp_path).notes
+        assert note.endswith("holds tf_model.h5 and model.safetensors: took tf_model.h5, TensorFlow's")
+        self.safetensors(tmp_path / "model.safetensors", "tf")
+        self.told(tmp_path, tmp_path / "tf_model.h5", tmp_path / "model.safetensors")
+
+    def test_a_saved_model_and_another_checkpoint(self, tmp_path):
+        self.saved_model(tmp_path)
+        assert open_checkpoint(tmp_path).warnings == open_checkpoint(tmp_path).notes == ()
+        variables, h5 = tmp_path / "variables" / "variables", tmp_path / "model.h5"
+        self.h5(h5)
+        self.told(tmp_path, variables, h5)
+        assert open_checkpoint(tmp_path / "saved_model.pb").path == variables
+        (tmp_path / "saved_model.pb").unlink()
+        self.told(tmp_path, variables, h5)
+        h5.unlink()
+        tfwrite.save(tmp_path / "bert_model.ckpt", {"w": np.float32(1)})
+        self.told(tmp_path, tmp_path / "bert_model.ckpt", variables)
+
+    def test_files_of_keras_beside_that_with_the_usual_name(self, tmp_path):
+        for name in ("tf_model.h5", "mine.h5", "tf_model-00001-of-00002.h5"):
+            self.h5(tmp_path / name)
+        (warning,) = open_checkpoint(tmp_path).warnings
+        assert warning.endswith("holds mine.h5 too: took tf_model.h5, by its name; another is taken by its path")
+
+    def test_a_frozen_graph_beside_a_checkpoint_is_told(self, bundle):
+        tf = tfwrite.tensorflow()
+        with tf.Graph().as_default() as graph:
+            tf.constant(np.ones((4, 4), np.float32), name="w")
+        (bundle / "frozen.pb").write_bytes(graph.as_graph_def().SerializeToString())
+        self.told(bundle, bundle / "bert_model.ckpt", bundle / "frozen.pb")
+
+    def test_damaged_files_beside_the_checkpoint_are_none(self, bundle):
+        (bundle / "model.safetensors").write_bytes(b"")
+        (bundle / "x.h5").write_bytes(b"nothing")
+        assert open_checkpoint(bundle).path == bundle / "bert_model.ckpt"
+        assert open_checkpoint(bundle).warnings == ()

@@ -30,11 +30,13 @@ class Location(NamedTuple):
         path: Its file; or the prefix of a TensorBundle.
         kind: The kind of the file, which decides the reader.
         notes: What to tell the user about the choice.
+        warnings: What may be wrong with the choice.
     """
 
     path: Path
     kind: FileKind
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Folder:

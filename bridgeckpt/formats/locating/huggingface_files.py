@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.locating.folder import Location
 from bridgeckpt.formats.locating.kinds import FileKind, FileStart, text_matches
+from bridgeckpt.store.source import open_file
 from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bridgeckpt.formats.locating.folder import Folder
 
 
@@ -24,6 +27,14 @@ SAFETENSORS_INDEX = FileKind(
     "the index of safetensors shards", matches=text_matches(r'\{.*"weight_map"\s*:', re.DOTALL)
 )
 PATTERNS = ("*.safetensors",)
+_HEADER = 4096  # bytes: the metadata comes first
+
+
+def is_tensorflows(path: Path) -> bool:
+    """Whether transformers' TensorFlow classes wrote a safetensors file: its header says so at its beginning."""
+    file = open_file(path)
+    head = file.read(0, min(_HEADER, file.size))
+    return re.search(rb'"__metadata__"\s*:\s*\{[^}]*"format"\s*:\s*"tf"', head) is not None
 
 
 def find(folder: Folder) -> Location | None:

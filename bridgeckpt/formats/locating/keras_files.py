@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 
 from bridgeckpt.formats.locating.folder import Location, only_file
 from bridgeckpt.formats.locating.kinds import FileKind, FileStart, text_matches, zip_holds
+from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bridgeckpt.formats.locating.folder import Folder
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _STARTS = (0, 512, 1024, 2048)  # a user block of HDF5 may come before it
 # of transformers (a file, an index of shards), then of a KerasHub preset
-_USUAL = ("tf_model.h5", "tf_model.h5.index.json", "task.weights.h5", "model.weights.h5", "model.weights.json")
+_USUAL = (
+    ("tf_model.h5", "tf_model.h5.index.json"),
+    ("task.weights.h5", "model.weights.h5", "model.weights.json"),
+)
+_SHARD = re.compile(r".*[-_]\d{4,}(-of-\d+)?(\.weights)?\.h5")
 
 
 def _is_hdf5(start: FileStart) -> bool:
@@ -37,8 +44,18 @@ def find(folder: Folder) -> Location | None:
     Raises:
         CheckpointError: there are several files or indexes, and no usual name among them.
     """
-    usual = (file for name in _USUAL if (file := folder.file(name)) and folder.kind(file) in _KINDS)
-    if file := next(usual, None):
-        return Location(file, folder.kind(file))
+    for names in _USUAL:
+        if usual := [file for name in names if (file := folder.file(name)) and folder.kind(file) in _KINDS]:
+            return _with_others(usual, folder)
     location = only_file(folder, "*.weights.json", "*.h5.index.json", kinds=_KINDS)
     return location or only_file(folder, *PATTERNS, kinds=_KINDS)
+
+
+def _with_others(usual: list[Path], folder: Folder) -> Location:
+    """The file with a usual name, with a warning if there are files of other names, apart from its shards."""
+    others = [file.name for file in folder.files(*PATTERNS) if file not in usual and not _SHARD.fullmatch(file.name)]
+    taken = Location(usual[0], folder.kind(usual[0]))
+    if not others:
+        return taken
+    held = f"{folder.path} holds {listed(others)} too"
+    return taken._replace(warnings=(f"{held}: took {usual[0].name}, by its name; another is taken by its path",))

@@ -9,6 +9,7 @@ from bridgeckpt.errors import CheckpointError
 from bridgeckpt.formats.locating import refusals
 from bridgeckpt.formats.locating.folder import Folder, Location
 from bridgeckpt.formats.locating.kinds import STATE_FILE
+from bridgeckpt.formats.locating.others import among_others
 from bridgeckpt.formats.locating.registry import FORMATS
 from bridgeckpt.formats.locating.state_file import find_named, state_file_in
 from bridgeckpt.formats.locating.tensorflow_files import bundle_at, find_saved_model, v1_at
@@ -94,10 +95,10 @@ def _by_file(path: Path, folder: Folder) -> Location:
 def _in_folder(folder: Folder, state: Path | None) -> Location:
     """The checkpoint in a folder: the one that its state file names, or else that of the first format found in it."""
     if state is not None and (location := find_named(state, folder)):
-        return _beside_pytorch(location, folder)
+        return _beside_pytorch(among_others(location, folder), folder)
     for row in FORMATS.formats:
         if location := row.find(folder):
-            return _beside_pytorch(location, folder)
+            return _beside_pytorch(among_others(location, folder), folder)
     patterns = [pattern for row in FORMATS.formats for pattern in row.patterns]
     if location := _only_version(folder, patterns):
         return location

@@ -156,7 +156,9 @@ class Registry:
             raise NoFormatError(f"no format opens {location.kind.what}")
         module, _, name = row.readers[location.kind].partition(":")
         reader: Callable[..., Checkpoint] = getattr(import_module(module), name)
-        return reader(location.path, notes=location.notes)
+        checkpoint = reader(location.path, notes=location.notes)
+        checkpoint.warnings = location.warnings
+        return checkpoint
 
 
 FORMATS = Registry(_ROWS)

@@ -92,8 +92,9 @@ def find_bundle(folder: Folder) -> Location | None:
     reasons = [folder.lost] if folder.lost else []
     if len(prefixes) > 1:
         reasons.append(f"{folder.path} holds {listed(prefix.name for prefix in prefixes)}")
-    notes = (f"{'; '.join(reasons)}: took {newest.name}, the newest",) if reasons else ()
-    return bundle_at(newest, folder)._replace(notes=notes)
+    why = "; ".join(reasons)
+    warnings = (f"{why}: took {newest.name}, the newest; another is taken by its path",) if why else ()
+    return bundle_at(newest, folder)._replace(warnings=warnings)
 
 
 def misnamed_index(path: Path, folder: Folder) -> Location | None:  # noqa: ARG001
@@ -129,14 +130,16 @@ def saved_model_of(path: Path, folder: Folder) -> Location | None:
 
 def find_v1(folder: Folder) -> Location | None:
     """The V1 checkpoint in a folder; of several, the one with the highest step."""
-    files = [file for file in folder.files("*") if folder.kind(file) is V1_CHECKPOINT]
+    candidates = [file for file in folder.files("*") if refusals.prefix_of(file) is None]
+    files = [file for file in candidates if folder.kind(file) is V1_CHECKPOINT]
     prefixes = sorted(set(map(_without_shard, files)), key=lambda prefix: (step_of(prefix), prefix))
     if not prefixes:
         return None
-    held = listed(prefix.name for prefix in prefixes)
-    notes = (f"{folder.path} holds {held}: took {prefixes[-1].name}, the newest",) if len(prefixes) > 1 else ()
     location = v1_at(prefixes[-1], folder)
-    return location and location._replace(notes=notes)
+    if len(prefixes) == 1 or location is None:
+        return location
+    held = f"{folder.path} holds {listed(prefix.name for prefix in prefixes)}"
+    return location._replace(warnings=(f"{held}: took {prefixes[-1].name}, the newest; another is taken by its path",))
 
 
 def _shards(prefix: Path, folder: Folder) -> list[Path]:

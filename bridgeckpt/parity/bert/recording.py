@@ -151,7 +151,7 @@ class _Recording:
         self.probes = probes_of(request, directory, bert.rows)
         self.runs: dict[str, Values] = {}
         self.how: list[str] = []
-        self.notes = [*checkpoint.notes, *_averages(bert)]
+        self.notes = [*checkpoint.remarks, *_averages(bert)]
 
     def reference(self) -> Reference:
         """Run everything that can be run."""

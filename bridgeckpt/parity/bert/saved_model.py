@@ -84,7 +84,7 @@ def functions_reference(
         "how": recorded.how,
         "seed": request.seed,
     }
-    all_notes = (*checkpoint.notes, *notes, *recorded.notes)
+    all_notes = (*checkpoint.remarks, *notes, *recorded.notes)
     return Reference(
         probes=recorded.probes, runs={"graph": recorded.values}, provenance=provenance, variables={}, notes=all_notes
     )

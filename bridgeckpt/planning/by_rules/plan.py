@@ -95,6 +95,7 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
             *absent,
         ),
         warnings=(
+            *checkpoint.warnings,
             *stated.warnings,
             *differing.warnings,
             *conflict.warnings,
