@@ -122,9 +122,15 @@ class Graph:
 
     def under(self, scope: str) -> list[Node]:
         """Every node whose name begins with ``scope/``, in the file's order."""
-        prefix = f"{scope}/"
-        first, last = bisect_left(self._sorted, prefix), bisect_left(self._sorted, f"{scope}{_AFTER_SLASH}")
-        return [self[name] for name in sorted(self._sorted[first:last], key=self._places.__getitem__)]
+        return [self[name] for name in sorted(self._names_under(scope), key=self._places.__getitem__)]
+
+    def has_scope(self, scope: str) -> bool:
+        """Whether a name begins with ``scope/``."""
+        return bool(self._names_under(scope))
+
+    def _names_under(self, scope: str) -> list[str]:
+        first, last = bisect_left(self._sorted, f"{scope}/"), bisect_left(self._sorted, f"{scope}{_AFTER_SLASH}")
+        return self._sorted[first:last]
 
     @cached_property
     def scopes(self) -> tuple[str, ...]:

@@ -99,28 +99,27 @@ def _readers(nodes: Sequence[Node]) -> dict[str, list[Node]]:
 def _followed(graph: Graph, ends: Sequence[_End]) -> dict[str, _End]:
     """By the node that ends a scope, what the next layer reads, if that is a function of the same layer's output."""
     found: dict[str, _End] = {}
-    frontiers = {end.node: {end.node} for end in ends}
+    reached = {end.node: {end.node: end.function} for end in ends}  # by start, what to go on from
     functions = {end.node: Functions(graph, source=end.function.source) for end in ends}
     for _ in range(_FURTHEST):
-        wanted = {name for frontier in frontiers.values() for name in frontier}
+        wanted = {name for frontier in reached.values() for name in frontier}
         if not wanted:
             break
         readers = graph.readers_of(wanted)
-        for start, frontier in frontiers.items():
-            following: set[str] = set()
-            for name in sorted(frontier):
+        for end in ends:
+            following: dict[str, Function] = {}
+            for name, function in reached[end.node].items():
                 reading = [one for one in readers[name] if one.op not in _NO_DATA and not GRADIENT.search(one.name)]
-                function = functions[start].of(name)
-                if function is not None and any(_begins_layer(graph, reader) for reader in reading):
-                    first = functions[start].of(start)
-                    is_same = first is not None and first.values == function.values
-                    found.setdefault(start, _End(start if is_same else name, function, is_last=True))
-                following |= {one.name for one in reading if _is_of(functions[start], one.name)}
-            frontiers[start] = following if start not in found else set()
+                if any(_begins_layer(graph, reader) for reader in reading):
+                    is_same = function.values == end.function.values
+                    found.setdefault(end.node, _End(end.node if is_same else name, function, is_last=True))
+                    break
+                following |= {one.name: made for one in reading if (made := _made(functions[end.node], one.name))}
+            reached[end.node] = following if end.node not in found else {}
     return found
 
 
-def _is_of(functions: Functions, tensor: str) -> bool:
-    """Whether a tensor is a function of the source."""
+def _made(functions: Functions, tensor: str) -> Function | None:
+    """The function of the source that a tensor is, if it is one."""
     function = functions.of(tensor)
-    return function is not None and function.source == functions.source
+    return function if function is not None and function.source == functions.source else None

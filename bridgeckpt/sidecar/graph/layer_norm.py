@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 FUSED_NORMS = frozenset(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"))
 FUSED_EPSILON = 1e-4  # the ops' default, which a graph may leave out
+_FEATURES = 4
 _STILL = (1 + 2e-7, 1 - 2e-7, 1 + 2e-7, 1 - 2e-7)  # a variance of 4e-14
-_VECTORS = ((0.3, -1.2, 2.0, 0.7), (4e-4, -3e-4, 0.0, 2e-4), (-20.0, 31.0, 5.0, -2.0))
+_VECTORS = (_STILL, (0.3, -1.2, 2.0, 0.7), (4e-4, -3e-4, 0.0, 2e-4), (-20.0, 31.0, 5.0, -2.0))
 _FIRST, _SECOND = (0.5, 1.25, -0.75, 2.0), (-1.5, 0.25, 3.0, 0.6)  # gamma and beta, or beta and gamma
-_FEATURES = {-1, 1, 2, 3}  # axes that may be the last one; the first one is not
+_LAST_AXES = {-1, 1, 2, 3}  # axes that may be the last one; the first one is not
+_INPUT = tuple([number for vector in _VECTORS for number in vector])
+_NUMBERS = len(_INPUT)
 _NEAR = 1e-6
 _SMALLEST = 1e-17  # what is left of no epsilon
 _MOST = 60  # operations of a norm
@@ -48,24 +51,26 @@ class _NotUnderstoodError(Exception):
 
 
 class _Norm:
-    """A part of a graph that computes ``output`` from one tensor and two parameters."""
+    """A part of a graph that computes ``output`` from one tensor and two parameters, evaluated for all vectors at once.
+
+    Attributes:
+        computed: What it computes of each vector.
+    """
 
     def __init__(self, graph: Graph, nodes: Sequence[Node], output: str) -> None:
         self._graph = graph
         self._inside = {node.name for node in nodes}
-        self._output = output
         self._source = ""
         self._parameters: list[str] = []
         self._values: dict[str, Vector] = {}
-        self._x: Vector = ()
         self._has_mean = False
+        self.computed = _vectors(self._value(output))
 
     @classmethod
     def ending_in(cls, graph: Graph, nodes: Sequence[Node], last: Node) -> _Norm | None:
         """The norm whose last node is this; None if it is something else, or not understood."""
-        norm = cls(graph, nodes, last.name)
         try:
-            norm._of(_VECTORS[0])
+            norm = cls(graph, nodes, last.name)
         except _NotUnderstoodError:
             return None
         return norm if norm._source and norm._has_mean and len(norm._parameters) == 2 else None
@@ -77,21 +82,17 @@ class _Norm:
         return self._with(_SECOND, _FIRST) if found is None else found
 
     def _with(self, gamma: Vector, beta: Vector) -> float | None:
-        inverse = (self._of(_STILL)[0] - beta[0]) / gamma[0] / (_STILL[0] - _mean(_STILL))
+        inverse = (self.computed[0][0] - beta[0]) / gamma[0] / (_STILL[0] - _mean(_STILL))
         if not math.isfinite(inverse) or not inverse:
             return None
         epsilon = inverse**-2 - _variance(_STILL)
-        for x in _VECTORS:
+        for x, computed in zip(_VECTORS[1:], self.computed[1:], strict=True):
             root = math.sqrt(_variance(x) + max(epsilon, 0.0))
             wanted = [(one - _mean(x)) / root * scale + shift for one, scale, shift in zip(x, gamma, beta, strict=True)]
-            computed = zip(wanted, self._of(x), strict=True)
-            if not all(math.isclose(one, other, rel_tol=_NEAR, abs_tol=_NEAR) for one, other in computed):
+            pairs = zip(wanted, computed, strict=True)
+            if not all(math.isclose(one, other, rel_tol=_NEAR, abs_tol=_NEAR) for one, other in pairs):
                 return None
         return epsilon if epsilon > _SMALLEST else 0.0
-
-    def _of(self, x: Vector) -> Vector:
-        self._values, self._x = {}, x
-        return self._value(self._output)
 
     def _value(self, tensor: str) -> Vector:
         tensor = canonical(tensor)
@@ -104,7 +105,7 @@ class _Norm:
     def _computed(self, tensor: str) -> Vector:
         name, index = split_output(tensor)
         if name in self._graph and (constant := self._graph.constant(name)) is not None and len(constant) == 1:
-            return (float(constant[0]),) * len(self._x)
+            return (float(constant[0]),) * _NUMBERS
         if is_parameter(self._graph, tensor):
             return self._parameter(tensor)
         if name not in self._inside or index:
@@ -134,13 +135,13 @@ class _Norm:
             self._parameters.append(root)
         if len(self._parameters) > 2:
             raise _NotUnderstoodError
-        return (_FIRST, _SECOND)[self._parameters.index(root)]
+        return (_FIRST, _SECOND)[self._parameters.index(root)] * len(_VECTORS)
 
     def _input(self, tensor: str) -> Vector:
         self._source = self._source or tensor
         if tensor != self._source:
             raise _NotUnderstoodError
-        return self._x
+        return _INPUT
 
     def _averaged(self, inputs: list[str]) -> Vector:
         axes = self._graph.constant(split_output(inputs[1])[0]) if len(inputs) > 1 else None
@@ -148,14 +149,21 @@ class _Norm:
             raise _NotUnderstoodError
         self._has_mean = True
         values = self._value(inputs[0])
-        return (_mean(values),) * len(values) if axes[0] in _FEATURES else values
+        if axes[0] not in _LAST_AXES:
+            return values
+        return tuple([mean for vector in _vectors(values) for mean in (_mean(vector),) * _FEATURES])
 
     def _fused(self, node: Node, inputs: list[str]) -> Vector:
         """A batch norm of one channel for each vector: it normalises, and scales by constants that are 1 and 0."""
         self._has_mean = True
-        values, stored = self._value(inputs[0]), self._graph.number(node, "epsilon")
-        root = math.sqrt(_variance(values) + (FUSED_EPSILON if stored is None else stored))
-        return tuple([(value - _mean(values)) / root for value in values])
+        stored = self._graph.number(node, "epsilon")
+        epsilon = FUSED_EPSILON if stored is None else stored
+        vectors = _vectors(self._value(inputs[0]))
+        return tuple([(x - _mean(one)) / math.sqrt(_variance(one) + epsilon) for one in vectors for x in one])
+
+
+def _vectors(values: Vector) -> list[Vector]:
+    return [values[at : at + _FEATURES] for at in range(0, len(values), _FEATURES)]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -90,7 +90,7 @@ def _scopes(graph: Graph, template: Template, wildcards: Mapping[str, str]) -> I
         return
     for layer in count():
         scope = template.render({**wildcards, **dict.fromkeys(template.indices, layer)})
-        if not graph.under(scope):
+        if not graph.has_scope(scope):
             return
         yield layer, scope
 
