@@ -140,6 +140,15 @@ class Checkpoint:
         return ()
 
     @property
+    def layers_with_weights(self) -> frozenset[int]:
+        """The places of the layers with weights among all layers of Keras' model, if the format has them so.
+
+        Raises:
+            CheckpointError: as :attr:`variable_names`.
+        """
+        return frozenset()
+
+    @property
     def layer_places(self) -> Mapping[str, Place]:
         """The place of each tensor's layer in ``model.layers`` of Keras, by name, if the format has that order.
 

@@ -6,6 +6,7 @@ the layers have equal places, with a warning, since nothing but the numbers says
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.tf.keras_sides import OUTPUT, LayerSides, best_pairs
@@ -44,6 +45,11 @@ def settle_layers(
     if wrong and resolved.strict is not False:
         raise refusal(wrong[0], sides, pairs, start, resolved)
     warnings = [warning(found)] if found else []
+    if pairs.by_order is False and (alike := _told_by_order(sides, pairs)):
+        warnings.append(
+            "the model has branches and other layers than the checkpoint, which can change the order of its layers: "
+            f"{listed(alike, 3)} may be others of their kind"
+        )
     if any(sources.get(variable) != key for variable, key in settled.items()):
         start = _again(start, {**sources, **settled}, again)
         start = start.with_report(start.report._replace(how="by the order of its layers"))
@@ -53,6 +59,12 @@ def settle_layers(
         else:
             warnings.insert(0, note)
     return start.with_report(start.report._replace(warnings=tuple(warnings)))
+
+
+def _told_by_order(sides: LayerSides, pairs: LayerPairs) -> list[str]:
+    """The layers that are paired, and that only the order tells from others."""
+    counts = Counter(layer.group for layer in sides.program)
+    return [one.name for one in sides.program if one.name in pairs.names and counts[one.group] > 1]
 
 
 def _sources(start: Start) -> dict[int, str]:

@@ -37,8 +37,9 @@ def has_same_order(model: Any, checkpoint: Checkpoint, classes: Collection[str])
         with_weights = {at for at, one in enumerate(of_model) if getattr(one, "weights", ())}
         stored = {place[0] for place in checkpoint.layer_places.values()}
         return len(operations) == len(of_model) and stored == with_weights
-    if (count := len(_indices(checkpoint, _LAYER))) and count != len(layers):
-        return False
+    if weighted := checkpoint.layers_with_weights:
+        with_weights = {at for at, layer in enumerate(layers) if layer.weights}
+        return len(_indices(checkpoint, _LAYER)) == len(layers) and weighted == with_weights
     return None
 
 

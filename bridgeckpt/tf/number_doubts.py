@@ -64,7 +64,7 @@ class _ByPath:
         tensors = start.matching.checkpoint.tensors
         self._by_order = by_order
         self._positions = _positions(start.keys.values()), _positions(tensors)
-        wanted = {start.keys[name]: start.variables[name].wanted.shape for name in start.matching.values}
+        wanted = {key: start.variables[name].wanted.shape for name, key in start.keys.items()}
         stored = {name: info.shape for name, info in tensors.items()}
         sides_saved = [
             layers_of({name: shape for name, shape in side.items() if is_saved_path(name)}, {}, sides.classes)
@@ -80,6 +80,7 @@ class _ByPath:
         if is_saved_path(source):
             mine, stored = (side[path.rpartition("/")[0]] for side in self._layers)
             same = self._kinds[0][mine.kind].index(mine) == self._kinds[1][stored.kind].index(stored)
+            same = same and mine.group == stored.group  # a layer with a bias is another than one without
             alike = not mine.is_numbered or self._groups[0][mine.group] == self._groups[1][mine.group]
             alone = self._groups[1][stored.group] == 1
             certain = not mine.is_numbered or alone or self._by_order

@@ -90,6 +90,11 @@ class TensorBundle(Checkpoint):
         return self._object_graph.objects
 
     @property
+    def layers_with_weights(self) -> frozenset[int]:
+        """As the object graph of a TF2 checkpoint of Keras 2 has them."""
+        return self._object_graph.with_weights
+
+    @property
     def descriptions(self) -> Mapping[str, str]:
         """The description of a SavedModel's Keras model, if it has one."""
         if self._descriptions is None:

@@ -26,6 +26,7 @@ _FULL_NAME, _KEY = tag(2, BYTES), tag(3, BYTES)  # of SerializedTensor
 _WEIGHT, _SLOT_NAME, _SLOT_VARIABLE = tag(1, VARINT), tag(2, BYTES), tag(3, VARINT)  # of SlotVariableReference
 
 _OPTIMIZER_STATE = re.compile(r"(?:.*/)?_variables/[0-9]+/\.ATTRIBUTES/VARIABLE_VALUE")
+_PLACED, _WEIGHTED = "layer-", "layer_with_weights-"
 _DEEPEST = 16  # steps from the root: a BERT in a pretrainer in a training task has 9
 _FEW = 8  # an object with at most this many children, such as a layer, is listed under each of its paths
 
@@ -34,12 +35,14 @@ class ObjectGraph(NamedTuple):
     """What an object graph says about the tensors: ``variable_names`` and ``slots``, both by key.
 
     ``objects`` are paths from the root to objects (``model/span_labeling``): for each object its shortest path, and the
-    other paths that continue a shortest path by one step, or by two steps through a small object.
+    other paths that continue a shortest path by one step, or by two steps through a small object. ``with_weights`` are
+    the places of the layers with weights among all layers of the first functional model of Keras 2.
     """
 
     variable_names: Mapping[str, str]
     slots: Mapping[str, Slot]
     objects: frozenset[str] = frozenset()
+    with_weights: frozenset[int] = frozenset()
 
 
 def parse_object_graph(proto: bytes) -> ObjectGraph:
@@ -74,7 +77,7 @@ def parse_object_graph(proto: bytes) -> ObjectGraph:
             weight_key, slot_key = key_of[weight], key_of[variable]
             if weight_key is not None and slot_key is not None:
                 slots[slot_key] = Slot(weight_key, name)
-    return ObjectGraph(names, slots, _paths(children))
+    return ObjectGraph(names, slots, _paths(children), _with_weights(children))
 
 
 def _keras_slots(names: Mapping[str, str]) -> dict[str, Slot]:
@@ -101,6 +104,16 @@ def _keras_slots(names: Mapping[str, str]) -> dict[str, Slot]:
         if weight:
             slots[key] = Slot(joined[weight], slot)
     return slots
+
+
+def _with_weights(children: list[list[tuple[str, int]]]) -> frozenset[int]:
+    """:attr:`ObjectGraph.with_weights`: each such layer is both a ``layer-3`` and a ``layer_with_weights-1``."""
+    for members in children:
+        weighted = {number for name, number in members if name.startswith(_WEIGHTED)}
+        if weighted:
+            places = [name.removeprefix(_PLACED) for name, number in members if number in weighted]
+            return frozenset(int(place) for place in places if place.isdecimal())
+    return frozenset()
 
 
 def _paths(children: list[list[tuple[str, int]]]) -> frozenset[str]:
