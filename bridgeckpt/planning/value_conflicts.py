@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bridgeckpt.mapping.tables.records import Table
     from bridgeckpt.planning.account.size_records import Sizes
-    from bridgeckpt.sidecar.differences import Difference
+    from bridgeckpt.sidecar.differences import Disagreement
     from bridgeckpt.sidecar.graph.facts import GraphFacts
     from bridgeckpt.sidecar.stated import SourceConfig
 
@@ -53,12 +53,12 @@ def value_conflicts(
     return ValueConflicts(tuple(warnings), tuple(problems))
 
 
-def _misfits(difference: Difference, sizes: Sizes) -> bool:
+def _misfits(difference: Disagreement, sizes: Sizes) -> bool:
     """Whether what is not taken contradicts the tensors, so that it is a statement about another model."""
     return difference.key in sizes.told and sizes.values[difference.key] != difference.other
 
 
-def undecided(difference: Difference, option: Setting | None = None) -> Problem:
+def undecided(difference: Disagreement, option: Setting | None = None) -> Problem:
     """The problem of a difference that nothing in the source decides; ``option`` sets its key."""
     subject = f"{difference.key} = {difference.value} by {difference.by}; {difference.other} by {difference.other_by}"
     which = Sentence("{config:FILE} says which config is right")

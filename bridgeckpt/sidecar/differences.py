@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bridgeckpt.store.texts import JSON
 
 
-class Difference(NamedTuple):
+class Disagreement(NamedTuple):
     """Two statements of one value: that of ``by`` is taken, that of ``other_by`` is not."""
 
     key: str
@@ -39,7 +39,7 @@ class Difference(NamedTuple):
 
 def differences(
     values: JSON, origins: Mapping[str, str], name: str, others: Iterable[tuple[JSON, str]], table: Table
-) -> Iterator[Difference]:
+) -> Iterator[Disagreement]:
     """The values that a conversion needs, and that one of the ``others``, each with its name, states differently."""
     config = table.model.config
     needed = dict.fromkeys((*table.model.size_keys, *config.options.values(), *config.needed))
@@ -47,4 +47,4 @@ def differences(
         for key in needed:
             both = key in values and key in other and None not in (values[key], other[key])
             if both and not same_value(table, key, values[key], other[key]):
-                yield Difference(key, values[key], origins.get(key, name), other[key], other_by)
+                yield Disagreement(key, values[key], origins.get(key, name), other[key], other_by)

@@ -17,7 +17,7 @@ from bridgeckpt.frozen import FrozenDict
 from bridgeckpt.mapping.tables.computed import VERSION
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config_files import check_values, find_config, parse_values, read_config, read_values
-from bridgeckpt.sidecar.differences import Difference, differences
+from bridgeckpt.sidecar.differences import Disagreement, differences
 from bridgeckpt.store.source import matching
 from bridgeckpt.store.texts import JSON, shown
 
@@ -47,7 +47,7 @@ class SourceConfig(NamedTuple):
     name: str
     origins: Mapping[str, str] = FrozenDict()
     unread: tuple[str, ...] = ()
-    differing: tuple[Difference, ...] = ()
+    differing: tuple[Disagreement, ...] = ()
     is_given: bool = False
 
     def origin_of(self, key: str) -> str:
@@ -98,7 +98,7 @@ def load_config(
         beside = _beside(checkpoint, table, unread)
         stated = [one for one in (inside, beside) if one is not None]
     if not stated:
-        return SourceConfig({}, "no config", unread=tuple(unread), is_given=explicit is not None)
+        return SourceConfig(values={}, name="no config", unread=tuple(unread), is_given=explicit is not None)
     others = stated[1:] if explicit is not None else [*stated[1:], *_further(checkpoint, table, stated)]
     values = {key: value for one in reversed(stated) for key, value in one.values.items()}
     origins = dict.fromkeys(stated[-1].values.keys() - stated[0].values.keys(), stated[-1].name)

@@ -13,7 +13,7 @@ from bridgeckpt.planning.by_rules.target import class_named
 from bridgeckpt.planning.dialect import names_decide
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config_files import find_config, read_values
-from bridgeckpt.sidecar.differences import Difference
+from bridgeckpt.sidecar.differences import Disagreement
 from bridgeckpt.store.source import is_file, is_folder
 from bridgeckpt.store.texts import shown
 
@@ -36,7 +36,7 @@ class RulesConfig(NamedTuple):
     values: Mapping[str, Any]
     name: str
     warnings: tuple[str, ...] = ()
-    differing: tuple[Difference, ...] = ()
+    differing: tuple[Disagreement, ...] = ()
     is_given: bool = False
 
 
@@ -117,11 +117,11 @@ def _described(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
     return {}, ""
 
 
-def _differences(first: tuple[Mapping[str, Any], str], second: tuple[Mapping[str, Any], str]) -> Iterator[Difference]:
+def _differences(first: tuple[Mapping[str, Any], str], second: tuple[Mapping[str, Any], str]) -> Iterator[Disagreement]:
     for key, value in first[0].items():
         other = second[0].get(key)
         if other is not None and other != value and key not in FILE_KEYS:
-            yield Difference(key, value, first[1], other, second[1])
+            yield Disagreement(key, value, first[1], other, second[1])
 
 
 def _has_config_of_a_table(folder: Path) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.rule_records import Rules
     from bridgeckpt.planning.by_rules.config import RulesConfig
     from bridgeckpt.planning.by_rules.target import Target
-    from bridgeckpt.sidecar.differences import Difference
+    from bridgeckpt.sidecar.differences import Disagreement
 
 
 def judge_differences(stated: RulesConfig, rules: Rules, config: Mapping[str, Any], target: Target) -> ValueConflicts:
@@ -32,7 +32,7 @@ def judge_differences(stated: RulesConfig, rules: Rules, config: Mapping[str, An
     return ValueConflicts(tuple(warnings), tuple(problems))
 
 
-def _decides(difference: Difference, rules: Rules, config: Mapping[str, Any], target: Target) -> bool:
+def _decides(difference: Disagreement, rules: Rules, config: Mapping[str, Any], target: Target) -> bool:
     """Whether the outputs depend on a value, and no tensor tells it. A config inside the config is not looked into."""
     key, other = difference.key, difference.other
     if key not in config_defaults(target.model) or rules.is_of_training(key) or isinstance(other, dict):
