@@ -249,3 +249,8 @@ def test_a_folder_given_as_config_may_hold_another_config_than_transformers(tmp_
 def test_a_class_of_another_model_is_refused(electra):
     with pytest.raises(ConfigError, match=r'is a class of the model "roberta".*"model_type": "electra"'):
         draft(electra, architecture="RobertaForMaskedLM")
+
+
+def test_an_integer_where_transformers_takes_only_floats(tmp_path):
+    folder = architectures.write_source("ElectraModel", tmp_path / "source")
+    assert bridgeckpt.plan(configured(folder, layer_norm_eps=1)).configuration.values["layer_norm_eps"] == 1.0

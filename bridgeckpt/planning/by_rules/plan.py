@@ -21,7 +21,7 @@ from bridgeckpt.planning.averages import choose_averages
 from bridgeckpt.planning.by_rules.computed import corrected
 from bridgeckpt.planning.by_rules.config import FILE_KEYS, class_of_names
 from bridgeckpt.planning.by_rules.differences import judge_differences
-from bridgeckpt.planning.by_rules.target import bare_class, load_target
+from bridgeckpt.planning.by_rules.target import bare_class, load_target, with_floats
 from bridgeckpt.planning.class_conflicts import ClassConflicts, ClassEvidence, rules_conflicts
 from bridgeckpt.planning.losses import warn_of_parts
 from bridgeckpt.planning.problems import merged
@@ -59,7 +59,7 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
     kind, source = stated.values["model_type"], f"the config of {checkpoint.path.name}"
     rules, bare = load_rules(RULES), bare_class(kind)
     name, evidence, unnamed = _choose_class(checkpoint, stated, requested, source)
-    computed = corrected(stated.values, rules, name, bare)
+    computed = corrected(with_floats(stated.values), rules, name, bare)
     config, count = computed.values, len(checkpoint.tensors)
     target, named = load_target(config, name, source, count), evidence.of_names or evidence.written
     known = {one: load_target(config, one, source, count) for one in (bare, named) if one is not None and one != name}

@@ -124,6 +124,13 @@ def config_defaults(model_type: str) -> Mapping[str, Any]:
     return FrozenDict({key: value for key, value in defaults.items() if key not in of_all})
 
 
+def with_floats(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with floats for integers where transformers 5 takes only floats, as versions before it did not."""
+    defaults = config_defaults(str(config["model_type"]))
+    floats = {key for key, value in config.items() if type(value) is int and isinstance(defaults.get(key), float)}
+    return {key: float(value) if key in floats else value for key, value in config.items()}
+
+
 def class_named(path: str) -> tuple[str, str] | None:
     """The class that the first object in ``path`` is named after (``tf_roberta_model/``), and its ``model_type``.
 
