@@ -13,6 +13,10 @@ from paths import FIXTURES
 
 import bridgeckpt
 from bridgeckpt.errors import ConfigError, PlanError
+from bridgeckpt.formats.networks import networks_of
+from bridgeckpt.mapping.tables.dialect import load_table
+from bridgeckpt.sidecar.described.heads import read_head
+from bridgeckpt.sidecar.described.layers import DescribedFacts
 
 BERT = {"model_type": "bert", "num_attention_heads": 3, "hidden_act": "gelu", "layer_norm_eps": 1e-5}
 HIDDEN, LABELS = 24, 5
@@ -245,3 +249,35 @@ def test_a_function_of_keras_that_transformers_computes_otherwise(hub):
     relu = {name: {"activation": "leaky_relu"} for name in ENCODERS}
     with pytest.raises((PlanError, ConfigError), match="transformers has no activation"):
         bridgeckpt.plan(hub(*flat(**relu)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags", "output", "read"),
+    [
+        ("BertEncoderV2", {}, 3, "sequence"),
+        ("BertEncoderV2", {}, 4, "token"),
+        ("BertEncoderV2", {}, 2, "token"),  # the last of all layers
+        ("BertEncoder", {"dict_outputs": True}, 3, "sequence"),
+        ("BertEncoder", {"dict_outputs": False}, 1, "sequence"),
+        ("BertEncoder", {"dict_outputs": False}, 0, "token"),
+    ],
+)
+def test_the_outputs_of_model_garden(kind, flags, output, read):
+    """By key: those of the layers, then pooled_output, then sequence_output."""
+    assert head_of(kind, flags, output).kind == read
+
+
+def test_an_output_of_model_garden_that_no_head_is_put_on():
+    head = head_of("BertEncoderV2", {}, 1)
+    assert (head.kind, head.is_certain) == (None, True)
+    assert "reads encoder" in head.how
+    assert head_of("BertEncoder", {}, 1).is_certain is False, "its outputs are not known"
+    assert head_of("BertEncoderV2", {"return_attention_scores": True}, 3) is None
+
+
+def head_of(kind, flags, output):
+    """What a head reads that is put on an output of an encoder with three layers."""
+    layers = [layer("ids", "InputLayer"), layer("encoder", kind, "ids", num_layers=3, **flags)]
+    text = json.dumps({"class_name": "Functional", "config": {"layers": [*layers, dense(("encoder", output))]}})
+    facts = DescribedFacts("config.json", tuple(networks_of(text, "config.json")))
+    return read_head(facts, load_table("bert/keras_model_garden"), {"scope": ""}, "layers/dense/vars/0")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bridgeckpt.mapping.tables.document import Section
     from bridgeckpt.mapping.tables.groups import Naming
 
-_HEADS, _USE, _UNLESS = "heads", "use", "unless"
+_HEADS, _USE, _UNLESS, _DEPTH = _KEYS = "heads", "use", "unless", "depth"
 _PLUS = re.compile(r" \+ (?![^{}]*\})")  # not the one of {layer + 1}
 
 
@@ -28,13 +28,13 @@ def load_described(
         TableError: a group is not one of the model, a key is unknown, or a name is malformed.
     """
     groups = {name for a in naming.model.architectures.values() for name in a.all_groups}
-    section.allow_only(*sorted(groups), _HEADS, _USE, _UNLESS)
-    own = [group for group in section if group not in (_HEADS, _USE, _UNLESS)]
+    section.allow_only(*sorted(groups), *_KEYS)
+    own = [group for group in section if group not in _KEYS]
     layers = [layer for group in own for layer in _layers(section.table(group), group, naming)]
     heads = section.table(_HEADS)
     heads.allow_only(*HEADS)
     kinds = {kind: tuple(naming.template(heads, kind, text) for text in heads.texts(kind)) for kind in heads}
-    described = DescribedLayers(tuple(layers), kinds, section.texts(_UNLESS, ()))
+    described = DescribedLayers(tuple(layers), kinds, section.texts(_UNLESS, ()), section.text(_DEPTH, ""))
     return described.merged_over(borrow(section, section.text(_USE))) if _USE in section else described
 
 

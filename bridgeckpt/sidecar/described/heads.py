@@ -93,19 +93,24 @@ def _on(
 
 
 def _kind(source: Source, facts: DescribedFacts, table: Table, wildcards: Mapping[str, str]) -> str | None:
-    values: dict[str, int | str] = {**wildcards, INDEX: facts.depth - 1}
+    stated = source.layer.config.get(table.described.depth) if source.layer is not None else None
+    depth = stated if isinstance(stated, int) else facts.depth
+    values: dict[str, int | str] = {**wildcards, INDEX: depth - 1}
     for kind, names in table.described.heads.items():
         for name in names:
-            if (source.output if "@" in name.text else source.name) == name.render(values):
+            rendered = name.render(values)
+            if rendered in source.outputs if "@" in name.text else rendered == source.name:
                 return kind
     return None
 
 
 def _is_known(source: Source, table: Table, wildcards: Mapping[str, str]) -> bool:
-    """Whether it is a layer of the model, or another output of it."""
+    """Whether it is a layer of the model, or another output of a model whose outputs are known."""
     classes = {name.text.partition("@")[0] for names in table.described.heads.values() for name in names}
     patterns = [entry.name.pattern(wildcards) for entry in table.described.layers]
-    return source.class_name in classes or any(pattern.fullmatch(source.name) for pattern in patterns)
+    return any(output.partition("@")[0] in classes for output in source.outputs) or any(
+        pattern.fullmatch(source.name) for pattern in patterns
+    )
 
 
 def _after(network: Network, layer: Layer) -> Iterator[tuple[str, bool]]:

@@ -39,9 +39,12 @@ class Source(NamedTuple):
     layer: Layer | None = None
 
     @property
-    def output(self) -> str:
-        """The class with the number of its output."""
-        return f"{self.class_name}@{self.tensor}{FIRST if self.name.endswith(FIRST) else ''}"
+    def outputs(self) -> set[str]:
+        """The class with the number of its output, and so with each flag of its config."""
+        flags = self.layer.config.items() if self.layer is not None else ()
+        marks = ["", *(f"[{'' if value else '!'}{key}]" for key, value in flags if isinstance(value, bool))]
+        first = FIRST if self.name.endswith(FIRST) else ""
+        return {f"{self.class_name}{mark}@{self.tensor}{first}" for mark in marks}
 
 
 Summed = tuple[Source, ...]
