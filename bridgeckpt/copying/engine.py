@@ -53,7 +53,7 @@ def assemble(job: Job, *, verify: bool = True, odd: OddValues | None = None) -> 
             Copier(sources, odd=odd).fill(job, target.reshape(-1).view(bits_dtype(job.dtype)))
     if odd is not None:
         for piece in np.split(flat := target.reshape(-1), range(_JUDGED, flat.size, _JUDGED)):
-            odd.judge(job.name, job.dtype, piece.view(np.uint8))
+            odd.judge(job.name, job.dtype, piece)
     return target
 
 

@@ -74,14 +74,15 @@ class OddValues:
 
 
 def not_finite(dtype: str, data: bytes | memoryview | Array) -> tuple[int, int]:
-    """How many of the elements with these bytes are NaN, and how many are infinite."""
+    """How many of the elements are NaN, and how many are infinite; ``data`` are their bytes, or an array of them."""
     import numpy as np
 
     if dtype not in _INFINITY:
         return 0, 0
     width, infinity = _INFINITY[dtype]
     sign = 1 << (8 * width - 1)
-    bits = np.frombuffer(data, f"u{width}")
+    stored = data.reshape(-1).view(np.uint8) if isinstance(data, np.ndarray) else data
+    bits = np.frombuffer(stored, f"u{width}")
     if not bits.size or (bits.view(f"i{width}").max() < infinity and bits.max() < sign | infinity):
         return 0, 0
     magnitudes = bits & bits.dtype.type(sign - 1)

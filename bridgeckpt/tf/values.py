@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from bridgeckpt.copying.odd_values import not_finite
 from bridgeckpt.tf.runtime import tensorflow
 from bridgeckpt.tf.variables import initialisers
 from bridgeckpt.warmstart.report import WarmStartError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
+_LOGGER = logging.getLogger("bridgeckpt")
 _BATCH = 32 << 20  # bytes of values that are fed in one run of the session
 
 
@@ -37,7 +40,7 @@ def feed(session: Any, variables: Iterable[Variable], stored: Mapping[str, Store
     initializers: list[Any] = []
     feeds: dict[Any, Array] = {}  # by the input of the initialiser
     for variable in variables:
-        value = stored[variable.name].read(variable.wanted.dtype)
+        value = _read(variable, stored[variable.name])
         check_shapes(variable, value)
         for part in variable.parts:
             part_value = part.of(value)
@@ -50,6 +53,15 @@ def feed(session: Any, variables: Iterable[Variable], stored: Mapping[str, Store
         if sum(array.nbytes for array in feeds.values()) >= _BATCH:
             _run(session, initializers, feeds)
     _run(session, initializers, feeds)
+
+
+def _read(variable: Variable, stored: StoredValue) -> Array:
+    """The value of a variable; one with NaN or infinity is logged, as a conversion warns of it."""
+    value = stored.read(variable.wanted.dtype)
+    nan, infinite = not_finite(variable.wanted.dtype, value)
+    if nan or infinite:
+        _LOGGER.warning("%s starts from %d NaN and %d infinite values of the checkpoint", variable.name, nan, infinite)
+    return value
 
 
 def _run(session: Any, initializers: list[Any], feeds: dict[Any, Array]) -> None:  # noqa: ANN401
@@ -95,7 +107,7 @@ def assign(variables: Iterable[Variable], stored: Mapping[str, StoredValue]) -> 
         PrecisionError: a value does not fit the variable's dtype.
     """
     for variable in variables:
-        value = stored[variable.name].read(variable.wanted.dtype)
+        value = _read(variable, stored[variable.name])
         for part in variable.parts:
             part.variable.assign(part.of(value))
 
@@ -119,7 +131,7 @@ class _Whole:
 
     def read(self) -> Array:
         with self._lock:
-            value = self._value if self._value is not None else self._stored.read(self._variable.wanted.dtype)
+            value = self._value if self._value is not None else _read(self._variable, self._stored)
             self._waiting = self._waiting - 1 or len(self._variable.parts)
             self._value = value if self._waiting < len(self._variable.parts) else None
             return value
