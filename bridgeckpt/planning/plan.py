@@ -119,6 +119,7 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
         *chosen.notes,
         *adopted.notes,
         *accounted.notes,
+        *(judged.notes if judged is not None else ()),
         *tokens.notes,
         *accounted.optional_notes,
         *(configuration.notes if configuration is not None else ()),

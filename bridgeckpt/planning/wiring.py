@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridgeckpt.errors import Problem
 from bridgeckpt.formats.tensorflow.frozen_graph import FrozenGraph
 from bridgeckpt.sentences import Sentence, Setting
-from bridgeckpt.sidecar.graph.wiring.findings import ModelInGraph, find_unlike
+from bridgeckpt.sidecar.graph.wiring.findings import ModelInGraph, look_at
+from bridgeckpt.sidecar.graph.wiring.masks import INVERTED, NONE
 from bridgeckpt.sidecar.graph.wiring.matching import CAUSAL
 from bridgeckpt.sidecar.graph.wiring.weights import Weight
 from bridgeckpt.wording import fold
@@ -29,6 +30,13 @@ _OF_NO_CLASS = (
     "no class computes this; if a tool changed the graph, convert the checkpoint that it was made from; if the graph "
     "is not that of these weights, move it away: then the config and the options decide"
 )
+_INVERTED = (
+    "the graph's attention hides what its mask has a 1 for: the attention_mask of the class has a 1 for each token, "
+    "and is the opposite of that input"
+)
+_UNMASKED = (
+    "the graph's attention has no mask: the class computes the same only without an attention_mask, or with ones"
+)
 
 
 class Judged(NamedTuple):
@@ -36,6 +44,7 @@ class Judged(NamedTuple):
 
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def judge_wiring(
@@ -52,7 +61,7 @@ def judge_wiring(
     if evidence.graph is None or not table.model.wiring.rows:
         return Judged()
     groups = _groups(ledger)
-    findings = find_unlike(evidence.graph, table.model.wiring, _model(recognised, evidence, chosen, ledger))
+    findings, masks = look_at(evidence.graph, table.model.wiring, _model(recognised, evidence, chosen, ledger))
     bare = table.model.bare
     heads = [one for one in findings if groups.get(one.part) not in bare.all_groups]
     within = [one for one in findings if one not in heads]
@@ -65,7 +74,10 @@ def judge_wiring(
         *([] if named else _problem(loose, _hint_loose(architecture))),
     ]
     warnings = [_warning(one, architecture.load_without[groups[one.part]]) for one in loose] if named else []
-    return Judged(tuple(problems), tuple(warnings))
+    if INVERTED in masks:
+        warnings.append(f"{masks[INVERTED]}: {_INVERTED}")
+    notes = (f"{masks[NONE]}: {_UNMASKED}",) if {*masks} == {NONE} else ()
+    return Judged(tuple(problems), tuple(warnings), notes)
 
 
 def _model(recognised: Recognised, evidence: SidecarFacts, chosen: Chosen, ledger: Ledger) -> ModelInGraph:

@@ -40,6 +40,28 @@ def without(bert, value, other):
     return other
 
 
+def rms(bert, value):
+    """A norm that takes no mean away."""
+    with bert.scope("LayerNorm"):
+        beta, gamma = bert.variable("beta", (wired.HIDDEN,)), bert.variable("gamma", (wired.HIDDEN,))
+        return value * bert.tf.math.rsqrt(bert.tf.reduce_mean(value**2, -1, keepdims=True) + 1e-12) * gamma + beta
+
+
+def half(bert, value, used):
+    """A norm with only one of its variables."""
+    with bert.scope("LayerNorm"):
+        beta, gamma = bert.variable("beta", (wired.HIDDEN,)), bert.variable("gamma", (wired.HIDDEN,))
+        mean, variance = bert.tf.nn.moments(value, [-1], keepdims=True)
+        plain = (value - mean) * bert.tf.math.rsqrt(variance + 1e-12)
+        return plain + beta if used == "beta" else plain * gamma
+
+
+def window(bert, scores, mask):
+    """Attention to neighbours alone."""
+    places = bert.tf.range(wired.TOKENS)
+    return scores + mask - 1e4 * bert.tf.cast(bert.tf.abs(places[:, None] - places[None]) > 2, bert.tf.float32)
+
+
 # What is changed; the node that is named, which begins so; a piece of what is said of it.
 INSIDE = {
     "no residual": (
@@ -62,6 +84,28 @@ INSIDE = {
         {"masked": constant},
         f"{LAYER.format(0)}/attention/output/dense",
         "a mask by position",
+    ),
+    "a window": ({"masked": window}, f"{LAYER.format(0)}/attention/output/dense", "a mask by position"),
+    "scores with a limit": (
+        {"scaled": lambda b, x: b.tf.tanh(x * D**-0.5)},
+        f"{LAYER.format(0)}/attention/output/dense",
+        "softmax(a function of",
+    ),
+    "another norm": ({"norm": rms}, "bert/embeddings/LayerNorm", "normalises in another way"),
+    "a norm without scale": (
+        {"norm": lambda b, x: half(b, x, "beta")},
+        "bert/embeddings/LayerNorm",
+        "normalises in another way",
+    ),
+    "a norm without shift": (
+        {"norm": lambda b, x: half(b, x, "gamma")},
+        "bert/embeddings/LayerNorm",
+        "normalises in another way, or only scales",
+    ),
+    "positions from another row": (
+        {"positions": lambda b, table: table[2:]},
+        "bert/embeddings/LayerNorm",
+        "the rows of bert/embeddings/position_embeddings from 2 on",
     ),
     "softmax of queries": (
         {"probabilities": lambda b, x: b.tf.nn.softmax(x, axis=-2)},
@@ -125,6 +169,7 @@ HEADS = {
         "mean of [",
     ),
     "temperature": ("sequence", {"logits": lambda b, x: x / 2.0}, "passes on 0.5 * output_weights"),
+    "logits without bias": ("sequence", {"biased": lambda b, x, y: x}, "output_weights without its bias"),
     "bent logits": ("sequence", {"logits": lambda b, x: b.tf.tanh(x)}, "passes on tanh of output_weights"),
     "spans, scaled": ("squad", {"logits": lambda b, x: x * 1.5}, "passes on 1.5 * cls/squad"),
     "transform without norm": (
@@ -151,6 +196,17 @@ RIGHT = {
     "a mask by selection": {"masked": lambda b, x, y: b.tf.where(y > -1.0, x, -1e9)},
     "no mask": {"masked": lambda b, x, y: x},
     "queries and keys both scaled": {"scaled": lambda b, x: (x * D**-0.25) / D**0.25},
+    "a mask by ids": {
+        "masked": lambda b, x, y: x + (1.0 - b.tf.cast(b.tf.not_equal(b.ids, 0), "float32"))[:, None, None] * -1e4
+    },
+    "a mask by lengths": {
+        "masked": lambda b, x, y: (
+            x
+            - 1e4
+            * (1.0 - b.tf.sequence_mask(b.tf.reduce_sum(b.mask, (1, 2, 3)), wired.TOKENS, "float32")[:, None, None])
+        )
+    },
+    "a mask by the opposite selection": {"masked": lambda b, x, y: b.tf.where(y < -1.0, -1e9, x)},
     "first token by gather": {"first": lambda b, x: b.tf.gather(x, 0, axis=1)},
     "first token by unstack": {"first": lambda b, x: b.tf.unstack(x, wired.TOKENS, axis=1)[0]},
     "probabilities too": {"head": "sequence", "logits": lambda b, x: (b.tf.sigmoid(x), x)[1]},
@@ -233,6 +289,15 @@ def test_functions_of_tensorflow_2_are_followed(tmp_path, changes, said, nested)
     else:
         (problem,) = refusal(source)
         assert said in problem.details[0]
+
+
+def test_what_attention_hides_is_told_where_the_attention_mask_of_the_class_is_another(tmp_path):
+    plan = bridgeckpt.plan(wired.write(tmp_path / "none", masked=lambda b, x, y: x))
+    assert [note for note in plan.notes if "has no mask" in note]
+    opposite = wired.write(tmp_path / "opposite", masked=lambda b, x, y: x - b.tf.cast(b.mask, "float32") * 1e4)
+    (warning,) = bridgeckpt.plan(opposite).warnings
+    assert "the opposite of that input" in warning
+    assert not [note for note in bridgeckpt.plan(wired.write(tmp_path / "plain")).notes if "mask" in note]
 
 
 def test_a_causal_graph_is_right_for_a_decoder(tmp_path):

@@ -41,6 +41,9 @@ class Bert:
     def embedded(self, summed: Any) -> Any:
         return self.norm(summed)
 
+    def positions(self, table: Any) -> Any:
+        return table
+
     def below(self, states: Any) -> Any:
         """What a layer reads."""
         return states
@@ -75,14 +78,16 @@ class Bert:
     def transformed(self, projected: Any) -> Any:
         return self.norm(self.tf.nn.gelu(projected, approximate=True))
 
+    def biased(self, product: Any, bias: Any) -> Any:
+        return product + bias
+
     def logits(self, product: Any) -> Any:
         return product
 
     def forward(self) -> Any:
         """The last output."""
-        ones = self.tf.ones((BATCH, TOKENS), self.tf.int32)
         names = ("input_ids", "input_mask", "segment_ids")
-        return self.computed(*(self.tf1.placeholder_with_default(ones, (None, None), name) for name in names))
+        return self.computed(*(self.tf1.placeholder(self.tf.int32, (None, None), name) for name in names))
 
     def computed(self, ids: Any, mask: Any, types: Any) -> Any:
         """The last output for these inputs."""
@@ -93,13 +98,14 @@ class Bert:
         tf, scope = self.tf, self.scope
         with scope("bert"):
             with scope("embeddings"):
+                self.mask = mask[:, None, None]
                 self.ids, self.words = ids, self.variable("word_embeddings", (VOCAB, HIDDEN))
                 summed = tf.gather(self.words, ids)
                 one_hot = tf.one_hot(tf.reshape(types, [-1]), 2)
                 table = self.variable("token_type_embeddings", (2, HIDDEN))
                 summed += tf.reshape(tf.matmul(one_hot, table), tf.shape(summed))
                 table = self.variable("position_embeddings", (POSITIONS, HIDDEN))
-                summed += tf.slice(table, [0, 0], [tf.shape(ids)[1], -1])[None]
+                summed += tf.slice(self.positions(table), [0, 0], [TOKENS, -1])[None]
                 states = tf.reshape(self.dropped(self.embedded(summed)), (-1, HIDDEN))
             self.states = [states]
             with scope("encoder"):
@@ -144,11 +150,11 @@ class Bert:
                 with scope("transform"):
                     flat = self.transformed(self.dense(tf.reshape(sequence, (-1, HIDDEN)), HIDDEN))
                 bias = self.variable("output_bias", (VOCAB,))
-            return tf.nn.log_softmax(self.logits(tf.matmul(flat, self.words, transpose_b=True) + bias))
+            return tf.nn.log_softmax(self.logits(self.biased(tf.matmul(flat, self.words, transpose_b=True), bias)))
         with scope("cls/squad") if self.head == "squad" else nullcontext():
             count = 2 if self.head == "squad" else LABELS
             kernel, bias = self.variable("output_weights", (count, HIDDEN)), self.variable("output_bias", (count,))
-            return tf.nn.log_softmax(self.logits(tf.matmul(flat, kernel, transpose_b=True) + bias))
+            return tf.nn.log_softmax(self.logits(self.biased(tf.matmul(flat, kernel, transpose_b=True), bias)))
 
     def dense(self, states: Any, size: int, name: str = "dense") -> Any:
         with self.scope(name):

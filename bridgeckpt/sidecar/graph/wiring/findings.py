@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.mapping.tables.wiring import Reading
+from bridgeckpt.sidecar.graph.wiring.masks import mask_in
 from bridgeckpt.sidecar.graph.wiring.matching import agrees, expected_text
+from bridgeckpt.sidecar.graph.wiring.norms import unshifted
 from bridgeckpt.sidecar.graph.wiring.outputs import outputs_of, unlike_output
-from bridgeckpt.sidecar.graph.wiring.terms import Term, of_function, single
+from bridgeckpt.sidecar.graph.wiring.terms import of_function
 from bridgeckpt.sidecar.graph.wiring.tracing import Tracer
 from bridgeckpt.sidecar.graph.wiring.uses import uses_of
 from bridgeckpt.sidecar.graph.wiring.weights import Weights
@@ -57,6 +59,13 @@ class ModelInGraph(NamedTuple):
     sizes: Mapping[str, int]
 
 
+class Seen(NamedTuple):
+    """What was found: ``findings``, and by kind of mask in attentions a node that shows it."""
+
+    findings: tuple[Finding, ...]
+    masks: Mapping[str, str]
+
+
 class _Site(NamedTuple):
     """A row at one layer, with the uses of its part. ``others`` is what classes with other heads compute it from."""
 
@@ -67,7 +76,7 @@ class _Site(NamedTuple):
     others: tuple[Reading, ...]
 
 
-def find_unlike(graph: Graph, wiring: Wiring, model: ModelInGraph) -> list[Finding]:
+def look_at(graph: Graph, wiring: Wiring, model: ModelInGraph) -> Seen:
     """The parts that are computed in another way. What is not understood is no finding.
 
     Raises:
@@ -88,11 +97,30 @@ def find_unlike(graph: Graph, wiring: Wiring, model: ModelInGraph) -> list[Findi
             expected = f"from {expected_text(site.reads, model.labels)}"
             findings.append(Finding(site.part, label, site.row.part.text, use.node, computed, expected))
         elif (output := unlike_output(outputs.get(site.part, ()), site.row.gives)) is not None:
-            part = single(Term("part", site.part))
-            computed = f"passes on {described(of_function(part, output.values), model.labels)}"
+            computed = f"passes on {described(of_function(output.of, output.values), model.labels)}"
             expected = expected_text(_given(site), model.labels)
             findings.append(Finding(site.part, label, site.row.part.text, output.node, computed, expected))
-    return findings
+    findings += _unlike_norms(graph, weights, tracer, sites, model.labels)
+    return Seen(tuple(findings), _masks(sites))
+
+
+def _unlike_norms(
+    graph: Graph, weights: Weights, tracer: Tracer, sites: Sequence[_Site], labels: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Layer norms of which nothing is one: another norm, or one whose shift is not used."""
+    for site in sites:
+        if site.part in weights.norms and site.part not in tracer.norms:
+            node = tracer.unlike_norms.get(site.part) or unshifted(graph, weights, site.part)
+            if node is not None:
+                label, row = labels.get(site.part, site.part), site.row.part.text
+                computed = "normalises in another way, or only scales"
+                yield Finding(site.part, label, row, node, computed, "is a layer norm")
+
+
+def _masks(sites: Sequence[_Site]) -> dict[str, str]:
+    """The kinds of mask in attentions, each with a node that shows it."""
+    uses = [use for site in sites if site.reads.function == "attention" for use in site.uses]
+    return {kind: use.node for use in reversed(uses) if (kind := mask_in(use.reads)) is not None}
 
 
 def _given(site: _Site) -> Reading:

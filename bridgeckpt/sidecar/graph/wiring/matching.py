@@ -37,15 +37,15 @@ def agrees(reads: Combination, expected: Reading, sizes: Mapping[str, int]) -> b
     found = [*all_terms(reads)]
     if any(term.kind in _NEVER_COMPARED or (term.kind, term.name) == ("token", BY_INPUTS) for term in found):
         return None
-    in_softmax = {
+    in_attention = {
         inner
         for term in found
-        if term.kind == "softmax"
+        if term.kind in ("softmax", "matmul")
         for combination in term.of
         for inner in all_terms(combination)
         if inner.kind == "free"
     }
-    if any(term.kind == "free" and term not in in_softmax for term in found):
+    if any(term.kind == "free" and term not in in_attention for term in found):
         return None
     return False
 
@@ -123,7 +123,7 @@ def _is_attention(reads: Combination, operands: tuple[Reading, ...], sizes: Mapp
 
 def _are_scores(found: Combination, operands: tuple[Reading, ...], sizes: Mapping[str, int]) -> bool:
     query, key, size = operands
-    masks = ("free", "positions") if sizes.get(CAUSAL) else ("free",)
+    masks = ("free", "inverted", "positions") if sizes.get(CAUSAL) else ("free", "inverted")
     scores = [(term, factor) for term, factor in found if term.kind not in masks]
     if len(scores) != 1:
         return False

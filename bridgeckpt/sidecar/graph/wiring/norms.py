@@ -6,11 +6,13 @@ the one tensor whose mean is taken, and to constants and variables of the norm, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from bridgeckpt.sidecar.graph.computations import GRADIENT
 from bridgeckpt.sidecar.graph.elementwise import PASSED
 from bridgeckpt.sidecar.graph.functions import canonical, split_output
 from bridgeckpt.sidecar.graph.wiring.norm_values import is_norm
+from bridgeckpt.sidecar.graph.wiring.weights import BIAS, WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +30,10 @@ _ARITHMETIC = frozenset(
         *("StridedSlice", *_REDUCTIONS, *PASSED),
     )
 )
+_PASSING = frozenset((*PASSED, "Cast", "ReadVariableOp"))
+_WRITES = ("Assign", "Apply", "ResourceApply", "Save", "Restore", "IsVariable", "VarIsInit")
+_SQUARES = frozenset(("Square", "Pow", "Mul"))
+_READS = 6  # operations between a variable and its use
 _MOST = 80  # operations of one norm
 _NEAR = 14  # operations between the shift and the mean
 
@@ -44,12 +50,21 @@ def shifts_of(graph: Graph, weights: Weights, node: Node) -> list[Weight]:
     return [shift for tensor in tensors if (shift := weights.shift(tensor)) is not None]
 
 
-def normalised(graph: Graph, weights: Weights, last: Node, part: str) -> str | None:
-    """The tensor that the norm of ``part`` normalises, if the node ``last`` is its last one. None if it is no norm."""
+class Normalised(NamedTuple):
+    """The tensor ``source`` that is normalised. ``is_norm``: as a layer norm does; None if that is not computed."""
+
+    source: str
+    is_norm: bool | None
+
+
+def normalised(graph: Graph, weights: Weights, last: Node, part: str) -> Normalised | None:
+    """What the variables of the norm ``part`` make at the node ``last``; None if it comes from more than one tensor."""
     for candidate in _reduced(graph, weights, last):
         source = _root(graph, candidate)
-        if _depends_only_on(graph, weights, last, source, part):
-            return candidate if is_norm(graph, weights, last, source, part) is not False else None
+        roles = _roles_of_one(graph, weights, last, source, part)
+        if BIAS in roles:
+            verdict = is_norm(graph, weights, last, source, part)
+            return Normalised(candidate, verdict if len(roles) == 2 or verdict is not None else False)
     return None
 
 
@@ -60,6 +75,9 @@ def _reduced(graph: Graph, weights: Weights, last: Node) -> Iterator[str]:
         node, distance = queue.pop(0)
         if node.op in _REDUCTIONS and node.operands:
             yield node.inputs[0]
+            squared = graph[node.operands[0]] if node.operands[0] in graph else node  # noqa: SIM401 - a graph is no dict
+            if squared.op in _SQUARES and squared.operands:
+                yield squared.inputs[0]
         if distance == _NEAR:
             continue
         for tensor in node.operands:
@@ -69,8 +87,8 @@ def _reduced(graph: Graph, weights: Weights, last: Node) -> Iterator[str]:
                     queue.append((graph[tensor], distance + 1))
 
 
-def _depends_only_on(graph: Graph, weights: Weights, last: Node, source: str, part: str) -> bool:
-    """Whether all that leads to ``last`` begins at ``source``, at constants, and at the variables of ``part``."""
+def _roles_of_one(graph: Graph, weights: Weights, last: Node, source: str, part: str) -> set[str]:
+    """The roles of the variables of ``part`` that lead to ``last``; none if more than ``source`` does."""
     queue, seen, roles = [*last.inputs], set[str](), set[str]()
     while queue:
         tensor = queue.pop()
@@ -78,23 +96,23 @@ def _depends_only_on(graph: Graph, weights: Weights, last: Node, source: str, pa
             continue
         seen.add(tensor)
         if len(seen) > _MOST:
-            return False
+            return set()
         if read := weights.read_by(tensor):
             roles |= {weight.role for weight in read if weight.part == part}
             if all(weight.part != part for weight in read):
-                return False
+                return set()
             continue
         if _root(graph, tensor) == source:
             continue
         name, _ = split_output(tensor)
         if name not in graph:
-            return False
+            return set()
         node = graph[name]
         if node.op not in _SHAPES:
             if node.op not in _ARITHMETIC:
-                return False
+                return set()
             queue += node.inputs
-    return len(roles) == 2  # its scale and its shift
+    return roles
 
 
 def _root(graph: Graph, tensor: str) -> str:
@@ -105,3 +123,29 @@ def _root(graph: Graph, tensor: str) -> str:
             break
         tensor = node.inputs[0]
     return canonical(tensor)
+
+
+def unshifted(graph: Graph, weights: Weights, part: str) -> str | None:
+    """The node that reads the scale of a norm, if nothing reads its shift. Functions are not looked at."""
+    if graph.has_functions:
+        return None
+    readers = {role: _reader(graph, name) for name, role in weights.variables_of(part)}
+    return readers.get(WEIGHT) if readers.get(BIAS, "") is None else None
+
+
+def _reader(graph: Graph, variable: str) -> str | None:
+    """An operation that computes with a variable."""
+    names = [variable]
+    for _ in range(_READS):
+        readers = [node for nodes in graph.readers_of(names).values() for node in nodes if _computes(node)]
+        passing = [node.name for node in readers if node.op in _PASSING]
+        if len(passing) < len(readers):
+            return next(node.name for node in readers if node.op not in _PASSING)
+        if not passing:
+            return None
+        names = passing
+    return names[0]
+
+
+def _computes(node: Node) -> bool:
+    return not node.op.startswith(_WRITES) and not GRADIENT.search(node.name)

@@ -7,26 +7,30 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridgeckpt.sidecar.graph.candidates import nearest
 from bridgeckpt.sidecar.graph.computations import GRADIENT
 from bridgeckpt.sidecar.graph.functions import Function
-from bridgeckpt.sidecar.graph.wiring.terms import Combination, Term, Values, as_function, single
+from bridgeckpt.sidecar.graph.wiring.terms import Combination, Term, Values, as_function, kinds, single
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
     from bridgeckpt.sidecar.graph.wiring.tracing import Tracer
 
 _LINEAR, _PROBABILITIES = "linear", "sigmoid"  # of logits, which stay logits
 _WRITES = ("Assign", "Apply", "ResourceApply", "Save", "Restore")
+_LOSSES = frozenset(("Mean", "Sum", "L2Loss"))  # what only these read is a part of a loss
+_SUMS = frozenset(("Add", "AddV2", "BiasAdd", "Sub"))
 _LONGEST = 16  # operations after a part
+_DEEPEST = 8  # functions in each other
 
 
 class Output(NamedTuple):
-    """What the node ``node`` makes of a part's output: a function with these ``values``.
+    """What the node ``node`` makes of ``of``, a part's output or its product: a function with these ``values``.
 
     ``is_last``: something else is computed from it, or it is an output of the graph.
     """
 
     node: str
+    of: Combination
     values: Values
     is_last: bool
 
@@ -46,24 +50,29 @@ def outputs_of(graph: Graph, tracer: Tracer, products: Mapping[str, Sequence[str
         following: dict[str, str] = {}
         readers = graph.readers_of(current)
         for name, part in current.items():
-            computing = [node.name for node in readers[name] if _computes(node.op, node.name)]
-            inner, is_read = _within(tracer, computing, part)
-            following |= {node: part for node in inner if node not in seen}
-            found[part] += _output(tracer.combination(name), part, name, is_last=is_read or not inner)
+            computing = [node for node in readers[name] if _computes(node)]
+            inner, others = _within(tracer, computing, part)
+            following |= {node.name: part for node in inner if node.name not in seen}
+            is_read = any(node.op not in _LOSSES for node in others)
+            found[part] += _output(tracer.combination(name), part, name, is_last=is_read or not computing)
             if not computing and not _is_final(graph, name):
                 unclear.add(part)
+            if any(node.op in _SUMS for node in others) and kinds(tracer.combination(name)) == {"product"}:
+                unclear.add(part)  # what is added to it may be its bias
         seen |= {*following}
         current = following
     return {part: outputs for part, outputs in found.items() if part not in unclear}
 
 
-def _is_final(graph: Graph, node: str) -> bool:
+def _is_final(graph: Graph, node: str, depth: int = _DEEPEST) -> bool:
     """Whether a node without readers is an output of the graph, and not of a function whose result is read."""
+    if not depth:
+        return False
     for caller in graph.callers(node) or ():
         readers = graph.readers_of([caller])[caller]
         if any(reader.op != "Identity" or graph.readers_of([reader.name])[reader.name] for reader in readers):
             return False
-        if not all(_is_final(graph, reader.name) for reader in readers):
+        if not all(_is_final(graph, reader.name, depth - 1) for reader in readers):
             return False
     return True
 
@@ -73,23 +82,26 @@ def unlike_output(outputs: Sequence[Output], expected: str) -> Output | None:
 
     Logits are what is passed on. A sigmoid makes probabilities of them.
     """
-    last = [output for output in outputs if output.is_last]
+    whole = [output for output in outputs if kinds(output.of) == {"part"}]
+    last = [output for output in whole or outputs if output.is_last]
+    if not whole:
+        return last[0] if last else None
     accepted = {expected, _PROBABILITIES} if expected == _LINEAR else {expected}
-    for output in last if expected == _LINEAR else outputs:
+    for output in last if expected == _LINEAR else whole:
         likeness = nearest(Function("", output.values, is_rounded=True))
         if likeness.is_equal and likeness.name in accepted:
             return None
     return last[0] if last else None
 
 
-def _computes(op: str, name: str) -> bool:
-    return not op.startswith(_WRITES) and not GRADIENT.search(name)
+def _computes(node: Node) -> bool:
+    return not node.op.startswith(_WRITES) and not GRADIENT.search(node.name)
 
 
-def _within(tracer: Tracer, readers: list[str], part: str) -> tuple[list[str], bool]:
-    """Those of the readers that compute a function of the part alone, and whether there are others."""
-    inner = [name for name in readers if _of_part(as_function(tracer.combination(name))[0], part)]
-    return inner, len(inner) < len(readers)
+def _within(tracer: Tracer, readers: list[Node], part: str) -> tuple[list[Node], list[Node]]:
+    """Those of the readers that compute a function of the part alone, and the others."""
+    inner = [node for node in readers if _of_part(as_function(tracer.combination(node.name))[0], part)]
+    return inner, [node for node in readers if node not in inner]
 
 
 def _of_part(combination: Combination, part: str) -> bool:
@@ -98,5 +110,5 @@ def _of_part(combination: Combination, part: str) -> bool:
 
 def _output(combination: Combination, part: str, node: str, *, is_last: bool) -> Iterator[Output]:
     base, values = as_function(combination)
-    if base == single(Term("part", part)):
-        yield Output(node, values, is_last)
+    if _of_part(base, part):
+        yield Output(node, base, values, is_last)

@@ -1,7 +1,7 @@
 """Masks by position: whether what is added to attention's scores hides tokens because of where they are.
 
-Such a mask, as a causal one, compares numbers of positions with each other, keeps a band of a matrix, or is a constant
-matrix. A mask of padding comes from the inputs.
+Such a mask, as a causal one, compares numbers of positions, keeps a band of a matrix, or is a constant matrix. A mask
+of padding comes from the inputs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
 
 _COMPARISONS = frozenset(("Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual"))
 _COUNTED = frozenset(("Range", "Cumsum"))  # numbers of positions
@@ -31,11 +31,7 @@ def hides_by_position(graph: Graph, mask: str) -> bool:
         node = graph[name]
         if node.op == "MatrixBandPart" or (node.op == "Const" and graph.is_uneven_square(name)):
             return True
-        if (
-            node.op in _COMPARISONS
-            and len(node.operands) == 2
-            and all(_is_counted(graph, one) for one in node.operands)
-        ):
+        if node.op in _COMPARISONS and _compares_places(graph, node):
             return True
         if node.op not in _SHAPES:
             queue += [operand for operand in node.operands if operand not in seen]
@@ -43,16 +39,23 @@ def hides_by_position(graph: Graph, mask: str) -> bool:
     return False
 
 
-def _is_counted(graph: Graph, name: str) -> bool:
-    """Whether a tensor is made of numbers of positions, and of no input."""
-    queue, seen, found = [name], {name}, False
+def _compares_places(graph: Graph, node: Node) -> bool:
+    """Whether numbers of positions are compared with each other, or with constants."""
+    sides = [_made_of(graph, operand) for operand in node.operands]
+    are_known = all(_COUNTED & side or side == {"Const"} for side in sides)
+    return are_known and any(_COUNTED & side for side in sides)
+
+
+def _made_of(graph: Graph, name: str) -> set[str]:
+    """What counts positions, shapes and constants that a tensor is made of, by operation; nothing if of an input."""
+    queue, seen, found = [name], {name}, set[str]()
     while queue and len(seen) < _MOST:
         name = queue.pop()
         if name not in graph or (not (node := graph[name]).operands and node.op not in _SHAPES):
-            return False
-        if node.op in _COUNTED:
-            found = True
-        elif node.op not in _SHAPES:
+            return set()
+        if node.op in _COUNTED or node.op in _SHAPES:
+            found.add(node.op)
+        else:
             queue += [operand for operand in node.operands if operand not in seen]
             seen.update(node.operands)
     return found

@@ -32,6 +32,15 @@ def token_of(graph: Graph, node: Node, tensor: str) -> str | None:
     return None
 
 
+def first_row(graph: Graph, node: Node) -> int:
+    """The first row that is taken of a table; 0 if that is not constant."""
+    if node.op not in {"Slice", "StridedSlice"} or len(node.operands) < 2:
+        return 0
+    begin = graph.constant(node.operands[1])
+    masks = (graph.integer(node, "begin_mask") or 0) | (graph.integer(node, "new_axis_mask") or 0)
+    return int(begin[0]) if begin and not masks & 1 else 0
+
+
 def _strided(graph: Graph, node: Node, constants: list[Numbers | None]) -> str | None:
     begin, end, _ = constants
     begins, ends, shrunk, added, ellipsis = (graph.integer(node, mask) or 0 for mask in _MASKS)

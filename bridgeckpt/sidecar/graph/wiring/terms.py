@@ -22,7 +22,9 @@ Kind = Literal[
     "one",  # the number 1
     "free",  # what the inputs or constants give, without the model's variables
     "positions",  # a mask that hides tokens because of where they are
+    "inverted",  # a mask that hides tokens where an input is 1, and not where it is 0
     "function",  # ``values`` at POINTS of a function of each number
+    "rows",  # of a table, from the one with this number on
     "token",  # one token, by its number; "" if the inputs choose it
     "reduced",  # a mean, a maximum or the like
     "joined",  # several, concatenated or stacked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bridgeckpt.formats.tensorflow.function_calls import CALLS
 from bridgeckpt.sidecar.graph.computations import PRODUCTS
@@ -11,11 +11,10 @@ from bridgeckpt.sidecar.graph.dropout import under_dropout
 from bridgeckpt.sidecar.graph.elementwise import OPERATIONS, PASSED, guarded
 from bridgeckpt.sidecar.graph.functions import canonical, split_output
 from bridgeckpt.sidecar.graph.wiring.integers import integers
+from bridgeckpt.sidecar.graph.wiring.masks import told_apart
 from bridgeckpt.sidecar.graph.wiring.norms import normalised, shifts_of
-from bridgeckpt.sidecar.graph.wiring.positions import hides_by_position
-from bridgeckpt.sidecar.graph.wiring.selections import ALL, token_of
+from bridgeckpt.sidecar.graph.wiring.selections import ALL, first_row, token_of
 from bridgeckpt.sidecar.graph.wiring.terms import (
-    ONE,
     Combination,
     Term,
     added,
@@ -51,10 +50,12 @@ class Tracer:
     """The combinations of a graph's tensors, each computed once.
 
     ``norms`` are the tensors that layer norms normalise, by part and by the last node of the norm, as far as traced.
+    ``unlike_norms`` are nodes that use a norm's variables otherwise, as its own operations on the way do, too.
     """
 
     def __init__(self, graph: Graph, weights: Weights) -> None:
         self.norms: dict[str, dict[str, str]] = {}
+        self.unlike_norms: dict[str, str] = {}
         self._graph = graph
         self._weights = weights
         self._known: dict[str, Combination] = {}
@@ -93,12 +94,19 @@ class Tracer:
         if node.op == "Const":
             constant = self._graph.constant(name)
             return number(constant[0]) if constant and len({*constant}) == 1 else single(Term("free", name))
+        if node.op == "PlaceholderWithDefault":  # a setting, or an input
+            default = self._graph.constant(node.operands[0]) if inputs else None
+            return number(default[0]) if default is not None and len(default) == 1 else single(Term("free", name))
         if not inputs:
             return unknown(name) if node.op in _VARIABLES else single(Term("free", name))
         if (norm := self._norm(node)) is not None:
             return norm
         found = self._by_operation(node, inputs, tensor)
-        return found if found is not None else self._other(node, inputs)
+        if found is None:
+            return self._other(node, inputs)
+        if as_number(found) is None and all(map(_is_outside, found)):
+            return single(Term("free", tensor))  # of another shape, perhaps, than what it is made of
+        return found
 
     def _argument(self, tensor: str) -> Combination:
         """What an argument of a function is, if it is the same wherever the function is called."""
@@ -112,24 +120,28 @@ class Tracer:
     def _variable(self, tensor: str) -> Combination | None:
         """What reads a variable: the rows of a table, or a bias."""
         if (table := self._weights.table(tensor)) is not None:
-            return self._table(table.part)
+            return self._table("part", table.part)
         biases = self._weights.biases(tensor)
         if biases:
             return single(Term("weight", " ".join(bias.part for bias in biases)))
         return unknown(tensor) if self._weights.read_by(tensor) else None
 
-    def _table(self, part: str) -> Combination:
-        term = Term("part", part)
+    def _table(self, kind: Literal["part", "rows"], name: str, *of: Combination) -> Combination:
+        term = Term(kind, name, of)
         self._tables.add(term)
         return single(term)
 
     def _norm(self, node: Node) -> Combination | None:
         """The output of the layer norm that ends here; None if none does."""
         for shift in shifts_of(self._graph, self._weights, node):
-            source = normalised(self._graph, self._weights, node, shift.part)
-            if source is not None:
-                self.norms.setdefault(shift.part, {})[node.name] = source
-                return single(Term("part", shift.part))
+            found = normalised(self._graph, self._weights, node, shift.part)
+            if found is None:
+                continue
+            if found.is_norm is False:
+                self.unlike_norms.setdefault(shift.part, node.name)
+                continue
+            self.norms.setdefault(shift.part, {})[node.name] = found.source
+            return single(Term("part", shift.part))
         return None
 
     def _by_operation(self, node: Node, inputs: list[str], tensor: str) -> Combination | None:
@@ -159,14 +171,17 @@ class Tracer:
         """What an operation gives that takes some numbers of a tensor, or puts them together."""
         if node.op in _LOOKUPS or node.op in _SLICES or node.op == "Unpack":
             source = self.combination(inputs[0])
-            if kinds(source) <= _OUTSIDE or {term for term, _ in source} <= self._tables:
+            if kinds(source) <= _OUTSIDE:
                 return source
+            if {term for term, _ in source} <= self._tables:
+                first = first_row(self._graph, node)
+                return self._table("rows", str(first), source) if first else source
             taken = token_of(self._graph, node, tensor)
             return source if taken == ALL else self._made("token", taken, source)
         if node.op in _REDUCTIONS:
             return self._made("reduced", node.op.lower(), self.combination(inputs[0]))
         if node.op == "Softmax":
-            return self._made("softmax", "", self._with_positions(self.combination(inputs[0])))
+            return self._made("softmax", "", told_apart(self._graph, self.combination(inputs[0])))
         if node.op in _JOINS:
             start, end = _JOINS[node.op]
             joined = tuple([self.combination(source) for source in inputs[start:end]])
@@ -174,18 +189,6 @@ class Tracer:
                 return joined[0] if len(joined) == 1 else None
             return single(Term("joined", "", joined))
         return None
-
-    def _with_positions(self, scores: Combination) -> Combination:
-        """The scores, with masks by position told from others, and without numbers, which change no softmax."""
-        return frozenset(
-            [
-                (term._replace(kind="positions"), factor)
-                if term.kind == "free" and hides_by_position(self._graph, term.name)
-                else (term, factor)
-                for term, factor in scores
-                if term != ONE
-            ]
-        )
 
     def _made(self, kind: str, name: str | None, source: Combination) -> Combination | None:
         if name is None or _is_unclear(source):
@@ -200,7 +203,7 @@ class Tracer:
         for kernel, other in (inputs[::-1], inputs):
             if (weight := self._weights.kernel(kernel)) is not None:
                 if (table := self._weights.table(kernel)) is not None and self._is_one_hot(other):
-                    return self._table(table.part)
+                    return self._table("part", table.part)
                 return single(Term("product" if self._weights.has_bias(weight.part) else "part", weight.part))
         operands = [self.combination(source) for source in inputs]
         if any(map(_is_unclear, operands)) or any(kinds(operand) <= _OUTSIDE for operand in operands):
@@ -273,8 +276,9 @@ class Tracer:
     def _selected(self, node: Node, inputs: list[str]) -> Combination | None:
         condition, chosen, other = (self.combination(source) for source in inputs)
         if kinds(condition) <= _OUTSIDE:
-            if kinds(other) <= _OUTSIDE and not kinds(chosen) <= _OUTSIDE:
-                return added((chosen, single(Term("free", node.name))))  # a mask
+            for scores, hidden, sign in ((chosen, other, 1.0), (other, chosen, -1.0)):
+                if kinds(hidden) <= _OUTSIDE and not kinds(scores) <= _OUTSIDE:  # a mask
+                    return added((scores, single(Term("free", canonical(inputs[0])), sign)))
             return None
         return applied(partial(guarded, OPERATIONS[node.op]), [condition, chosen, other])
 
@@ -284,6 +288,12 @@ class Tracer:
         if not kinds(found) <= _OUTSIDE:
             return unknown(node.name)
         return single(Term("free", node.name))
+
+
+def _is_outside(item: tuple[Term, float]) -> bool:
+    """Whether a term has nothing of the model."""
+    term, _ = item
+    return term.kind in _OUTSIDE or (term.kind == "function" and kinds(term.of[0]) <= _OUTSIDE)
 
 
 def _is_unclear(combination: Combination) -> bool:

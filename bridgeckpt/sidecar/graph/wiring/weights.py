@@ -50,6 +50,7 @@ class Weights:
         name = tensor.partition(":")[0]
         known = self._known.get(name)
         if known is None:
+            self._known[name] = ()  # while it is looked for: a function may call itself
             known = self._known[name] = self._read_by(name)
         return known
 
@@ -83,6 +84,10 @@ class Weights:
     def biases(self, tensor: str) -> list[Weight]:
         """The weights that a tensor is as a bias."""
         return [weight for weight in self.read_by(tensor) if weight.role == BIAS]
+
+    def variables_of(self, part: str) -> list[tuple[str, str]]:
+        """The nodes of a part's variables, each with its role."""
+        return [(name, one.role) for name, each in self._weights.items() for one in each if one.part == part]
 
     def has_bias(self, part: str) -> bool:
         """Whether a part has a bias."""

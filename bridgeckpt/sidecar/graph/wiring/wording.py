@@ -27,7 +27,7 @@ def described(combination: Combination, labels: Mapping[str, str]) -> str:
 def _times(factor: float, term: Term, labels: Mapping[str, str]) -> str:
     if factor == 1:
         return _term(term, labels)
-    if term.kind in ("one", "positions", "free"):  # what a mask is scaled with says nothing
+    if term.kind in ("one", "positions", "inverted", "free"):  # what a mask is scaled with says nothing
         return f"{factor:g}" if term.kind == "one" else _term(term, labels)
     return f"{factor:g} * {_term(term, labels, in_product=True)}"
 
@@ -45,9 +45,13 @@ def _term(term: Term, labels: Mapping[str, str], *, in_product: bool = False) ->
             return "mask"
         case "positions":
             return "a mask by position"
+        case "inverted":
+            return "a mask that hides tokens, not padding"
         case "function":
             likeness = nearest(Function("", term.values, is_rounded=True))
             return f"{likeness.name if likeness.is_equal else 'a function'} of {_grouped(inner[0])}"
+        case "rows":
+            return f"the rows of {inner[0]} from {term.name} on"
         case "token":
             return f"the first token of {inner[0]}" if term.name == "0" else f"token {term.name} of {inner[0]}"
         case "reduced":
