@@ -21,11 +21,13 @@ from bridgeckpt.planning.losses import warn_of_unlike_head
 from bridgeckpt.planning.overrides import conflicting_heads, resolve_heads
 from bridgeckpt.planning.refusals import refuse_variants
 from bridgeckpt.planning.value_conflicts import value_conflicts
+from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.sidecar.config import translate
 from bridgeckpt.sidecar.described.layers import read_described
 from bridgeckpt.sidecar.graph.facts import read_facts
 from bridgeckpt.sidecar.stated import load_config
 from bridgeckpt.sidecar.tokenizer.choice import select_tokenizer
+from bridgeckpt.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -196,7 +198,7 @@ def configure(
         table,
         chosen.architecture.name,
         sizes=sizes.values,
-        assumed=FrozenDict({**sizes.assumed, **computed.assumed}),
+        assumed=FrozenDict({**sizes.assumed, **computed.assumed, **_unnamed(evidence, options)}),
         described=evidence.stated.described,
         facts=evidence.facts,
         hidden_act=options.get("hidden_act"),
@@ -207,6 +209,24 @@ def configure(
     return made._replace(
         provenance={**computed.provenance, **made.provenance}, warnings=(*computed.warnings, *made.warnings)
     )
+
+
+def _unnamed(evidence: SidecarFacts, options: PlanOptions) -> dict[str, Sentence]:
+    """By config key, a warning for functions of which Keras' description has no name, if nothing else shows them."""
+    described, facts = evidence.described, evidence.facts
+    if described is None or options.get("hidden_act") is not None:
+        return {}
+    return {
+        key: Sentence(
+            "{key} is not proven: {place} has a function without a name in {layers}; {setting} decides it",
+            key=key,
+            place=described.place,
+            layers=listed(layers),
+            setting=Setting("hidden_act", blank="NAME"),
+        )
+        for key, layers in described.unnamed.items()
+        if facts is None or key not in facts.values
+    }
 
 
 def _graph(checkpoint: Checkpoint) -> Graph | None:

@@ -140,6 +140,14 @@ def test_a_head_that_no_class_computes_is_left_out_where_the_caller_says_so(edit
     assert bridgeckpt.plan(source, architecture="BertModel").configuration.values["hidden_act"] == "gelu_pytorch_tanh"
 
 
+def test_a_function_without_a_name_is_told_and_not_proven(edited):
+    source = edited(B4K, sets("Transformer-1-FeedForward", activation=["<lambda>"]))
+    plan = bridgeckpt.plan(source)
+    assert list(plan.unproven) == ["hidden_act"]
+    assert any("a function without a name in Transformer-1-FeedForward" in warning for warning in plan.warnings)
+    assert not bridgeckpt.plan(source, hidden_act="gelu").unproven
+
+
 UNCHANGED = {
     "another dropout": (B4K, sets("Transformer-1-FeedForward-Dropout", rate=0.5)),
     "a dropout more": (KERAS_BERT, inserts("more", "SpatialDropout1D", "Encoder-2-FeedForward", rate=0.5)),

@@ -20,9 +20,9 @@
 
 ``[described.heads]`` has by kind of head the layers that its logits may be computed from. A layer that is a whole model
 of the code has the number of its output behind an ``@``: ``TFBertModel@1``, by its class. In brackets is a flag of its
-config that has to be true, or false: ``BertEncoder[dict_outputs]@3``, ``BertEncoder[!dict_outputs]@1``. ``depth`` is the
-key of its config with the number of layers. With one of the settings or arguments in ``unless``, its outputs have other
-numbers.
+config that has to be true, or false: ``BertEncoder[dict_outputs]@3``, ``BertEncoder[!dict_outputs]@1``. ``depth`` is
+the key of its config with the number of layers. With one of the settings or arguments in ``unless``, its outputs have
+other numbers.
 """
 
 from __future__ import annotations
