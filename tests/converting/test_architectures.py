@@ -152,6 +152,14 @@ def test_a_tied_mt5_is_converted_as_the_t5_that_it_is(tmp_path):
     assert set(caught.value.settings) >= {"architecture", "config"}
     config = json.loads((source / "config.json").read_text())
     copy = tmp_path / "t5.json"
-    copy.write_text(json.dumps({**config, "model_type": "t5"}))
+    copy.write_text(json.dumps({**config, "model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}))
     plan = bridgeckpt.plan(source, config=copy, architecture="T5ForConditionalGeneration")
     assert plan.architecture.name == "T5ForConditionalGeneration"
+
+
+@pytest.mark.parametrize(("version", "end"), [("4.30.2", 2), ("4.40.2", 4)])
+def test_the_end_of_a_text_was_the_token_of_the_highest_id_before_a_version(version, end, tmp_path):
+    source = write_source("CLIPTextModel", tmp_path / "source")
+    plan = bridgeckpt.plan(configured(source, eos_token_id=4, transformers_version=version))
+    assert plan.configuration.values["eos_token_id"] == end
+    assert any("eos_token_id" in warning for warning in plan.warnings) is (end == 2)
