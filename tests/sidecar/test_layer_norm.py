@@ -45,6 +45,8 @@ LAYER_NORMS = {
 }
 
 OTHERS = {
+    "no shift": lambda tf, x, gamma, beta: (c := _centred(tf, x))[0] / tf.sqrt(c[1] + EPSILON) * gamma,
+    "no scale": lambda tf, x, gamma, beta: (c := _centred(tf, x))[0] / tf.sqrt(c[1] + EPSILON) + beta,
     "unbiased": lambda tf, x, gamma, beta: (c := _centred(tf, x))[0] / tf.sqrt(c[1] * 4 / 3 + EPSILON) * gamma + beta,
     "epsilon beside the root": lambda tf, x, gamma, beta: (
         (c := _centred(tf, x))[0] / (tf.sqrt(c[1]) + 1e-3) * gamma + beta

@@ -1,8 +1,8 @@
 """Whether a name scope computes a layer norm, and with which epsilon, found by computing it on a few short vectors.
 
-What is computed from one tensor and two parameters by means over the features and operations on single numbers can be
-a layer norm: (x - mean) / sqrt(variance + epsilon) * gamma + beta. Of vectors that hardly vary, the epsilon decides the
-result. With it, all other results have to be those of the layer norm.
+What is computed from one tensor and one or two parameters, by means over the features and operations on single numbers,
+can be a layer norm: (x - mean) / sqrt(variance + epsilon) * gamma + beta. Of vectors that hardly vary, the epsilon
+decides the result. With it, all other results have to be those of the layer norm.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Result = tuple[float | None, str]  # the epsilon, None if it is no layer norm, a
 
 
 def layer_norm(graph: Graph, nodes: Sequence[Node]) -> Result | None:
-    """What the nodes of a scope make of one tensor and two parameters; None if they do nothing of the kind."""
+    """What the nodes of a scope make of one tensor and parameters; None if they do nothing of the kind."""
     read = {operand for node in nodes for operand in node.operands}
     for node in reversed(nodes):
         if node.name not in read and node.op in OPERATIONS and (norm := _Norm.ending_in(graph, nodes, node)):
@@ -51,7 +51,7 @@ class _NotUnderstoodError(Exception):
 
 
 class _Norm:
-    """A part of a graph that computes ``output`` from one tensor and two parameters, evaluated for all vectors at once.
+    """A part of a graph that computes ``output`` from one tensor and parameters, evaluated for all vectors at once.
 
     Attributes:
         computed: What it computes of each vector.
@@ -73,7 +73,7 @@ class _Norm:
             norm = cls(graph, nodes, last.name)
         except _NotUnderstoodError:
             return None
-        return norm if norm._source and norm._has_mean and len(norm._parameters) == 2 else None
+        return norm if norm._source and norm._has_mean and norm._parameters else None
 
     @property
     def epsilon(self) -> float | None:
