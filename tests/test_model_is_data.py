@@ -35,7 +35,10 @@ ALLOWED = {
     "layer_norm_eps": (_OPTIONS, "an option of a conversion; its config key is in [config.options] of the model"),
     "vocab": (("planning/", "tf/options.py"), "an option of a conversion: the vocabulary file"),
     "labels": (("mapping/tables/model.py",), "the key of the mapping language for the number of labels"),
-    "num_labels": (("sidecar/config.py",), "a key that transformers writes into the config of every model"),
+    "num_labels": (
+        ("sidecar/config.py", "planning/by_rules/building.py"),
+        "a key that transformers writes into the config of every model",
+    ),
 }
 
 

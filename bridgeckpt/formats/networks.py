@@ -38,7 +38,7 @@ class Ref(NamedTuple):
         return self._replace(layer=self.layer.removeprefix(prefix))
 
 
-class Layer(NamedTuple):
+class NetworkLayer(NamedTuple):
     """A layer: ``calls`` are the tensors that each call of it reads, ``arguments`` how they are written.
 
     ``inside`` is the network of a layer that is a model itself.
@@ -51,7 +51,7 @@ class Layer(NamedTuple):
     arguments: tuple[Any, ...] = ()
     inside: Network | None = None
 
-    def without_prefix(self, prefix: str) -> Layer:
+    def without_prefix(self, prefix: str) -> NetworkLayer:
         """The layer without a prefix in its name and those that it reads."""
         calls = tuple(tuple(ref.without_prefix(prefix) for ref in call) for call in self.calls)
         return self._replace(name=self.name.removeprefix(prefix), calls=calls)
@@ -61,7 +61,7 @@ class Network(NamedTuple):
     """The layers of a model by name, in order, and its outputs."""
 
     name: str
-    layers: Mapping[str, Layer]
+    layers: Mapping[str, NetworkLayer]
     outputs: tuple[Ref, ...] = ()
 
     def without_prefix(self, prefix: str) -> Network:
@@ -70,7 +70,7 @@ class Network(NamedTuple):
         outputs = tuple(ref.without_prefix(prefix) for ref in self.outputs)
         return Network(self.name, {layer.name: layer for layer in layers}, outputs)
 
-    def layer_of(self, tensor: str) -> Layer | None:
+    def layer_of(self, tensor: str) -> NetworkLayer | None:
         """The layer with a variable of this name: it is named after it, or its path counts the layers of a class."""
         if (path := _CONTAINER.match(tensor)) is None:
             first, _, rest = tensor.partition("/")
@@ -80,7 +80,7 @@ class Network(NamedTuple):
             return layer
         return layer.inside.layer_of(path[2]) if layer.inside is not None else None
 
-    def _counted(self, name: str) -> Layer | None:
+    def _counted(self, name: str) -> NetworkLayer | None:
         """The layer that a container calls so: by its class, and by a number if there is one of that class before."""
         counts: dict[str, int] = {}
         for layer in self.layers.values():
@@ -133,11 +133,11 @@ def _is_layer(value: object) -> bool:
     return isinstance(value, dict) and isinstance(value.get("class_name"), str) and "config" in value
 
 
-def _layer(node: Mapping[str, Any]) -> Layer:
+def _layer(node: Mapping[str, Any]) -> NetworkLayer:
     config = node["config"] if isinstance(node["config"], dict) else {}
     calls = node.get("inbound_nodes")
     calls = calls if isinstance(calls, list) else []
-    return Layer(
+    return NetworkLayer(
         name=str(node.get("name") or config.get("name") or ""),
         class_name=node["class_name"].rpartition(">")[2],
         config=config,

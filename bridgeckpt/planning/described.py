@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import Problem
 from bridgeckpt.planning.own_head.head import reads_the_same
+from bridgeckpt.planning.problems import Judged
 from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.sidecar.described.heads import read_head
 
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
     from bridgeckpt.sidecar.described.layers import Contradiction, DescribedFacts
 
 _NO_CLASS = "a PyTorch module of your own can compute it; a class of transformers would compute something else"
-
-
-class Judged(NamedTuple):
-    """What the description says against the class."""
-
-    problems: tuple[Problem, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 def judge_described(

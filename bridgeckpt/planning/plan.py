@@ -17,20 +17,20 @@ from bridgeckpt.planning.adoption import Adopted, adopt_head
 from bridgeckpt.planning.advice import as_problem, complete, together
 from bridgeckpt.planning.by_rules.config import model_by_rules
 from bridgeckpt.planning.by_rules.plan import plan_by_rules
-from bridgeckpt.planning.described import judge_described
 from bridgeckpt.planning.dialect import refuse_models_without_table, relative_of
+from bridgeckpt.planning.judging import judge
 from bridgeckpt.planning.overrides import reject_unsupported
 from bridgeckpt.planning.problems import merged, render
 from bridgeckpt.planning.record import Plan
-from bridgeckpt.planning.sites import unlike_sites
 from bridgeckpt.planning.steps import choose, choose_tokenizer, configure, gather, recognise
 from bridgeckpt.planning.unmentioned import unmentioned_problems
 
 if TYPE_CHECKING:
-    from bridgeckpt.planning.accounting import Accounted
+    from collections.abc import Callable
+
+    from bridgeckpt.errors import Problem
+    from bridgeckpt.mapping.tables.model_records import ModelTable
     from bridgeckpt.planning.by_rules.config import RulesConfig
-    from bridgeckpt.planning.steps import Chosen, Recognised, SidecarFacts
-    from bridgeckpt.planning.wiring import Judged
     from bridgeckpt.sidecar.config import Configuration
 
 
@@ -90,27 +90,10 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
     chosen = choose(recognised, evidence, options)
     accounted = account(recognised, evidence, chosen, options, settled=settled)
     tokens = choose_tokenizer(recognised, evidence, chosen, options)
-    judged = _judged(recognised, evidence, chosen, accounted, options) if settled else None
-    of_graph = judged.problems if judged is not None else ()
-    of_keras = judge_described(
-        recognised.dialect,
-        evidence.described,
-        chosen.architecture,
-        accounted.ledger,
-        named=options.get("architecture") is not None,
-    )
-    problems = merged((*chosen.problems, *accounted.problems, *of_keras.problems, *tokens.problems, *of_graph))
-    configuration: Configuration | None = None
-    try:
-        configuration = configure(recognised, evidence, chosen, tokens, options)
-        if settled:  # which is not asked of a warm start: it writes no config
-            problems = merged((*problems, *unmentioned_problems(configuration, recognised.dialect.table.model)))
-    except ConfigError as error:
-        if not problems:
-            raise
-        problems += tuple(filter(None, [as_problem(error)]))
-    if problems:
-        configuration = None
+    judged = judge(recognised, evidence, chosen, accounted, options, settled=settled)
+    problems = merged((*chosen.problems, *accounted.problems, *judged.problems, *tokens.problems))
+    configured = partial(configure, recognised, evidence, chosen, tokens, options)
+    configuration, problems = _configured(configured, problems, recognised.dialect.table.model, settled=settled)
     dialect, facts = recognised.dialect, evidence.facts
     relative = relative_of(checkpoint)
     notes = (
@@ -119,7 +102,7 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
         *chosen.notes,
         *adopted.notes,
         *accounted.notes,
-        *(judged.notes if judged is not None else ()),
+        *judged.notes,
         *tokens.notes,
         *accounted.optional_notes,
         *(configuration.notes if configuration is not None else ()),
@@ -130,8 +113,7 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
         *adopted.warnings,
         *chosen.warnings,
         *accounted.warnings,
-        *of_keras.warnings,
-        *(judged.warnings if judged is not None else ()),
+        *judged.warnings,
         *((*configuration.assumed.values(), *configuration.warnings) if configuration is not None else ()),
     )
     return Plan(
@@ -155,18 +137,19 @@ def _by_table(checkpoint: Checkpoint, options: PlanOptions, *, settled: bool) ->
     )
 
 
-def _judged(
-    recognised: Recognised, evidence: SidecarFacts, chosen: Chosen, accounted: Accounted, options: PlanOptions
-) -> Judged | None:
-    """What the graph shows against the class and its config; None without a graph."""
-    if evidence.graph is None:
-        return None
-    from bridgeckpt.planning.wiring import judge_wiring
-
-    named = options.get("architecture") is not None
-    wired = judge_wiring(recognised, evidence, chosen, accounted.ledger, named=named)
-    sites = unlike_sites(recognised.dialect.table, chosen.architecture, evidence.facts, options)
-    return wired._replace(problems=wired.problems + sites.problems, warnings=wired.warnings + sites.warnings)
+def _configured(
+    configured: Callable[[], Configuration], problems: tuple[Problem, ...], model: ModelTable, *, settled: bool
+) -> tuple[Configuration | None, tuple[Problem, ...]]:
+    """The configuration, None if there are problems; and the problems, with those of the configuration."""
+    try:
+        configuration = configured()
+    except ConfigError as error:
+        if not problems:
+            raise
+        return None, (*problems, *filter(None, [as_problem(error)]))
+    if settled:  # which is not asked of a warm start: it writes no config
+        problems = merged((*problems, *unmentioned_problems(configuration, model)))
+    return (None if problems else configuration), problems
 
 
 def _by_rules(checkpoint: Checkpoint, stated: RulesConfig, options: PlanOptions) -> Plan:

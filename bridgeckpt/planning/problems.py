@@ -1,10 +1,10 @@
-"""The error report of a refused conversion, which shows all problems of its plan."""
+"""The error report of a refused conversion, which shows all problems of its plan; and what a look at evidence found."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.sentences import Sentence, joined
 
@@ -12,6 +12,14 @@ _SHOWN = 4  # subjects of one cause that a problem lists
 
 if TYPE_CHECKING:
     from bridgeckpt.errors import Problem
+
+
+class Judged(NamedTuple):
+    """What evidence beside the tensors shows against the class."""
+
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def lines_of(problems: Sequence[Problem]) -> list[Sentence]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import Problem
 from bridgeckpt.mapping.tables.model_records import HEADS
+from bridgeckpt.planning.problems import Judged
 from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.sidecar.config_files import ACTIVATION, EPSILON
 from bridgeckpt.sidecar.decisions import are_one
@@ -24,16 +25,7 @@ if TYPE_CHECKING:
 _BLANKS = {ACTIVATION: "NAME", EPSILON: "X", HEADS: "N"}
 
 
-class UnlikeSites(NamedTuple):
-    """What is wrong with places of a graph: reasons to refuse, or warnings where the caller decided the value."""
-
-    problems: tuple[Problem, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-def unlike_sites(
-    table: Table, architecture: Architecture, facts: GraphFacts | None, options: PlanOptions
-) -> UnlikeSites:
+def unlike_sites(table: Table, architecture: Architecture, facts: GraphFacts | None, options: PlanOptions) -> Judged:
     """The keys whose value in config.json is not what every place of the graph computes with.
 
     A place that computes a part which ``architecture`` does not have is left out.
@@ -48,7 +40,7 @@ def unlike_sites(
             problems += _problems(key, Setting(option, blank=_BLANKS.get(option, "X")), sites)
         elif isinstance(asked, float | str) and option != HEADS:
             warnings += _contradicted(key, Setting(option, asked), asked, sites)
-    return UnlikeSites(tuple(problems), tuple(warnings))
+    return Judged(tuple(problems), tuple(warnings))
 
 
 def _sites_of(table: Table, architecture: Architecture, sites: Sequence[GraphSite]) -> list[GraphSite]:

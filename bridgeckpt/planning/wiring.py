@@ -4,10 +4,10 @@ conversion is refused; parts that another class leaves out are named with that c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import Problem
-from bridgeckpt.formats.tensorflow.frozen_graph import FrozenGraph
+from bridgeckpt.planning.problems import Judged
 from bridgeckpt.sentences import Sentence, Setting
 from bridgeckpt.sidecar.graph.wiring.findings import ModelInGraph, look_at
 from bridgeckpt.sidecar.graph.wiring.masks import INVERTED, NONE
@@ -37,14 +37,6 @@ _INVERTED = (
 _UNMASKED = (
     "the graph's attention has no mask: the class computes the same only without an attention_mask, or with ones"
 )
-
-
-class Judged(NamedTuple):
-    """What the graph shows against the class."""
-
-    problems: tuple[Problem, ...] = ()
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def judge_wiring(
@@ -125,7 +117,7 @@ def _groups(ledger: Ledger) -> dict[str, str]:
 
 def _weights(checkpoint: Checkpoint, ledger: Ledger) -> dict[str, tuple[Weight, ...]]:
     """The variables of the model by the names of their nodes."""
-    nodes = checkpoint.constants if isinstance(checkpoint, FrozenGraph) else {}
+    nodes = checkpoint.constants  # in a frozen graph
     tied: dict[str, list[str]] = {}
     for parameter, to in ledger.tied.items():
         tied.setdefault(to, []).append(parameter)

@@ -17,7 +17,7 @@ from bridgeckpt.sidecar.described.reading import is_identity, readers_of, source
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from bridgeckpt.formats.networks import Layer, Network
+    from bridgeckpt.formats.networks import Network, NetworkLayer
     from bridgeckpt.mapping.tables.records import Table
     from bridgeckpt.sidecar.described.layers import DescribedFacts
     from bridgeckpt.sidecar.described.reading import Source, Summed
@@ -68,7 +68,7 @@ def read_head(
 
 
 def _on(
-    facts: DescribedFacts, table: Table, wildcards: Mapping[str, str], network: Network, layer: Layer
+    facts: DescribedFacts, table: Table, wildcards: Mapping[str, str], network: Network, layer: NetworkLayer
 ) -> DescribedHead | None:
     """The head by what it reads."""
     kinds: set[str | None] = set()
@@ -113,7 +113,7 @@ def _is_known(source: Source, table: Table, wildcards: Mapping[str, str]) -> boo
     )
 
 
-def _after(network: Network, layer: Layer) -> Iterator[tuple[str, bool]]:
+def _after(network: Network, layer: NetworkLayer) -> Iterator[tuple[str, bool]]:
     """What changes the logits of a layer, and whether it certainly does."""
     own = plain(layer.config.get("activation", "linear"))
     if layer.config.get("activation") is not None and own not in _PROBABILITIES:

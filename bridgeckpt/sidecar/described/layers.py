@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bridgeckpt.formats.checkpoint import Checkpoint
-    from bridgeckpt.formats.networks import Layer, Network
+    from bridgeckpt.formats.networks import Network, NetworkLayer
     from bridgeckpt.mapping.notation.templates import Template
     from bridgeckpt.mapping.tables.described import DescribedLayer, Sum
     from bridgeckpt.mapping.tables.records import Table
@@ -39,7 +39,7 @@ class Contradiction(NamedTuple):
     why: str
 
 
-class Stated(NamedTuple):
+class StatedSetting(NamedTuple):
     """What the config of one layer says of a key of config.json: the ``value``, None for a function without a name."""
 
     group: str
@@ -96,7 +96,7 @@ class _Found(NamedTuple):
     """A layer of the network that an entry of the table is about; ``values`` are those of its name."""
 
     entry: DescribedLayer
-    layer: Layer
+    layer: NetworkLayer
     values: Values
 
 
@@ -119,7 +119,7 @@ def _found(network: Network, table: Table, wildcards: Mapping[str, str]) -> list
     return [*found, *(_Found(entry, layer, last) for entry in rest if (layer := _named(network, entry.name, last)))]
 
 
-def _named(network: Network, name: Template, values: Values) -> Layer | None:
+def _named(network: Network, name: Template, values: Values) -> NetworkLayer | None:
     return network.layers.get(name.render(values))
 
 
@@ -130,11 +130,11 @@ def _facts(
     found: list[_Found],
     table: Table,
 ) -> DescribedFacts:
-    stated: dict[str, list[Stated]] = {}
+    stated: dict[str, list[StatedSetting]] = {}
     for entry, layer, _ in found:
         for key, target in entry.states.items():
             if (raw := layer.config.get(key)) is not None:
-                stated.setdefault(target, []).append(Stated(entry.group, layer.name, plain(_only(raw))))
+                stated.setdefault(target, []).append(StatedSetting(entry.group, layer.name, plain(_only(raw))))
     values = {key: next((one.value for one in sites if one.value is not None), None) for key, sites in stated.items()}
     unnamed = {key: tuple(one.layer for one in sites if one.value is None) for key, sites in stated.items()}
     contradictions = [
@@ -157,7 +157,7 @@ def _only(value: object) -> object:
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _differing(key: str, sites: list[Stated], table: Table) -> Iterator[Contradiction]:
+def _differing(key: str, sites: list[StatedSetting], table: Table) -> Iterator[Contradiction]:
     """For each group, the layers that say something else than the first layer."""
     words = table.config.words.get(key, {})
 

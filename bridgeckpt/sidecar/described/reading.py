@@ -14,7 +14,7 @@ from bridgeckpt.mapping.tables.described import INPUT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bridgeckpt.formats.networks import Layer, Network, Ref
+    from bridgeckpt.formats.networks import Network, NetworkLayer, Ref
 
 _DROPOUTS = ("Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise")
 _IDENTITY = {*_DROPOUTS, "ActivityRegularization"}
@@ -36,7 +36,7 @@ class Source(NamedTuple):
     name: str
     class_name: str = ""
     tensor: int = 0
-    layer: Layer | None = None
+    layer: NetworkLayer | None = None
 
     @property
     def outputs(self) -> set[str]:
@@ -50,7 +50,7 @@ class Source(NamedTuple):
 Summed = tuple[Source, ...]
 
 
-def sources_of(network: Network, layer: Layer) -> Iterator[tuple[Summed, ...] | None]:
+def sources_of(network: Network, layer: NetworkLayer) -> Iterator[tuple[Summed, ...] | None]:
     """For each call of a layer, what it reads: a sum for each input; None if the description does not show it."""
     for call in layer.calls:
         sums = [_resolved(network, ref, 0) for ref in call]
@@ -102,13 +102,13 @@ def _is_all(value: object) -> bool:
     return isinstance(inner, dict) and {"start", "stop"} <= inner.keys() and not any(inner.values())
 
 
-def is_identity(layer: Layer) -> bool:
+def is_identity(layer: NetworkLayer) -> bool:
     """Whether a layer changes nothing outside training."""
     is_linear = layer.class_name in _ACTIVATIONS and plain(layer.config.get("activation")) == "linear"
     return layer.class_name in _IDENTITY or is_linear
 
 
-def readers_of(network: Network, name: str) -> Iterator[Layer]:
+def readers_of(network: Network, name: str) -> Iterator[NetworkLayer]:
     """The layers that read a layer, those behind a dropout too."""
     pending, seen = [name], {name}
     while pending:
@@ -120,7 +120,7 @@ def readers_of(network: Network, name: str) -> Iterator[Layer]:
                 pending += [layer.name] if is_identity(layer) else []
 
 
-def _is_sum(layer: Layer) -> bool:
+def _is_sum(layer: NetworkLayer) -> bool:
     return layer.class_name in _SUMS or (layer.class_name in _OPERATIONS and layer.config.get("function") in _ADDITIONS)
 
 

@@ -12,7 +12,7 @@ from bridgeckpt.sidecar.graph.wiring.outputs import outputs_of, unlike_output
 from bridgeckpt.sidecar.graph.wiring.terms import of_function
 from bridgeckpt.sidecar.graph.wiring.tracing import Tracer
 from bridgeckpt.sidecar.graph.wiring.uses import uses_of
-from bridgeckpt.sidecar.graph.wiring.weights import Weights
+from bridgeckpt.sidecar.graph.wiring.weights import WeightNodes
 from bridgeckpt.sidecar.graph.wiring.wording import described
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bridgeckpt.formats.tensorflow.graphdef import Graph
     from bridgeckpt.mapping.tables.wiring import Wiring, WiringRow
-    from bridgeckpt.sidecar.graph.wiring.uses import Use
+    from bridgeckpt.sidecar.graph.wiring.uses import PartUse
     from bridgeckpt.sidecar.graph.wiring.weights import Weight
 
 
@@ -72,7 +72,7 @@ class _Site(NamedTuple):
     part: str
     row: WiringRow
     reads: Reading
-    uses: Sequence[Use]
+    uses: Sequence[PartUse]
     others: tuple[Reading, ...]
 
 
@@ -82,7 +82,7 @@ def look_at(graph: Graph, wiring: Wiring, model: ModelInGraph) -> Seen:
     Raises:
         CheckpointError: a node is damaged.
     """
-    weights = Weights(graph, model.weights)
+    weights = WeightNodes(graph, model.weights)
     tracer = Tracer(graph, weights)
     uses = uses_of(graph, weights, tracer)
     sites = list(_sites(wiring, model, uses))
@@ -95,26 +95,31 @@ def look_at(graph: Graph, wiring: Wiring, model: ModelInGraph) -> Seen:
         if (use := _unlike(site, model.sizes)) is not None:
             computed = f"computes it from {described(use.reads, model.labels)}"
             expected = f"from {expected_text(site.reads, model.labels)}"
-            findings.append(Finding(site.part, label, site.row.part.text, use.node, computed, expected))
+            findings.append(_finding(site, label, use.node, computed, expected))
         elif (output := unlike_output(outputs.get(site.part, ()), site.row.gives)) is not None:
             computed = f"passes on {described(of_function(output.of, output.values), model.labels)}"
             expected = expected_text(_given(site), model.labels)
-            findings.append(Finding(site.part, label, site.row.part.text, output.node, computed, expected))
+            findings.append(_finding(site, label, output.node, computed, expected))
     findings += _unlike_norms(graph, weights, tracer, sites, model.labels)
     return Seen(tuple(findings), _masks(sites))
 
 
 def _unlike_norms(
-    graph: Graph, weights: Weights, tracer: Tracer, sites: Sequence[_Site], labels: Mapping[str, str]
+    graph: Graph, weights: WeightNodes, tracer: Tracer, sites: Sequence[_Site], labels: Mapping[str, str]
 ) -> Iterator[Finding]:
     """Layer norms of which nothing is one: another norm, or one whose shift is not used."""
     for site in sites:
         if site.part in weights.norms and site.part not in tracer.norms:
             node = tracer.unlike_norms.get(site.part) or unshifted(graph, weights, site.part)
             if node is not None:
-                label, row = labels.get(site.part, site.part), site.row.part.text
+                label = labels.get(site.part, site.part)
                 computed = "normalises in another way, or only scales"
-                yield Finding(site.part, label, row, node, computed, "is a layer norm")
+                yield _finding(site, label, node, computed, "is a layer norm")
+
+
+def _finding(site: _Site, label: str, node: str, computed: str, expected: str) -> Finding:
+    row = site.row.part.text
+    return Finding(part=site.part, label=label, row=row, node=node, computed=computed, expected=expected)
 
 
 def _masks(sites: Sequence[_Site]) -> dict[str, str]:
@@ -128,7 +133,7 @@ def _given(site: _Site) -> Reading:
     return part if site.row.gives == "linear" else Reading(site.row.gives, (part,))
 
 
-def _sites(wiring: Wiring, model: ModelInGraph, uses: Mapping[str, Sequence[Use]]) -> Iterator[_Site]:
+def _sites(wiring: Wiring, model: ModelInGraph, uses: Mapping[str, Sequence[PartUse]]) -> Iterator[_Site]:
     own = [row for row in wiring.rows if not row.heads or model.head is None or model.head in row.heads]
     for row in own:
         of_others = [other for other in wiring.rows if other not in own and other.part == row.part]
@@ -137,12 +142,12 @@ def _sites(wiring: Wiring, model: ModelInGraph, uses: Mapping[str, Sequence[Use]
             yield _Site(part, row, reads, _in_scope(uses.get(part, ()), model.labels.get(part, part)), others)
 
 
-def _in_scope(uses: Sequence[Use], scope: str) -> Sequence[Use]:
+def _in_scope(uses: Sequence[PartUse], scope: str) -> Sequence[PartUse]:
     """The uses in the scope of the part's variables, if there are any; else all."""
     return [use for use in uses if use.node.startswith(f"{scope}/")] or uses
 
 
-def _unlike(site: _Site, sizes: Mapping[str, int]) -> Use | None:
+def _unlike(site: _Site, sizes: Mapping[str, int]) -> PartUse | None:
     """The first use, if every use reads something else, and not what a class with another head reads."""
     expected = (site.reads, *site.others)
     verdicts = [_any(agrees(use.reads, reads, sizes) for reads in expected) for use in site.uses]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bridgeckpt.sidecar.graph.elementwise import PASSED
 from bridgeckpt.sidecar.graph.functions import POINTS, function_of, split_output
 from bridgeckpt.sidecar.graph.wiring.positions import hides_by_position
-from bridgeckpt.sidecar.graph.wiring.terms import ONE, Combination, Term, kinds
+from bridgeckpt.sidecar.graph.wiring.terms import ONE, Combination, GraphTerm, kinds
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.tensorflow.graphdef import Graph
@@ -36,11 +36,11 @@ def told_apart(graph: Graph, scores: Combination) -> Combination:
     return frozenset([(_told(graph, term, factor), factor) for term, factor in scores if term != ONE])
 
 
-def _told(graph: Graph, term: Term, factor: float) -> Term:
+def _told(graph: Graph, term: GraphTerm, factor: float) -> GraphTerm:
     if term.kind != "free":
         return term
     if hides_by_position(graph, term.name.partition(":")[0]):
-        return term._replace(kind="positions")
+        return term._replace(kind="by position")
     return term._replace(kind="inverted") if _hides_tokens(graph, term.name, factor) else term
 
 

@@ -12,7 +12,7 @@ from bridgeckpt.sidecar.graph.wiring.terms import (
     ONE,
     TURNED,
     Combination,
-    Term,
+    GraphTerm,
     added,
     all_terms,
     as_function,
@@ -94,10 +94,10 @@ def _is(reads: Combination, expected: Reading, sizes: Mapping[str, int]) -> bool
 
 
 def _output(part: str) -> Combination:
-    return single(Term("part", part))
+    return single(GraphTerm("part", part))
 
 
-def _only(combination: Combination) -> Term | None:
+def _only(combination: Combination) -> GraphTerm | None:
     """The only term, if its factor is 1."""
     ((term, factor), *others) = combination or ((ONE, 0.0),)
     return term if factor == 1 and not others else None
@@ -123,7 +123,7 @@ def _is_attention(reads: Combination, operands: tuple[Reading, ...], sizes: Mapp
 
 def _are_scores(found: Combination, operands: tuple[Reading, ...], sizes: Mapping[str, int]) -> bool:
     query, key, size = operands
-    masks = ("free", "inverted", "positions") if sizes.get(CAUSAL) else ("free", "inverted")
+    masks = ("free", "inverted", "by position") if sizes.get(CAUSAL) else ("free", "inverted")
     scores = [(term, factor) for term, factor in found if term.kind not in masks]
     if len(scores) != 1:
         return False

@@ -10,7 +10,7 @@ from bridgeckpt.sidecar.graph.functions import canonical, split_output
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
-    from bridgeckpt.sidecar.graph.wiring.weights import Weights
+    from bridgeckpt.sidecar.graph.wiring.weights import WeightNodes
 
 # The features of one token; so large that no epsilon counts. And a scale and a shift.
 _FEATURES = (-310.0, 45.0, 260.0, 18.0)
@@ -23,7 +23,7 @@ _FUSED = frozenset(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"))
 Vector = tuple[float, ...]  # a number for each feature; all the same for what has no features
 
 
-def is_norm(graph: Graph, weights: Weights, last: Node, source: str, part: str) -> bool | None:
+def is_norm(graph: Graph, weights: WeightNodes, last: Node, source: str, part: str) -> bool | None:
     """Whether ``last`` is the layer norm of ``source``. None if an operation on the way is not known.
 
     Raises:
@@ -46,7 +46,7 @@ def _normalised(features: Vector) -> Vector:
 class _Norm:
     """The values of tensors on the way, each computed once; None where one is not known."""
 
-    def __init__(self, graph: Graph, weights: Weights, source: str, part: str) -> None:
+    def __init__(self, graph: Graph, weights: WeightNodes, source: str, part: str) -> None:
         self._graph, self._weights, self._part = graph, weights, part
         self._known: dict[str, Vector | None] = {canonical(source): _FEATURES}
         self._depth = 0

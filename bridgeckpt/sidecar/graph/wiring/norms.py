@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
-    from bridgeckpt.sidecar.graph.wiring.weights import Weight, Weights
+    from bridgeckpt.sidecar.graph.wiring.weights import Weight, WeightNodes
 
 LAST = frozenset(("Add", "AddV2", "Sub", "BiasAdd"))
 _REDUCTIONS = frozenset(("Mean", "Sum", "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"))
@@ -38,7 +38,7 @@ _MOST = 80  # operations of one norm
 _NEAR = 14  # operations between the shift and the mean
 
 
-def shifts_of(graph: Graph, weights: Weights, node: Node) -> list[Weight]:
+def shifts_of(graph: Graph, weights: WeightNodes, node: Node) -> list[Weight]:
     """The weights that ``node`` adds, or the sum or the difference that it adds, and that are shifts of norms."""
     if node.op not in LAST:
         return []
@@ -57,7 +57,7 @@ class Normalised(NamedTuple):
     is_norm: bool | None
 
 
-def normalised(graph: Graph, weights: Weights, last: Node, part: str) -> Normalised | None:
+def normalised(graph: Graph, weights: WeightNodes, last: Node, part: str) -> Normalised | None:
     """What the variables of the norm ``part`` make at the node ``last``; None if it comes from more than one tensor."""
     for candidate in _reduced(graph, weights, last):
         source = _root(graph, candidate)
@@ -68,7 +68,7 @@ def normalised(graph: Graph, weights: Weights, last: Node, part: str) -> Normali
     return None
 
 
-def _reduced(graph: Graph, weights: Weights, last: Node) -> Iterator[str]:
+def _reduced(graph: Graph, weights: WeightNodes, last: Node) -> Iterator[str]:
     """The tensors of which a mean is taken, the nearest first."""
     queue, seen = [(last, 0)], {last.name}
     while queue:
@@ -87,7 +87,7 @@ def _reduced(graph: Graph, weights: Weights, last: Node) -> Iterator[str]:
                     queue.append((graph[tensor], distance + 1))
 
 
-def _roles_of_one(graph: Graph, weights: Weights, last: Node, source: str, part: str) -> set[str]:
+def _roles_of_one(graph: Graph, weights: WeightNodes, last: Node, source: str, part: str) -> set[str]:
     """The roles of the variables of ``part`` that lead to ``last``; none if more than ``source`` does."""
     queue, seen, roles = [*last.inputs], set[str](), set[str]()
     while queue:
@@ -125,7 +125,7 @@ def _root(graph: Graph, tensor: str) -> str:
     return canonical(tensor)
 
 
-def unshifted(graph: Graph, weights: Weights, part: str) -> str | None:
+def unshifted(graph: Graph, weights: WeightNodes, part: str) -> str | None:
     """The node that reads the scale of a norm, if nothing reads its shift. Functions are not looked at."""
     if graph.has_functions:
         return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bridgeckpt.sidecar.graph.candidates import nearest
 from bridgeckpt.sidecar.graph.computations import GRADIENT
 from bridgeckpt.sidecar.graph.functions import Function
-from bridgeckpt.sidecar.graph.wiring.terms import Combination, Term, Values, as_function, kinds, single
+from bridgeckpt.sidecar.graph.wiring.terms import Combination, GraphTerm, Values, as_function, kinds, single
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -105,7 +105,7 @@ def _within(tracer: Tracer, readers: list[Node], part: str) -> tuple[list[Node],
 
 
 def _of_part(combination: Combination, part: str) -> bool:
-    return combination in (single(Term("part", part)), single(Term("product", part)))
+    return combination in (single(GraphTerm("part", part)), single(GraphTerm("product", part)))
 
 
 def _output(combination: Combination, part: str, node: str, *, is_last: bool) -> Iterator[Output]:

@@ -21,7 +21,7 @@ Kind = Literal[
     "weight",  # a variable of a part, as a bias
     "one",  # the number 1
     "free",  # what the inputs or constants give, without the model's variables
-    "positions",  # a mask that hides tokens because of where they are
+    "by position",  # a mask that hides tokens because of where they are
     "inverted",  # a mask that hides tokens where an input is 1, and not where it is 0
     "function",  # ``values`` at POINTS of a function of each number
     "rows",  # of a table, from the one with this number on
@@ -35,7 +35,7 @@ Kind = Literal[
 _DIGITS = 5  # by which numbers are compared: constants may have only 16 bits, and 1 / 3 has no end
 
 
-class Term(NamedTuple):
+class GraphTerm(NamedTuple):
     """One term: its kind, the name of what it is, what it is computed from, and the values of a function."""
 
     kind: Kind
@@ -44,14 +44,14 @@ class Term(NamedTuple):
     values: Values = ()
 
 
-Combination = frozenset[tuple[Term, float]]
+Combination = frozenset[tuple[GraphTerm, float]]
 
-ONE = Term("one")
+ONE = GraphTerm("one")
 TURNED = "turned"  # a softmax over the last axis but one
 NOTHING: Combination = frozenset()
 
 
-def single(term: Term, factor: float = 1.0) -> Combination:
+def single(term: GraphTerm, factor: float = 1.0) -> Combination:
     """A combination of one term."""
     return frozenset(((term, rounded(factor)),)) if factor else NOTHING
 
@@ -63,7 +63,7 @@ def number(value: float) -> Combination:
 
 def unknown(name: str) -> Combination:
     """What is not understood, made by the node ``name``."""
-    return single(Term("unknown", name))
+    return single(GraphTerm("unknown", name))
 
 
 def rounded(value: float) -> float:
@@ -73,7 +73,7 @@ def rounded(value: float) -> float:
 
 def added(combinations: Iterable[Combination]) -> Combination:
     """The sum."""
-    factors: dict[Term, float] = {}
+    factors: dict[GraphTerm, float] = {}
     for combination in combinations:
         for term, factor in combination:
             factors[term] = factors.get(term, 0.0) + factor
@@ -100,7 +100,7 @@ def kinds(combination: Combination) -> set[Kind]:
     return {term.kind for term, _ in combination}
 
 
-def all_terms(combination: Combination) -> Iterator[Term]:
+def all_terms(combination: Combination) -> Iterator[GraphTerm]:
     """Its terms, and those that they are computed from."""
     for term, _ in combination:
         yield term
@@ -135,7 +135,7 @@ def of_function(base: Combination, values: Values) -> Combination:
         for value, point in zip(values, POINTS, strict=True)
     ):
         return added((scaled(base, slope), number(start)))
-    return single(Term("function", "", (base,), tuple([rounded(value) for value in values])))
+    return single(GraphTerm("function", "", (base,), tuple([rounded(value) for value in values])))
 
 
 def applied(operation: Callable[..., float], operands: list[Combination]) -> Combination | None:
@@ -160,7 +160,7 @@ def turned(combination: Combination) -> Combination:
     return frozenset([(_turned(term), factor) for term, factor in combination])
 
 
-def _turned(term: Term) -> Term:
+def _turned(term: GraphTerm) -> GraphTerm:
     if term.kind == "matmul":
         return term._replace(of=tuple(turned(operand) for operand in term.of[::-1]))
     return term._replace(name="" if term.name else TURNED) if term.kind == "softmax" else term

@@ -16,7 +16,7 @@ from bridgeckpt.sidecar.graph.wiring.norms import normalised, shifts_of
 from bridgeckpt.sidecar.graph.wiring.selections import ALL, first_row, token_of
 from bridgeckpt.sidecar.graph.wiring.terms import (
     Combination,
-    Term,
+    GraphTerm,
     added,
     all_terms,
     applied,
@@ -32,7 +32,7 @@ from bridgeckpt.sidecar.graph.wiring.terms import (
 
 if TYPE_CHECKING:
     from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
-    from bridgeckpt.sidecar.graph.wiring.weights import Weights
+    from bridgeckpt.sidecar.graph.wiring.weights import WeightNodes
 
 _DEEPEST = 100  # operations on one way between two parts
 _LOOKUPS = frozenset(("Gather", "GatherV2", "ResourceGather", "ResourceGatherNd", "GatherNd"))
@@ -53,13 +53,13 @@ class Tracer:
     ``unlike_norms`` are nodes that use a norm's variables otherwise, as its own operations on the way do, too.
     """
 
-    def __init__(self, graph: Graph, weights: Weights) -> None:
+    def __init__(self, graph: Graph, weights: WeightNodes) -> None:
         self.norms: dict[str, dict[str, str]] = {}
         self.unlike_norms: dict[str, str] = {}
         self._graph = graph
         self._weights = weights
         self._known: dict[str, Combination] = {}
-        self._tables: set[Term] = set()  # parts whose rows are looked up
+        self._tables: set[GraphTerm] = set()  # parts whose rows are looked up
         self._depth = 0
 
     def combination(self, tensor: str) -> Combination:
@@ -90,22 +90,22 @@ class Tracer:
             return self.combination(result) if result is not None else unknown(tensor)
         inputs = [source for source in node.inputs if not source.startswith("^")]
         if node.op in _SHAPES:
-            return single(Term("free", name))
+            return single(GraphTerm("free", name))
         if node.op == "Const":
             constant = self._graph.constant(name)
-            return number(constant[0]) if constant and len({*constant}) == 1 else single(Term("free", name))
+            return number(constant[0]) if constant and len({*constant}) == 1 else single(GraphTerm("free", name))
         if node.op == "PlaceholderWithDefault":  # a setting, or an input
             default = self._graph.constant(node.operands[0]) if inputs else None
-            return number(default[0]) if default is not None and len(default) == 1 else single(Term("free", name))
+            return number(default[0]) if default is not None and len(default) == 1 else single(GraphTerm("free", name))
         if not inputs:
-            return unknown(name) if node.op in _VARIABLES else single(Term("free", name))
+            return unknown(name) if node.op in _VARIABLES else single(GraphTerm("free", name))
         if (norm := self._norm(node)) is not None:
             return norm
         found = self._by_operation(node, inputs, tensor)
         if found is None:
             return self._other(node, inputs)
         if as_number(found) is None and all(map(_is_outside, found)):
-            return single(Term("free", tensor))  # of another shape, perhaps, than what it is made of
+            return single(GraphTerm("free", tensor))  # of another shape, perhaps, than what it is made of
         return found
 
     def _argument(self, tensor: str) -> Combination:
@@ -114,7 +114,9 @@ class Tracer:
         if len(found) == 1:
             return found.pop()
         return (
-            single(Term("free", tensor)) if found and all(kinds(one) <= _OUTSIDE for one in found) else unknown(tensor)
+            single(GraphTerm("free", tensor))
+            if found and all(kinds(one) <= _OUTSIDE for one in found)
+            else unknown(tensor)
         )
 
     def _variable(self, tensor: str) -> Combination | None:
@@ -123,11 +125,11 @@ class Tracer:
             return self._table("part", table.part)
         biases = self._weights.biases(tensor)
         if biases:
-            return single(Term("weight", " ".join(bias.part for bias in biases)))
+            return single(GraphTerm("weight", " ".join(bias.part for bias in biases)))
         return unknown(tensor) if self._weights.read_by(tensor) else None
 
     def _table(self, kind: Literal["part", "rows"], name: str, *of: Combination) -> Combination:
-        term = Term(kind, name, of)
+        term = GraphTerm(kind, name, of)
         self._tables.add(term)
         return single(term)
 
@@ -141,7 +143,7 @@ class Tracer:
                 self.unlike_norms.setdefault(shift.part, node.name)
                 continue
             self.norms.setdefault(shift.part, {})[node.name] = found.source
-            return single(Term("part", shift.part))
+            return single(GraphTerm("part", shift.part))
         return None
 
     def _by_operation(self, node: Node, inputs: list[str], tensor: str) -> Combination | None:
@@ -187,7 +189,7 @@ class Tracer:
             joined = tuple([self.combination(source) for source in inputs[start:end]])
             if len(joined) == 1 or any(map(_is_unclear, joined)) or all(kinds(one) <= _OUTSIDE for one in joined):
                 return joined[0] if len(joined) == 1 else None
-            return single(Term("joined", "", joined))
+            return single(GraphTerm("joined", "", joined))
         return None
 
     def _made(self, kind: str, name: str | None, source: Combination) -> Combination | None:
@@ -195,7 +197,7 @@ class Tracer:
             return unknown(name or "")
         if kinds(source) <= _OUTSIDE:
             return None
-        return single(Term(kind, name, (source,)))  # type: ignore[arg-type]
+        return single(GraphTerm(kind, name, (source,)))  # type: ignore[arg-type]
 
     def _product(self, node: Node, inputs: list[str]) -> Combination | None:
         if len(inputs) != 2:
@@ -204,7 +206,7 @@ class Tracer:
             if (weight := self._weights.kernel(kernel)) is not None:
                 if (table := self._weights.table(kernel)) is not None and self._is_one_hot(other):
                     return self._table("part", table.part)
-                return single(Term("product" if self._weights.has_bias(weight.part) else "part", weight.part))
+                return single(GraphTerm("product" if self._weights.has_bias(weight.part) else "part", weight.part))
         operands = [self.combination(source) for source in inputs]
         if any(map(_is_unclear, operands)) or any(kinds(operand) <= _OUTSIDE for operand in operands):
             return None
@@ -228,7 +230,7 @@ class Tracer:
                 operands, sides = operands[::-1], [sides[1], sides[0], sides[2]]
             turns = [sides[0][-1] in sides[2], sides[1][-1] not in sides[2]]
         operands = [turned(one) if turn else one for one, turn in zip(operands, turns, strict=True)]
-        return single(Term("matmul", "", tuple(operands)), factor)
+        return single(GraphTerm("matmul", "", tuple(operands)), factor)
 
     def _is_one_hot(self, tensor: str) -> bool:
         name, _ = split_output(tensor)
@@ -255,7 +257,7 @@ class Tracer:
             for bias, own in weights.items():
                 if own == factor and product.name in bias.name.split(" "):
                     rest = combination - {(product, factor), (bias, own)}
-                    return added((rest, single(Term("part", product.name), factor)))
+                    return added((rest, single(GraphTerm("part", product.name), factor)))
         return combination
 
     def _scaled(self, node: Node, inputs: list[str]) -> Combination | None:
@@ -278,7 +280,7 @@ class Tracer:
         if kinds(condition) <= _OUTSIDE:
             for scores, hidden, sign in ((chosen, other, 1.0), (other, chosen, -1.0)):
                 if kinds(hidden) <= _OUTSIDE and not kinds(scores) <= _OUTSIDE:  # a mask
-                    return added((scores, single(Term("free", canonical(inputs[0])), sign)))
+                    return added((scores, single(GraphTerm("free", canonical(inputs[0])), sign)))
             return None
         return applied(partial(guarded, OPERATIONS[node.op]), [condition, chosen, other])
 
@@ -287,10 +289,10 @@ class Tracer:
         found = added([self.combination(source) for source in inputs])
         if not kinds(found) <= _OUTSIDE:
             return unknown(node.name)
-        return single(Term("free", node.name))
+        return single(GraphTerm("free", node.name))
 
 
-def _is_outside(item: tuple[Term, float]) -> bool:
+def _is_outside(item: tuple[GraphTerm, float]) -> bool:
     """Whether a term has nothing of the model."""
     term, _ = item
     return term.kind in _OUTSIDE or (term.kind == "function" and kinds(term.of[0]) <= _OUTSIDE)

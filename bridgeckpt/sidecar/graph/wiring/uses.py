@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
     from bridgeckpt.sidecar.graph.wiring.terms import Combination
     from bridgeckpt.sidecar.graph.wiring.tracing import Tracer
-    from bridgeckpt.sidecar.graph.wiring.weights import Weights
+    from bridgeckpt.sidecar.graph.wiring.weights import WeightNodes
 
 
-class Use(NamedTuple):
+class PartUse(NamedTuple):
     """One use of a part: the ``node`` that applies it, and what it ``reads``."""
 
     node: str
     reads: Combination
 
 
-def uses_of(graph: Graph, weights: Weights, tracer: Tracer) -> dict[str, list[Use]]:
+def uses_of(graph: Graph, weights: WeightNodes, tracer: Tracer) -> dict[str, list[PartUse]]:
     """All uses by part.
 
     Raises:
         CheckpointError: a node is damaged.
     """
-    uses: dict[str, list[Use]] = {}
+    uses: dict[str, list[PartUse]] = {}
     for part, node, tensor in _products(graph, weights):
-        uses.setdefault(part, []).append(Use(node.name, tracer.combination(tensor)))
+        uses.setdefault(part, []).append(PartUse(node.name, tracer.combination(tensor)))
     if weights.norms - tracer.norms.keys():  # no product reads them
         for node in graph.with_ops(LAST):
             if not GRADIENT.search(node.name) and shifts_of(graph, weights, node):
@@ -40,11 +40,11 @@ def uses_of(graph: Graph, weights: Weights, tracer: Tracer) -> dict[str, list[Us
     while pending := {(part, node) for part, ends in tracer.norms.items() for node in ends.keys() - traced}:
         for part, name in sorted(pending):
             traced.add(name)
-            uses.setdefault(part, []).append(Use(name, tracer.combination(tracer.norms[part][name])))
+            uses.setdefault(part, []).append(PartUse(name, tracer.combination(tracer.norms[part][name])))
     return uses
 
 
-def _products(graph: Graph, weights: Weights) -> Iterator[tuple[str, Node, str]]:
+def _products(graph: Graph, weights: WeightNodes) -> Iterator[tuple[str, Node, str]]:
     for node in graph.with_ops(PRODUCTS):
         inputs = [source for source in node.inputs if not source.startswith("^")]
         if GRADIENT.search(node.name) or len(inputs) != 2:

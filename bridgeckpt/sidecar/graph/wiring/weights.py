@@ -30,7 +30,7 @@ class Weight(NamedTuple):
     is_tied: bool = False
 
 
-class Weights:
+class WeightNodes:
     """The variables of a model by the names of their nodes; ``norms`` are the parts that are layer norms."""
 
     def __init__(self, graph: Graph, weights: Mapping[str, tuple[Weight, ...]]) -> None:

@@ -10,7 +10,7 @@ from bridgeckpt.sidecar.graph.functions import Function
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bridgeckpt.sidecar.graph.wiring.terms import Combination, Term
+    from bridgeckpt.sidecar.graph.wiring.terms import Combination, GraphTerm
 
 _SHOWN = 4  # terms of a sum
 
@@ -24,15 +24,15 @@ def described(combination: Combination, labels: Mapping[str, str]) -> str:
     return " + ".join(texts) or "0"
 
 
-def _times(factor: float, term: Term, labels: Mapping[str, str]) -> str:
+def _times(factor: float, term: GraphTerm, labels: Mapping[str, str]) -> str:
     if factor == 1:
         return _term(term, labels)
-    if term.kind in ("one", "positions", "inverted", "free"):  # what a mask is scaled with says nothing
+    if term.kind in ("one", "by position", "inverted", "free"):  # what a mask is scaled with says nothing
         return f"{factor:g}" if term.kind == "one" else _term(term, labels)
     return f"{factor:g} * {_term(term, labels, in_product=True)}"
 
 
-def _term(term: Term, labels: Mapping[str, str], *, in_product: bool = False) -> str:
+def _term(term: GraphTerm, labels: Mapping[str, str], *, in_product: bool = False) -> str:
     inner = [described(combination, labels) for combination in term.of]
     match term.kind:
         case "part":
@@ -43,7 +43,7 @@ def _term(term: Term, labels: Mapping[str, str], *, in_product: bool = False) ->
             return "1"
         case "free":
             return "mask"
-        case "positions":
+        case "by position":
             return "a mask by position"
         case "inverted":
             return "a mask that hides tokens, not padding"
