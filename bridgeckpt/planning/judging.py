@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bridgeckpt.mapping.tables.model_records import HEADS
 from bridgeckpt.planning.described import judge_described
 from bridgeckpt.planning.problems import Judged
 from bridgeckpt.planning.sites import unlike_sites
@@ -36,7 +37,9 @@ def judge(
     if settled and evidence.graph is not None:
         from bridgeckpt.planning.wiring import judge_wiring  # most checkpoints have no graph
 
-        judged.append(judge_wiring(recognised, evidence, chosen, ledger, named=named))
+        judged.append(
+            judge_wiring(recognised, evidence, chosen, ledger, named=named, sized=options.get(HEADS) is not None)
+        )
         judged.append(unlike_sites(recognised.dialect.table, architecture, evidence.facts, options))
     return Judged(
         problems=tuple(problem for one in judged for problem in one.problems),

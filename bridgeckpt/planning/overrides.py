@@ -70,13 +70,17 @@ def _from_graph(facts: GraphFacts | None, key: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
+def unclear_heads(model: ModelTable, facts: GraphFacts | None) -> list[str]:
+    """A note if the graph does not show one number of heads."""
+    key = model.config.options.get(HEADS, "")
+    return [f"{key} is not taken from the graph: {facts.unclear[key]}"] if facts and key in facts.unclear else []
+
+
 def conflicting_heads(
     model: ModelTable, config: Mapping[str, Any], facts: GraphFacts | None, requested: int | None
 ) -> list[str]:
-    """A note if the user's number of heads differs from the one in the config or the graph, or the graph is unclear."""
+    """A warning if the user's number of heads differs from the one in the config or the graph."""
     key = model.config.options.get(HEADS, "")
-    if facts is not None and key in facts.unclear:
-        return [f"{key} is not taken from the graph: {facts.unclear[key]}"]
     others = {config.get(key), _from_graph(facts, key)} - {None, requested}
     if not requested or not others:
         return []

@@ -18,7 +18,7 @@ from bridgeckpt.planning.by_rules.computed import corrected_by_class
 from bridgeckpt.planning.class_choice import choose_class
 from bridgeckpt.planning.dialect import choose_table
 from bridgeckpt.planning.losses import warn_of_unlike_head
-from bridgeckpt.planning.overrides import conflicting_heads, resolve_heads
+from bridgeckpt.planning.overrides import conflicting_heads, resolve_heads, unclear_heads
 from bridgeckpt.planning.refusals import refuse_variants
 from bridgeckpt.planning.value_conflicts import value_conflicts
 from bridgeckpt.sentences import Sentence, Setting
@@ -148,13 +148,15 @@ def choose(recognised: Recognised, evidence: SidecarFacts, options: PlanOptions)
     computed = corrected_by_class(stated.values, table, choice.architecture)
     problems += computed.problems
     conflicts = conflicting_heads(table.model, config, facts, options.get("heads"))
+    unclear = unclear_heads(table.model, facts)
     unlike = warn_of_unlike_head(table, choice.architecture, facts, question.rows, wildcards)
     return Chosen(
         architecture=choice.architecture,
         sizes=sizes,
         computed=computed,
-        notes=(*choice.notes, *sizes.notes, *conflicts),
+        notes=(*choice.notes, *sizes.notes, *unclear),
         warnings=(
+            *conflicts,
             *differing.warnings,
             *choice.warnings,
             *sizes.warnings,

@@ -40,11 +40,12 @@ _UNMASKED = (
 
 
 def judge_wiring(
-    recognised: Recognised, evidence: SidecarFacts, chosen: Chosen, ledger: Ledger, *, named: bool
+    recognised: Recognised, evidence: SidecarFacts, chosen: Chosen, ledger: Ledger, *, named: bool, sized: bool
 ) -> Judged:
     """Problems and warnings of the parts that the graph computes in another way than the class.
 
     ``named``: a person named the class. Then an optional part is converted with a warning, as all else is right.
+    ``sized``: a person gave the number of heads. Then no scale is compared: it follows from that number.
 
     Raises:
         CheckpointError: a node of the graph is damaged.
@@ -53,7 +54,9 @@ def judge_wiring(
     if evidence.graph is None or not table.model.wiring.rows:
         return Judged()
     groups = _groups(ledger)
-    findings, masks = look_at(evidence.graph, table.model.wiring, _model(recognised, evidence, chosen, ledger))
+    findings, masks = look_at(
+        evidence.graph, table.model.wiring, _model(recognised, evidence, chosen, ledger, sized=sized)
+    )
     bare = table.model.bare
     heads = [one for one in findings if groups.get(one.part) not in bare.all_groups]
     within = [one for one in findings if one not in heads]
@@ -72,7 +75,9 @@ def judge_wiring(
     return Judged(tuple(problems), tuple(warnings), notes)
 
 
-def _model(recognised: Recognised, evidence: SidecarFacts, chosen: Chosen, ledger: Ledger) -> ModelInGraph:
+def _model(
+    recognised: Recognised, evidence: SidecarFacts, chosen: Chosen, ledger: Ledger, *, sized: bool
+) -> ModelInGraph:
     model, axes = recognised.dialect.table.model, chosen.sizes.axes
     return ModelInGraph(
         weights=_weights(recognised.dialect.checkpoint, ledger),
@@ -80,7 +85,7 @@ def _model(recognised: Recognised, evidence: SidecarFacts, chosen: Chosen, ledge
         layers={index: axes.get(index, 0) for index in model.indices},
         prefix=chosen.architecture.drop_prefix,
         head=chosen.architecture.head,
-        sizes={**axes, CAUSAL: int(evidence.stated.values.get(model.wiring.causal) is True)},
+        sizes={**({} if sized else axes), CAUSAL: int(evidence.stated.values.get(model.wiring.causal) is True)},
     )
 
 

@@ -87,13 +87,7 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
         vocabulary=None,
         casing=None,
         companions=find_companions(checkpoint.directory),
-        notes=(
-            *checkpoint.notes,
-            *unnamed,
-            *of_averages,
-            *told_dtypes(checkpoint.tensors, ledger),
-            *absent,
-        ),
+        notes=(*checkpoint.notes, *unnamed, *of_averages, *told_dtypes(checkpoint.tensors, ledger), *absent),
         warnings=(
             *checkpoint.warnings,
             *stated.warnings,
