@@ -163,6 +163,14 @@ def test_so_many_classes_agree():
     assert f"of {len(differences)} tried, {len(agreeing)} agree to 3e-5" in " | ".join(ROWS["transformers/general"])
 
 
+def test_no_search_found_another_model_without_a_word():
+    text = (ROOT / "benchmarks" / "results" / "silent.md").read_text()
+    totals = re.findall(r"^\| all \| (\d+) \|[^|]*\|[^|]*\|[^|]*\|([^|]*)\|([^|]*)\|$", text, re.MULTILINE)
+    assert len(totals) == 3
+    assert sum(int(models) for models, _, _ in totals) >= 1000
+    assert not [total for total in totals if total[1].strip() or total[2].strip()]
+
+
 @pytest.mark.parametrize("dialect", library.names())
 def test_a_checkpoint_of_every_dialect_is_among_the_evidence(dialect):
     """A fixture, which test_fixtures.py converts, or what TensorFlow writes in the tests, or an edited fixture."""

@@ -206,12 +206,15 @@ def _decide(
 
 
 def _computed(value: Value, node: str, key: str, claim: _Claim | None, table: Table) -> Decision:
-    """The value that the graph computes with. A config with another is a warning, a note if its word is ambiguous."""
+    """The value that the graph computes with.
+
+    A config with another is a warning, or a note if its word has two meanings and the graph decides between them.
+    """
     origin = f"read from the graph ({node})"
     if claim is None or are_one(claim.value, value):
         return Decision(value, origin)
     said = f"{key} = {value}, as the graph computes it, although the config says {claim.words}"
-    if _reason(table, key, claim.word) is not None:
+    if _reason(table, key, claim.word) is not None and are_one(claim.word, value):
         return Decision(value, origin, notes=(said,))
     return Decision(value, origin, warnings=(said,))
 

@@ -438,6 +438,10 @@ CLAIMS: Mapping[str, Mapping[str, list[Evidence]]] = {
         "of 230 tried, 216 agree to 3e-5 ([which](benchmarks/results/architectures.md))": [
             ShownByTest("test_readme_table.py", "test_so_many_classes_agree")
         ],
+        "with configs drawn at random each result was right, warned of or refused "
+        "([how many](benchmarks/results/silent.md))": [
+            ShownByTest("test_readme_table.py", "test_no_search_found_another_model_without_a_word")
+        ],
         "those of the PyTorch class": [Shown(Other("ElectraForMaskedLM"), makes="ElectraForMaskedLM")],
         "the class and its sizes, by `config.json`": [
             Shown(Other("GPT2LMHeadModel"), makes="GPT2LMHeadModel"),

@@ -66,8 +66,11 @@ def told_dtypes(tensors: Mapping[str, TensorInfo], ledger: Ledger) -> list[str]:
         if dtype in DTYPES and stored_as(dtype) != dtype
     ]
     if "float64" in counts:
-        told = (
-            "{count} tensors are float64, and stay so, as TensorFlow computes with them; {dtype:float32} narrows them"
+        notes.append(
+            Sentence(
+                "{count} tensors are float64, and stay so, as TensorFlow computes with them; {dtype:float32} narrows "
+                "them",
+                count=counts["float64"],
+            )
         )
-        notes.append(Sentence(told, count=counts["float64"]))
     return notes

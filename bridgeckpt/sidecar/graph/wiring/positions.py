@@ -23,6 +23,8 @@ def hides_by_position(graph: Graph, mask: str) -> bool:
     Raises:
         CheckpointError: a node is damaged.
     """
+    if len({*(graph.constant(mask) or ())}) > 1:  # a constant that is no number, as a bias for each place
+        return True
     queue, seen = [mask], {mask}
     while queue and len(seen) < _MOST:
         name = queue.pop()
