@@ -51,10 +51,11 @@ def described_objects(text: str, where: str) -> list[Described]:
 def plain(value: object) -> object:
     """A value of a config as a number, a word or None.
 
-    Keras writes a function as an object, or with the package that registered it (``Text>gelu``).
+    Keras writes a function as an object, or with the package that registered it (``Text>gelu``). Without a package it
+    writes ``Custom``: that is a function of the program itself, which has any name. So it tells as little as a lambda.
     """
     if isinstance(value, dict) and isinstance(value.get("class_name"), str):
         value = value.get("config")
-    if isinstance(value, str) and not value.startswith("<"):  # of <lambda> nothing is known
+    if isinstance(value, str) and not value.startswith(("<", "Custom>")):
         return value.rpartition(">")[2]
     return value if isinstance(value, bool | int | float) else None

@@ -214,13 +214,13 @@ def configure(
 
 
 def _unnamed(evidence: SidecarFacts, options: PlanOptions) -> dict[str, Sentence]:
-    """By config key, a warning for functions of which Keras' description has no name, if nothing else shows them."""
+    """By config key, a warning for functions that Keras' description does not tell, if nothing else shows them."""
     described, facts = evidence.described, evidence.facts
     if described is None or options.get("hidden_act") is not None:
         return {}
     return {
         key: Sentence(
-            "{key} is not proven: {place} has a function without a name in {layers}; {setting} decides it",
+            "{key} is not proven: {place} has a function of the program's own in {layers}; {setting} decides it",
             key=key,
             place=described.place,
             layers=listed(layers),

@@ -140,11 +140,12 @@ def test_a_head_that_no_class_computes_is_left_out_where_the_caller_says_so(edit
     assert bridgeckpt.plan(source, architecture="BertModel").configuration.values["hidden_act"] == "gelu_pytorch_tanh"
 
 
-def test_a_function_without_a_name_is_told_and_not_proven(edited):
-    source = edited(B4K, sets("Transformer-1-FeedForward", activation=["<lambda>"]))
+@pytest.mark.parametrize("function", [["<lambda>"], "Custom>gelu"])
+def test_a_function_of_the_programs_own_is_told_and_not_proven(edited, function):
+    source = edited(B4K, sets("Transformer-1-FeedForward", activation=function))
     plan = bridgeckpt.plan(source)
     assert list(plan.unproven) == ["hidden_act"]
-    assert any("a function without a name in Transformer-1-FeedForward" in warning for warning in plan.warnings)
+    assert any("a function of the program's own in Transformer-1-FeedForward" in warning for warning in plan.warnings)
     assert not bridgeckpt.plan(source, hidden_act="gelu").unproven
 
 
