@@ -17,11 +17,12 @@ import re
 import struct
 from bisect import bisect_left
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import CheckpointError
-from bridgeckpt.formats.tensorflow.function_calls import RESULT, SIGNATURE, Calls, Head
+from bridgeckpt.formats.tensorflow.function_calls import Calls
 from bridgeckpt.formats.tensorflow.metagraph import MetaGraph, find_graph
+from bridgeckpt.formats.tensorflow.node_index import decode_node, index_nodes
 from bridgeckpt.formats.tensorflow.stored_graph import without_weights
 from bridgeckpt.formats.tensorflow.tensorproto import Number, decimal, is_uneven_square, small_constant
 from bridgeckpt.formats.tensorflow.wire import (
@@ -34,7 +35,6 @@ from bridgeckpt.formats.tensorflow.wire import (
     signed,
     tag,
     text,
-    varint,
 )
 from bridgeckpt.store.lfs import open_content
 
@@ -42,36 +42,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
+    from bridgeckpt.formats.tensorflow.node_index import Node, NodeIndex
+
 
 _SIGNATURE_OUTPUT, _OUTPUT_NAME = tag(2, BYTES), tag(1, BYTES)  # of SignatureDef and of TensorInfo
-_GRAPH_NODE, _GRAPH_LIBRARY = tag(1, BYTES), tag(2, BYTES)
-_LIBRARY_FUNCTION = tag(1, BYTES)
-_FUNCTION_NODE, _SIGNATURE_NAME = tag(3, BYTES), tag(1, BYTES)
-_NODE_NAME, _NODE_OP, _NODE_INPUT, _NODE_ATTR = (tag(number, BYTES) for number in (1, 2, 3, 5))
 _ATTR_STRING, _ATTR_INTEGER = tag(2, BYTES), tag(3, VARINT)
 _ATTR_FLAG, _ATTR_FLOAT, _ATTR_TYPE, _ATTR_TENSOR = tag(5, VARINT), tag(4, FIXED32), tag(6, VARINT), tag(8, BYTES)
 _AFTER_SLASH = chr(ord("/") + 1)
-# Functions that save and restore: they name every variable and compute nothing.
-_BOOKKEEPING = ("__inference__traced_save", "__inference__traced_restore")
-
-
-class Node(NamedTuple):
-    """One operation. ``inputs`` name tensors (``name``, ``name:1``, ``^control``); ``stored`` attributes are bytes."""
-
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    stored: tuple[bytes, ...]
-
-    @property
-    def data(self) -> tuple[str, ...]:
-        """The tensors that it gets: inputs without control edges."""
-        return tuple(name for name in self.inputs if not name.startswith("^"))
-
-    @property
-    def operands(self) -> tuple[str, ...]:
-        """The names of the nodes that it gets data from: inputs without output numbers and without control edges."""
-        return tuple(name.partition(":")[0] for name in self.inputs if not name.startswith("^"))
 
 
 class Graph:
@@ -82,7 +59,7 @@ class Graph:
         writer: The version of TensorFlow that wrote it, if the file says so.
     """
 
-    def __init__(self, path: Path, index: _Index, meta_graph: MetaGraph) -> None:
+    def __init__(self, path: Path, index: NodeIndex, meta_graph: MetaGraph) -> None:
         self.path = path
         self.writer = meta_graph.writer
         self._signatures = meta_graph.signatures
@@ -115,7 +92,7 @@ class Graph:
         node = self._decoded.get(name)
         if node is None:
             try:
-                node = self._decoded[name] = _node(name, self._nodes[name], self._functions.get(name))
+                node = self._decoded[name] = decode_node(name, self._nodes[name], self._functions.get(name))
             except (WireError, UnicodeDecodeError) as error:
                 raise _damaged(self.path, f"node {name}: {error}") from error
         return node
@@ -344,7 +321,7 @@ def read_graph(path: Path) -> Graph:
     try:
         graph = without_weights(path)
         meta_graph = MetaGraph(graph) if graph is not None else find_graph(_content(path), path.name)
-        return Graph(path, _index(meta_graph.graph), meta_graph)
+        return Graph(path, index_nodes(meta_graph.graph), meta_graph)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}", path=path) from error
     except (WireError, UnicodeDecodeError) as error:
@@ -364,39 +341,6 @@ def _damaged(path: Path, what: str) -> CheckpointError:
     )
 
 
-class _Index(NamedTuple):
-    """The bytes of nodes by name; for nodes inside functions, the function's name; and what describes each function."""
-
-    nodes: dict[str, bytes]
-    functions: dict[str, str]
-    heads: dict[str, Head]
-
-
-def _index(graph: bytes) -> _Index:
-    index = _Index({}, {}, {})
-    for key, _, payload in fields(graph):
-        if key == _GRAPH_NODE:
-            index.nodes[_name(payload)] = payload
-        elif key == _GRAPH_LIBRARY:
-            for library_key, _, function in fields(payload):
-                if library_key == _LIBRARY_FUNCTION:
-                    _add_function(index, function)
-    return index
-
-
-def _add_function(index: _Index, function: bytes) -> None:
-    """Add the nodes of a function, unless it saves or restores."""
-    parts = [(key, payload) for key, _, payload in fields(function)]
-    name = next((text(payload, _SIGNATURE_NAME) for key, payload in parts if key == SIGNATURE), "")
-    if name.startswith(_BOOKKEEPING):
-        return
-    index.heads[name] = tuple([part for part in parts if part[0] in (SIGNATURE, RESULT)])
-    for key, payload in parts:
-        if key == _FUNCTION_NODE:
-            node = f"{name}/{_name(payload)}"
-            index.nodes[node], index.functions[node] = payload, name
-
-
 def _with_parents(scope: str) -> Iterator[str]:
     """A scope and the scopes that it lies in, the outermost first. Nothing for no scope."""
     at = scope.find("/")
@@ -407,26 +351,6 @@ def _with_parents(scope: str) -> Iterator[str]:
         yield scope
 
 
-def _name(node: bytes) -> str:
-    """A node's name. It is the first field in all files that TensorFlow writes."""
-    if node[:1] == b"\x0a":
-        size, start = varint(node, 1)
-        return node[start : start + size].decode()
-    return text(node, _NODE_NAME)
-
-
-def _node(name: str, data: bytes, function: str | None) -> Node:
-    op, inputs, stored = "", [], []
-    for key, _, payload in fields(data):
-        if key == _NODE_OP:
-            op = payload.decode()
-        elif key == _NODE_INPUT:
-            inputs.append(_input(payload.decode(), function))
-        elif key == _NODE_ATTR:
-            stored.append(payload)
-    return Node(name, op, tuple(inputs), tuple(stored))
-
-
 def _size(number: int) -> bytes:
     """A length as it is stored: seven bits in each byte, the lowest first."""
     stored = bytearray()
@@ -434,10 +358,3 @@ def _size(number: int) -> bytes:
         stored.append(number & 0x7F | 0x80)
         number >>= 7
     return bytes([*stored, number])
-
-
-def _input(name: str, function: str | None) -> str:
-    """The name of an input in the index: inside a function, with the function's name as prefix."""
-    if function is None:
-        return name
-    return f"^{function}/{name[1:]}" if name.startswith("^") else f"{function}/{name}"

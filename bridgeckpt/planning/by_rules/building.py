@@ -48,7 +48,7 @@ def build(kind: Any, config: Mapping[str, Any], source: str, tensors: int) -> An
         made = kind.config_class.from_dict(dict(config))
         with torch.device("meta"), _bounded(_FEWEST + _FOR_EACH * tensors, tensors):
             return kind(made)
-    except Exception as error:
+    except Exception as error:  # the code of any class runs here, and raises whatever it likes
         raise ConfigError(
             f"transformers {transformers.__version__} cannot build {kind.__name__} from {source}: {reason_of(error)}",
             hint=Sentence("is it the config of this checkpoint? Correct it, or give another with {config:FILE}"),

@@ -13,7 +13,8 @@ from bridgeckpt.sidecar.graph.functions import Functions
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.node_index import Node
     from bridgeckpt.sidecar.graph.functions import Function
 
 _NORMS = {"Mean", "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}  # what a norm does with its input

@@ -14,7 +14,8 @@ from bridgeckpt.sidecar.graph.computations import GRADIENT, PRODUCTS, GraphFact
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.node_index import Node
 
 _VARIABLES = {"Variable", "VariableV2", "VarHandleOp", "Const"}  # a constant in a frozen graph
 _READS = {"Identity", "ReadVariableOp", "Cast", "Transpose", "Reshape"}  # tf.tensordot reshapes its operands

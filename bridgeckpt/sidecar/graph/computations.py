@@ -15,7 +15,8 @@ from bridgeckpt.sidecar.graph.layer_norm import FUSED_EPSILON, FUSED_NORMS, laye
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.node_index import Node
     from bridgeckpt.formats.tensorflow.tensorproto import Number
 
 GRADIENT = re.compile(r"(?:^|/)(?:gradients|gradient_tape)(?:_[0-9]+)?(?:/|$)")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from bridgeckpt.sidecar.graph.elementwise import PASSED
 
 if TYPE_CHECKING:
-    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.node_index import Node
 
 PRODUCTS = frozenset(("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"))
 _ADDITIONS = frozenset(("Add", "AddV2", "BiasAdd"))

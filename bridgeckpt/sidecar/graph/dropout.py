@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from bridgeckpt.sidecar.graph.elementwise import OPERATIONS, PASSED
 
 if TYPE_CHECKING:
-    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.node_index import Node
 
 _RANDOM = frozenset(("RandomUniform", "StatelessRandomUniform", "StatelessRandomUniformV2"))
 _SCALES = frozenset(("Mul", "RealDiv", "Div"))

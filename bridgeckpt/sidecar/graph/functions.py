@@ -17,7 +17,8 @@ from bridgeckpt.sidecar.graph.elementwise import FILLED, OPERATIONS, PASSED, gua
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.node_index import Node
     from bridgeckpt.sidecar.graph.elementwise import Operation
 
 POINTS = (

@@ -17,7 +17,8 @@ from bridgeckpt.sidecar.graph.functions import canonical, split_output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.node_index import Node
 
     Vector = tuple[float, ...]
 

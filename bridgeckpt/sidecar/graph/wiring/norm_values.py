@@ -9,7 +9,8 @@ from bridgeckpt.sidecar.graph.elementwise import FILLED, OPERATIONS, PASSED, gua
 from bridgeckpt.sidecar.graph.functions import canonical, split_output
 
 if TYPE_CHECKING:
-    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.node_index import Node
     from bridgeckpt.sidecar.graph.wiring.weights import WeightNodes
 
 # The features of one token; so large that no epsilon counts. And a scale and a shift.

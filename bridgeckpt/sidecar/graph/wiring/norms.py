@@ -17,7 +17,8 @@ from bridgeckpt.sidecar.graph.wiring.weights import BIAS, WEIGHT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.node_index import Node
     from bridgeckpt.sidecar.graph.wiring.weights import Weight, WeightNodes
 
 LAST = frozenset(("Add", "AddV2", "Sub", "BiasAdd"))

@@ -12,7 +12,8 @@ from bridgeckpt.sidecar.graph.wiring.terms import Combination, GraphTerm, Values
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.node_index import Node
     from bridgeckpt.sidecar.graph.wiring.tracing import Tracer
 
 _LINEAR, _PROBABILITIES = "linear", "sigmoid"  # of logits, which stay logits

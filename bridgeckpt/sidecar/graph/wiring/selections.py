@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from bridgeckpt.sidecar.graph.functions import split_output
 
 if TYPE_CHECKING:
-    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.node_index import Node
     from bridgeckpt.formats.tensorflow.tensorproto import Number
 
 ALL, BY_INPUTS = "all", ""

@@ -31,7 +31,8 @@ from bridgeckpt.sidecar.graph.wiring.terms import (
 )
 
 if TYPE_CHECKING:
-    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.node_index import Node
     from bridgeckpt.sidecar.graph.wiring.weights import WeightNodes
 
 _DEEPEST = 100  # operations on one way between two parts

@@ -10,7 +10,8 @@ from bridgeckpt.sidecar.graph.wiring.norms import LAST, shifts_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bridgeckpt.formats.tensorflow.graphdef import Graph, Node
+    from bridgeckpt.formats.tensorflow.graphdef import Graph
+    from bridgeckpt.formats.tensorflow.node_index import Node
     from bridgeckpt.sidecar.graph.wiring.terms import Combination
     from bridgeckpt.sidecar.graph.wiring.tracing import Tracer
     from bridgeckpt.sidecar.graph.wiring.weights import WeightNodes
