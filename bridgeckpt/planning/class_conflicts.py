@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridgeckpt.errors import Problem
 from bridgeckpt.planning.architecture import keeps_heads_of
+from bridgeckpt.planning.problems import Judged
 from bridgeckpt.sentences import Sentence
 
 if TYPE_CHECKING:
@@ -35,13 +36,6 @@ class ClassEvidence(NamedTuple):
     shown_by: str = ""
 
 
-class ClassConflicts(NamedTuple):
-    """What is said about contradictions: warnings where the tensors decide, problems where nothing does."""
-
-    warnings: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
-
-
 class _Claim(NamedTuple):
     architecture: str
     by: str
@@ -49,7 +43,7 @@ class _Claim(NamedTuple):
 
 def table_conflicts(
     table: Table, chosen: Architecture, fitting: Sequence[Architecture], evidence: ClassEvidence
-) -> ClassConflicts:
+) -> Judged:
     """The contradictions about the class of a model that a table reads.
 
     ``fitting`` are the classes that keep as many of the tensors as the ``chosen`` one.
@@ -81,7 +75,7 @@ def _counts(
     return chosen.name != table.model.bare.name and not keeps_heads_of(table, chosen, claim.architecture)
 
 
-def rules_conflicts(chosen: str, fits: Collection[str], evidence: ClassEvidence) -> ClassConflicts:
+def rules_conflicts(chosen: str, fits: Collection[str], evidence: ClassEvidence) -> Judged:
     """The same for a model that is converted by rules; the classes in ``fits`` have the parameters of ``chosen``."""
     return _conflicts(chosen, _claims(evidence), fits)
 
@@ -91,11 +85,11 @@ def _claims(evidence: ClassEvidence) -> list[_Claim]:
     return [_Claim(name, by) for name, by in said if name is not None]
 
 
-def _conflicts(chosen: str, claims: Sequence[_Claim], fitting: Collection[str]) -> ClassConflicts:
+def _conflicts(chosen: str, claims: Sequence[_Claim], fitting: Collection[str]) -> Judged:
     possible = [claim for claim in claims if claim.architecture in fitting]
     if len({claim.architecture for claim in possible}) > 1:
-        return ClassConflicts(problems=(_undecided(possible),))
-    return ClassConflicts(warnings=tuple(_decided_by_tensors(chosen, claims)))
+        return Judged(problems=(_undecided(possible),))
+    return Judged(warnings=tuple(_decided_by_tensors(chosen, claims)))
 
 
 def _undecided(claims: Sequence[_Claim]) -> Problem:

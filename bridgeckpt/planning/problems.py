@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Judged(NamedTuple):
-    """What evidence beside the tensors shows against the class."""
+    """What a look at the evidence found: reasons to refuse, and what is told."""
 
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -6,10 +6,11 @@ decides, and what changes the result of the model, is a problem until the caller
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bridgeckpt.errors import Problem
 from bridgeckpt.options import PlanOptions, given_names
+from bridgeckpt.planning.problems import Judged
 from bridgeckpt.sentences import Sentence, Setting
 
 if TYPE_CHECKING:
@@ -24,16 +25,9 @@ if TYPE_CHECKING:
 _BLANKS = {"heads": "N", "hidden_act": "NAME", "layer_norm_eps": "X"}
 
 
-class ValueConflicts(NamedTuple):
-    """What is said about contradictions: warnings where something decides, problems where nothing does."""
-
-    warnings: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
-
-
 def value_conflicts(
     table: Table, stated: SourceConfig, sizes: Sizes, facts: GraphFacts | None, options: PlanOptions
-) -> ValueConflicts:
+) -> Judged:
     """Judge the values of which two sources say something else."""
     config = table.model.config
     asked = {config.options[name] for name in given_names(options, PlanOptions) if name in config.options}
@@ -50,7 +44,7 @@ def value_conflicts(
             warnings.append(difference.text)
         else:
             problems.append(undecided(difference, _option(table, key)))
-    return ValueConflicts(tuple(warnings), tuple(problems))
+    return Judged(problems=tuple(problems), warnings=tuple(warnings))
 
 
 def _misfits(difference: Disagreement, sizes: Sizes) -> bool:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from bridgeckpt.errors import BridgeckptError
 from bridgeckpt.planning.by_rules.target import config_defaults, load_target
-from bridgeckpt.planning.value_conflicts import ValueConflicts, undecided
+from bridgeckpt.planning.problems import Judged
+from bridgeckpt.planning.value_conflicts import undecided
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from bridgeckpt.sidecar.differences import Disagreement
 
 
-def judge_differences(stated: RulesConfig, rules: Rules, config: Mapping[str, Any], target: Target) -> ValueConflicts:
+def judge_differences(stated: RulesConfig, rules: Rules, config: Mapping[str, Any], target: Target) -> Judged:
     """Judge the values that two sources state differently: warnings, and a problem for each that nothing decides."""
     warnings, problems = [], []
     for difference in stated.differing:
@@ -29,7 +30,7 @@ def judge_differences(stated: RulesConfig, rules: Rules, config: Mapping[str, An
             warnings.append(difference.text)
         else:
             problems.append(undecided(difference))
-    return ValueConflicts(tuple(warnings), tuple(problems))
+    return Judged(problems=tuple(problems), warnings=tuple(warnings))
 
 
 def _decides(difference: Disagreement, rules: Rules, config: Mapping[str, Any], target: Target) -> bool:

@@ -22,9 +22,9 @@ from bridgeckpt.planning.by_rules.computed import corrected
 from bridgeckpt.planning.by_rules.config import FILE_KEYS, class_of_names
 from bridgeckpt.planning.by_rules.differences import judge_differences
 from bridgeckpt.planning.by_rules.target import bare_class, load_target, with_floats
-from bridgeckpt.planning.class_conflicts import ClassConflicts, ClassEvidence, rules_conflicts
+from bridgeckpt.planning.class_conflicts import ClassEvidence, rules_conflicts
 from bridgeckpt.planning.losses import warn_of_parts
-from bridgeckpt.planning.problems import merged
+from bridgeckpt.planning.problems import Judged, merged
 from bridgeckpt.planning.record import Plan
 from bridgeckpt.sentences import Sentence
 from bridgeckpt.sidecar.config import Configuration
@@ -63,7 +63,7 @@ def plan_by_rules(checkpoint: Checkpoint, stated: RulesConfig, requested: str | 
     config, count = computed.values, len(checkpoint.tensors)
     target, named = load_target(config, name, source, count), evidence.of_names or evidence.written
     known = {one: load_target(config, one, source, count) for one in (bare, named) if one is not None and one != name}
-    conflict = ClassConflicts() if requested else _conflicts(evidence, target, config, count)
+    conflict = Judged() if requested else _conflicts(evidence, target, config, count)
     ledger, checkpoint, owners = account_by_rules(
         checkpoint.by_variable(), rules, target, [*known.values()], bare=bare, settled=requested is not None
     )
@@ -150,7 +150,7 @@ def _another_model(checkpoint: Checkpoint, stated: RulesConfig, architecture: st
     )
 
 
-def _conflicts(evidence: ClassEvidence, target: Target, config: Mapping[str, Any], count: int) -> ClassConflicts:
+def _conflicts(evidence: ClassEvidence, target: Target, config: Mapping[str, Any], count: int) -> Judged:
     """The contradictions about the class: another one may have the same parameters as that of the ``target``."""
     fits = {target.architecture}
     if evidence.written not in (None, target.architecture):
